@@ -1,0 +1,1 @@
+"""The mathematics: pure functions, free of frameworks above torch."""

@@ -1,0 +1,1 @@
+"""Arrays and weights to self-contained HTML pages."""

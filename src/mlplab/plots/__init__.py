@@ -1,0 +1,1 @@
+"""Arrays to figures, in one style."""

@@ -1,0 +1,1 @@
+"""The run folder: claimed, described, checkpointed and read back."""

@@ -1,0 +1,1 @@
+"""Sweeps: launchers, executors, resuming and the table."""

@@ -1,0 +1,1 @@
+"""The Lightning side: data modules, the classifier, callbacks, loggers and fit."""
