@@ -1,0 +1,47 @@
+"""Numbers that a person gave: the range check and its one-line message."""
+
+import math
+
+from mlplab.errors import InputError
+
+
+def require_integer(key: str, value: object, low: int, high: int | None = None) -> int:
+    """Return `value` as an int, or say in one line what `key` allows.
+
+    Args:
+        key: what the person typed, such as ``data.arms``.
+        value: what was given; a bool is no integer here.
+        low: smallest allowed value.
+        high: largest allowed value, None for no limit.
+
+    Raises:
+        InputError: if `value` is no integer in [low, high].
+    """
+    allowed = f">= {low}" if high is None else f"from {low} to {high}"
+    if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
+        raise InputError(f"{key} must be an integer {allowed}, got {value!r}")
+    return value
+
+
+def require_number(
+    key: str, value: object, low: float = -math.inf, high: float = math.inf, *, below: float = math.inf
+) -> float:
+    """Return `value` as a float, or say in one line what `key` allows.
+
+    Args:
+        key: what the person typed, such as ``data.noise``.
+        value: what was given; a bool is no number here.
+        low, high: smallest and largest allowed value.
+        below: a bound that the value must stay under.
+
+    Raises:
+        InputError: if `value` is no finite number in the range.
+    """
+    limits = [
+        f"{sign} {limit:g}" for sign, limit in ((">=", low), ("<=", high), ("<", below)) if math.isfinite(limit)
+    ]
+    allowed = " and ".join(limits) or "finite"
+    number = not isinstance(value, bool) and isinstance(value, (int, float))
+    if not number or not math.isfinite(value) or not low <= value <= high or not value < below:
+        raise InputError(f"{key} must be a number {allowed}, got {value!r}")
+    return float(value)
