@@ -1,6 +1,7 @@
 """Numbers that a person gave: the range check and its one-line message."""
 
 import math
+from numbers import Integral, Real
 
 from mlplab.errors import InputError
 
@@ -18,9 +19,10 @@ def require_integer(key: str, value: object, low: int, high: int | None = None) 
         InputError: if `value` is no integer in [low, high].
     """
     allowed = f">= {low}" if high is None else f"from {low} to {high}"
-    if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
+    integer = isinstance(value, Integral) and not isinstance(value, bool)
+    if not integer or value < low or (high is not None and value > high):
         raise InputError(f"{key} must be an integer {allowed}, got {value!r}")
-    return value
+    return int(value)
 
 
 def require_number(
@@ -40,8 +42,8 @@ def require_number(
     limits = [
         f"{sign} {limit:g}" for sign, limit in ((">=", low), ("<=", high), ("<", below)) if math.isfinite(limit)
     ]
-    allowed = " and ".join(limits) or "finite"
-    number = not isinstance(value, bool) and isinstance(value, (int, float))
+    allowed = "a number " + " and ".join(limits) if limits else "a finite number"
+    number = isinstance(value, Real) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not low <= value <= high or not value < below:
-        raise InputError(f"{key} must be a number {allowed}, got {value!r}")
+        raise InputError(f"{key} must be {allowed}, got {value!r}")
     return float(value)
