@@ -1,0 +1,92 @@
+"""Fingerprints: the SHA-256 of a config, of tensors, and of the package's code."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+PACKAGE = Path(__file__).resolve().parent.parent
+
+# What changes where a run writes or what it shows, and not what it computes.
+DISPLAY_KEYS = ("name", "paths", "resume", "logger")
+
+
+def config_digest(config: Mapping[str, Any], leave_out: Iterable[str] = DISPLAY_KEYS) -> str:
+    """Fingerprint a resolved config.
+
+    Args:
+        config: nested mappings, lists and plain values; the order of keys does not matter.
+        leave_out: dotted keys that do not count, such as ``"trainer.profiler"``; missing ones are fine.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    left_out = frozenset(leave_out)
+    canonical = json.dumps(_without(config, left_out, ""), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _without(value: Any, left_out: frozenset[str], prefix: str) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        str(key): _without(part, left_out, f"{prefix}{key}.")
+        for key, part in value.items()
+        if f"{prefix}{key}" not in left_out
+    }
+
+
+def tensor_sha256(state: Any) -> str:
+    """Fingerprint tensors bit by bit: names, types, shapes and bytes.
+
+    Args:
+        state: a tensor, an array, a plain value, or nested mappings and sequences of these. Names are
+            sorted, so that the order of insertion does not matter; device and strides do not either.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    _update(digest, "", state)
+    return digest.hexdigest()
+
+
+arrays_sha256 = tensor_sha256
+
+
+def _update(digest: Any, name: str, value: Any) -> None:
+    if isinstance(value, Mapping):
+        digest.update(f"{name}:mapping:{len(value)};".encode())
+        for key in sorted(value, key=str):
+            _update(digest, f"{name}/{type(key).__name__}.{key}", value[key])
+    elif isinstance(value, (list, tuple)):
+        digest.update(f"{name}:sequence:{len(value)};".encode())
+        for index, part in enumerate(value):
+            _update(digest, f"{name}/{index}", part)
+    elif hasattr(value, "detach"):
+        import torch  # here, so that a config can be fingerprinted without torch
+
+        flat = value.detach().cpu().contiguous().reshape(-1)
+        kind = str(value.dtype).removeprefix("torch.")
+        digest.update(f"{name}:{kind}:{tuple(value.shape)};".encode())
+        digest.update(memoryview(flat.view(torch.uint8).numpy()))
+    elif hasattr(value, "dtype"):
+        digest.update(f"{name}:{value.dtype.name}:{tuple(value.shape)};".encode())
+        digest.update(value.tobytes())
+    elif value is None or isinstance(value, (bool, int, float, str, bytes)):
+        digest.update(f"{name}:{type(value).__name__}:{value!r};".encode())
+    else:
+        raise TypeError(f"cannot fingerprint {name or 'the value'}: {type(value).__name__}")
+
+
+@cache
+def code_digest(package: Path = PACKAGE) -> str:
+    """Fingerprint the ``.py`` files of the package, names and contents, as this process first saw them."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py"), key=lambda path: path.relative_to(package).as_posix()):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(package).as_posix()}:{len(content)};".encode())
+        digest.update(content)
+    return digest.hexdigest()

@@ -1,0 +1,99 @@
+"""The run folder: its files by name, how one is claimed, and how one is opened again."""
+
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from mlplab.errors import InputError
+from mlplab.runs.files import read_json, write_json
+from mlplab.runs.status import read_status, write_status
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Name the files of one run; nothing is made or read until somebody does so."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / "manifest.json"
+
+    @property
+    def status(self) -> Path:
+        return self.path / "status.json"
+
+    @property
+    def result(self) -> Path:
+        return self.path / "result.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.csv"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def figures(self) -> Path:
+        return self.path / "figures"
+
+
+def claim(parent: str | Path, name: str) -> Path:
+    """Make a new folder that no other run owns.
+
+    Args:
+        parent: the folder of the experiment; made when missing.
+        name: the wanted name; when taken, ``name-2``, ``name-3`` and so on are tried.
+
+    Returns:
+        The folder, empty. ``mkdir`` fails where the folder exists, so that of two processes with
+        the same name each gets a folder of its own.
+
+    Raises:
+        InputError: the name is no file name, or the parent cannot be written.
+    """
+    if not name or name in (".", "..") or "/" in name or "\\" in name or not name.isprintable():
+        raise InputError(f"name must be a plain file name without slashes, got {name!r}")
+    parent = Path(parent)
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for number in count(1):
+            path = parent / (name if number == 1 else f"{name}-{number}")
+            try:
+                path.mkdir()
+            except FileExistsError:
+                continue
+            return path
+    except OSError as error:
+        raise InputError(
+            f"cannot make a run folder in {parent}: {error.strerror or error}; "
+            "choose another place with paths.logs=DIR"
+        ) from error
+
+
+def open_run(path: str | Path) -> RunFolder:
+    """Open the folder of an earlier run.
+
+    Raises:
+        InputError: there is no such folder, or it holds no ``config.yaml``.
+    """
+    folder = RunFolder(Path(path))
+    if not folder.path.is_dir():
+        raise InputError(f"{path} is not a run folder: there is no such folder")
+    if not folder.config.is_file():
+        raise InputError(f"{path} is not a run folder: it has no config.yaml (see logs/ for runs)")
+    return folder

@@ -1,0 +1,145 @@
+"""The manifest: what a run was made of, written before it trains."""
+
+import hashlib
+import os
+import platform
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from mlplab.runs.fingerprint import PACKAGE, code_digest, config_digest
+from mlplab.runs.status import utc
+
+PACKAGES = (
+    "mlplab", "torch", "lightning", "torchmetrics", "hydra-core", "omegaconf", "tensorboard", "numpy",
+    "scipy", "matplotlib",
+)  # fmt: skip
+
+_SECRET = r"(?:token(?!i[sz])|passw(?:or)?d|secret|api[_-]?key|access[_-]?key|private[_-]?key|credential)"
+_SECRET_KEY = re.compile(_SECRET, re.IGNORECASE)
+_SECRET_PAIR = re.compile(rf"(?i)([\w.\-]*{_SECRET}[\w\-]*[\"']?\s*[:=]\s*)([^,}}\]\s]+)")
+_URL_PASSWORD = re.compile(r"(\w+://[^/\s:@]*:)[^/\s@]+@")
+
+
+def collect(
+    config: Mapping[str, Any],
+    *,
+    data_sha256: str | None = None,
+    argv: Sequence[str] | None = None,
+    device: str = "cpu",
+    source: Path = PACKAGE,
+    clock: Callable[[], float] = time.time,
+    **more: Any,
+) -> dict[str, Any]:
+    """Collect what a run is made of.
+
+    Args:
+        config: the resolved config.
+        data_sha256: fingerprint of the data, where known.
+        argv: the command line, this process's own by default; secrets are removed.
+        device: what the run computes on, such as ``cpu`` or ``cuda:0 NVIDIA H100``.
+        source: the package's folder; its git checkout, if any, is recorded.
+        clock: seconds since 1970, UTC.
+        **more: further plain values to record.
+
+    Returns:
+        Plain values, ready for JSON. ``git`` is null outside of a checkout.
+    """
+    import torch
+
+    return {
+        "config_digest": config_digest(config),
+        "code_digest": code_digest(source),
+        "data_sha256": data_sha256,
+        "seed": config.get("seed"),
+        "command": without_secrets(sys.argv if argv is None else argv),
+        "git": git_state(source),
+        "versions": {"python": platform.python_version(), **versions()},
+        "torch_build": torch.__version__,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "device": device,
+        "platform": platform.platform(),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "start_utc": utc(clock()),
+        **more,
+    }
+
+
+def without_secrets(argv: Sequence[str]) -> list[str]:
+    """Replace by ``***`` what stands behind a key that looks like a token, password, secret or API key.
+
+    Knows ``key=value``, ``--key value``, ``--key=value``, ``{key: value}`` and ``scheme://user:password@``.
+    """
+    cleaned = []
+    hide_next = False
+    for word in map(str, argv):
+        key, equals, _ = word.partition("=")
+        if hide_next and not word.startswith("-"):
+            cleaned.append("***")
+        elif equals and _SECRET_KEY.search(key):
+            cleaned.append(f"{key}=***")
+        else:
+            cleaned.append(_URL_PASSWORD.sub(r"\1***@", _SECRET_PAIR.sub(r"\1***", word)))
+        hide_next = word.startswith("-") and not equals and bool(_SECRET_KEY.search(word))
+    return cleaned
+
+
+@cache
+def git_state(source: Path = PACKAGE) -> dict[str, Any] | None:
+    """Describe the git checkout that holds the code, as this process first saw it.
+
+    Returns:
+        ``commit``, ``dirty`` (tracked files differ from the commit) and ``diff_sha256`` (of that
+        difference, null when clean); null outside of a checkout, without git, and for a package
+        that is installed in an environment which happens to stand inside a checkout.
+    """
+    found = _git(source, "rev-parse", "HEAD", "--show-prefix")
+    if found is None:
+        return None
+    commit, _, prefix = found.decode(errors="replace").partition("\n")
+    if {"site-packages", "dist-packages"} & set(Path(prefix.strip()).parts):
+        return None
+    difference = _git(source, "diff", "HEAD", "--binary", "--no-ext-diff", "--no-textconv", "--no-color")
+    if difference is None:
+        return None
+    dirty = bool(difference)
+    return {
+        "commit": commit,
+        "dirty": dirty,
+        "diff_sha256": hashlib.sha256(difference).hexdigest() if dirty else None,
+    }
+
+
+@cache
+def versions() -> dict[str, str | None]:
+    """Give the installed version of each package that the results lean on; null where there is none."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def _git(folder: Path, *words: str) -> bytes | None:
+    # Without the locks: a look at the checkout must not disturb a commit that is being made.
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            env=environment, timeout=10, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None

@@ -1,0 +1,140 @@
+"""``metrics.csv``: one row an epoch, appended as a run goes on and cut back when it resumes."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from mlplab.errors import InputError
+from mlplab.runs.files import write_bytes
+
+Number = float | int | None
+
+
+class MetricsFile:
+    """Append rows to a CSV file; no file stays open between calls.
+
+    The first row fixes the header, and ``epoch`` is its first column. A column that turns up later
+    (validation that is not run each epoch, say) is added on the right, and the rows before it are
+    left empty there.
+
+    Args:
+        path: the file; made with the first row.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.header: list[str] | None = None
+
+    def append(self, row: Mapping[str, Number]) -> None:
+        """Add one row; it must hold ``epoch``."""
+        self.extend([row])
+
+    def extend(self, rows: Iterable[Mapping[str, Number]]) -> None:
+        """Add rows in one write.
+
+        Args:
+            rows: names to numbers; None or a missing name is an empty cell. Each holds ``epoch``, a
+                whole number >= 0.
+        """
+        rows = list(rows)
+        if not rows:
+            return
+        new = self.header is None and not self._read_header()
+        known = [] if new else self.header
+        names = dict.fromkeys(known or ["epoch"])
+        for row in rows:
+            assert "epoch" in row, "a row of metrics.csv needs its epoch"
+            names.update(dict.fromkeys(row))
+        header = list(names)
+        if not new and header != known:
+            padding = "," * (len(header) - len(known))
+            self._rewrite(header, [f"{line}{padding}" for line in self._lines()[1:]])
+        text = "".join(_line([_cell(row.get(name)) for name in header]) for row in rows)
+        self.header = header
+        if new:
+            text = _line(header) + text
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(self.path, "ab") as file:
+                file.write(text.encode())
+        except OSError as error:
+            raise InputError(f"cannot write {self.path}: {error.strerror or error}") from error
+
+    def cut(self, epoch: int) -> None:
+        """Drop the rows after an epoch, and a row that was cut short, as before resuming at ``epoch + 1``.
+
+        Args:
+            epoch: the last epoch to keep; -1 keeps none.
+        """
+        if not self._read_header():
+            return
+        lines = self._lines()[1:]
+        kept = [line for line in lines if int(line.partition(",")[0]) <= epoch]
+        if kept:
+            self._rewrite(self.header, kept)
+        else:
+            self.path.unlink()
+            self.header = None
+
+    def read(self) -> dict[str, list[Number]]:
+        """Read the file with :func:`read`."""
+        return read(self.path)
+
+    def _read_header(self) -> bool:
+        lines = self._lines() if self.path.exists() else []
+        self.header = next(csv.reader(lines[:1]), None)
+        return self.header is not None
+
+    def _rewrite(self, header: list[str], lines: list[str]) -> None:
+        write_bytes(self.path, "".join([_line(header), *(f"{line}\n" for line in lines)]).encode())
+
+    def _lines(self) -> list[str]:
+        # What follows the last line end is a row that a killed process left unfinished.
+        return self.path.read_bytes().decode().split("\n")[:-1]
+
+
+def read(path: str | Path) -> dict[str, list[Number]]:
+    """Read a metrics file as columns.
+
+    Returns:
+        Column names to lists of equal length: ``epoch`` as whole numbers, the rest as floats, None
+        where a cell is empty.
+
+    Raises:
+        InputError: the file is missing, or a row does not fit the header; the message names the row.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is damaged: it is not text") from error
+    rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
+    if not rows or rows[0][:1] != ["epoch"]:
+        raise InputError(f"{path} is not a metrics file: its first column must be epoch")
+    header = rows[0]
+    columns: dict[str, list[Number]] = {name: [] for name in header}
+    for number, row in enumerate(rows[1:], start=2):
+        try:
+            if len(row) != len(header):
+                raise ValueError(f"{len(header)} cells expected, {len(row)} found")
+            for name, cell in zip(header, row):
+                columns[name].append(int(cell) if name == "epoch" else float(cell) if cell else None)
+        except ValueError as error:
+            raise InputError(f"{path} is damaged in row {number}: {error}") from error
+    return columns
+
+
+def _cell(value: Number) -> str:
+    # repr is the shortest text that reads back to the same bits.
+    if value is None:
+        return ""
+    return repr(value) if type(value) is int else repr(float(value))
+
+
+def _line(cells: list[str]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(cells)
+    return buffer.getvalue()

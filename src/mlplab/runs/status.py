@@ -1,0 +1,104 @@
+"""Where a run stands: running, finished, failed, diverged or interrupted, and when it was last alive."""
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from mlplab.errors import InputError
+from mlplab.runs.files import read_json, write_json
+
+STATES = ("running", "finished", "failed", "diverged", "interrupted")
+
+
+def write_status(
+    folder: str | Path,
+    status: str,
+    error: str | None = None,
+    *,
+    clock: Callable[[], float] = time.time,
+    sync: bool = True,
+) -> None:
+    """Write ``status.json``: the state, this process, this host, the time, and the error if any.
+
+    Args:
+        folder: the run folder.
+        status: one of :data:`STATES`.
+        error: what went wrong, or null.
+        clock: seconds since 1970, UTC.
+        sync: wait for the disk; a heartbeat need not.
+    """
+    assert status in STATES, status
+    now = clock()
+    record = {
+        "status": status,
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "heartbeat": now,
+        "heartbeat_utc": utc(now),
+        "error": error,
+    }
+    write_json(Path(folder) / "status.json", record, sync=sync)
+
+
+def read_status(folder: str | Path) -> dict[str, Any]:
+    """Read ``status.json`` of a run folder.
+
+    Raises:
+        InputError: it is missing, damaged, or holds an unknown state.
+    """
+    path = Path(folder) / "status.json"
+    record = read_json(path)
+    if not isinstance(record, dict) or record.get("status") not in STATES:
+        raise InputError(f"{path} is damaged: its status must be one of {', '.join(STATES)}")
+    return record
+
+
+def is_alive(
+    record: dict[str, Any], *, stale_after_s: float = 120.0, clock: Callable[[], float] = time.time
+) -> bool:
+    """Say whether the process that wrote a status may still be at work.
+
+    On this host the process is looked up by its id; on another one its heartbeat must be younger
+    than ``stale_after_s`` seconds.
+    """
+    if record["status"] != "running":
+        return False
+    if record.get("host") != socket.gethostname():
+        return clock() - record.get("heartbeat", 0.0) < stale_after_s
+    try:
+        os.kill(record["pid"], 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is there, and somebody else's
+        return True
+    return True
+
+
+class Heartbeat:
+    """Renew a running status at most once in ``every_s`` seconds; cheap enough to call each step."""
+
+    def __init__(
+        self, folder: str | Path, *, every_s: float = 10.0, clock: Callable[[], float] = time.time
+    ):
+        self.folder = Path(folder)
+        self.every_s = every_s
+        self.clock = clock
+        self.last = float("-inf")
+
+    def beat(self) -> bool:
+        """Write the status when it is due; return whether it was."""
+        now = self.clock()
+        if now - self.last < self.every_s:
+            return False
+        self.last = now
+        write_status(self.folder, "running", clock=self.clock, sync=False)
+        return True
+
+
+def utc(seconds: float) -> str:
+    """Write seconds since 1970 as ISO 8601 in UTC, to the second."""
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
