@@ -1,0 +1,214 @@
+"""Cross entropy, written by the lab: exact for large margins, finite for large logits."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from mlplab.errors import InputError
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def negative_log_softmax(logits: Tensor) -> Tensor:
+    """Compute -log softmax over the last axis without overflow and without losing small values.
+
+    With m the largest logit at index a, -log softmax_j = (m - x_j) + log1p(sum over i != a of exp(x_i - m)).
+    Leaving the largest term out of the sum keeps a loss of 2e-9 where 1 + 2e-9 would round to 1.
+
+    Args:
+        logits: array of shape (..., C), C >= 1.
+
+    Returns:
+        Array of shape (..., C), every value >= 0.
+    """
+    largest, index = logits.max(dim=-1, keepdim=True)
+    gaps = logits - largest
+    rest = gaps.exp().scatter(-1, index, 0.0).sum(dim=-1, keepdim=True)
+    return rest.log1p() - gaps
+
+
+def soft_targets(
+    labels: Tensor,
+    classes: int,
+    *,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Tensor, Tensor]:
+    """Write the loss as a weighted sum: loss_i = sum over c of q_ic * (-log softmax_ic).
+
+    q_ic = (1 - s) w_y [c = y] + s w_c / C, as torch defines label smoothing s and class weights w; zero where
+    the label is ``ignore_index``.
+
+    Args:
+        labels: integers of shape (..., B).
+        classes: number of classes C.
+        weight: class weights of shape (C,), or None for ones.
+        ignore_index: label whose samples count for nothing.
+        label_smoothing: s in [0, 1].
+        dtype: of the result.
+
+    Returns:
+        q of shape (..., B, C), and the norm of shape (...): the sum of w_y over the samples that count, by
+        which "mean" divides.
+    """
+    counted = labels != ignore_index
+    safe = labels.masked_fill(~counted, 0)
+    weight = torch.ones(classes, dtype=dtype, device=labels.device) if weight is None else weight.to(labels.device, dtype)
+    sample_weight = weight[safe] * counted
+    q = torch.zeros(*labels.shape, classes, dtype=dtype, device=labels.device)
+    q.scatter_(-1, safe.unsqueeze(-1), (sample_weight * (1 - label_smoothing)).unsqueeze(-1))
+    if label_smoothing:
+        q = q + (label_smoothing / classes) * weight * counted.unsqueeze(-1)
+    return q, sample_weight.sum(dim=-1)
+
+
+def cross_entropy(
+    logits: Tensor,
+    labels: Tensor,
+    *,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> Tensor:
+    """Compute the cross entropy of logits and labels, as torch defines it.
+
+    Args:
+        logits: array of shape (N, C).
+        labels: integers of shape (N,) in 0..C-1, or ``ignore_index``.
+        weight: class weights of shape (C,), or None.
+        ignore_index: label whose samples count for nothing.
+        label_smoothing: in [0, 1].
+        reduction: "mean" (over the weights of the samples that count), "sum" or "none".
+
+    Returns:
+        A scalar, or an array of shape (N,) with reduction "none".
+
+    Raises:
+        InputError: if shapes, labels or options are not as above.
+    """
+    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
+        raise InputError(
+            f"cross entropy takes logits (N, C) and labels (N,), got {tuple(logits.shape)} and {tuple(labels.shape)}"
+        )
+    if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
+        raise InputError(f"cross entropy takes integer labels, got {labels.dtype}")
+    if reduction not in REDUCTIONS:
+        raise InputError(f"loss.reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}")
+    _check_options(weight, label_smoothing, logits.shape[1])
+    wrong = ((labels < 0) | (labels >= logits.shape[1])) & (labels != ignore_index)
+    if wrong.any():
+        row = int(wrong.nonzero()[0])
+        raise InputError(
+            f"labels must lie in 0..{logits.shape[1] - 1} or equal ignore_index {ignore_index}, "
+            f"got {int(labels[row])} in row {row}"
+        )
+    losses, norm = _losses(logits, labels.long(), weight, ignore_index, label_smoothing)
+    if reduction == "none":
+        return losses
+    return losses.sum() if reduction == "sum" else losses.sum() / norm
+
+
+def _losses(
+    logits: Tensor, labels: Tensor, weight: Tensor | None, ignore_index: int, label_smoothing: float
+) -> tuple[Tensor, Tensor]:
+    """Losses (..., B) and norm (...) of logits (..., B, C) and labels (..., B) known to be good."""
+    surprise = negative_log_softmax(logits)
+    counted = labels != ignore_index
+    if weight is None and not label_smoothing:
+        chosen = surprise.gather(-1, labels.masked_fill(~counted, 0).unsqueeze(-1)).squeeze(-1)
+        return chosen.masked_fill(~counted, 0.0), counted.sum(dim=-1).to(logits.dtype)
+    q, norm = soft_targets(
+        labels,
+        logits.shape[-1],
+        weight=weight,
+        ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+        dtype=logits.dtype,
+    )
+    # A class of target 0 has no part, even where its logit is -inf: 0 * inf would be NaN.
+    return torch.where(q > 0, q * surprise, 0.0).sum(dim=-1), norm
+
+
+def _check_options(weight: Tensor | None, label_smoothing: float, classes: int) -> None:
+    if not (isinstance(label_smoothing, (int, float)) and 0 <= label_smoothing <= 1):
+        raise InputError(f"loss.label_smoothing must be a number in [0, 1], got {label_smoothing!r}")
+    if weight is not None and weight.shape != (classes,):
+        raise InputError(f"loss.weight must hold one number for each of the {classes} classes, got {tuple(weight.shape)}")
+
+
+class CrossEntropy(nn.Module):
+    """The lab's cross entropy as a module, with the closed form of its gradient.
+
+    Args:
+        weight: one weight a class, finite and >= 0, or None.
+        ignore_index: label whose samples count for nothing.
+        label_smoothing: in [0, 1].
+        reduction: "mean", "sum" or "none"; training takes "mean".
+    """
+
+    def __init__(
+        self,
+        weight: list[float] | Tensor | None = None,
+        ignore_index: int = -100,
+        label_smoothing: float = 0.0,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__()
+        if reduction not in REDUCTIONS:
+            raise InputError(f"loss.reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}")
+        if weight is not None:
+            weight = torch.as_tensor(list(weight) if not isinstance(weight, Tensor) else weight, dtype=torch.float32)
+            if not all(math.isfinite(value) and value >= 0 for value in weight.tolist()):
+                raise InputError(f"loss.weight must hold finite numbers >= 0, got {weight.tolist()}")
+        _check_options(None, label_smoothing, 0)
+        self.register_buffer("weight", weight, persistent=False)
+        self.ignore_index = ignore_index
+        self.label_smoothing = label_smoothing
+        self.reduction = reduction
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Compute :func:`cross_entropy` of logits (N, C) and labels (N,)."""
+        return cross_entropy(
+            logits,
+            labels,
+            weight=self.weight,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+            reduction=self.reduction,
+        )
+
+    def per_batch(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Compute the mean loss of each minibatch: (..., B, C) and (..., B) to (...), labels known to be good."""
+        losses, norm = _losses(logits, labels, self.weight, self.ignore_index, self.label_smoothing)
+        return losses.sum(dim=-1) / norm
+
+    def targets(self, labels: Tensor, classes: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Prepare the gradient of :meth:`per_batch`, which is a_i softmax_ic - q_ic.
+
+        Args:
+            labels: integers of shape (..., B).
+            classes: number of classes C.
+            dtype: of the logits.
+
+        Returns:
+            q of shape (..., B, C) and a of shape (..., B, 1), both divided by the minibatch's norm.
+        """
+        q, norm = soft_targets(
+            labels,
+            classes,
+            weight=self.weight,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+            dtype=dtype,
+        )
+        q = q / norm[..., None, None]
+        return q, q.sum(dim=-1, keepdim=True)
+
+
+def gradient_at_logits(logits: Tensor, q: Tensor, a: Tensor) -> Tensor:
+    """Compute the gradient a * softmax(logits) - q, all of shape (..., C) but a of shape (..., 1)."""
+    return torch.softmax(logits, dim=-1).mul_(a).sub_(q)

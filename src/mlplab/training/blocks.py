@@ -1,0 +1,133 @@
+"""Loaders that hand over many minibatches at once: a block, cut from data that stay in memory on the device."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+BLOCK_BYTES = 64 << 20
+BLOCK_MINIBATCHES = 1024
+
+
+class Block(NamedTuple):
+    """Minibatches first..first+S-1 of an epoch, order already drawn.
+
+    Attributes:
+        x: features, (P, S, B, ...).
+        y: labels, (P, S, B).
+        first: number of the first minibatch within the epoch.
+    """
+
+    x: Tensor
+    y: Tensor
+    first: int
+
+
+def count_minibatches(points: int, batch_size: int, drop_last: bool) -> int:
+    """Count the minibatches of an epoch."""
+    return points // batch_size if drop_last else -(-points // batch_size)
+
+
+class BlockLoader:
+    """Yield an epoch as blocks; its whole state is ``served``, the number of minibatches handed over.
+
+    Args:
+        x: features, (D, N, ...), where D is 1 (shared by all members) or P.
+        y: labels, (D, N).
+        orders: one function a member from the epoch to a permutation (N,) of the points.
+        batch_size: points in a minibatch, >= 1.
+        drop_last: leave out the last short minibatch.
+        limit: minibatches an epoch at most: an integer >= 0 or a fraction in [0, 1] of them; 1.0 for all.
+        overfit: take the same first minibatches each epoch, unshuffled: a number or fraction; 0 for off.
+        block_minibatches: minibatches in a block at most.
+    """
+
+    def __init__(
+        self,
+        x: Tensor,
+        y: Tensor,
+        orders: Sequence[Callable[[int], Tensor]],
+        *,
+        batch_size: int,
+        drop_last: bool = True,
+        limit: int | float = 1.0,
+        overfit: int | float = 0,
+        block_minibatches: int = BLOCK_MINIBATCHES,
+    ) -> None:
+        self.x, self.y, self.orders = x, y, list(orders)
+        self.batch_size = batch_size
+        self.shuffle = not overfit
+        whole = count_minibatches(x.shape[1], batch_size, drop_last)
+        self.per_epoch = limited(whole, overfit or limit)
+        bytes_each = len(self.orders) * batch_size * (x[0, 0].numel() * x.element_size() + y.element_size())
+        self.block = max(1, min(block_minibatches, BLOCK_BYTES // max(1, bytes_each)))
+        self.served = 0
+
+    def __len__(self) -> int:
+        """Count the blocks of an epoch."""
+        return len(self.spans())
+
+    def spans(self) -> list[tuple[int, int]]:
+        """List the minibatches [first, end) of each block; a short last minibatch is a block by itself."""
+        whole = min(self.per_epoch, self.x.shape[1] // self.batch_size)
+        spans = [(first, min(first + self.block, whole)) for first in range(0, whole, self.block)]
+        return spans + [(whole, self.per_epoch)] * (whole < self.per_epoch)
+
+    def to(self, device: torch.device) -> "BlockLoader":
+        """Move the data to a device, once."""
+        self.x, self.y = self.x.to(device), self.y.to(device)
+        return self
+
+    def __iter__(self) -> Iterator[Block]:
+        """Yield the blocks of the epoch in which ``served`` stands; those already served come empty."""
+        epoch, done = divmod(self.served, max(1, self.per_epoch))
+        permutation = self._permutation(epoch)
+        for first, end in self.spans():
+            # Lightning counts blocks, so that a resumed epoch must have as many as any other.
+            served = min(max(done, first), end)
+            self.served += end - served
+            yield self._block(permutation, served, end)
+
+    def _permutation(self, epoch: int) -> Tensor:
+        points = self.x.shape[1]
+        if not self.shuffle:
+            return torch.arange(points, device=self.x.device).expand(len(self.orders), -1)
+        return torch.stack([order(epoch) for order in self.orders]).to(self.x.device)
+
+    def _block(self, permutation: Tensor, first: int, end: int) -> Block:
+        size = self.batch_size
+        chosen = permutation[:, first * size : end * size]
+        if len(self.x) == 1:
+            x, y = self.x[0][chosen], self.y[0][chosen]
+        else:
+            member = torch.arange(len(self.x), device=self.x.device).unsqueeze(1)
+            x, y = self.x[member, chosen], self.y[member, chosen]
+        steps = end - first
+        width = chosen.shape[1] // steps if steps else size
+        return Block(
+            x.reshape(len(x), steps, width, *x.shape[2:]), y.reshape(len(y), steps, width), first
+        )
+
+
+class WholeLoader:
+    """Yield all points as one batch: x of shape (D, N, ...) and y of shape (D, N)."""
+
+    def __init__(self, x: Tensor, y: Tensor) -> None:
+        self.x, self.y = x, y
+
+    def __len__(self) -> int:
+        return 1
+
+    def to(self, device: torch.device) -> "WholeLoader":
+        """Move the data to a device, once."""
+        self.x, self.y = self.x.to(device), self.y.to(device)
+        return self
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        yield self.x, self.y
+
+
+def limited(whole: int, limit: int | float) -> int:
+    """Apply Lightning's limit: an integer is a count, a float in [0, 1] a fraction, rounded down."""
+    return int(whole * limit) if isinstance(limit, float) else min(whole, limit)

@@ -1,0 +1,165 @@
+"""Optimisers over a population: elementwise, one fused kernel call for members of equal settings.
+
+They are ordinary ``torch.optim.Optimizer`` objects over the one parameter ``theta`` (P, S). Each setting is a number
+or one number a member. The arithmetic is torch's own fused kernel, so that one member's bits are those of torch's
+optimiser with ``fused=True`` on the same array.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class MemberOptimizer(torch.optim.Optimizer):
+    """An elementwise optimiser whose settings may differ from member to member.
+
+    Args:
+        params: a list of one parameter of shape (P, S).
+        settings: for each name a number (or any plain value), or a list of one a member.
+    """
+
+    state_names: tuple[str, ...] = ()
+
+    def __init__(self, params: Sequence[Tensor], **settings: Any) -> None:
+        super().__init__(list(params), {name: _first(value) for name, value in settings.items()})
+        self.theta = self.param_groups[0]["params"][0]
+        members = len(self.theta)
+        columns = {name: _column(name, value, members) for name, value in settings.items()}
+        self.settings = [{name: column[i] for name, column in columns.items()} for i in range(members)]
+        self.moments = {name: torch.zeros_like(self.theta) for name in self.state_names}
+        # torch's kernels add one to the step on their own, so each run of members gets a fresh scalar of the count.
+        self.count = 0
+        self._runs: dict[tuple[int, int], list[tuple[slice, dict]]] = {}
+
+    def runs(self, members: slice) -> list[tuple[slice, dict]]:
+        """Split members into neighbours with the same settings, each with those settings."""
+        low, high, _ = members.indices(len(self.settings))
+        if (low, high) not in self._runs:
+            starts = [i for i in range(low, high) if i == low or self.settings[i] != self.settings[i - 1]]
+            self._runs[low, high] = [
+                (slice(a, b), self.settings[a]) for a, b in zip(starts, [*starts[1:], high])
+            ]
+        return self._runs[low, high]
+
+    @torch.no_grad()
+    def update(self, members: slice, gradient: Tensor, count: int, factor: float) -> None:
+        """Take one step of a run of members.
+
+        Args:
+            members: which.
+            gradient: of the whole population, (P, S).
+            count: optimiser steps taken before this one.
+            factor: by which the schedule multiplies the learning rate.
+        """
+        for run, settings in self.runs(members):
+            self._kernel(
+                [self.theta[run]], [gradient[run]], {k: [v[run]] for k, v in self.moments.items()}, count,
+                settings["lr"] * factor, settings,
+            )  # fmt: skip
+
+    def _kernel(self, theta: list, gradient: list, moments: dict, count: int, lr: float, settings: dict) -> None:
+        raise TypeError("use Adam, AdamW or SGD")
+
+    def step(self, closure: Any = None) -> Any:
+        """Take one step of all members with the gradient in ``theta.grad``, as torch's optimisers do."""
+        loss = closure() if closure is not None else None
+        self.update(slice(None), self.theta.grad, self.count, 1.0)
+        self.count += 1
+        return loss
+
+
+class Adam(MemberOptimizer):
+    """Adam (Kingma and Ba 2015, algorithm 1); weight decay is added to the gradient, as torch's Adam does.
+
+    Args:
+        params: a list of one parameter of shape (P, S).
+        lr: learning rate, >= 0.
+        betas: decay of the first and the second moment, each in [0, 1).
+        eps: added to the root of the second moment, > 0.
+        weight_decay: >= 0.
+    """
+
+    state_names = ("exp_avg", "exp_avg_sq")
+    kernel = staticmethod(torch._fused_adam_)
+
+    def __init__(
+        self,
+        params: Sequence[Tensor],
+        lr: float | list[float] = 1e-3,
+        betas: Sequence = (0.9, 0.999),
+        eps: float | list[float] = 1e-8,
+        weight_decay: float | list[float] = 0.0,
+    ) -> None:
+        betas = [tuple(pair) for pair in betas] if isinstance(betas[0], Sequence) else tuple(betas)
+        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+    def _kernel(self, theta: list, gradient: list, moments: dict, count: int, lr: float, settings: dict) -> None:
+        step = torch.full((), float(count), device=theta[0].device)
+        step += 1
+        self.kernel(
+            theta, gradient, moments["exp_avg"], moments["exp_avg_sq"], [], [step],
+            lr=lr, beta1=settings["betas"][0], beta2=settings["betas"][1], weight_decay=settings["weight_decay"],
+            eps=settings["eps"], amsgrad=False, maximize=False,
+        )  # fmt: skip
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2); arguments as for Adam."""
+
+    kernel = staticmethod(torch._fused_adamw_)
+
+    def __init__(
+        self,
+        params: Sequence[Tensor],
+        lr: float | list[float] = 1e-3,
+        betas: Sequence = (0.9, 0.999),
+        eps: float | list[float] = 1e-8,
+        weight_decay: float | list[float] = 1e-2,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay)
+
+
+class SGD(MemberOptimizer):
+    """Stochastic gradient descent with momentum, as torch defines it.
+
+    Args:
+        params: a list of one parameter of shape (P, S).
+        lr: learning rate, >= 0.
+        momentum: in [0, 1).
+        weight_decay: >= 0, added to the gradient.
+        nesterov: look ahead along the momentum.
+    """
+
+    state_names = ("momentum_buffer",)
+
+    def __init__(
+        self,
+        params: Sequence[Tensor],
+        lr: float | list[float] = 1e-2,
+        momentum: float | list[float] = 0.0,
+        weight_decay: float | list[float] = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
+
+    def _kernel(self, theta: list, gradient: list, moments: dict, count: int, lr: float, settings: dict) -> None:
+        torch._fused_sgd_(
+            theta, gradient, moments["momentum_buffer"] if settings["momentum"] else [],
+            weight_decay=settings["weight_decay"], momentum=settings["momentum"], lr=lr, dampening=0.0,
+            nesterov=settings["nesterov"], maximize=False, is_first_step=count == 0,
+        )  # fmt: skip
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, list) else value
+
+
+def _column(name: str, value: Any, members: int) -> list:
+    """One value a member. Tuples, such as betas, are one value."""
+    if not isinstance(value, list):
+        return [value] * members
+    if len(value) != members:
+        raise ValueError(f"optimizer.{name} must be one value or one for each of {members} members, got {len(value)}")
+    return value
