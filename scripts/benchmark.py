@@ -1,0 +1,8 @@
+"""Measure the lab against other systems: scripts/lab benchmark train"""
+
+import sys
+
+from mlplab.app import main
+
+if __name__ == "__main__":
+    sys.exit(main(["benchmark", *sys.argv[1:]]))

@@ -1,0 +1,278 @@
+"""Configs: composed from conf/ and the command line, or read back from a run folder, and always checked."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from mlplab.constraints import near, shown
+from mlplab.errors import InputError
+from mlplab.validation import validate
+
+# What a config that is read back may name; a run folder may come from anybody.
+ALLOWED_TARGETS = ("mlplab.", "torch.nn.", "torch.optim.", "lightning.pytorch.")
+
+_PACKAGE = Path(__file__).resolve().parent
+_CHECKOUT = _PACKAGE.parent.parent
+
+
+def _is_checkout() -> bool:
+    return (_CHECKOUT / "conf" / "train.yaml").is_file() and (_CHECKOUT / "pyproject.toml").is_file()
+
+
+def conf_folder() -> Path:
+    """Find the config tree: MLPLAB_CONF, then the checkout's conf/, then the one inside the package."""
+    chosen = os.environ.get("MLPLAB_CONF")
+    if chosen:
+        if not Path(chosen).is_dir():
+            raise InputError(f"MLPLAB_CONF must be a folder of configs, got {chosen!r}")
+        return Path(chosen).resolve()
+    return _CHECKOUT / "conf" if _is_checkout() else _PACKAGE / "conf"
+
+
+def logs_folder() -> Path:
+    """Find where runs are written by default: the checkout's logs/, else logs/ under the current folder."""
+    return (_CHECKOUT if _is_checkout() else Path.cwd()) / "logs"
+
+
+OmegaConf.register_new_resolver("logs_folder", lambda: str(logs_folder()), replace=True)
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A composed config and where it came from.
+
+    Attributes:
+        config: resolved and checked, without Hydra's node.
+        hydra: Hydra's own node, resolved as far as it can be.
+        overrides: the overrides of the task as they were given.
+        choices: the option taken in every group, such as ``{"data": "spiral"}``.
+    """
+
+    config: DictConfig
+    hydra: DictConfig
+    overrides: list[str]
+    choices: dict[str, str | None]
+
+
+@contextmanager
+def _hydra(config_dir: str | Path | None = None) -> Iterator[None]:
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    folder = Path(config_dir).resolve() if config_dir else None
+    if folder is not None and not folder.is_dir():
+        raise InputError(f"--config-dir must be a folder of configs, got {str(config_dir)!r}")
+    with initialize_config_dir(str(conf_folder()), version_base="1.3", job_name="mlplab"):
+        if folder is not None:
+            search_path = GlobalHydra.instance().config_loader().get_search_path()
+            search_path.append("command-line", f"file://{folder}")
+        yield
+
+
+def compose(
+    config_name: str = "train", overrides: Sequence[str] = (), config_dir: str | Path | None = None
+) -> DictConfig:
+    """Compose and check a study's config, as a script does.
+
+    Args:
+        config_name: the root config, such as ``"train"``.
+        overrides: Hydra overrides, such as ``["model.width=64", "experiment=tutorial"]``.
+        config_dir: a further folder of configs, searched after conf/.
+
+    Returns:
+        The config, resolved, as a struct :class:`DictConfig`.
+
+    Raises:
+        InputError: an override or a value is wrong; one line.
+    """
+    return compose_all(config_name, overrides, config_dir).config
+
+
+def compose_all(
+    config_name: str = "train", overrides: Sequence[str] = (), config_dir: str | Path | None = None
+) -> Composition:
+    """Do what :func:`compose` does and give Hydra's choices too."""
+    import hydra
+
+    from mlplab.complaints import one_line
+
+    overrides = list(overrides)
+    with _hydra(config_dir):
+        try:
+            whole = hydra.compose(config_name, overrides, return_hydra_config=True)
+        except Exception as error:  # Hydra raises many kinds, ValueError and OSError among them
+            raise InputError(one_line(error, config_name, overrides)) from error
+        with open_dict(whole):
+            own = whole.pop("hydra")
+        choices = dict(own.runtime.choices)
+        return Composition(check(whole, config_name), own, list(own.overrides.task), choices)
+
+
+def check(config: DictConfig, study: str = "train") -> DictConfig:
+    """Resolve a config, make its log folder absolute, and check every value.
+
+    Raises:
+        InputError: one line.
+    """
+    try:
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise InputError(f"{error.full_key} must be given, as {error.full_key}=VALUE") from error
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None)
+        raise InputError(f"{key or 'the config'} cannot be resolved: {str(error).splitlines()[0]}") from error
+    validate(plain, study)
+    plain["paths"]["logs"] = str(Path(plain["paths"]["logs"]).expanduser().absolute())
+    resolved = OmegaConf.create(plain)
+    OmegaConf.set_struct(resolved, True)
+    return resolved
+
+
+def load_recorded(path: str | Path, study: str = "train") -> DictConfig:
+    """Read the config of an earlier run back, trusting nothing in it.
+
+    Args:
+        path: the file ``config.yaml`` of a run folder.
+        study: what the run was.
+
+    Raises:
+        InputError: the file is damaged, names a class outside ``ALLOWED_TARGETS``, or holds a wrong value.
+    """
+    try:
+        config = OmegaConf.load(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except Exception as error:  # yaml and OmegaConf errors share no base
+        raise InputError(f"{path} is damaged: {' '.join(str(error).split())[:120]}") from error
+    if not isinstance(config, DictConfig):
+        raise InputError(f"{path} is damaged: it must be a mapping of keys, got {type(config).__name__}")
+    plain = OmegaConf.to_container(config)
+    for key, target in _targets(plain):
+        if not isinstance(target, str) or not target.startswith(ALLOWED_TARGETS):
+            raise InputError(
+                f"{path}: {key} must start with one of {', '.join(ALLOWED_TARGETS)}, got {shown(target)}"
+            )
+    if "${" in str(plain):
+        raise InputError(f"{path} is damaged: a recorded config holds no ${{...}}")
+    try:
+        return check(config, study)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _targets(value: Any, prefix: str = "") -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict):
+        for key, entry in value.items():
+            if key == "_target_":
+                yield f"{prefix}_target_", entry
+            yield from _targets(entry, f"{prefix}{key}.")
+    elif isinstance(value, list):
+        for index, entry in enumerate(value):
+            yield from _targets(entry, f"{prefix}{index}.")
+
+
+def override(config: DictConfig, overrides: Sequence[str], study: str = "train") -> DictConfig:
+    """Change values of a config that has been composed or read back.
+
+    Args:
+        config: as :func:`compose` or :func:`load_recorded` gives it; left as it is.
+        overrides: ``KEY=VALUE`` for keys that the config has; ``data=NAME`` takes another file of conf/data.
+
+    Returns:
+        A new config, checked.
+
+    Raises:
+        InputError: an override is not ``KEY=VALUE``, its key is unknown, or its value is wrong.
+    """
+    changed = OmegaConf.create(OmegaConf.to_container(config))
+    for key, value in parse_overrides(overrides):
+        if key in ("data", "model", "loss", "optimizer", "schedule", "trainer") and isinstance(value, str):
+            changed[key] = compose(study, [f"{key}={value}"])[key]
+            continue
+        known = keys_of(changed)
+        if key not in known:
+            raise InputError(f"{key} is not an option, got {key}={shown(value)}{near_key(key, known)}")
+        OmegaConf.update(changed, key, value, merge=False)
+    return check(changed, study)
+
+
+def parse_overrides(overrides: Sequence[str]) -> list[tuple[str, Any]]:
+    """Split ``KEY=VALUE`` texts by Hydra's grammar.
+
+    Raises:
+        InputError: one is no plain ``KEY=VALUE``.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    from mlplab.complaints import not_key_value
+
+    parsed = []
+    for text in overrides:
+        try:
+            entry = OverridesParser.create().parse_override(text)
+        except HydraException as error:
+            raise InputError(not_key_value(text)) from error
+        if entry.is_sweep_override() or entry.is_delete() or entry.is_add() or entry.package:
+            raise InputError(f"{text!r} must be KEY=VALUE here, without + or ~ and with one value")
+        parsed.append((entry.key_or_group, entry.value()))
+    return parsed
+
+
+def keys_of(config: Any, prefix: str = "") -> list[str]:
+    """List the dotted keys of a config, groups before what they hold."""
+    keys = []
+    if isinstance(config, DictConfig) and not config._is_none():
+        for key in config:
+            keys.append(f"{prefix}{key}")
+            keys += keys_of(config._get_node(key), f"{prefix}{key}.")
+    return keys
+
+
+def near_key(key: str, known: Sequence[str]) -> str:
+    """Give "; did you mean KEY?" for the nearest known key: a sibling first, then the same last name."""
+    parent, _, leaf = key.rpartition(".")
+    siblings = [name for name in known if name.rpartition(".")[0] == parent]
+    found = near(key, siblings) or near(leaf, [name.rpartition(".")[2] for name in siblings], f"{parent}.")
+    if found:
+        return found
+    same = [name for name in known if name.rpartition(".")[2] == leaf]
+    if same:
+        return f"; did you mean {same[0]}?"
+    leaves = {name.rpartition(".")[2]: name for name in known}
+    guess = re.search(r"did you mean (\S+)\?", near(leaf, leaves))
+    return f"; did you mean {leaves[guess[1]]}?" if guess else near(key, known)
+
+
+def build(node: DictConfig, key: str, *args: Any, **kwargs: Any) -> Any:
+    """Build the object that a config node names, by ``hydra.utils.instantiate``.
+
+    Args:
+        node: a mapping with ``_target_``.
+        key: where it stands, for the error, such as ``"model"``.
+        *args, **kwargs: given to the class besides the node's own.
+
+    Raises:
+        InputError: the class is not found or refuses its arguments; one line.
+    """
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate
+
+    try:
+        return instantiate(node, *args, **kwargs)
+    except InstantiationException as error:
+        cause = error.__cause__ or error
+        while cause.__cause__ is not None and not isinstance(cause, InputError):
+            cause = cause.__cause__
+        if isinstance(cause, InputError):
+            raise cause from error
+        reason = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+        raise InputError(f"{key}._target_={node.get('_target_')} cannot be built: {reason}") from error
+

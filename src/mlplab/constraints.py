@@ -1,0 +1,142 @@
+"""What a value may be, said once: the check, the words of the error and wrong values for the tests."""
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from mlplab.errors import InputError
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule for one value.
+
+    Attributes:
+        allowed: what is allowed, in words that follow "must be".
+        accepts: tells whether a plain value (no OmegaConf node) is allowed.
+        wrong: values that must be refused; the tests walk over them.
+        names: the allowed names where the value is a choice, for a near match.
+    """
+
+    allowed: str
+    accepts: Callable[[object], bool]
+    wrong: tuple = ()
+    names: tuple = ()
+
+    def check(self, key: str, value: object) -> None:
+        """Raise an :class:`InputError` of one line unless the value is allowed."""
+        if not self.accepts(value):
+            raise InputError(f"{key} must be {self.allowed}, got {shown(value)}{near(value, self.names)}")
+
+
+def shown(value: object) -> str:
+    """Write a value in one line of at most 80 characters."""
+    text = "null" if value is None else repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def near(word: object, names: Iterable[str], prefix: str = "") -> str:
+    """Give "; did you mean NAME?" for the name nearest to a word, or nothing."""
+    found = difflib.get_close_matches(str(word), [str(name) for name in names], 1, 0.6)
+    return f"; did you mean {prefix}{found[0]}?" if found else ""
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _interval(low, high, above, below) -> str:
+    parts = []
+    if low is not None:
+        parts.append(f"{'>' if above else '>='} {low}")
+    if high is not None:
+        parts.append(f"{'<' if below else '<='} {high}")
+    return " and ".join(parts)
+
+
+def integer(low: int | None = None, high: int | None = None) -> Rule:
+    """Allow an integer in [low, high]."""
+
+    def accepts(value: object) -> bool:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return whole and (low is None or value >= low) and (high is None or value <= high)
+
+    wrong = ["abc", "", 1.5, True, math.nan, {"a": 1}]
+    wrong += [low - 1] if low is not None else []
+    wrong += [high + 1] if high is not None else []
+    return Rule(f"an integer {_interval(low, high, False, False)}".rstrip(), accepts, tuple(wrong))
+
+
+def number(low=None, high=None, *, above: bool = False, below: bool = False) -> Rule:
+    """Allow a finite number between low and high; ``above`` and ``below`` leave the ends out."""
+
+    def accepts(value: object) -> bool:
+        if not _is_number(value):
+            return False
+        over = low is None or (value > low if above else value >= low)
+        under = high is None or (value < high if below else value <= high)
+        return over and under
+
+    wrong = ["abc", "", True, math.nan, math.inf, [1.0]]
+    wrong += [low if above else low - 0.1] if low is not None else []
+    wrong += [high if below else high + 0.1] if high is not None else []
+    return Rule(f"a number {_interval(low, high, above, below)}".rstrip(), accepts, tuple(wrong))
+
+
+def boolean() -> Rule:
+    """Allow true or false."""
+    return Rule("true or false", lambda value: isinstance(value, bool), ("yes please", 1, None))
+
+
+def choice(*names: object) -> Rule:
+    """Allow one of some names."""
+
+    def accepts(value: object) -> bool:
+        return any(value == name and type(value) is type(name) for name in names)
+
+    return Rule("one of " + ", ".join(map(str, names)), accepts, ("nope", 12345, None, True), names)
+
+
+def text(pattern: str = ".+", words: str = "a text") -> Rule:
+    """Allow a text that matches a pattern as a whole; ``words`` say so."""
+
+    def accepts(value: object) -> bool:
+        return isinstance(value, str) and re.fullmatch(pattern, value, re.DOTALL) is not None
+
+    return Rule(words, accepts, ("", 3, ["a"]))
+
+
+def null() -> Rule:
+    """Allow null alone."""
+    return Rule("null", lambda value: value is None, (0, ""))
+
+
+def either(*rules: Rule) -> Rule:
+    """Allow what any of the rules allows."""
+
+    def accepts(value: object) -> bool:
+        return any(rule.accepts(value) for rule in rules)
+
+    wrong = tuple(value for rule in rules for value in rule.wrong if not accepts(value))
+    names = tuple(name for rule in rules for name in rule.names)
+    return Rule(", or ".join(rule.allowed for rule in rules), accepts, wrong, names)
+
+
+def optional(rule: Rule) -> Rule:
+    """Allow null and what the rule allows."""
+    return either(null(), rule)
+
+
+def many(rule: Rule, length: int | None = None, least: int = 0) -> Rule:
+    """Allow a list whose entries each keep the rule."""
+
+    def accepts(value: object) -> bool:
+        if not isinstance(value, list) or len(value) < least or (length is not None and len(value) != length):
+            return False
+        return all(rule.accepts(entry) for entry in value)
+
+    count = f"{length} entries" if length is not None else "entries"
+    wrong = tuple([entry] * (length or 1) for entry in rule.wrong) + ("abc", 7)
+    return Rule(f"a list of {count}, each {rule.allowed}", accepts, wrong)

@@ -1,0 +1,152 @@
+"""Which keys a config may have and what each may be, without importing what they configure.
+
+A wrong option is answered before torch is imported, so the tables stand here and not beside the classes;
+a test compares them with the classes' signatures and with every file of conf/.
+"""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+from mlplab.constraints import Rule, boolean, choice, either, integer, many, number, optional, text
+
+SEED = integer(0, 2**63 - 1)
+FRACTION = number(0, 1, above=True, below=True)
+NAME = text(r"[A-Za-z0-9][A-Za-z0-9._=,+-]*", "letters, digits and . _ = , + -, a letter or digit first")
+PATH = text(words="a path")
+
+
+
+@cache
+def activation_names() -> tuple[str, ...]:
+    """Read the names of ``ACTIVATIONS`` from the source of core/activations.py: importing it imports torch."""
+    source = (Path(__file__).parent / "core" / "activations.py").read_text(encoding="utf-8")
+    for node in ast.parse(source).body:
+        target = node.target if isinstance(node, ast.AnnAssign) else None
+        if isinstance(target, ast.Name) and target.id == "ACTIVATIONS":
+            return tuple(key.value for key in node.value.keys)
+    raise AssertionError("core/activations.py has no annotated ACTIVATIONS")
+
+
+def _is_activation(value: object) -> bool:
+    if isinstance(value, dict):
+        arguments = [entry for key, entry in value.items() if key != "name"]
+        plain = all(isinstance(entry, bool | str) or number().accepts(entry) for entry in arguments)
+        return value.get("name") in activation_names() and plain
+    return isinstance(value, str) and value in activation_names()
+
+
+ACTIVATION = Rule(
+    "one of " + ", ".join(activation_names()) + ", or with arguments as {name: leaky_relu, negative_slope: 0.1}",
+    _is_activation, ("rleu", "", 3, None, {"name": "nope"}, {"name": "elu", "alpha": float("nan")}),
+    activation_names(),
+)
+
+_DATA = {
+    "seed": SEED,
+    "batch_size": integer(1),
+    "drop_last": boolean(),
+    "test_fraction": FRACTION,
+    "validation_points": integer(0),
+    "fresh_points": integer(0),
+    "order_seed": SEED,
+    "seeding": choice("derived", "tutorial"),
+}
+_CLASS_POINTS = {"points_per_class": integer(1), "noise": number(0)}
+_LOSS = {
+    "weight": optional(many(number(0), least=1)),
+    "ignore_index": integer(),
+    "label_smoothing": number(0, 1),
+}
+_ADAM = {
+    "lr": number(0, above=True),
+    "betas": many(number(0, 1, below=True), length=2),
+    "eps": number(0, above=True),
+    "weight_decay": number(0),
+}
+
+# The keys of each class that conf/ can name. A class that is not here is its author's own affair.
+TARGETS: dict[str, dict[str, Rule]] = {
+    "mlplab.training.data.SpiralDataModule": _DATA | {
+        "arms": integer(2), "points_per_arm": integer(1), "noise": number(0), "t_min": number(0),
+        "t_max": number(0, above=True), "rotation_degrees": number(),
+    },
+    "mlplab.core.mlp.MLP": {
+        "hidden": optional(many(integer(1))), "width": integer(1), "depth": integer(0),
+        "activation": ACTIVATION, "dropout": number(0, 1, below=True),
+        "initialization": choice("default", "kaiming", "xavier", "orthogonal"), "init_seed": optional(SEED),
+    },
+    "mlplab.core.losses.CrossEntropy": _LOSS,
+    "torch.nn.CrossEntropyLoss": _LOSS,
+    "mlplab.training.optimizers.Adam": _ADAM,
+    "mlplab.training.optimizers.AdamW": _ADAM,
+    "mlplab.training.optimizers.SGD": {
+        "lr": number(0, above=True), "momentum": number(0, 1, below=True), "nesterov": boolean(),
+        "weight_decay": number(0),
+    },
+    "mlplab.training.schedules.Constant": {},
+    "mlplab.training.schedules.Cosine": {"final_fraction": number(0, 1), "warmup_epochs": integer(0)},
+    "mlplab.training.schedules.OneCycle": {
+        "warmup_fraction": FRACTION, "initial_fraction": number(0, 1, above=True), "final_fraction": number(0, 1),
+    },
+    "mlplab.training.schedules.Step": {"every_epochs": integer(1), "factor": number(0, 1, above=True)},
+    "mlplab.training.callbacks.DecisionMaps": {
+        "epochs": either(choice("log"), many(integer(0))), "resolution": integer(2, 4096),
+        "limit": number(0, above=True),
+    },
+    "mlplab.training.callbacks.Progress": {},
+    "mlplab.training.callbacks.Checkpoints": {"every_seconds": number(0)},
+    "mlplab.training.callbacks.EarlyStopping": {
+        "monitor": choice("val/loss", "val/accuracy", "train/loss", "train/accuracy"),
+        "patience": integer(1), "min_delta": number(0),
+    },
+    "mlplab.training.callbacks.DivergenceGuard": {},
+    "mlplab.training.callbacks.LearningRateMonitor": {},
+    "mlplab.training.callbacks.Timing": {},
+    "mlplab.training.loggers.TensorBoardLogger": {},
+    "mlplab.training.loggers.CSVLogger": {},
+}
+
+TRAINER: dict[str, Rule] = {
+    "accelerator": choice("auto", "cpu", "gpu", "cuda", "mps"),
+    "devices": either(integer(1, 1), many(integer(0), length=1)),
+    "max_epochs": integer(-1),
+    "max_steps": integer(-1),
+    "limit_train_batches": either(integer(1), number(0, 1, above=True)),
+    "overfit_batches": either(integer(0), number(0, 1)),
+    "fast_dev_run": either(boolean(), integer(1)),
+    "check_val_every_n_epoch": integer(1),
+    "accumulate_grad_batches": integer(1),
+    "gradient_clip_val": optional(number(0)),
+    "gradient_clip_algorithm": choice("norm", "value"),
+    "precision": choice("32-true", "64-true", "bf16-mixed", "16-mixed", "32", "64", 32, 64),
+    "profiler": optional(choice("simple", "advanced")),
+    "threads": integer(1),
+}
+
+
+class Object:
+    """A node that names a class by ``_target_``."""
+
+
+class Objects:
+    """A node whose every entry is an object, or null where it is turned off."""
+
+
+# The keys that every study has (conf/study.yaml).
+STUDY: dict[str, object] = {
+    "seed": SEED, "name": optional(NAME), "resume": optional(PATH), "paths": {"logs": PATH},
+}
+
+# The root keys of each study. One that is not here is checked for STUDY and for its objects only.
+ROOTS: dict[str, dict[str, object]] = {
+    "train": STUDY | {
+        "evaluate_state": choice("best", "last"),
+        "data": Object(), "model": Object(), "loss": Object(), "optimizer": Object(), "schedule": Object(),
+        "trainer": TRAINER, "callbacks": Objects(), "logger": Objects(),
+    },
+}
+
+# Keys of Hydra's own that any object may have.
+INSTANTIATE = {"_target_": text(words="the dotted name of a class"), "_partial_": boolean(),
+               "_recursive_": boolean(), "_convert_": choice("none", "partial", "object", "all")}
