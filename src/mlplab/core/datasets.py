@@ -37,7 +37,9 @@ def spirals(
 
     Arm k at t in [t_min, t_max], evenly spaced:
 
-        x(t) = t * (sin(2 pi/K * (2t + k)) + noise * e1, cos(2 pi/K * (2t + k)) + noise * e2),  e1, e2 ~ N(0, 1)
+        x(t) = t * (sin(2 pi/K * (2t + k)) + noise * e1, cos(2 pi/K * (2t + k)) + noise * e2)
+
+    with e1, e2 ~ N(0, 1).
 
     Args:
         arms: number of arms and classes K, at least 1.

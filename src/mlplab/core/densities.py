@@ -1,7 +1,7 @@
 """The exact densities of the synthetic data sets, as mixtures: a quadrature rule along each class's curve.
 
-A class is a curve with Gaussian noise, so its density is an integral over the curve's parameter. The nodes and
-weights of a quadrature rule turn it into a mixture of Gaussians.
+A class is a curve with Gaussian noise, so its density is an integral over the curve's parameter. The nodes
+and weights of a quadrature rule turn it into a mixture of Gaussians.
 """
 
 import math

@@ -25,6 +25,13 @@ def require_integer(key: str, value: object, low: int, high: int | None = None) 
     return int(value)
 
 
+def require_flag(key: str, value: object) -> bool:
+    """Return `value`, or raise `InputError` if it is neither True nor False."""
+    if not isinstance(value, bool):
+        raise InputError(f"{key} must be true or false, got {value!r}")
+    return value
+
+
 def require_number(
     key: str, value: object, low: float = -math.inf, high: float = math.inf, *, below: float = math.inf
 ) -> float:
@@ -39,9 +46,8 @@ def require_number(
     Raises:
         InputError: if `value` is no finite number in the range.
     """
-    limits = [
-        f"{sign} {limit:g}" for sign, limit in ((">=", low), ("<=", high), ("<", below)) if math.isfinite(limit)
-    ]
+    bounds = ((">=", low), ("<=", high), ("<", below))
+    limits = [f"{sign} {limit:g}" for sign, limit in bounds if math.isfinite(limit)]
     allowed = "a number " + " and ".join(limits) if limits else "a finite number"
     number = isinstance(value, Real) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not low <= value <= high or not value < below:

@@ -1,161 +1,20 @@
-"""Data modules: whole data sets in memory, split and ordered by seeds of their own.
+"""The lab's data modules, one a data set.
 
-A data set of your own: subclass `SyntheticDataModule` with `sample` and `exact_density`, or `ArrayDataModule` with
-`prepare`, and name the class in a YAML file of ``conf/data``.
+A data set of your own that can be drawn at will: subclass `SyntheticDataModule` with `sample` and
+`exact_density`; any other: subclass `ArrayDataModule` with `prepare`. Then name the class in a YAML file of
+``conf/data``.
 """
 
-import hashlib
-from typing import NamedTuple
-
 import torch
-from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from mlplab.core import datasets, densities
 from mlplab.core.bayes import MixtureDensity
 from mlplab.core.ranges import require_integer, require_number
 from mlplab.core.seeds import generator
+from mlplab.core.table import read_table
 from mlplab.errors import InputError
-
-SEEDINGS = ("derived", "tutorial")
-PARTS = ("train", "validation", "test", "fresh")
-
-
-class Points(NamedTuple):
-    """Inputs x (N, *shape) float32 and their classes y (N,) int64."""
-
-    x: Tensor
-    y: Tensor
-
-
-class ArrayDataModule(LightningDataModule):
-    """Serve data that fits in memory: train, validation, test and fresh points, and the order of each epoch.
-
-    Args:
-        seed: drives the points and the split.
-        batch_size: points of a minibatch, at most the number of train points.
-        drop_last: leave out an epoch's last, shorter minibatch.
-        test_fraction: share of the points set aside for test, rounded down.
-        validation_points: points drawn afresh for validation, 0 for none.
-        fresh_points: points drawn afresh to measure regret, 0 for none.
-        order_seed: drives the order of the train points, epoch after epoch.
-        seeding: ``derived`` gives every draw a seed of its own; ``tutorial`` repeats the tutorial's draws (one
-            seed for points, split and order).
-
-    After `setup`: `train`, `validation`, `test`, `fresh` (`Points` or None), `density` (`MixtureDensity` or None
-    where it is unknown), `classes`, `input_shape`, `training_box` (lowest and highest train inputs, two float32
-    tensors of the input's shape) and `sha256` of all arrays.
-    """
-
-    def __init__(
-        self,
-        seed: int = 2021,
-        batch_size: int = 128,
-        drop_last: bool = True,
-        test_fraction: float = 0.2,
-        validation_points: int = 800,
-        fresh_points: int = 20000,
-        order_seed: int = 0,
-        seeding: str = "derived",
-    ):
-        super().__init__()
-        self.seed = require_integer("data.seed", seed, 0)
-        self.batch_size = require_integer("data.batch_size", batch_size, 1)
-        self.drop_last = bool(drop_last)
-        self.test_fraction = require_number("data.test_fraction", test_fraction, 0, below=1)
-        self.validation_points = require_integer("data.validation_points", validation_points, 0)
-        self.fresh_points = require_integer("data.fresh_points", fresh_points, 0)
-        self.order_seed = require_integer("data.order_seed", order_seed, 0)
-        if seeding not in SEEDINGS:
-            raise InputError(f"data.seeding must be one of {', '.join(SEEDINGS)}, got {seeding!r}")
-        self.seeding = seeding
-        self.train: Points | None = None
-        self._replay: tuple[int, torch.Generator] | None = None
-
-    def prepare(self) -> dict[str, Points | None]:
-        """Make the four parts, by name; set `density` and `classes`."""
-        raise NotImplementedError
-
-    def setup(self, stage: str | None = None) -> None:
-        """Draw or read the data once; a second call changes nothing.
-
-        Raises:
-            InputError: if no point is left to train or test on, or a minibatch is larger than the train points.
-        """
-        if self.train is not None:
-            return
-        parts = self.prepare()
-        count = len(parts["train"].y)
-        if self.batch_size > count:
-            raise InputError(
-                f"data.batch_size must be at most the number of train points, {count}, got {self.batch_size}"
-            )
-        if len(parts["test"].y) == 0:
-            raise InputError(
-                "data.test_fraction must leave at least one point to test on: "
-                f"{self.test_fraction:g} of {count} points is none"
-            )
-        for name in PARTS:
-            setattr(self, name, parts[name])
-        x = self.train.x
-        self.input_shape = tuple(x.shape[1:])
-        self.training_box = (x.amin(dim=0), x.amax(dim=0))
-        self.sha256 = _digest(parts)
-
-    def order(self, epoch: int) -> Tensor:
-        """Return the permutation of the train points in an epoch (counted from 0).
-
-        It is a function of (order_seed, epoch) only, or of (seed, epoch) with the tutorial's seeding.
-        """
-        count = len(self.train.y)
-        if self.seeding == "tutorial":
-            return self._tutorial_order(epoch, count)
-        return torch.randperm(count, generator=generator(self.order_seed, "order", epoch))
-
-    def _tutorial_order(self, epoch: int, count: int) -> Tensor:
-        # A DataLoader draws a seed for its workers before each epoch's permutation, all from one generator, so
-        # an epoch is reached through those before it; the place reached last is kept.
-        if self._replay is None or self._replay[0] > epoch:
-            self._replay = (0, torch.Generator().manual_seed(self.seed))
-        reached, stream = self._replay
-        for _ in range(reached, epoch + 1):
-            torch.empty((), dtype=torch.int64).random_(generator=stream)
-            order = torch.randperm(count, generator=stream)
-        self._replay = (epoch + 1, stream)
-        return order
-
-    def train_dataloader(self):
-        from mlplab.training.blocks import BlockLoader
-
-        return BlockLoader(
-            self.train.x[None],
-            self.train.y[None],
-            orders=[self.order],
-            batch_size=self.batch_size,
-            drop_last=self.drop_last,
-        )
-
-    def val_dataloader(self):
-        return _whole(self.validation)
-
-    def test_dataloader(self):
-        return _whole(self.test)
-
-
-def _whole(points: Points | None):
-    from mlplab.training.blocks import WholeLoader
-
-    return [] if points is None else WholeLoader(points.x[None], points.y[None])
-
-
-def _digest(parts: dict[str, Points | None]) -> str:
-    """Hash names, shapes and bytes of all arrays in a fixed order."""
-    digest = hashlib.sha256()
-    for name in PARTS:
-        for label, array in zip("xy", parts[name] or ()):
-            digest.update(f"{name}.{label} {tuple(array.shape)} {array.dtype}\n".encode())
-            digest.update(array.contiguous().numpy())
-    return digest.hexdigest()
+from mlplab.training.arrays import ArrayDataModule, Points
 
 
 class SyntheticDataModule(ArrayDataModule):
@@ -200,7 +59,7 @@ class SyntheticDataModule(ArrayDataModule):
         return {
             "train": Points(x[train], y[train]),
             "validation": afresh("validation", self.validation_points),
-            "test": Points(x[test], y[test]),
+            "test": Points(x[test], y[test]) if len(test) else None,
             "fresh": afresh("fresh", self.fresh_points),
         }
 
@@ -295,3 +154,37 @@ class BlobsDataModule(SyntheticDataModule):
 
     def exact_density(self):
         return densities.blobs_density(classes=self.classes, noise=self.noise)
+
+
+class FileDataModule(ArrayDataModule):
+    """Serve a CSV or NPZ file, see :func:`mlplab.core.table.read_table`; there are no fresh points.
+
+    Args:
+        path, features, label: as in `read_table`.
+        validation_fraction: share of all points set aside for validation, rounded down; 0 for none.
+        base: `seed`, `batch_size`, `drop_last`, `test_fraction` and `order_seed` of `ArrayDataModule`.
+    """
+
+    def __init__(self, path, features=None, label: str = "label", validation_fraction: float = 0.2, **base):
+        super().__init__(**base, validation_points=0, fresh_points=0)
+        self.path, self.features, self.label = path, features, label
+        self.validation_fraction = require_number(
+            "data.validation_fraction", validation_fraction, 0, below=1 - self.test_fraction
+        )
+
+    def prepare(self) -> dict[str, Points | None]:
+        table = read_table(self.path, features=self.features, label=self.label)
+        count = len(table.y)
+        test, rest = datasets.shuffle_split(count, self.test_fraction, generator(self.seed, "split"))
+        held = int(self.validation_fraction * count)
+        parts = {"train": rest[held:], "validation": rest[:held], "test": test}
+        absent = sorted(set(range(table.classes)) - set(table.y[parts["train"]].tolist()))
+        if absent:
+            raise InputError(
+                f"data.seed must leave some of each class to train on: with {self.seed} none of class"
+                f" {absent[0]} of '{self.path}' is left; take another or a smaller data.test_fraction"
+            )
+        self.classes = table.classes
+        self.density = None
+        points = {name: Points(table.x[i], table.y[i]) if len(i) else None for name, i in parts.items()}
+        return {**points, "fresh": None}
