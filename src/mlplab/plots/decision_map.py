@@ -1,0 +1,89 @@
+"""The decision map: what a classifier says at every place, and the test points it gets right and wrong."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from mlplab.plots.field import extent_of, padded_log
+from mlplab.plots.furniture import Furniture
+from mlplab.plots.panel import add_square, checked_points, draw_field, draw_frame, draw_points
+from mlplab.plots.style import MUTED, class_names as named, figure, text
+
+
+def summary(accuracy: float, wrong: int, count: int, nll: float | None = None, *, split: str = "test") -> str:
+    """Write the line under a title: accuracy (0 to 1), points wrong of ``count``, mean NLL."""
+    words = f"{split} accuracy {100 * accuracy:.1f} %  ·  {wrong} of {count} wrong"
+    return words if nll is None else f"{words}  ·  NLL {nll:.3f}"
+
+
+def decision_map(
+    probabilities,
+    limit,
+    points=None,
+    labels=None,
+    *,
+    title: str,
+    subtitle: str = "",
+    predicted=None,
+    box=None,
+    class_names=None,
+    card: bool = False,
+    bayes=None,
+    split: str = "test",
+) -> Figure:
+    """Draw class probabilities over a square with the points they are tested on.
+
+    Args:
+        probabilities: shape (R, R, C), rows = x2 ascending (bottom first), columns = x1 ascending, at pixel
+            centres; each cell sums to 1.
+        limit: the square is [-limit, limit] in both axes, or (x1 low, x1 high, x2 low, x2 high).
+        points: shape (N, 2), drawn on top; None draws none.
+        labels: true classes of the points, shape (N,).
+        title: model and epoch.
+        subtitle: the figures; see :func:`summary`. On a card it stands right of the title.
+        predicted: the classifier's classes of the points, shape (N,); read from the grid where None.
+        box: (low, high), each of shape (2,): the training data's extent; veiled outside.
+        class_names: C names; ``class 0``... where None.
+        card: draw the small form for TensorBoard's cards, 520 x 560 pixels without a key.
+        bayes: the Bayes classifier's probabilities on the same grid; its boundary is drawn dashed.
+        split: what the points are, for the key.
+
+    Returns:
+        A ``Figure`` of 1320 x 1060 pixels, or a card.
+
+    Raises:
+        InputError: for arrays of the wrong shape or values that are not finite.
+    """
+    extent = extent_of(limit)
+    logs = padded_log(probabilities)
+    best = None if bayes is None else padded_log(bayes)
+    points, labels, predicted = checked_points(points, labels, predicted, logs, extent)
+    if card:
+        return draw_card(logs, extent, points, labels, predicted, title, subtitle, box, best)
+    made = figure(1320, 1060)
+    left, top, side = 116, 122, 836
+    made.patch.set_visible(False)
+    made.add_artist(Furniture((1320, 1060), (left, top, side), extent, names=tuple(named(len(logs), class_names)),
+                              count=len(points), sample=int(labels[0]) if len(labels) else 0,
+                              box=box is not None, bayes=best is not None, split=split))  # fmt: skip
+    text(made, left, 54, title, 34, width=1320 - left - 20, weight="bold")
+    text(made, left, 98, subtitle, 23, width=1320 - left - 20, color=MUTED)
+    axes = add_square(made, left, top, side, extent)
+    draw_field(axes, logs, extent, box=box, bayes=best)
+    draw_points(axes, points, labels, predicted)
+    draw_frame(made, left, top, side)
+    return made
+
+
+def draw_card(logs, extent, points, labels, predicted, title, subtitle, box, bayes) -> Figure:
+    """Draw the small form of a decision map: title left, subtitle right, no key."""
+    made = figure(520, 560)
+    left, top, side = 52, 62, 454
+    made.patch.set_visible(False)
+    made.add_artist(Furniture((520, 560), (left, top, side), extent))
+    text(made, left, 42, title, 25, width=0.55 * side, weight="bold")
+    text(made, left + side, 42, subtitle, 22, width=0.44 * side, color=MUTED, ha="right")
+    axes = add_square(made, left, top, side, extent)
+    draw_field(axes, logs, extent, box=box, veil=False, width=1.8, sure=False, bayes=bayes)
+    draw_points(axes, points, labels, predicted, size=6.0, wrong_size=11.0)
+    draw_frame(made, left, top, side)
+    return made

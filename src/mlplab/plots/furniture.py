@@ -1,0 +1,43 @@
+"""The parts of a decision map that stay as they are from frame to frame, drawn once and kept as pixels."""
+
+from functools import lru_cache
+
+import numpy as np
+from matplotlib.artist import Artist
+
+from mlplab.plots.key import draw_key
+from mlplab.plots.panel import draw_axes
+from mlplab.plots.style import DPI, figure, pixels
+
+
+@lru_cache(maxsize=8)
+def furniture(dpi: float, size, square, extent, key) -> np.ndarray:
+    """Draw axis numbers and, where ``key`` is given, the key; RGBA (height, width, 4) at a resolution."""
+    made = figure(*size)
+    draw_axes(made, *square, extent, **({} if key else {"size": 18, "names": None}))
+    if key:
+        left, top, side = square
+        options = dict(key)
+        draw_key(made, left + side + 42, top, size[0] - left - side - 52, options.pop("names"), **options)
+    made.set_dpi(dpi)
+    colours = pixels(made)
+    image = np.dstack([colours, np.full(colours.shape[:2], 255, np.uint8)])
+    image.flags.writeable = False
+    return image
+
+
+class Furniture(Artist):
+    """Lay the kept pixels under a figure: half of a frame's time goes into words that never change."""
+
+    def __init__(self, size, square, extent, **key):
+        """Keep what :func:`furniture` takes; the ``key``'s entries are those of ``draw_key``, or none."""
+        super().__init__()
+        self.of = (tuple(size), tuple(square), tuple(extent), tuple(sorted(key.items())))
+        self.set_zorder(-1)
+
+    def draw(self, renderer):
+        """Blit the pixels at the figure's resolution."""
+        image = furniture(self.get_figure(root=True).dpi, *self.of)
+        context = renderer.new_gc()
+        renderer.draw_image(context, 0, 0, image[::-1])
+        context.restore()

@@ -1,0 +1,213 @@
+"""The square of a decision map: colours, boundaries, the training box, points and axis numbers."""
+
+import math
+
+import numpy as np
+from contourpy import LineType, contour_generator
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from mlplab.errors import InputError
+from mlplab.plots.field import FLOOR, Field, axis_positions
+from mlplab.plots.style import DPI, FAINT, INK, MUTED, class_colour, class_marker, points_of, text
+
+SURE = 0.9
+
+
+def add_square(figure: Figure, left: float, top: float, width: float, extent, *, height: float | None = None):
+    """Add a bare axes at pixels from the figure's left and top, with data limits ``extent``."""
+    across, down = figure.get_size_inches() * DPI
+    height = width if height is None else height
+    axes = figure.add_axes((left / across, 1 - (top + height) / down, width / across, height / down))
+    axes.set_axis_off()
+    axes.set_xlim(extent[0], extent[1])
+    axes.set_ylim(extent[2], extent[3])
+    return axes
+
+
+def contour(field: np.ndarray, level: float, extent) -> np.ndarray:
+    """Trace a level of a padded grid; returns points of shape (M, 2), pieces parted by a row of NaN."""
+    x1 = axis_positions(field.shape[1] - 2, extent[0], extent[1])
+    x2 = axis_positions(field.shape[0] - 2, extent[2], extent[3])
+    made = contour_generator(x1, x2, field, name="serial", line_type=LineType.ChunkCombinedNan)
+    lines = made.lines(level)[0][0]
+    return np.empty((0, 2)) if lines is None else lines
+
+
+def joined(pieces) -> np.ndarray:
+    """Join traced lines into one array of shape (M, 2), parted by rows of NaN."""
+    gap = np.full((1, 2), np.nan)
+    return np.concatenate([gap, *(part for piece in pieces for part in (piece, gap))])
+
+
+def boundary(logs: np.ndarray, extent) -> np.ndarray:
+    """Trace where the two likeliest classes are equal: margin 0; shape (M, 2) with NaN rows."""
+    classes = logs.shape[0]
+    pieces = []
+    for k in range(classes - 1):
+        others = np.delete(logs, k, axis=0).max(axis=0)
+        margin = np.clip(logs[k] - others, math.log(FLOOR), -math.log(FLOOR))
+        if margin.min() < 0 < margin.max():
+            pieces.append(contour(margin, 0.0, extent))
+    return joined(pieces)
+
+
+def sure_contour(logs: np.ndarray, extent, probability: float = SURE) -> np.ndarray:
+    """Trace where the likeliest class has the given probability; shape (M, 2) with NaN rows."""
+    pieces = []
+    total = np.logaddexp.reduce(logs, axis=0)
+    for k in range(logs.shape[0]):
+        level = logs[k] - total
+        if level.min() < math.log(probability) < level.max():
+            # The log-odds are straighter than the probability between two grid points.
+            odds = level - np.log(np.maximum(-np.expm1(np.minimum(level, -1e-12)), FLOOR))
+            pieces.append(contour(odds, math.log(probability / (1 - probability)), extent))
+    return joined(pieces)
+
+
+def fractions(box, extent) -> tuple[float, float, float, float]:
+    """Turn a box ((low, low), (high, high)) into fractions of the extent: left, right, bottom, top."""
+    (x1_low, x2_low), (x1_high, x2_high) = np.asarray(box, dtype=float)
+    across, up = extent[1] - extent[0], extent[3] - extent[2]
+    shares = ((x1_low - extent[0]) / across, (x1_high - extent[0]) / across,
+              (x2_low - extent[2]) / up, (x2_high - extent[2]) / up)  # fmt: skip
+    return tuple(float(min(max(share, 0.0), 1.0)) for share in shares)
+
+
+def draw_field(axes, logs, extent, *, box=None, veil=True, width=2.6, sure=True, bayes=None) -> None:
+    """Draw colours, the boundary, the light contour and the dashed training box; all lengths in pixels."""
+    clear = fractions(box, extent) if box is not None and veil else None
+    axes.add_artist(Field(logs, clear))
+
+    def line(points, **style):
+        style = {"solid_capstyle": "round", "solid_joinstyle": "round", "dash_capstyle": "butt", **style}
+        made = Line2D(points[:, 0], points[:, 1], **style)
+        axes.add_artist(made)
+
+    if sure:
+        line(sure_contour(logs, extent), color="#ffffff", lw=points_of(0.7 * width), alpha=0.8, zorder=1)
+    line(boundary(logs, extent), color=INK, lw=points_of(width), zorder=2)
+    if bayes is not None:
+        best = boundary(bayes, extent)
+        line(best, color="#ffffff", lw=points_of(1.5 * width), alpha=0.9, zorder=2.1)
+        line(best, color=INK, lw=points_of(0.75 * width), ls=(0, (3, 2)), zorder=2.2)
+    if box is not None:
+        (left, bottom), (right, top) = np.asarray(box, dtype=float)
+        corners = np.array([[left, bottom], [right, bottom], [right, top], [left, top], [left, bottom]])
+        line(corners, color=INK, lw=points_of(0.7 * width), ls=(0, (5, 3)), zorder=3)
+
+
+def draw_points(axes, points, labels, predicted, *, size=9.5, wrong_size=17.0, classes=0) -> None:
+    """Draw points by class: right ones small with a light edge, wrong ones larger with a dark edge, on top.
+
+    Args:
+        axes: where.
+        points: shape (N, 2).
+        labels: true classes, shape (N,).
+        predicted: the network's classes, shape (N,).
+        size: pixels of a right point; ``wrong_size`` of a wrong one.
+        classes: how many classes there are at least.
+    """
+    wrong = labels != predicted
+    for k in range(max(classes, int(labels.max(initial=-1)) + 1)):
+        for chosen, pixels, edge, thick, order in (
+            ((labels == k) & ~wrong, size, "#ffffff", 0.11 * size, 4),
+            ((labels == k) & wrong, wrong_size, INK, 0.17 * wrong_size, 5),
+        ):
+            if chosen.any():
+                axes.add_artist(marks(points[chosen], k, pixels, edge, thick, order))
+
+
+def marks(points, index: int, pixels: float, edge: str, thick: float, order: float) -> Line2D:
+    """Make the markers of one class, ``pixels`` wide with an edge of ``thick`` pixels."""
+    # Squares and diamonds fill more of their box than a circle or triangle.
+    scale = {"s": 0.86, "D": 0.80, "^": 1.08, "v": 1.08, "<": 1.08}.get(class_marker(index), 1.0)
+    return Line2D(points[:, 0], points[:, 1], ls="none", marker=class_marker(index), zorder=order,
+                  ms=points_of(scale * pixels), mfc=class_colour(index), mec=edge, mew=points_of(thick))  # fmt: skip
+
+
+def tick_values(low: float, high: float, most: int = 5) -> np.ndarray:
+    """Choose round numbers within [low, high] for an axis."""
+    values = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+    slack = 1e-9 * (high - low)
+    return values[(values >= low - slack) & (values <= high + slack)]
+
+
+def tick_labels(values) -> list[str]:
+    """Write numbers with as few digits as tell them apart, and a true minus sign."""
+    return [f"{0.0 if abs(value) < 1e-12 else value:.6g}".replace("-", "\u2212") for value in values]
+
+
+def draw_frame(figure, left, top, width, *, height=None) -> None:
+    """Draw the thin frame of a square at pixels ``left``, ``top``, over what is in it."""
+    height = width if height is None else height
+    across, down = figure.get_size_inches() * DPI
+    right, bottom = left + width, top + height
+    x, y = np.array([left, right, right, left, left]), np.array([top, top, bottom, bottom, top])
+    figure.add_artist(Line2D(x / across, 1 - y / down, color=FAINT, lw=points_of(2), zorder=6))
+
+
+def draw_axes(figure, left, top, width, extent, *, height=None, size=21, names=("x₁", "x₂"), numbers=True):
+    """Draw the ticks, numbers and names round a square at pixels ``left``, ``top``."""
+    height = width if height is None else height
+    across, down = figure.get_size_inches() * DPI
+
+    def line(x, y, **style):
+        made = Line2D(np.asarray(x) / across, 1 - np.asarray(y) / down, transform=figure.transFigure, **style)
+        figure.add_artist(made)
+
+    right, bottom = left + width, top + height
+    if numbers:
+        ticks, levels = tick_values(*extent[:2]), tick_values(*extent[2:])
+        x = left + (ticks - extent[0]) / (extent[1] - extent[0]) * width
+        y = bottom - (levels - extent[2]) / (extent[3] - extent[2]) * height
+        style = {"color": MUTED, "lw": 0, "ls": "none", "ms": points_of(7), "mew": points_of(2)}
+        line(x, np.full(x.shape, bottom), marker=3, **style)
+        line(np.full(y.shape, left), y, marker=0, **style)
+        for place, words in zip(x, tick_labels(ticks)):
+            text(figure, place, bottom + 12 + 0.8 * size, words, size, ha="center")
+        for place, words in zip(y, tick_labels(levels)):
+            text(figure, left - 14, place + 0.36 * size, words, size, ha="right")
+    if names is not None:
+        text(figure, (left + right) / 2, bottom + 12 + 2.15 * size, names[0], size * 1.1, ha="center", style="italic")
+        text(figure, left - 14 - 2.3 * size, (top + bottom) / 2 + 0.36 * size, names[1], size * 1.1, ha="center",
+             style="italic")  # fmt: skip
+
+
+def checked_points(points, labels, predicted, logs, extent):
+    """Check points beside a grid; classes not given are read from the grid.
+
+    Returns:
+        points (N, 2) float, labels (N,) int, predicted (N,) int.
+
+    Raises:
+        InputError: where the shapes do not agree or a point is not finite.
+    """
+    points = np.zeros((0, 2)) if points is None else np.asarray(points, dtype=float)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise InputError(f"points must have the shape (count, 2), got {points.shape}")
+    if not np.isfinite(points).all():
+        count = int((~np.isfinite(points).all(axis=1)).sum())
+        raise InputError(f"points must be finite, got {count} of {len(points)} that are not")
+    if predicted is None:
+        predicted = read_grid(points, logs, extent)
+    labels = predicted if labels is None else labels
+    for name, values in (("labels", labels), ("predicted", predicted)):
+        if np.shape(values) != (len(points),):
+            raise InputError(f"{name} must have the shape ({len(points)},) as points do, got {np.shape(values)}")
+    return points, np.asarray(labels, dtype=int), np.asarray(predicted, dtype=int)
+
+
+def read_grid(points: np.ndarray, logs: np.ndarray, extent) -> np.ndarray:
+    """Read the likeliest class at points from a padded grid, interpolated as the colours are; shape (N,)."""
+    place = []
+    for axis, count in ((0, logs.shape[2] - 2), (1, logs.shape[1] - 2)):
+        nodes = axis_positions(count, extent[2 * axis], extent[2 * axis + 1])
+        at = np.clip(points[:, axis], nodes[0], nodes[-1])
+        lower = np.clip(np.searchsorted(nodes, at, side="right") - 1, 0, count)
+        place.append((lower, (at - nodes[lower]) / (nodes[lower + 1] - nodes[lower])))
+    (i, u), (j, v) = place
+    below = logs[:, j, i] * (1 - u) + logs[:, j, i + 1] * u
+    above = logs[:, j + 1, i] * (1 - u) + logs[:, j + 1, i + 1] * u
+    return (below * (1 - v) + above * v).argmax(axis=0)
