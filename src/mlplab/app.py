@@ -1,8 +1,7 @@
-"""The command line: compose and check, claim the run folder, call the study, and answer errors in one line."""
+"""The command line: the commands by name, their exit codes, and bad input answered in one line."""
 
 import importlib
 import os
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,9 +20,6 @@ COMMANDS: dict[str, tuple[str | None, str]] = {
     "tensorboard": (None, "mlplab.app:tensorboard"),
 }
 
-# What only hydra.main does: sweeps, help, showing the config, shell completion.
-HYDRA_FLAGS = ("-m", "--multirun", "--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--version",
-               "--shell-completion", "-sc", "--resolve", "--package", "-p")
 EXIT_OF_STATUS = {"finished": 0, "interrupted": 130}
 
 
@@ -45,11 +41,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("mlplab: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader of a pipe, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _dispatch(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
-        print(f"usage: mlplab COMMAND [OPTIONS]\ncommands: {', '.join(COMMANDS)}\nmlplab train --help says more")
+        print(f"usage: mlplab COMMAND [OPTIONS]; commands: {', '.join(COMMANDS)}; see mlplab train --help")
         return 0 if argv else 2
     command, words = argv[0], argv[1:]
     if command not in COMMANDS:
@@ -87,168 +86,22 @@ def run(command: str, argv: Sequence[str]) -> int:
         InputError: an option is wrong; no folder is left behind.
     """
     from mlplab import config as configs
+    from mlplab import session
+    from mlplab.hydra_words import split_words, sweep
 
     config_name, study = COMMANDS[command]
-    flags = [word for word in argv if word.startswith("-") and "=" not in word.split("=")[0][1:]]
-    if "--experimental-rerun" in {flag.partition("=")[0] for flag in flags}:
-        raise InputError("--experimental-rerun is refused: it would run whatever its file says; use reproduce")
-    if any(flag.partition("=")[0] in HYDRA_FLAGS for flag in flags):
-        return _hydra_main(command, argv)
-    overrides, config_dir = _split(argv)
-    resume = [word for word in overrides if word.partition("=")[0].lstrip("+") == "resume"]
-    if resume and resume[-1].partition("=")[2] not in ("", "null"):
-        return _resume(command, resume[-1].partition("=")[2], [w for w in overrides if w not in resume])
-    composition = configs.compose_all(config_name, overrides, config_dir)
+    words = split_words(argv)
+
+    def load() -> Callable[..., Any]:
+        return load_study(study)
+
+    if words.for_hydra:
+        return max((exit_code(result) for result in sweep(command, config_name, words, load)), default=0)
+    if words.resume is not None:
+        return exit_code(session.resume(load, config_name, words.resume, words.overrides))
+    composition = configs.compose_all(config_name, words.overrides, words.config_dir)
     parent = Path(composition.config.paths.logs) / (composition.choices.get("experiment") or command)
-    return exit_code(start(study, composition, parent))
-
-
-def _split(argv: Sequence[str]) -> tuple[list[str], str | None]:
-    """Separate the overrides from ``--config-dir DIR``; refuse other flags."""
-    overrides, config_dir, words = [], None, iter(argv)
-    for word in words:
-        name, _, value = word.partition("=")
-        if name in ("--config-dir", "-cd"):
-            config_dir = value or next(words, "")
-            if not config_dir:
-                raise InputError("--config-dir must be followed by a folder of configs, got nothing")
-        elif word.startswith("-"):
-            known = (*HYDRA_FLAGS, "--config-dir")
-            raise InputError(f"options must be KEY=VALUE, or one of {', '.join(known)}, got {word}{near(word, known)}")
-        else:
-            overrides.append(word)
-    return overrides, config_dir
-
-
-def start(study: str, composition, parent: Path) -> Any:
-    """Claim a folder, record what was composed in its .hydra/, and call the study.
-
-    A folder in which nothing was trained is removed again where the study itself finds bad input.
-    """
-    from mlplab.runs.folder import claim
-
-    folder = claim(parent, run_name(composition.config, composition.choices))
-    try:
-        record(folder, composition)
-        return load_study(study)(composition.config, folder)
-    except InputError:
-        if not any((folder / "checkpoints").glob("*")):
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-
-
-def run_name(config, choices: dict[str, str | None]) -> str:
-    """Name a run by its content: the data, the network, the seed, and 8 digits of the config's digest."""
-    from omegaconf import OmegaConf
-
-    from mlplab.runs.fingerprint import config_digest
-
-    if config.name is not None:
-        return config.name
-    plain = OmegaConf.to_container(config)
-    parts = [str(choices[group]) for group in ("data", "target", "neuron") if choices.get(group)]
-    model = plain.get("model", {})
-    if "hidden" in model:
-        widths = model["hidden"] if model["hidden"] is not None else [model["width"]] * model["depth"]
-        shape = "x".join(map(str, widths)) or "linear"
-        parts.append(shape if len(shape) <= 40 else f"depth{len(widths)}")
-    elif choices.get("model"):
-        parts.append(str(choices["model"]))
-    return "-".join([*parts, f"seed{plain['seed']}", config_digest(plain)[:8]])
-
-
-def record(folder: Path, composition) -> None:
-    """Write .hydra/{config,overrides,hydra}.yaml, as Hydra does."""
-    from omegaconf import OmegaConf, open_dict, read_write
-
-    target = folder / ".hydra"
-    target.mkdir()
-    with read_write(composition.hydra), open_dict(composition.hydra):
-        composition.hydra.runtime.output_dir = str(folder)
-    OmegaConf.save(composition.config, target / "config.yaml")
-    OmegaConf.save(OmegaConf.create({"hydra": composition.hydra}), target / "hydra.yaml")
-    OmegaConf.save(OmegaConf.create(composition.overrides), target / "overrides.yaml")
-
-
-def _resume(command: str, path: str, overrides: list[str]) -> int:
-    """Go on in a run folder with the config recorded there."""
-    from omegaconf import OmegaConf
-
-    from mlplab import config as configs
-    from mlplab.runs.folder import open_run
-    from mlplab.runs.status import is_alive, read_status
-
-    config_name, study = COMMANDS[command]
-    folder = open_run(path)
-    config = configs.load_recorded(folder.config, config_name)
-    _expect_same(folder.path, config, overrides)
-    if folder.status.is_file():
-        status = read_status(folder.path)
-        if is_alive(status):
-            raise InputError(f"resume={path} is still running, as process {status['pid']} on {status['host']}")
-    resumed = OmegaConf.merge(config, {"resume": str(folder.path.resolve())})
-    return exit_code(load_study(study)(resumed, folder.path.resolve()))
-
-
-def _expect_same(folder: Path, config, overrides: list[str]) -> None:
-    """Refuse overrides that differ from what the run folder recorded."""
-    from omegaconf import OmegaConf
-
-    from mlplab.config import keys_of, near_key, parse_overrides
-
-    hydra_file = folder / ".hydra" / "hydra.yaml"
-    choices = OmegaConf.load(hydra_file).hydra.runtime.choices if hydra_file.is_file() else {}
-    known = keys_of(config)
-    for key, value in parse_overrides(overrides):
-        if key in choices and not isinstance(value, dict):
-            recorded = choices[key]
-        elif key in known:
-            recorded = OmegaConf.to_container(OmegaConf.create({"value": OmegaConf.select(config, key)}))["value"]
-        else:
-            raise InputError(f"{key} is not an option, got {key}={value}{near_key(key, known)}")
-        if key == "paths.logs":
-            continue
-        if recorded != value:
-            raise InputError(
-                f"{key} is {recorded} in the run that is resumed, got {value}; leave it out, or start a new run"
-            )
-
-
-def _hydra_main(command: str, argv: Sequence[str]) -> int:
-    """Hand over to hydra.main, for sweeps, help and the like."""
-    import hydra
-
-    from mlplab import config as configs
-    from mlplab.complaints import one_line
-
-    config_name, study = COMMANDS[command]
-    codes = []
-
-    def task(config) -> object:
-        """Run one job of a sweep in a folder of its own."""
-        from hydra.core.hydra_config import HydraConfig
-
-        own = HydraConfig.get().copy()
-        checked = configs.check(config, config_name)
-        composition = configs.Composition(checked, own, list(own.overrides.task), dict(own.runtime.choices))
-        result = start(study, composition, Path(own.sweep.dir))
-        codes.append(exit_code(result))
-        return result
-
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints errors itself, many lines each, and exits
-    before = sys.argv
-    sys.argv = [f"mlplab {command}", *argv]
-    try:
-        hydra.main(version_base="1.3", config_path=str(configs.conf_folder()), config_name=config_name)(task)()
-    except InputError:
-        raise
-    except (hydra.errors.HydraException, ValueError) as error:
-        raise InputError(one_line(error, config_name, [word for word in argv if "=" in word])) from error
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    finally:
-        sys.argv = before
-    return max(codes, default=0)
+    return exit_code(session.start(load, composition, parent))
 
 
 def _run_folder_words(command: str, words: list[str]) -> tuple[Path, list[str]]:

@@ -1,8 +1,12 @@
 """Hydra's many errors, each as one line: the key, what is allowed, what was given, a near match."""
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
 
 from mlplab.constraints import near
 
@@ -23,7 +27,7 @@ def one_line(error: Exception, config_name: str, overrides: list[str]) -> str:
     if message.startswith("Ambiguous value for argument"):
         given = message.split("'")[1]
         key, _, values = given.partition("=")
-        return f"{key} takes one value here, got {given}; add -m for a sweep, or write {key}=[{values}] for a list"
+        return f"{key} takes one value here, got {given}; add -m for a sweep, or make a list: {key}=[{values}]"
     unknown = re.match(r"Could not (?:override|delete)[^']*'([^']+)'", message)
     if isinstance(error, ConfigCompositionException) and unknown:
         return _unknown_key(unknown[1], error, config_name, overrides)
@@ -39,15 +43,13 @@ def one_line(error: Exception, config_name: str, overrides: list[str]) -> str:
 
 def not_key_value(text: str) -> str:
     """Complain about a word that is no override."""
-    if "=" not in text:
+    if "=" not in text or text.startswith("="):
         return f"options must be KEY=VALUE, got {text!r}"
     key = text.partition("=")[0]
     return f"{key} must be a value that Hydra can read (quote special characters), got {text!r}"
 
 
 def _first_unreadable(overrides: list[str]) -> str:
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
     for text in overrides:
         try:
             OverridesParser.create().parse_override(text)
@@ -64,8 +66,6 @@ def _missing_option(error: MissingConfigException) -> str:
 
 
 def _group_without_name(overrides: list[str]) -> str:
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
     for text in overrides:
         entry = OverridesParser.create().parse_override(text)
         if "." not in entry.key_or_group and not isinstance(entry.value(), str | list):
@@ -74,8 +74,6 @@ def _group_without_name(overrides: list[str]) -> str:
 
 
 def _unknown_key(key: str, error: Exception, config_name: str, overrides: list[str]) -> str:
-    from mlplab.config import near_key
-
     # A dict given for a known key: the culprit is inside it.
     inner = re.search(r"full_key: (\S+)", str(error.__cause__))
     full = inner[1] if inner and inner[1].startswith(key) else key
@@ -85,14 +83,12 @@ def _unknown_key(key: str, error: Exception, config_name: str, overrides: list[s
     siblings = [name.rpartition(".")[2] for name in known if name.rpartition(".")[0] == parent]
     siblings = [name for name in siblings if not name.startswith("_")]
     takes = f"; {parent or 'the config'} takes {', '.join(siblings)}" if siblings else ""
-    return f"{full} is not an option, got {given}{near_key(full, known)}{takes}"
+    return f"{full} is not an option, got {given}{takes}{near_key(full, known)}"
 
 
 def _known_keys(config_name: str, overrides: list[str]) -> list[str]:
     """Compose again with the choices of groups alone, to see what keys there would have been."""
     import hydra
-
-    from mlplab.config import keys_of
 
     groups = [text for text in overrides if re.match(r"[a-z_/]+=[A-Za-z0-9_]+$", text)]
     for kept in (groups, []):
@@ -101,3 +97,28 @@ def _known_keys(config_name: str, overrides: list[str]) -> list[str]:
         except Exception:  # a second fault among them; the root alone still gives most keys
             continue
     return []
+
+
+def keys_of(config: Any, prefix: str = "") -> list[str]:
+    """List the dotted keys of a config, groups before what they hold."""
+    keys = []
+    if isinstance(config, DictConfig) and not config._is_none():
+        for key in config:
+            keys.append(f"{prefix}{key}")
+            keys += keys_of(config._get_node(key), f"{prefix}{key}.")
+    return keys
+
+
+def near_key(key: str, known: Sequence[str]) -> str:
+    """Give "; did you mean KEY?" for the nearest known key: a sibling first, then the same last name."""
+    parent, _, leaf = key.rpartition(".")
+    siblings = [name for name in known if name.rpartition(".")[0] == parent]
+    found = near(key, siblings) or near(leaf, [name.rpartition(".")[2] for name in siblings], f"{parent}.")
+    if found:
+        return found
+    same = [name for name in known if name.rpartition(".")[2] == leaf]
+    if same:
+        return f"; did you mean {same[0]}?"
+    leaves = {name.rpartition(".")[2]: name for name in known}
+    guess = re.search(r"did you mean (\S+)\?", near(leaf, leaves))
+    return f"; did you mean {leaves[guess[1]]}?" if guess else near(key, known)

@@ -1,17 +1,18 @@
 """Configs: composed from conf/ and the command line, or read back from a run folder, and always checked."""
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from mlplab.constraints import near, shown
+from mlplab.complaints import keys_of, near_key, not_key_value, one_line
+from mlplab.constraints import shown
 from mlplab.errors import InputError
 from mlplab.validation import validate
 
@@ -101,9 +102,10 @@ def compose_all(
     """Do what :func:`compose` does and give Hydra's choices too."""
     import hydra
 
-    from mlplab.complaints import one_line
-
     overrides = list(overrides)
+    for text in overrides:
+        if text.startswith("=") or ("=" not in text and not text.startswith("~")):
+            raise InputError(not_key_value(text))
     with _hydra(config_dir):
         try:
             whole = hydra.compose(config_name, overrides, return_hydra_config=True)
@@ -113,6 +115,42 @@ def compose_all(
             own = whole.pop("hydra")
         choices = dict(own.runtime.choices)
         return Composition(check(whole, config_name), own, list(own.overrides.task), choices)
+
+
+def check_sweep(config_name: str, overrides: Sequence[str], config_dir: str | Path | None = None) -> None:
+    """Look at every value of a sweep by itself, before anything runs.
+
+    Args:
+        config_name: the root config.
+        overrides: overrides of which some may name several values, as ``model.width=16,32``.
+        config_dir: a further folder of configs.
+
+    Raises:
+        InputError: a value is wrong; the line names its key, which Hydra's own message does not.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import Transformer
+    single, several = [], []
+    for text in overrides:
+        try:
+            entry = OverridesParser.create().parse_override(text)
+        except HydraException as error:
+            raise InputError(not_key_value(text)) from error
+        if entry.is_choice_sweep() or entry.is_range_sweep():
+            values = list(entry.sweep_iterator(transformer=Transformer.encode))
+            several.append((text.partition("=")[0], values))
+        elif not entry.is_sweep_override():
+            single.append(text)
+    first = [f"{key}={values[0]}" for key, values in several]
+    base = compose(config_name, single + first, config_dir)
+    known = keys_of(base)
+    for index, (key, values) in enumerate(several):
+        others = single + first[:index] + first[index + 1 :]
+        for value in values[1:]:
+            if "." in key and key in known:  # no group, so there is no need to compose again
+                override(base, [f"{key}={value}"], config_name)
+            else:
+                compose(config_name, [*others, f"{key}={value}"], config_dir)
 
 
 def check(config: DictConfig, study: str = "train") -> DictConfig:
@@ -210,10 +248,6 @@ def parse_overrides(overrides: Sequence[str]) -> list[tuple[str, Any]]:
         InputError: one is no plain ``KEY=VALUE``.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    from mlplab.complaints import not_key_value
-
     parsed = []
     for text in overrides:
         try:
@@ -224,31 +258,6 @@ def parse_overrides(overrides: Sequence[str]) -> list[tuple[str, Any]]:
             raise InputError(f"{text!r} must be KEY=VALUE here, without + or ~ and with one value")
         parsed.append((entry.key_or_group, entry.value()))
     return parsed
-
-
-def keys_of(config: Any, prefix: str = "") -> list[str]:
-    """List the dotted keys of a config, groups before what they hold."""
-    keys = []
-    if isinstance(config, DictConfig) and not config._is_none():
-        for key in config:
-            keys.append(f"{prefix}{key}")
-            keys += keys_of(config._get_node(key), f"{prefix}{key}.")
-    return keys
-
-
-def near_key(key: str, known: Sequence[str]) -> str:
-    """Give "; did you mean KEY?" for the nearest known key: a sibling first, then the same last name."""
-    parent, _, leaf = key.rpartition(".")
-    siblings = [name for name in known if name.rpartition(".")[0] == parent]
-    found = near(key, siblings) or near(leaf, [name.rpartition(".")[2] for name in siblings], f"{parent}.")
-    if found:
-        return found
-    same = [name for name in known if name.rpartition(".")[2] == leaf]
-    if same:
-        return f"; did you mean {same[0]}?"
-    leaves = {name.rpartition(".")[2]: name for name in known}
-    guess = re.search(r"did you mean (\S+)\?", near(leaf, leaves))
-    return f"; did you mean {leaves[guess[1]]}?" if guess else near(key, known)
 
 
 def build(node: DictConfig, key: str, *args: Any, **kwargs: Any) -> Any:
@@ -262,7 +271,6 @@ def build(node: DictConfig, key: str, *args: Any, **kwargs: Any) -> Any:
     Raises:
         InputError: the class is not found or refuses its arguments; one line.
     """
-    from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
     try:
@@ -271,7 +279,8 @@ def build(node: DictConfig, key: str, *args: Any, **kwargs: Any) -> Any:
         cause = error.__cause__ or error
         while cause.__cause__ is not None and not isinstance(cause, InputError):
             cause = cause.__cause__
-        if isinstance(cause, InputError):
+        asked = (InstantiationException, ImportError, AttributeError, TypeError, ValueError)
+        if isinstance(cause, InputError) or not isinstance(cause, asked):
             raise cause from error
         reason = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
         raise InputError(f"{key}._target_={node.get('_target_')} cannot be built: {reason}") from error

@@ -48,6 +48,8 @@ def _is_number(value: object) -> bool:
 
 
 def _interval(low, high, above, below) -> str:
+    if low is not None and high is not None and not above and not below:
+        return f"from {low} to {high}"
     parts = []
     if low is not None:
         parts.append(f"{'>' if above else '>='} {low}")
@@ -96,7 +98,8 @@ def choice(*names: object) -> Rule:
     def accepts(value: object) -> bool:
         return any(value == name and type(value) is type(name) for name in names)
 
-    return Rule("one of " + ", ".join(map(str, names)), accepts, ("nope", 12345, None, True), names)
+    allowed = ("one of " if len(names) > 1 else "") + ", ".join(map(str, names))
+    return Rule(allowed, accepts, ("nope", 12345, None, True), names)
 
 
 def text(pattern: str = ".+", words: str = "a text") -> Rule:
@@ -137,6 +140,6 @@ def many(rule: Rule, length: int | None = None, least: int = 0) -> Rule:
             return False
         return all(rule.accepts(entry) for entry in value)
 
-    count = f"{length} entries" if length is not None else "entries"
     wrong = tuple([entry] * (length or 1) for entry in rule.wrong) + ("abc", 7)
-    return Rule(f"a list of {count}, each {rule.allowed}", accepts, wrong)
+    what = "a list" if length is None else f"a list of {length}"
+    return Rule(f"{what}, each entry {rule.allowed}", accepts, wrong)

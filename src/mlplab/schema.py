@@ -19,7 +19,7 @@ PATH = text(words="a path")
 
 @cache
 def activation_names() -> tuple[str, ...]:
-    """Read the names of ``ACTIVATIONS`` from the source of core/activations.py: importing it imports torch."""
+    """Read the names of ``ACTIVATIONS`` from core/activations.py as text: importing it imports torch."""
     source = (Path(__file__).parent / "core" / "activations.py").read_text(encoding="utf-8")
     for node in ast.parse(source).body:
         target = node.target if isinstance(node, ast.AnnAssign) else None
@@ -37,22 +37,20 @@ def _is_activation(value: object) -> bool:
 
 
 ACTIVATION = Rule(
-    "one of " + ", ".join(activation_names()) + ", or with arguments as {name: leaky_relu, negative_slope: 0.1}",
+    f"one of {', '.join(activation_names())}, or with arguments as {{name: leaky_relu, negative_slope: 0.1}}",
     _is_activation, ("rleu", "", 3, None, {"name": "nope"}, {"name": "elu", "alpha": float("nan")}),
     activation_names(),
 )
 
 _DATA = {
-    "seed": SEED,
-    "batch_size": integer(1),
-    "drop_last": boolean(),
-    "test_fraction": FRACTION,
-    "validation_points": integer(0),
-    "fresh_points": integer(0),
+    "seed": SEED, "batch_size": integer(1), "drop_last": boolean(), "test_fraction": FRACTION,
     "order_seed": SEED,
+}
+_SYNTHETIC = _DATA | {
+    "noise": number(0), "validation_points": integer(0), "fresh_points": integer(0),
     "seeding": choice("derived", "tutorial"),
 }
-_CLASS_POINTS = {"points_per_class": integer(1), "noise": number(0)}
+_CLASSES = {"classes": integer(1), "points_per_class": integer(1)}
 _LOSS = {
     "weight": optional(many(number(0), least=1)),
     "ignore_index": integer(),
@@ -67,9 +65,17 @@ _ADAM = {
 
 # The keys of each class that conf/ can name. A class that is not here is its author's own affair.
 TARGETS: dict[str, dict[str, Rule]] = {
-    "mlplab.training.data.SpiralDataModule": _DATA | {
-        "arms": integer(2), "points_per_arm": integer(1), "noise": number(0), "t_min": number(0),
-        "t_max": number(0, above=True), "rotation_degrees": number(),
+    "mlplab.training.data.SpiralDataModule": _SYNTHETIC | {
+        "arms": integer(1), "points_per_arm": integer(1), "t_min": number(0), "t_max": number(0, above=True),
+        "rotation_degrees": number(),
+    },
+    "mlplab.training.data.CirclesDataModule": _SYNTHETIC | _CLASSES,
+    "mlplab.training.data.MoonsDataModule": _SYNTHETIC | {"points_per_class": integer(1)},
+    "mlplab.training.data.XorDataModule": _SYNTHETIC | {"points_per_class": integer(1)},
+    "mlplab.training.data.BlobsDataModule": _SYNTHETIC | _CLASSES,
+    "mlplab.training.data.FileDataModule": _DATA | {
+        "path": PATH, "features": optional(many(text(words="a name"), least=1)),
+        "label": text(words="a name"), "validation_fraction": number(0, 1, below=True),
     },
     "mlplab.core.mlp.MLP": {
         "hidden": optional(many(integer(1))), "width": integer(1), "depth": integer(0),
@@ -85,11 +91,12 @@ TARGETS: dict[str, dict[str, Rule]] = {
         "weight_decay": number(0),
     },
     "mlplab.training.schedules.Constant": {},
-    "mlplab.training.schedules.Cosine": {"final_fraction": number(0, 1), "warmup_epochs": integer(0)},
+    "mlplab.training.schedules.Cosine": {"final_fraction": number(0, 1), "warmup_epochs": number(0)},
     "mlplab.training.schedules.OneCycle": {
-        "warmup_fraction": FRACTION, "initial_fraction": number(0, 1, above=True), "final_fraction": number(0, 1),
+        "warmup_fraction": FRACTION, "initial_fraction": number(0, 1, above=True),
+        "final_fraction": number(0, 1),
     },
-    "mlplab.training.schedules.Step": {"every_epochs": integer(1), "factor": number(0, 1, above=True)},
+    "mlplab.training.schedules.Step": {"every_epochs": integer(1), "gamma": number(0, 1, above=True)},
     "mlplab.training.callbacks.DecisionMaps": {
         "epochs": either(choice("log"), many(integer(0))), "resolution": integer(2, 4096),
         "limit": number(0, above=True),
@@ -103,13 +110,13 @@ TARGETS: dict[str, dict[str, Rule]] = {
     "mlplab.training.callbacks.DivergenceGuard": {},
     "mlplab.training.callbacks.LearningRateMonitor": {},
     "mlplab.training.callbacks.Timing": {},
-    "mlplab.training.loggers.TensorBoardLogger": {},
-    "mlplab.training.loggers.CSVLogger": {},
+    "mlplab.training.loggers.TensorBoardLogger": {"flush_every_s": number(0)},
+    "mlplab.training.loggers.CSVLogger": {"flush_every_s": number(0)},
 }
 
 TRAINER: dict[str, Rule] = {
     "accelerator": choice("auto", "cpu", "gpu", "cuda", "mps"),
-    "devices": either(integer(1, 1), many(integer(0), length=1)),
+    "devices": either(choice(1), many(integer(0), length=1)),
     "max_epochs": integer(-1),
     "max_steps": integer(-1),
     "limit_train_batches": either(integer(1), number(0, 1, above=True)),

@@ -43,6 +43,9 @@ def _check(key: str, value: object, rule: object) -> None:
                 _check_object(f"{key}.{name}", entry)
     else:
         _expect_mapping(key, value)
+        for name in rule:
+            if name not in value:
+                raise InputError(f"{f'{key}.' if key else ''}{name} is missing; it must not be removed")
         _check_keys(key, value, rule)
 
 
@@ -57,15 +60,11 @@ def _check_keys(key: str, value: Mapping, table: Mapping) -> None:
         if name not in table:
             options = ", ".join(option for option in table if option not in INSTANTIATE)
             raise InputError(
-                f"{prefix}{name} is not an option, got {prefix}{name}={shown(value[name])}"
-                f"{near(name, table, prefix)}; {key or 'the config'} takes {options or 'no options'}"
+                f"{prefix}{name} is not an option, got {prefix}{name}={shown(value[name])}; "
+                f"{key or 'the config'} takes {options or 'no options'}{near(name, table, prefix)}"
             )
-    for name, rule in table.items():
-        if name not in value:
-            if name in INSTANTIATE:
-                continue
-            raise InputError(f"{prefix}{name} is missing; it must not be removed")
-        _check(f"{prefix}{name}", value[name], rule)
+    for name, entry in value.items():
+        _check(f"{prefix}{name}", entry, table[name])
 
 
 def _check_object(key: str, value: object) -> None:
@@ -86,22 +85,28 @@ def check_training(config: Mapping) -> None:
     """
     data, trainer = config["data"], config["trainer"]
     points = train_points(data)
-    if points is not None and data["batch_size"] > points:
+    if points is not None and data.get("batch_size", 1) > points:
         raise InputError(
             f"data.batch_size must be <= {points}, the number of train points, got {data['batch_size']}"
         )
-    without_validation = data.get("validation_points", 1) == 0
+    share = "validation_fraction" if "validation_fraction" in data else "validation_points"
+    without_validation = data.get(share, 1) == 0
     if config["evaluate_state"] == "best" and without_validation:
         raise InputError(
-            "evaluate_state=best needs validation data; set data.validation_points above 0, got 0, "
+            f"evaluate_state=best needs validation data; set data.{share} above 0, got 0, "
             "or evaluate_state=last"
+        )
+    if data.get("validation_fraction", 0) + data.get("test_fraction", 0) >= 1:
+        raise InputError(
+            "data.validation_fraction and data.test_fraction together must be < 1, "
+            f"got {data['validation_fraction']} and {data['test_fraction']}"
         )
     for name, callback in config["callbacks"].items():
         monitor = str((callback or {}).get("monitor", ""))
         if without_validation and monitor.startswith("val/"):
             raise InputError(
-                f"callbacks.{name}.monitor={monitor} needs validation data; set data.validation_points above 0, "
-                "got 0, or monitor train/loss"
+                f"callbacks.{name}.monitor={monitor} needs validation data; set data.{share} above 0, got 0, "
+                "or monitor train/loss"
             )
     if trainer["max_epochs"] == 0 or trainer["max_steps"] == 0:
         name = "max_epochs" if trainer["max_epochs"] == 0 else "max_steps"
@@ -119,16 +124,14 @@ def check_training(config: Mapping) -> None:
         )
     weight = config["loss"].get("weight")
     if weight is not None and "arms" in data and len(weight) != data["arms"]:
-        raise InputError(f"loss.weight must be a list of {data['arms']} entries, one a class, got {shown(weight)}")
+        raise InputError(f"loss.weight must be a list of {data['arms']}, one a class, got {shown(weight)}")
 
 
 def train_points(data: Mapping) -> int | None:
     """Count the train points of a data config, or None where only its file or class knows."""
     table = TARGETS.get(data["_target_"], {})
-    if "arms" in table:
-        total = data["arms"] * data["points_per_arm"]
-    elif "points_per_class" in table:
-        total = data.get("classes", 2) * data["points_per_class"]
-    else:
+    each = data.get("points_per_arm", data.get("points_per_class"))
+    if each is None or "noise" not in table or "test_fraction" not in data:
         return None
+    total = data.get("arms", data.get("classes", 2)) * each
     return total - int(data["test_fraction"] * total)

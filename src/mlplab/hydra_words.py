@@ -1,0 +1,143 @@
+"""The words after a command: overrides, Hydra's own flags, and the hand-over to hydra.main."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlplab.constraints import near
+from mlplab.errors import InputError
+
+# Hydra's flags that the lab passes on, and whether a word follows each: "none", "one" or "maybe" one.
+FLAGS = {
+    "--multirun": "none", "--help": "none", "--cfg": "one", "--resolve": "none", "--package": "one",
+    "--config-dir": "one", "--info": "maybe", "--hydra-help": "none", "--version": "none",
+    "--shell-completion": "none",
+}
+SHORT = {"-m": "--multirun", "-h": "--help", "-c": "--cfg", "-p": "--package", "-i": "--info",
+         "-sc": "--shell-completion", "-cd": "--config-dir"}
+CHOICES = {"--cfg": ("job", "hydra", "all"),
+           "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")}
+
+
+@dataclass
+class Words:
+    """What was given after a command.
+
+    Attributes:
+        overrides: the ``KEY=VALUE`` words, ``resume`` left out.
+        flags: Hydra's flags, each with its value.
+        config_dir: a further folder of configs.
+        resume: the run folder to go on with.
+    """
+
+    overrides: list[str] = field(default_factory=list)
+    flags: dict[str, str | None] = field(default_factory=dict)
+    config_dir: str | None = None
+    resume: str | None = None
+
+    @property
+    def for_hydra(self) -> bool:
+        """Say whether hydra.main must take over, for a sweep, help or the like."""
+        return bool(self.flags)
+
+
+def split_words(argv: Sequence[str]) -> Words:
+    """Sort the words of a command line, in any order.
+
+    Raises:
+        InputError: a flag is unknown, lacks its value, or is refused.
+    """
+    words, rest = Words(), list(argv)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("-"):
+            if word.partition("=")[0].lstrip("+") == "resume":
+                words.resume = word.partition("=")[2].strip("'\"")
+            else:
+                words.overrides.append(word)
+            continue
+        name, equals, value = word.partition("=")
+        name = SHORT.get(name, name)
+        if name not in FLAGS:
+            raise InputError(_unknown_flag(name, word))
+        needs = FLAGS[name]
+        if needs != "none" and not equals:
+            following = rest[0] if rest else "-"
+            is_value = following in CHOICES[name] if name in CHOICES else not following.startswith("-")
+            value = rest.pop(0) if is_value else ""
+        if (needs == "one" and not value) or (value and name in CHOICES and value not in CHOICES[name]):
+            allowed = f"one of {', '.join(CHOICES[name])}" if name in CHOICES else "a value"
+            raise InputError(f"{name} must be followed by {allowed}, got {value or 'nothing'}")
+        if name == "--config-dir":
+            words.config_dir = value
+        else:
+            words.flags[name] = value or None
+    if words.resume in ("", "null"):
+        words.resume = None
+    if words.resume is not None and words.flags:
+        raise InputError(f"resume={words.resume} goes on with one run; leave out {' '.join(words.flags)}")
+    return words
+
+
+def _unknown_flag(name: str, word: str) -> str:
+    if name == "--experimental-rerun":
+        return "--experimental-rerun is refused: it runs whatever its file says; use reproduce RUN_FOLDER"
+    return f"options must be KEY=VALUE or one of {', '.join(FLAGS)}, got {word}{near(name, FLAGS)}"
+
+
+def sweep(command: str, config_name: str, words: Words, load: Callable[[], Callable]) -> list[Any]:
+    """Hand over to hydra.main: run the jobs of a sweep, or print help, the config and the like.
+
+    Args:
+        command: the command, for the help.
+        config_name: its root config.
+        words: what was given after it.
+        load: imports the study, a function of a config and a folder.
+
+    Returns:
+        What the study returned for each job that ran in this process.
+
+    Raises:
+        InputError: an option is wrong; of a sweep every value is looked at before anything runs.
+    """
+    import hydra
+    from hydra.errors import HydraException
+
+    from mlplab import config as configs
+    from mlplab import session
+    from mlplab.complaints import one_line
+
+    results: list[Any] = []
+
+    def task(config: Any) -> Any:
+        """Run one job of a sweep in a folder of its own."""
+        from hydra.core.hydra_config import HydraConfig
+
+        own = HydraConfig.get().copy()
+        checked = configs.check(config, config_name)
+        composition = configs.Composition(checked, own, list(own.overrides.task), dict(own.runtime.choices))
+        results.append(session.start(load, composition, Path(own.sweep.dir)))
+        return results[-1]
+
+    if "--multirun" in words.flags:
+        configs.check_sweep(config_name, words.overrides, words.config_dir)
+    flags = [name if value is None else f"{name}={value}" for name, value in words.flags.items()]
+    if words.config_dir is not None:
+        flags.append(f"--config-dir={words.config_dir}")
+    before = sys.argv
+    sys.argv = [f"mlplab {command}", *flags, "--", *words.overrides]
+    folder = str(configs.conf_folder())
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its errors itself, many lines each, and exits
+    try:
+        hydra.main(version_base="1.3", config_path=folder, config_name=config_name)(task)()
+    except HydraException as error:
+        raise InputError(one_line(error, config_name, words.overrides)) from error
+    except SystemExit as stop:  # how Hydra ends after help
+        if stop.code:
+            raise
+    finally:
+        sys.argv = before
+    return results

@@ -1,0 +1,115 @@
+"""One run of a study: its name, its folder, what is recorded there, and how it goes on later."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from mlplab import config as configs
+from mlplab.complaints import keys_of, near_key
+from mlplab.config import Composition
+from mlplab.constraints import shown
+from mlplab.errors import InputError
+from mlplab.runs.fingerprint import config_digest
+from mlplab.runs.folder import claim, open_run
+from mlplab.runs.status import is_alive, read_status
+
+
+def start(load: Callable[[], Callable], composition: Composition, parent: Path) -> Any:
+    """Claim a folder, record what was composed in its .hydra/, and call the study.
+
+    Args:
+        load: imports the study, a function of the config and the folder.
+        composition: what was composed.
+        parent: where the folder is made.
+
+    Returns:
+        What the study returns.
+
+    Raises:
+        InputError: the study found bad input; a folder in which nothing was trained is gone again.
+    """
+    folder = claim(parent, run_name(composition.config, composition.choices))
+    try:
+        record(folder, composition)
+        return load()(composition.config, folder)
+    except InputError:
+        if not any((folder / "checkpoints").glob("*")):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def run_name(config: DictConfig, choices: dict[str, str | None]) -> str:
+    """Name a run by its content: the data, the network, the seed, and 8 digits of the config's digest."""
+    if config.name is not None:
+        return config.name
+    plain = OmegaConf.to_container(config)
+    parts = [str(choices[group]) for group in ("data", "target", "neuron") if choices.get(group)]
+    model = plain.get("model", {})
+    if "hidden" in model:
+        hidden = model["hidden"]
+        widths = hidden if hidden is not None else [model.get("width", 128)] * model.get("depth", 1)
+        shape = "x".join(map(str, widths)) or "linear"
+        parts.append(shape if len(shape) <= 40 else f"depth{len(widths)}")
+    elif choices.get("model"):
+        parts.append(str(choices["model"]))
+    return "-".join([*parts, f"seed{plain['seed']}", config_digest(plain)[:8]])
+
+
+def record(folder: Path, composition: Composition) -> None:
+    """Write .hydra/{config,overrides,hydra}.yaml, as Hydra does."""
+    target = folder / ".hydra"
+    target.mkdir()
+    with read_write(composition.hydra), open_dict(composition.hydra):
+        composition.hydra.runtime.output_dir = str(folder)
+    OmegaConf.save(composition.config, target / "config.yaml")
+    OmegaConf.save(OmegaConf.create({"hydra": composition.hydra}), target / "hydra.yaml")
+    OmegaConf.save(OmegaConf.create(composition.overrides), target / "overrides.yaml")
+
+
+def resume(load: Callable[[], Callable], study: str, path: str, overrides: Sequence[str]) -> Any:
+    """Go on in a run folder with the config recorded there, its ``resume`` set to the folder.
+
+    Args:
+        load: imports the study, a function of the config and the folder.
+        study: its root config, such as ``"train"``.
+        path: the run folder.
+        overrides: further options; each must say what the folder recorded.
+
+    Raises:
+        InputError: no run folder, a damaged one, a run that is still going, or an option that differs.
+    """
+    folder = open_run(path)
+    config = configs.load_recorded(folder.config, study)
+    _expect_same(folder.path, config, overrides)
+    if folder.status.is_file():
+        status = read_status(folder.path)
+        if is_alive(status):
+            where = f"as process {status['pid']} on {status['host']}"
+            raise InputError(f"resume must be a run that has ended, got {path}, which still runs {where}")
+    resumed = OmegaConf.merge(config, {"resume": str(folder.path.resolve())})
+    return load()(resumed, folder.path.resolve())
+
+
+def _expect_same(folder: Path, config: DictConfig, overrides: Sequence[str]) -> None:
+    """Refuse overrides that differ from what the run folder recorded."""
+    hydra_file = folder / ".hydra" / "hydra.yaml"
+    choices = OmegaConf.load(hydra_file).hydra.runtime.choices if hydra_file.is_file() else {}
+    known = keys_of(config)
+    for key, value in configs.parse_overrides(overrides):
+        if key in choices and not isinstance(value, dict):
+            recorded = choices[key]
+        elif key in known:
+            recorded = OmegaConf.select(config, key)
+            recorded = OmegaConf.to_container(recorded) if OmegaConf.is_config(recorded) else recorded
+        else:
+            raise InputError(f"{key} is not an option, got {key}={shown(value)}{near_key(key, known)}")
+        if key == "paths.logs":
+            continue
+        if recorded != value:
+            raise InputError(
+                f"{key} must be {shown(recorded)}, as in the run that is resumed, got {shown(value)}; "
+                "leave it out, or start a new run"
+            )
