@@ -38,8 +38,6 @@ class BlockLoader:
         orders: one function a member from the epoch to a permutation (N,) of the points.
         batch_size: points in a minibatch, >= 1.
         drop_last: leave out the last short minibatch.
-        limit: minibatches an epoch at most: an integer >= 0 or a fraction in [0, 1] of them; 1.0 for all.
-        overfit: take the same first minibatches each epoch, unshuffled: a number or fraction; 0 for off.
         block_minibatches: minibatches in a block at most.
     """
 
@@ -51,18 +49,25 @@ class BlockLoader:
         *,
         batch_size: int,
         drop_last: bool = True,
-        limit: int | float = 1.0,
-        overfit: int | float = 0,
         block_minibatches: int = BLOCK_MINIBATCHES,
     ) -> None:
         self.x, self.y, self.orders = x, y, list(orders)
         self.batch_size = batch_size
-        self.shuffle = not overfit
-        whole = count_minibatches(x.shape[1], batch_size, drop_last)
-        self.per_epoch = limited(whole, overfit or limit)
+        self.shuffle = True
+        self.per_epoch = self.whole = count_minibatches(x.shape[1], batch_size, drop_last)
         bytes_each = len(self.orders) * batch_size * (x[0, 0].numel() * x.element_size() + y.element_size())
         self.block = max(1, min(block_minibatches, BLOCK_BYTES // max(1, bytes_each)))
         self.served = 0
+
+    def restrict(self, limit: int | float = 1.0, overfit: int | float = 0) -> None:
+        """Shorten the epoch.
+
+        Args:
+            limit: minibatches an epoch at most: an integer >= 0, or a fraction in [0, 1] of them; 1.0 for all.
+            overfit: take the same first minibatches each epoch, unshuffled: a number or a fraction; 0 for off.
+        """
+        self.shuffle = not overfit
+        self.per_epoch = limited(self.whole, overfit or limit)
 
     def __len__(self) -> int:
         """Count the blocks of an epoch."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Constant:
     """Keep the learning rate."""
 
-    def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
+    def at(self, step: int, steps: int, steps_per_epoch: int) -> float:
         """Give 1 at every step."""
         return 1.0
 
@@ -26,7 +26,7 @@ class Cosine:
     final_fraction: float = 0.0
     warmup_epochs: float = 0.0
 
-    def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
+    def at(self, step: int, steps: int, steps_per_epoch: int) -> float:
         """Give the factor of the step, counted from 0, of a training of that many steps."""
         warmup = min(round(self.warmup_epochs * steps_per_epoch), steps)
         if step < warmup:
@@ -49,7 +49,7 @@ class OneCycle:
     initial_fraction: float = 0.04
     final_fraction: float = 4e-6
 
-    def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
+    def at(self, step: int, steps: int, steps_per_epoch: int) -> float:
         """Give the factor of the step, counted from 0, of a training of that many steps."""
         peak = self.warmup_fraction * steps - 1
         if step <= peak:
@@ -65,15 +65,15 @@ class Step:
 
     Args:
         every_epochs: epochs between two falls, >= 1.
-        gamma: the factor, in (0, 1].
+        factor: in (0, 1].
     """
 
     every_epochs: int = 30
-    gamma: float = 0.1
+    factor: float = 0.1
 
-    def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
+    def at(self, step: int, steps: int, steps_per_epoch: int) -> float:
         """Give the factor of the step, counted from 0."""
-        return self.gamma ** (step // max(1, steps_per_epoch) // self.every_epochs)
+        return self.factor ** (step // max(1, steps_per_epoch) // self.every_epochs)
 
 
 Schedule = Constant | Cosine | OneCycle | Step

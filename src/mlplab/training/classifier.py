@@ -1,0 +1,412 @@
+"""The LightningModule: P networks trained in step through blocks of minibatches.
+
+Lightning's cost per optimiser step is many times that of so small a network, so a batch, as Lightning sees it, is a
+block of minibatches, and metrics are taken once an epoch from tensors.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import lightning.pytorch as L
+import torch
+from torch import Tensor, nn
+
+from mlplab.core.losses import CrossEntropy, gradient_at_logits
+from mlplab.core.population import Population, stack
+from mlplab.errors import InputError
+from mlplab.training.blocks import Block, BlockLoader
+from mlplab.training.optimizers import Adam, MemberOptimizer
+from mlplab.training.schedules import Constant, Schedule
+from mlplab.training.selection import BestState
+
+PLAIN = CrossEntropy()
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a step does beside the gradient; the names and meanings are Lightning's.
+
+    Attributes:
+        max_epochs: epochs of the training, >= 1; the schedule's length together with ``max_steps``.
+        max_steps: optimiser steps at most; -1 for no limit.
+        accumulate_grad_batches: minibatches whose mean gradient makes one optimiser step.
+        gradient_clip_val: largest norm (or absolute value) of a member's gradient; None for no limit.
+        gradient_clip_algorithm: "norm" or "value".
+    """
+
+    max_epochs: int = 100
+    max_steps: int = -1
+    accumulate_grad_batches: int = 1
+    gradient_clip_val: float | None = None
+    gradient_clip_algorithm: str = "norm"
+
+    def steps_per_epoch(self, minibatches: int) -> int:
+        """Count the optimiser steps of an epoch; the last minibatch of an epoch always makes one."""
+        return -(-minibatches // self.accumulate_grad_batches)
+
+    def steps(self, minibatches: int) -> int:
+        """Count the optimiser steps of the whole training."""
+        steps = self.max_epochs * self.steps_per_epoch(minibatches)
+        return steps if self.max_steps < 0 else min(steps, self.max_steps)
+
+
+@dataclass
+class Stop:
+    """Why and where one member ended before the others."""
+
+    reason: str
+    epoch: int
+    step: int
+
+
+@dataclass
+class EpochSums:
+    """Losses and hits of the minibatches of the running epoch, kept singly so that a resumed sum has the same bits."""
+
+    losses: list[Tensor] = field(default_factory=list)  # each (P, S)
+    correct: list[Tensor] = field(default_factory=list)  # each (P, S)
+    sizes: list[int] = field(default_factory=list)  # points of a minibatch, one for each of the S
+
+    def clear(self) -> None:
+        self.losses, self.correct, self.sizes = [], [], []
+
+    def mean(self) -> tuple[Tensor, Tensor]:
+        """Give loss and accuracy of the epoch, each (P,) float64."""
+        losses = torch.cat(self.losses, 1).double()
+        correct = torch.cat(self.correct, 1).double()
+        sizes = torch.tensor(self.sizes, dtype=torch.float64, device=losses.device)
+        return (losses * sizes).sum(1) / sizes.sum(), correct.sum(1) / sizes.sum()
+
+
+class Classifier(L.LightningModule):
+    """Train one network or many that share a shape.
+
+    Args:
+        model: a module from (B, ...) to (B, C), a list of them, or a population.
+        loss: a module from logits (B, C) and labels (B,) to a scalar; the lab's cross entropy by default.
+        optimizer: function from a list of parameters to an elementwise optimiser; Adam by default.
+        schedule: factor of the learning rate over the steps; constant by default.
+        seeds: one seed a member for what it draws while training (dropout).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | Sequence[nn.Module] | Population,
+        *,
+        loss: nn.Module | None = None,
+        optimizer: Callable[[list[Tensor]], torch.optim.Optimizer] | None = None,
+        schedule: Schedule | None = None,
+        seeds: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        if not isinstance(model, Population):
+            modules = list(model) if isinstance(model, (list, tuple)) else [model]
+            model = stack(modules, list(seeds) if seeds is not None else [0] * len(modules))
+        self.population = model
+        self.theta = nn.Parameter(model.theta, requires_grad=False)
+        self.loss = loss if loss is not None else CrossEntropy()
+        self.make_optimizer = optimizer or Adam
+        self.schedule = schedule or Constant()
+        self.rules = Rules()
+        self.minibatches_per_epoch = 1
+        self.steps = 0
+        self.minibatches = 0
+        self.epochs = 0
+        self.sums = EpochSums()
+        self.stops: dict[int, Stop] = {}
+        self.best = BestState(model)
+        self.guard = False
+        self.metrics: dict[str, Tensor] = {}
+        self.optimizer: torch.optim.Optimizer | None = None
+        self.gathered: Tensor | None = None
+        self.interrupted = False
+        self._closed = False
+
+    @property
+    def members(self) -> int:
+        """Number of networks P."""
+        return self.population.members
+
+    @property
+    def active(self) -> Tensor:
+        """Which members are still trained: (P,) booleans."""
+        active = torch.ones(self.members, dtype=torch.bool, device=self.population.theta.device)
+        active[list(self.stops)] = False
+        return active
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        self.place()
+        return self.optimizer
+
+    def place(self) -> None:
+        """Bring the population to the module's device and build the optimiser there, once."""
+        if self.optimizer is not None:
+            return
+        self.population.to(self.theta.device)
+        self.theta.data = self.population.theta
+        self.theta.grad = self.population.gradient
+        self.best = BestState(self.population)
+        self.optimizer = self.make_optimizer([self.theta])
+
+    def stop(self, index: int, reason: str) -> None:
+        """End the training of one member; its parameters stay as they are now."""
+        self.stops.setdefault(index, Stop(reason, self.epochs, self.steps))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute logits: (B, ...) to (B, C) for one network, (P, B, ...) to (P, B, C) for many."""
+        return self.population.forward(x[None])[0] if self.members == 1 else self.population.forward(x)
+
+    # One block: the hot loop.
+
+    def training_step(self, block: Block, index: int) -> None:
+        """Walk the minibatches of a block."""
+        count = self._room(block)
+        if count == 0:
+            return
+        active = [i not in self.stops for i in range(self.members)]
+        losses, correct = [], []
+        for members in self.population.chunks(block.x.shape[2]):
+            if any(active[members]):
+                loss, hits = self._walk(members, block, count, active)
+            else:
+                like = block.x.new_full((members.stop - members.start, count), torch.nan)
+                loss, hits = like, like
+            losses.append(loss)
+            correct.append(hits)
+        before = self.steps
+        self.steps += self._steps_within(block.first, count)
+        self.minibatches += count
+        self.sums.losses.append(torch.cat(losses))
+        self.sums.correct.append(torch.cat(correct))
+        self.sums.sizes += [block.x.shape[2]] * count
+        # Lightning counts the steps of its own optimiser wrapper; a block takes many at once.
+        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        progress.total.ready += self.steps - before
+        progress.total.completed += self.steps - before
+
+    def _walk(self, members: slice, block: Block, count: int, active: list[bool]) -> tuple[Tensor, Tensor]:
+        """Train a run of p members through a block; give loss and hits of each minibatch, (p, S)."""
+        population, rules, optimizer = self.population, self.rules, self.optimizer
+        classes_of = getattr(self.loss, "targets", None)
+        labels = block.y[members]
+        batches, answers = block.x[members].unbind(1), labels.unbind(1)
+        keep = self.guard or not all(active[members])
+        saved = self._state(members) if keep else None
+        every, last = rules.accumulate_grad_batches, self.minibatches_per_epoch - 1
+        step, logits, losses, targets = self.steps, [], [], None
+        for k in range(count):
+            if classes_of is None:
+                gradient_of = partial(self._gradient_by_autograd, labels=answers[k], losses=losses)
+            else:
+                if targets is None:
+                    classes = self._classes(members, batches[k])
+                    q, a = classes_of(labels, classes, population.theta.dtype)
+                    targets = q.unbind(1), a.unbind(1)
+                gradient_of = partial(gradient_at_logits, q=targets[0][k], a=targets[1][k])
+            logits.append(population.backward(members, batches[k], gradient_of, self.minibatches + k))
+            if self.gathered is not None:
+                self.gathered[members] += population.gradient[members] / every
+                if (block.first + k + 1) % every and block.first + k != last:
+                    continue
+                population.gradient[members] = self.gathered[members]
+                self.gathered[members] = 0.0
+            if rules.gradient_clip_val is not None:
+                self._clip(members)
+            self._update(members, step, self._factor(step))
+            step += 1
+        stacked = torch.stack(logits, 1)
+        # (p, S, B, C): losses of the whole block in one call.
+        loss = self.loss.per_batch(stacked, labels[:, :count]) if classes_of else torch.stack(losses, 1)
+        hits = (stacked.argmax(-1) == labels[:, :count]).sum(-1)
+        if keep:
+            self._keep(members, saved, loss, active)
+        return loss, hits
+
+    def _classes(self, members: slice, batch: Tensor) -> int:
+        if not hasattr(self, "_outputs"):
+            first = slice(members.start or 0, (members.start or 0) + 1)
+            self._outputs = self.population.forward(batch[:1, :1], first).shape[-1]
+        return self._outputs
+
+    def _room(self, block: Block) -> int:
+        """Count the minibatches of the block that ``max_steps`` leaves room for."""
+        count = block.x.shape[1]
+        if self.rules.max_steps < 0:
+            return count
+        left = self.rules.max_steps - self.steps
+        while count and self._steps_within(block.first, count) > left:
+            count -= 1
+        return count
+
+    def _steps_within(self, first: int, count: int) -> int:
+        """Count the optimiser steps among the minibatches first..first+count-1 of an epoch."""
+        every, last = self.rules.accumulate_grad_batches, self.minibatches_per_epoch
+        done = lambda n: math.ceil(n / every) if n == last else n // every  # noqa: E731
+        return done(first + count) - done(first)
+
+    def _factor(self, step: int) -> float:
+        total = self.rules.steps(self.minibatches_per_epoch)
+        return self.schedule.at(step, total, self.rules.steps_per_epoch(self.minibatches_per_epoch))
+
+    def _gradient_by_autograd(self, logits: Tensor, labels: Tensor, losses: list[Tensor]) -> Tensor:
+        with torch.enable_grad():
+            logits = logits.detach().requires_grad_()
+            values = _per_batch(self.loss, logits, labels)
+            (gradient,) = torch.autograd.grad(values.sum(), logits)
+        losses.append(values.detach())
+        return gradient
+
+    def _clip(self, members: slice) -> None:
+        """Clip each member's gradient by itself: another member's NaN must not reach it."""
+        gradient, limit = self.population.gradient[members], self.rules.gradient_clip_val
+        if self.rules.gradient_clip_algorithm == "value":
+            gradient.clamp_(-limit, limit)
+        else:
+            norms = torch.stack(torch._foreach_norm(list(gradient.unbind(0))))
+            gradient.mul_((limit / (norms + 1e-6)).clamp(max=1.0).unsqueeze(1))
+
+    def _update(self, members: slice, step: int, factor: float) -> None:
+        if isinstance(self.optimizer, MemberOptimizer):
+            self.optimizer.update(members, self.population.gradient, step, factor)
+            return
+        for group in self.optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+            group["lr"] = group["initial_lr"] * factor
+        self.optimizer.step()
+
+    # Members that end before the others.
+
+    def _state(self, members: slice) -> list[Tensor]:
+        return [array[members].clone() for array in self._arrays()]
+
+    def _arrays(self) -> list[Tensor]:
+        """Everything of shape (P, S) that a step changes."""
+        moments = getattr(self.optimizer, "moments", None)
+        if moments is None:
+            moments = {k: v for k, v in self.optimizer.state[self.theta].items() if v.shape == self.theta.shape}
+        return [self.population.theta, *moments.values()]
+
+    def _keep(self, members: slice, saved: list[Tensor], loss: Tensor, active: list[bool]) -> None:
+        """Put back the members that had ended, and those whose loss went non-finite in this block."""
+        low = members.start or 0
+        finite = torch.isfinite(loss).all(1).tolist()
+        for row, fine in enumerate(finite):
+            if fine and active[low + row]:
+                continue
+            for array, old in zip(self._arrays(), saved):
+                array[low + row] = old[row]
+            if self.guard and active[low + row] and not fine:
+                bad = int((~torch.isfinite(loss[row])).nonzero()[0])
+                self.stops[low + row] = Stop("diverged", self.epochs, self.steps + bad)
+
+    # Once an epoch.
+
+    def on_train_start(self) -> None:
+        """Take the rules from the trainer and the place in the data from what has been trained."""
+        loader = self.trainer.train_dataloader
+        if not isinstance(loader, BlockLoader):
+            raise InputError(
+                f"the Classifier trains from a BlockLoader (see the lab's data modules), got {type(loader).__name__}"
+            )
+        self.rules = rules_of(self.trainer)
+        self.minibatches_per_epoch = loader.per_epoch
+        loader.to(self.theta.device).served = self.minibatches
+        if self.rules.accumulate_grad_batches > 1 and self.gathered is None:
+            self.gathered = torch.zeros_like(self.population.gradient)
+
+    def on_train_epoch_start(self) -> None:
+        if self.minibatches % self.minibatches_per_epoch == 0:
+            self.sums.clear()
+        self.metrics, self._closed = {}, False
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        # Inside an epoch a stop waits for the end of the block, at its end for validation.
+        if self.interrupted and self.minibatches % self.minibatches_per_epoch:
+            self.trainer.should_stop = True
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        """Measure loss, NLL and accuracy of every member on all validation points at once."""
+        x, y = batch
+        logits = self.population.forward(x)
+        labels = y.expand(len(logits), -1)
+        nll = PLAIN.per_batch(logits, labels).double()
+        loss = nll if _is_plain(self.loss) else _per_batch(self.loss, logits, labels).double()
+        accuracy = (logits.argmax(-1) == labels).double().mean(1)
+        self.metrics |= {"val/loss": loss, "val/nll": nll, "val/accuracy": accuracy}
+
+    def close_epoch(self) -> bool:
+        """Sum up the epoch, once; say whether it was complete. Callbacks ask before they use its metrics."""
+        if self._closed:
+            return True
+        full = self.minibatches % self.minibatches_per_epoch == 0
+        if not self.sums.losses or not (full or 0 <= self.rules.max_steps <= self.steps):
+            return False  # Interrupted inside the epoch: it is finished when the run is resumed.
+        self._closed = True
+        self.epochs += 1
+        loss, accuracy = self.sums.mean()
+        self.metrics = {"train/loss": loss, "train/accuracy": accuracy, **self.metrics}
+        if "val/nll" in self.metrics:
+            self.best.offer(self.metrics["val/nll"], self.epochs, self.active)
+        # For callbacks of Lightning's own and of others: the mean over the members.
+        self.trainer.callback_metrics.update({name: value.nanmean() for name, value in self.metrics.items()})
+        self.trainer.should_stop |= self.interrupted or len(self.stops) == self.members
+        return True
+
+    def on_train_epoch_end(self) -> None:
+        self.close_epoch()
+
+
+def rules_of(trainer: L.Trainer) -> Rules:
+    """Take the rules from the lab's trainer, or from a plain Lightning one, which counts in blocks."""
+    rules = getattr(trainer, "rules", None)
+    if rules is not None:
+        return rules
+    for name, neutral in (("limit_train_batches", 1.0), ("overfit_batches", 0), ("fast_dev_run", False)):
+        if getattr(trainer, name) != neutral:
+            raise InputError(f"trainer.{name} counts minibatches only under mlplab's own Trainer: use that in its place")
+    return Rules(max_epochs=trainer.max_epochs or 1, max_steps=trainer.max_steps)
+
+
+def _per_batch(loss: nn.Module, logits: Tensor, labels: Tensor) -> Tensor:
+    """Loss of each member: (P, B, C) and (P, B) to (P,), by the loss's own batched form where it has one."""
+    if hasattr(loss, "per_batch"):
+        return loss.per_batch(logits, labels)
+    return torch.stack([loss(rows, answers) for rows, answers in zip(logits, labels)])
+
+
+def _is_plain(loss: nn.Module) -> bool:
+    """Say whether a loss is the plain mean NLL."""
+    if type(loss) not in (CrossEntropy, nn.CrossEntropyLoss):
+        return False
+    return loss.weight is None and not loss.label_smoothing and loss.ignore_index < 0 and loss.reduction == "mean"
+
+
+def member_state(classifier: Classifier, index: int) -> dict[str, Any]:
+    """Collect what a member's training has come to: tensors by the names of its module, and plain values.
+
+    Args:
+        classifier: after :meth:`Classifier.place`.
+        index: the member.
+
+    Returns:
+        ``model``, ``buffers``, ``optimizer`` (moments by name and then parameter) and ``steps``.
+    """
+    population, optimizer = classifier.population, classifier.optimizer
+    stop = classifier.stops.get(index)
+    if isinstance(optimizer, MemberOptimizer):
+        moments = optimizer.moments
+    else:
+        moments = optimizer.state[classifier.theta]
+    return {
+        "model": population.split(population.theta[index]),
+        "buffers": population.buffers(index),
+        "optimizer": {
+            name: population.split(value[index]) if value.shape == classifier.theta.shape else value
+            for name, value in moments.items()
+        },
+        "steps": stop.step if stop else classifier.steps,
+    }

@@ -1,0 +1,100 @@
+"""Lightning's Trainer with the options that count minibatches kept true to their names under block loading."""
+
+import logging
+import warnings
+from typing import Any
+
+import lightning.pytorch as L
+import torch
+
+from mlplab.errors import InputError
+from mlplab.training.arrays import ArrayDataModule
+from mlplab.training.blocks import BlockLoader, WholeLoader
+from mlplab.training.classifier import Classifier, Rules
+
+PRECISIONS = {"32-true": torch.float32, "64-true": torch.float64}
+# Lightning tells at every start which accelerators it sees, and advises on loaders that the lab does not use.
+QUIET = (
+    ".*does not have many workers.*", ".*is smaller than the logging interval.*", ".*`isinstance\\(treespec.*",
+    ".*available but not used.*", ".*No `.*_dataloader.*", ".*Checkpoint directory.*", ".*barebones.*",
+)  # fmt: skip
+
+
+class Trainer(L.Trainer):
+    """A Lightning Trainer for a :class:`Classifier`; a batch in its options is a minibatch, not a block.
+
+    Args:
+        max_epochs: epochs, >= 1.
+        max_steps: optimiser steps at most, -1 for no limit.
+        limit_train_batches: minibatches an epoch at most: an integer, or a fraction in [0, 1].
+        overfit_batches: train, unshuffled, and validate on these first minibatches: an integer or a fraction; 0 off.
+        fast_dev_run: run this many minibatches (True is one) of one epoch, without loggers and checkpoints.
+        accumulate_grad_batches: minibatches whose mean gradient makes one optimiser step.
+        gradient_clip_val: largest norm or absolute value of each member's gradient; None for no limit.
+        gradient_clip_algorithm: "norm" or "value".
+        precision: "32-true" or "64-true".
+        **lightning: whatever else Lightning's Trainer takes.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_epochs: int = 100,
+        max_steps: int = -1,
+        limit_train_batches: int | float = 1.0,
+        overfit_batches: int | float = 0,
+        fast_dev_run: bool | int = False,
+        accumulate_grad_batches: int = 1,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str = "norm",
+        precision: str = "32-true",
+        **lightning: Any,
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise InputError(f"trainer.precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+        if fast_dev_run:
+            max_epochs, limit_train_batches = 1, int(fast_dev_run)
+            lightning |= {"logger": False}
+        self.rules = Rules(
+            max_epochs, max_steps, accumulate_grad_batches, gradient_clip_val, gradient_clip_algorithm or "norm"
+        )
+        self.limits = {"limit": limit_train_batches, "overfit": overfit_batches}
+        quiet = {
+            "num_sanity_val_steps": 0, "enable_model_summary": False, "enable_progress_bar": False,
+            "enable_checkpointing": False, "log_every_n_steps": 1, "use_distributed_sampler": False,
+        }  # fmt: skip
+        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+        with warnings.catch_warnings():
+            hush()
+            super().__init__(
+                max_epochs=max_epochs, max_steps=max_steps, precision=precision, **{**quiet, "logger": False, **lightning}
+            )
+
+    def fit(self, model: Classifier, datamodule: ArrayDataModule | None = None, **loaders: Any) -> None:  # type: ignore[override]
+        """Train a classifier on a data module of the lab; other arguments are Lightning's."""
+        if isinstance(datamodule, ArrayDataModule):
+            datamodule.setup("fit")
+            train = datamodule.train_dataloader()
+            validation = datamodule.val_dataloader()
+            loaders = {"train_dataloaders": train, "val_dataloaders": validation or None}
+            datamodule = None
+        train = loaders.get("train_dataloaders")
+        if isinstance(train, BlockLoader):
+            train.restrict(**self.limits)
+            if not train.per_epoch:
+                raise InputError(
+                    "trainer.limit_train_batches leaves no minibatch to train on, got "
+                    f"{self.limits['overfit'] or self.limits['limit']}"
+                )
+            if self.limits["overfit"]:
+                seen = train.per_epoch * train.batch_size
+                loaders["val_dataloaders"] = WholeLoader(train.x[:, :seen], train.y[:, :seen])
+        with warnings.catch_warnings():
+            hush()
+            super().fit(model, datamodule=datamodule, **loaders)
+
+
+def hush() -> None:
+    """Leave out the warnings that speak of what the lab does not use."""
+    for pattern in QUIET:
+        warnings.filterwarnings("ignore", pattern)
