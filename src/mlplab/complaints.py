@@ -27,7 +27,7 @@ def one_line(error: Exception, config_name: str, overrides: list[str]) -> str:
     if message.startswith("Ambiguous value for argument"):
         given = message.split("'")[1]
         key, _, values = given.partition("=")
-        return f"{key} takes one value here, got {given}; add -m for a sweep, or make a list: {key}=[{values}]"
+        return f"{key} takes one value here, got {given}; add -m for a sweep, or write {key}=[{values}]"
     unknown = re.match(r"Could not (?:override|delete)[^']*'([^']+)'", message)
     if isinstance(error, ConfigCompositionException) and unknown:
         return _unknown_key(unknown[1], error, config_name, overrides)
