@@ -24,7 +24,8 @@ PACKAGES = (
 
 _SECRET = r"(?:token(?!i[sz])|passw(?:or)?d|secret|api[_-]?key|access[_-]?key|private[_-]?key|credential)"
 _SECRET_KEY = re.compile(_SECRET, re.IGNORECASE)
-_SECRET_PAIR = re.compile(rf"(?i)([\w.\-]*{_SECRET}[\w\-]*[\"']?\s*[:=]\s*)([^,}}\]\s]+)")
+_VALUE = r"""(?:"[^"]*"|'[^']*'|\[[^\]]*\]|\{[^}]*\}|[^,}\]]+)"""
+_SECRET_PAIR = re.compile(rf"""(?i)([\w.\-]*{_SECRET}[\w\-]*["']?\s*[:=]\s*){_VALUE}""")
 _URL_PASSWORD = re.compile(r"(\w+://[^/\s:@]*:)[^/\s@]+@")
 
 

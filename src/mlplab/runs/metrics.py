@@ -66,11 +66,17 @@ class MetricsFile:
 
         Args:
             epoch: the last epoch to keep; -1 keeps none.
+
+        Raises:
+            InputError: a row does not begin with a whole number.
         """
         if not self._read_header():
             return
         lines = self._lines()[1:]
-        kept = [line for line in lines if int(line.partition(",")[0]) <= epoch]
+        try:
+            kept = [line for line in lines if int(line.partition(",")[0]) <= epoch]
+        except ValueError as error:
+            raise InputError(f"{self.path} is damaged: a row does not begin with its epoch") from error
         if kept:
             self._rewrite(self.header, kept)
         else:

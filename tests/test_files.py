@@ -1,0 +1,85 @@
+import errno
+import json
+import os
+
+import pytest
+
+from mlplab.errors import InputError
+from mlplab.runs import files
+
+
+def full_disk(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_keeps_the_previous_file_and_leaves_nothing_else(tmp_path, monkeypatch, call):
+    path = tmp_path / "status.json"
+    files.write_json(path, {"a": 1})
+    monkeypatch.setattr(os, call, full_disk)
+    with pytest.raises(InputError, match="status.json: No space left on device; what was there") as caught:
+        files.write_json(path, {"a": 2})
+    assert "\n" not in str(caught.value)
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert os.listdir(tmp_path) == ["status.json"]
+
+
+def test_a_disk_that_is_full_midway_keeps_the_previous_file(tmp_path):
+    path = tmp_path / "file"
+    files.write_bytes(path, b"old")
+
+    def pieces():
+        yield b"x" * 1_000_000
+        full_disk()
+
+    with pytest.raises(InputError):
+        files.write_bytes(path, pieces())
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["file"]
+
+
+def test_an_interrupt_while_writing_passes_on_and_leaves_nothing(tmp_path):
+    def pieces():
+        yield b"half"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        files.write_bytes(tmp_path / "file", pieces())
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_folder_is_made_and_empty_content_is_content(tmp_path):
+    files.write_bytes(tmp_path / "a" / "b" / "file", b"")
+    assert (tmp_path / "a" / "b" / "file").read_bytes() == b""
+
+
+def test_json_is_read_back_and_has_no_nan(tmp_path):
+    path = tmp_path / "result.json"
+    value = {"nll": float("nan"), "all": [1.5, float("inf"), (2,)], "text": "é", "none": None, "flag": True}
+    files.write_json(path, value)
+    expected = {"nll": None, "all": [1.5, None, [2]], "text": "é", "none": None, "flag": True}
+    assert files.read_json(path) == expected
+    assert path.read_text().endswith("}\n")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"a": 1', b"\xff\xfe", b"{}\n{}"])
+def test_damaged_json_is_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "manifest.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="manifest.json is damaged") as caught:
+        files.read_json(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_json_is_refused(tmp_path):
+    with pytest.raises(InputError, match="No such file"):
+        files.read_json(tmp_path / "result.json")
+    with pytest.raises(InputError, match="directory"):
+        files.read_json(tmp_path)
+
+
+def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path):
+    for name in (".last.ckpt.17.tmp", "last.ckpt", ".hidden", "data.tmp"):
+        (tmp_path / name).write_bytes(b"")
+    assert files.remove_leftovers(tmp_path) == 1
+    assert sorted(os.listdir(tmp_path)) == [".hidden", "data.tmp", "last.ckpt"]
+    assert files.remove_leftovers(tmp_path / "absent") == 0

@@ -1,0 +1,71 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mlplab.errors import InputError
+from mlplab.runs.status import STATES, Heartbeat, is_alive, read_status, utc, write_status
+
+
+class Clock:
+    def __init__(self, now):
+        self.now = now
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_status_is_read_back(tmp_path, state):
+    write_status(tmp_path, state, error="loss is nan" if state == "diverged" else None, clock=Clock(1.5))
+    record = read_status(tmp_path)
+    assert record["status"] == state
+    assert record["pid"] == os.getpid()
+    assert record["heartbeat"] == 1.5
+    assert record["heartbeat_utc"] == "1970-01-01T00:00:01+00:00"
+    assert record["error"] == ("loss is nan" if state == "diverged" else None)
+    assert is_alive(record) == (state == "running")
+
+
+def test_the_heart_beats_no_more_often_than_asked(tmp_path):
+    clock = Clock(1000.0)
+    heart = Heartbeat(tmp_path, every_s=10.0, clock=clock)
+    beats = []
+    for now in (1000.0, 1000.1, 1009.9, 1010.0, 1011.0, 1025.0):
+        clock.now = now
+        beats.append((heart.beat(), read_status(tmp_path)["heartbeat"]))
+    assert beats == [
+        (True, 1000.0), (False, 1000.0), (False, 1000.0), (True, 1010.0), (False, 1010.0), (True, 1025.0)
+    ]  # fmt: skip
+    assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
+
+
+def test_a_process_is_alive_until_it_ends(tmp_path):
+    code = "import sys; from mlplab.runs.status import write_status; write_status(sys.argv[1], 'running'); input()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
+    while not (tmp_path / "status.json").exists():
+        assert process.poll() is None
+    record = read_status(tmp_path)
+    assert record["pid"] == process.pid and is_alive(record)
+    process.communicate(b"\n")
+    assert not is_alive(record)
+
+
+def test_on_another_host_the_heartbeat_decides():
+    record = {"status": "running", "pid": os.getpid(), "host": "elsewhere.invalid", "heartbeat": 1000.0}
+    assert is_alive(record, stale_after_s=60, clock=Clock(1059.0))
+    assert not is_alive(record, stale_after_s=60, clock=Clock(1061.0))
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"status": "dancing"}'])
+def test_a_damaged_status_is_refused(tmp_path, content):
+    (tmp_path / "status.json").write_text(content)
+    with pytest.raises(InputError, match="status.json is damaged"):
+        read_status(tmp_path)
+
+
+def test_utc_is_iso():
+    assert utc(1_600_000_000.7) == "2020-09-13T12:26:40+00:00"
