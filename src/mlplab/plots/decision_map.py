@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from mlplab.plots.field import extent_of, padded_log
 from mlplab.plots.furniture import Furniture
-from mlplab.plots.panel import add_square, checked_points, draw_field, draw_frame, draw_points
+from mlplab.plots.panel import Square, checked_points, draw_field, draw_frame, draw_points
 from mlplab.plots.style import MUTED, class_names as named, figure, text
 
 
@@ -67,10 +67,10 @@ def decision_map(
                               box=box is not None, bayes=best is not None, split=split))  # fmt: skip
     text(made, left, 54, title, 34, width=1320 - left - 20, weight="bold")
     text(made, left, 98, subtitle, 23, width=1320 - left - 20, color=MUTED)
-    axes = add_square(made, left, top, side, extent)
-    draw_field(axes, logs, extent, box=box, bayes=best)
-    draw_points(axes, points, labels, predicted)
-    draw_frame(made, left, top, side)
+    made.square = Square(made, left, top, side, extent)
+    draw_field(made.square, logs, box=box, bayes=best)
+    draw_points(made.square, points, labels, predicted)
+    draw_frame(made.square)
     return made
 
 
@@ -82,8 +82,8 @@ def draw_card(logs, extent, points, labels, predicted, title, subtitle, box, bay
     made.add_artist(Furniture((520, 560), (left, top, side), extent))
     text(made, left, 42, title, 25, width=0.55 * side, weight="bold")
     text(made, left + side, 42, subtitle, 22, width=0.44 * side, color=MUTED, ha="right")
-    axes = add_square(made, left, top, side, extent)
-    draw_field(axes, logs, extent, box=box, veil=False, width=1.8, sure=False, bayes=bayes)
-    draw_points(axes, points, labels, predicted, size=6.0, wrong_size=11.0)
-    draw_frame(made, left, top, side)
+    made.square = Square(made, left, top, side, extent)
+    draw_field(made.square, logs, box=box, veil=False, width=1.8, sure=False, bayes=bayes)
+    draw_points(made.square, points, labels, predicted, size=6.0, wrong_size=11.0)
+    draw_frame(made.square)
     return made

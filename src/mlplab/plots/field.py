@@ -163,26 +163,24 @@ def colour(logs: np.ndarray, height: int, width: int, clear=None) -> np.ndarray:
 
 
 class Field(Artist):
-    """Draw the colours of a grid over the whole of an axes, computed at the pixels of the moment.
+    """Draw the colours of a grid over a box of the figure, computed at the pixels of the moment.
 
     Matplotlib's own resampling of an image costs more than the rest of the picture.
     """
 
-    def __init__(self, logs: np.ndarray, clear=None):
+    def __init__(self, logs: np.ndarray, box, clear=None):
+        """Take :func:`padded_log`'s array, a box with display coordinates, and :func:`colour`'s ``clear``."""
         super().__init__()
-        self.logs = logs
-        self.clear = clear
+        self.logs, self.box, self.clear = logs, box, clear
         self.set_zorder(0)
 
     def draw(self, renderer):
-        """Colour the grid at the axes' size and hand it to the renderer."""
-        box = self.axes.bbox
-        left, bottom = int(round(box.x0)), int(round(box.y0))
-        width, height = int(round(box.x1)) - left, int(round(box.y1)) - bottom
+        """Colour the grid at the box's size and hand it to the renderer."""
+        left, bottom = int(round(self.box.x0)), int(round(self.box.y0))
+        width, height = int(round(self.box.x1)) - left, int(round(self.box.y1)) - bottom
         if width < 1 or height < 1:
             return
         context = renderer.new_gc()
-        # The renderer takes the top row first where its own rows run upwards, as Agg's do.
+        # The renderer takes the bottom row first.
         renderer.draw_image(context, left, bottom, colour(self.logs, height, width, self.clear)[::-1])
         context.restore()
-        self.stale = False

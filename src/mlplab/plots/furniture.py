@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.artist import Artist
 
 from mlplab.plots.key import draw_key
-from mlplab.plots.panel import draw_axes
+from mlplab.plots.panel import Square, draw_axes
 from mlplab.plots.style import DPI, figure, pixels
 
 
@@ -14,7 +14,7 @@ from mlplab.plots.style import DPI, figure, pixels
 def furniture(dpi: float, size, square, extent, key) -> np.ndarray:
     """Draw axis numbers and, where ``key`` is given, the key; RGBA (height, width, 4) at a resolution."""
     made = figure(*size)
-    draw_axes(made, *square, extent, **({} if key else {"size": 18, "names": None}))
+    draw_axes(Square(made, *square, extent), **({} if key else {"size": 18, "names": None}))
     if key:
         left, top, side = square
         options = dict(key)
