@@ -1,0 +1,169 @@
+"""The leaky integrate-and-fire neuron: its parameters and what is known of it exactly, in continuous time.
+
+    C dV/dt = -V/R + I   while not refractory;   on V >= Vth: spike, V := V_reset, held for tau_ref
+
+Units agree without factors: kOhm * uF = ms and kOhm * mA = V.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from mlplab.errors import InputError
+
+MS_PER_S = 1000.0
+
+# A neuron without a leak is the neuron whose resistance is this power of two: R I - V then rounds to R I and
+# R cancels without a rounding error, so that the result is the perfect integrator's to the bit.
+_NO_LEAK_KOHM = 2.0**70
+
+
+@dataclass(frozen=True)
+class Neuron:
+    """Hold the parameters of one neuron, or of many as arrays that broadcast.
+
+    Args:
+        resistance_kohm: membrane resistance R, > 0; infinite for a neuron without a leak.
+        capacitance_uf: membrane capacitance C, > 0.
+        tau_ref_ms: refractory time, >= 0.
+        threshold_v: Vth, above `reset_v`.
+        reset_v: the potential after a spike and during the refractory time; the leak pulls to 0.
+        spike_v: what a trace adds at the step of a spike, so that it shows; it changes nothing else.
+
+    Raises:
+        InputError: for a value out of its range.
+    """
+
+    resistance_kohm: float | np.ndarray = 1.0
+    capacitance_uf: float | np.ndarray = 10.0
+    tau_ref_ms: float | np.ndarray = 10.0
+    threshold_v: float | np.ndarray = 1.0
+    reset_v: float | np.ndarray = 0.0
+    spike_v: float | np.ndarray = 0.5
+
+    def __post_init__(self):
+        for field in fields(self):
+            object.__setattr__(self, field.name, _checked(field.name, getattr(self, field.name)))
+        if np.any(self.threshold_v <= self.reset_v):
+            raise InputError(
+                f"neuron.threshold_v must be above neuron.reset_v, got {_shown(self.threshold_v)} "
+                f"with reset_v {_shown(self.reset_v)}"
+            )
+
+    @property
+    def leak_kohm(self) -> np.ndarray:
+        """Return the resistance to compute with: finite, and exact where there is no leak."""
+        return np.where(np.isinf(self.resistance_kohm), _NO_LEAK_KOHM, self.resistance_kohm)
+
+    @property
+    def time_constant_ms(self) -> np.ndarray:
+        return self.leak_kohm * self.capacitance_uf
+
+    @property
+    def gap_v(self) -> np.ndarray:
+        """Return the way from reset to threshold."""
+        return self.threshold_v - self.reset_v
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return np.broadcast_shapes(*(getattr(self, field.name).shape for field in fields(self)))
+
+    def drive_v(self, current_ma) -> np.ndarray:
+        """Return the potential that the current leads to, measured from the reset."""
+        return self.leak_kohm * current_ma - self.reset_v
+
+
+_RANGES = {
+    "resistance_kohm": ("a number > 0 (inf for no leak)", lambda v: v > 0),
+    "capacitance_uf": ("a finite number > 0", lambda v: (v > 0) & np.isfinite(v)),
+    "tau_ref_ms": ("a finite number >= 0", lambda v: (v >= 0) & np.isfinite(v)),
+    "threshold_v": ("a finite number", np.isfinite),
+    "reset_v": ("a finite number", np.isfinite),
+    "spike_v": ("a finite number >= 0", lambda v: (v >= 0) & np.isfinite(v)),
+}
+
+
+def _checked(name, value):
+    allowed, test = _RANGES[name]
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"neuron.{name} must be {allowed}, got {value!r}") from None
+    wrong = ~test(array)
+    if np.any(wrong):
+        raise InputError(f"neuron.{name} must be {allowed}, got {array[wrong].flat[0]:g}")
+    return array
+
+
+def _shown(values):
+    values = np.asarray(values)
+    return f"{values:g}" if values.ndim == 0 else f"values from {values.min():g} to {values.max():g}"
+
+
+def checked_current(current_ma) -> np.ndarray:
+    """Return currents as float64, or raise an InputError that names the first one that is not finite."""
+    current = np.asarray(current_ma, dtype=np.float64)
+    if not np.isfinite(current).all():
+        at = tuple(int(i) for i in np.argwhere(~np.isfinite(current))[0])
+        raise InputError(f"input current must be finite, got {current[at]} at index {list(at)}")
+    return current
+
+
+def threshold_current_ma(neuron: Neuron) -> np.ndarray:
+    """Return the current above which the neuron fires: Vth / R, zero without a leak."""
+    return np.where(np.isinf(neuron.resistance_kohm), 0.0, neuron.threshold_v / neuron.leak_kohm)
+
+
+def interval_ms(neuron: Neuron, current_ma, start_v=None) -> np.ndarray:
+    """Return the time in ms that a constant current needs to bring the membrane to the threshold.
+
+        R C ln( (R I - V_start) / (R I - Vth) )   for R I > Vth, else infinite
+
+    Args:
+        neuron: parameters, broadcast with the current.
+        current_ma: constant input in mA.
+        start_v: where the membrane starts, at most Vth; the reset potential if None.
+
+    Returns:
+        float64 array of the broadcast shape; without the refractory time.
+    """
+    drive = neuron.drive_v(checked_current(current_ma))
+    gap = neuron.gap_v
+    way = gap if start_v is None else neuron.threshold_v - np.asarray(start_v, dtype=np.float64)
+    above = drive - gap
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # log1p of way/above keeps all digits both just above threshold and far above it.
+        time = neuron.time_constant_ms * np.log1p(way / above)
+    return np.where(above > 0, time, np.inf)
+
+
+def rate_hz(neuron: Neuron, current_ma) -> np.ndarray:
+    """Return the exact firing rate in Hz under a constant current: 1 / (tau_ref + interval)."""
+    return MS_PER_S / (neuron.tau_ref_ms + interval_ms(neuron, current_ma))
+
+
+def relu_rate_hz(neuron: Neuron, current_ma) -> np.ndarray:
+    """Return the rate that R -> infinity and tau_ref -> 0 lead to: relu(I) / (C (Vth - V_reset)), in Hz."""
+    return MS_PER_S * np.maximum(checked_current(current_ma), 0.0) / (neuron.capacitance_uf * neuron.gap_v)
+
+
+def ceiling_hz(neuron: Neuron) -> np.ndarray:
+    """Return the rate that no current can pass: 1 / tau_ref, infinite without a refractory time."""
+    with np.errstate(divide="ignore"):
+        return MS_PER_S / neuron.tau_ref_ms
+
+
+def spike_times_ms(neuron: Neuron, current_ma: float, duration_ms: float) -> np.ndarray:
+    """Return the exact spike times in ms of one neuron under a constant current, in [0, duration]."""
+    first = float(interval_ms(neuron, current_ma))
+    if first > duration_ms:
+        return np.empty(0)
+    period = first + float(neuron.tau_ref_ms)
+    times = first + period * np.arange(int((duration_ms - first) / period) + 2)
+    return times[times <= duration_ms]
+
+
+def exact_count(neuron: Neuron, current_ma, duration_ms: float) -> np.ndarray:
+    """Return how many spikes fall into [0, duration]: floor((duration + tau_ref) / (interval + tau_ref))."""
+    period = interval_ms(neuron, current_ma) + neuron.tau_ref_ms
+    return np.floor((duration_ms + neuron.tau_ref_ms) / period)
