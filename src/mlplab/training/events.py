@@ -58,14 +58,19 @@ class EventFile:
         if not old:
             self.path = None
             return []
-        # The newest alone: it holds all that was kept of the others.
-        kept = [
-            event
-            for event in read_events(old[-1])
-            if event.HasField("summary")
-            and event.step <= step
-            and not drop.intersection(value.tag for value in event.summary.value)
-        ]
+        kept: list[Event] = []
+        for file in reversed(old):
+            events = list(read_events(file))
+            kept[:0] = [
+                event
+                for event in events
+                if event.HasField("summary")
+                and event.step <= step
+                and not drop.intersection(value.tag for value in event.summary.value)
+            ]
+            # A file of an earlier purge holds all that counts of those before it.
+            if any(event.HasField("session_log") for event in events[:2]):
+                break
         path = self._next()
         write_bytes(path, [_head(0.0, restart=True), *(record(event.SerializeToString()) for event in kept)])
         for file in old:
