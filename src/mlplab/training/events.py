@@ -1,5 +1,6 @@
 """TensorBoard event files written in place: no thread, no open handle, records framed and summed here."""
 
+import os
 import struct
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -73,8 +74,9 @@ class EventFile:
                 break
         path = self._next()
         write_bytes(path, [_head(0.0, restart=True), *(record(event.SerializeToString()) for event in kept)])
+        # Emptied and not removed: TensorBoard's reader waits for ever for a file that is gone.
         for file in old:
-            file.unlink(missing_ok=True)
+            os.truncate(file, 0)
         self.path = path
         return kept
 
