@@ -4,6 +4,9 @@ import numpy as np
 
 from mlplab.core.lif import Neuron
 
+# A spike due at the end of a step belongs to it, though rounding may place it just after.
+_TIE = 1e-12
+
 
 def advance(neuron: Neuron, blocks, state, dt_ms: float, recorder):
     """Advance all neurons through the blocks of input; return final potentials and refractory times in ms.
@@ -13,8 +16,8 @@ def advance(neuron: Neuron, blocks, state, dt_ms: float, recorder):
 
     Args and returns as for the grid's `advance`.
     """
-    shape = state.potential_v.shape
-    size = state.potential_v.size
+    shape = state.above_reset_v.shape
+    size = state.above_reset_v.size
     flat = {
         name: np.broadcast_to(values, shape).reshape(size)
         for name, values in (
@@ -22,7 +25,7 @@ def advance(neuron: Neuron, blocks, state, dt_ms: float, recorder):
             ("gap", neuron.gap_v), ("reset", neuron.reset_v), ("tau_ref", neuron.tau_ref_ms),
         )
     }  # fmt: skip
-    potential = (state.potential_v - neuron.reset_v).reshape(size)
+    potential = state.above_reset_v.reshape(size).copy()
     held = state.refractory_ms.reshape(size).copy()
     count = recorder.count.reshape(size)
     trace = None if recorder.trace_v is None else recorder.trace_v.reshape(len(recorder.trace_v), size)
@@ -38,7 +41,7 @@ def advance(neuron: Neuron, blocks, state, dt_ms: float, recorder):
                 fired = count > before
                 # A spike inside the step shows at its end, where the potential may have left the reset again.
                 trace[done] = np.where(fired, flat["gap"] + spike_v, potential) + flat["reset"]
-    return (potential + flat["reset"]).reshape(shape), held.reshape(shape)
+    return potential.reshape(shape), held.reshape(shape)
 
 
 def _one_step(flat, drive, potential, held, count, dt_ms, begin_ms, recorder):
@@ -53,11 +56,11 @@ def _one_step(flat, drive, potential, held, count, dt_ms, begin_ms, recorder):
         with np.errstate(divide="ignore", invalid="ignore"):
             need = np.log1p(np.maximum(flat["gap"][at] - potential[at], 0.0) / above)
         need = np.where(above > 0, flat["time_constant"][at] * need, np.inf)
-        fires = need <= left
+        fires = need <= left * (1.0 + _TIE)
         rest = at[~fires]
         gain = -np.expm1(-left[~fires] / flat["time_constant"][rest])
         potential[rest] += gain * (drive[rest] - potential[rest])
-        at, left = at[fires], left[fires] - need[fires]
+        at, left = at[fires], np.maximum(left[fires] - need[fires], 0.0)
         potential[at] = 0.0
         held[at] = flat["tau_ref"][at]
         count[at] += 1.0

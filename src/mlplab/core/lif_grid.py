@@ -74,7 +74,7 @@ def steps_to_spike(neuron: Neuron, current_ma, dt_ms: float, method: str = "eule
     first = start + weight * (drive - start)
     second = np.where(weight > 1.0, first + weight * (drive - first), -np.inf)
     steps = np.where(weight >= 1.0, np.inf, steps)
-    return np.where(first >= gap, 1.0, np.where((second >= gap) & (weight > 1.0), 2.0, steps))
+    return np.where(first > gap, 1.0, np.where((second > gap) & (weight > 1.0), 2.0, steps))
 
 
 def spike_count(

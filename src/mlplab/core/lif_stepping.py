@@ -28,13 +28,12 @@ def advance(neuron: Neuron, blocks, state, dt_ms: float, weight, recorder):
         recorder: takes counts, traces and spikes.
 
     Returns:
-        `(potential_v, refractory_ms)`, of the shape of the state.
+        `(above_reset_v, refractory_ms)`, of the shape of the state.
     """
-    shape = state.potential_v.shape
-    size = state.potential_v.size
+    shape = state.above_reset_v.shape
+    size = state.above_reset_v.size
     flat = _Flat(neuron, weight, dt_ms, shape)
-    # Potentials are counted from the reset, so that clearing to 0 resets.
-    potential = torch.from_numpy((state.potential_v - neuron.reset_v).reshape(size))
+    potential = torch.from_numpy(state.above_reset_v.reshape(size).copy())
     # Minus the number of the last step in which the neuron is still refractory.
     held = torch.from_numpy(-whole_steps(state.refractory_ms, dt_ms).reshape(size))
     count = torch.zeros(size, dtype=torch.float64)
@@ -65,8 +64,7 @@ def advance(neuron: Neuron, blocks, state, dt_ms: float, weight, recorder):
     recorder.count += count.numpy().reshape(shape)
     left = np.maximum(-held.numpy() - done, 0.0).reshape(shape)
     # Who spiked in the last step is cleared by the next one; a state shows it cleared.
-    potential = np.where(left > 0, 0.0, potential.numpy().reshape(shape)) + neuron.reset_v
-    return potential, left * dt_ms
+    return np.where(left > 0, 0.0, potential.numpy().reshape(shape)), left * dt_ms
 
 
 class _Flat:
@@ -115,7 +113,8 @@ class _Block:
         """Do step `number`, counted from 1."""
         self.potential.lerp_(self.drive, self.weight)
         _clear_unless(self.potential, self.held, -float(number), grad_input=self.potential)
-        torch.ge(self.potential, self.gap, out=self.spike)
+        # A tie is above the threshold by TIE; what ends on it exactly crept up to a drive of just Vth.
+        torch.gt(self.potential, self.gap, out=self.spike)
         self.count.add_(self.spike)
         self.holding.sub_(1.0)
         # A weight of exactly 0 or 1 makes lerp a choice without rounding.
