@@ -1,6 +1,5 @@
 """The decision map: what a classifier says at every place, and the test points it gets right and wrong."""
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from mlplab.plots.field import extent_of, padded_log
@@ -59,17 +58,29 @@ def decision_map(
     points, labels, predicted = checked_points(points, labels, predicted, logs, extent)
     if card:
         return draw_card(logs, extent, points, labels, predicted, title, subtitle, box, best)
+    return draw_map(logs, extent, points, labels, predicted, title, subtitle, box=box, class_names=class_names,
+                    bayes=best, split=split)  # fmt: skip
+
+
+def draw_map(logs, extent, points, labels, predicted, title, subtitle, *, box, class_names, bayes, split,
+             shown=None) -> Figure:  # fmt: skip
+    """Draw the full decision map from checked arrays; ``shown`` is the extent of the picture, if wider."""
+    shown = extent if shown is None else shown
     made = figure(1320, 1060)
     left, top, side = 116, 122, 836
+    names = tuple(named(len(logs), class_names))
+    outside = ((points < (shown[0], shown[2])) | (points > (shown[1], shown[3]))).any(axis=1)
     made.patch.set_visible(False)
-    made.add_artist(Furniture((1320, 1060), (left, top, side), extent, names=tuple(named(len(logs), class_names)),
-                              count=len(points), sample=int(labels[0]) if len(labels) else 0,
-                              box=box is not None, bayes=best is not None, split=split))  # fmt: skip
+    made.add_artist(Furniture((1320, 1060), (left, top, side), shown, names=names, count=len(points),
+                              outside=int(outside.sum()), sample=int(labels[0]) if len(labels) else 0,
+                              box=box is not None, bayes=bayes is not None, split=split))  # fmt: skip
     text(made, left, 54, title, 34, width=1320 - left - 20, weight="bold")
     text(made, left, 98, subtitle, 23, width=1320 - left - 20, color=MUTED)
-    made.square = Square(made, left, top, side, extent)
-    draw_field(made.square, logs, box=box, bayes=best)
-    draw_points(made.square, points, labels, predicted)
+    made.square = Square(made, left, top, side, shown)
+    draw_field(made.square, logs, box=box, bayes=bayes, extent=extent)
+    # Where many points are wrong, large marks would hide the map.
+    many = (labels != predicted).sum() > max(100, 0.15 * len(labels))
+    draw_points(made.square, points, labels, predicted, wrong_size=11.5 if many else 17.0)
     draw_frame(made.square)
     return made
 

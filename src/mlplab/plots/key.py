@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mlplab.plots.field import LEVELS, colour_table, hatch
-from mlplab.plots.panel import SURE, marks
+from mlplab.plots.panel import SURE, dotted, marks
 from mlplab.plots.style import DPI, INK, MUTED, points_of, text
 
 MOST_ROWS = 12
@@ -43,11 +43,11 @@ def ramp(classes: int, index: int, width: int, height: int) -> np.ndarray:
 
 def veiled(width: int, height: int) -> np.ndarray:
     """Draw a piece of the veil and hatch that lie outside the training data; RGBA (height, width, 4)."""
-    grey = np.array([0, 205, 222, 255], np.uint8)[hatch(height, width)]
+    grey = np.array([0, 205, 222, 255], np.uint8)[hatch(height, width)][::-1]
     return np.dstack([grey, grey, grey, np.full_like(grey, 255)])
 
 
-def draw_key(figure: Figure, left, top, width, names, *, count, sample, box, bayes, split) -> None:
+def draw_key(figure: Figure, left, top, width, names, *, count, outside, sample, box, bayes, split) -> None:
     """Draw the key at pixels ``left``, ``top``, ``width`` pixels wide.
 
     Args:
@@ -56,6 +56,7 @@ def draw_key(figure: Figure, left, top, width, names, *, count, sample, box, bay
         width: pixels at hand.
         names: one name for each class.
         count: how many points are drawn; 0 leaves the points' part out.
+        outside: how many more lie outside the picture.
         sample: the class whose marker stands for right and wrong points.
         box: whether a training box is drawn.
         bayes: whether a Bayes boundary is drawn.
@@ -105,6 +106,9 @@ def draw_key(figure: Figure, left, top, width, names, *, count, sample, box, bay
     if count:
         text(figure, left, y + 0.36 * size, f"{count} {split} point{'s' * (count != 1)}", size, color=MUTED, width=width)
         y += 38
+        if outside:
+            text(figure, left, y - 8 + 0.36 * size, f"({outside} outside the picture)", size, color=MUTED, width=width)
+            y += 30
         mark(marks(at(left + 20, y), sample, 11, "#ffffff", 1.0, 5))
         row("right")
         mark(marks(at(left + 20, y), sample, 17, INK, 2.9, 5))
@@ -115,7 +119,7 @@ def draw_key(figure: Figure, left, top, width, names, *, count, sample, box, bay
     dark = {"color": INK, "lw": points_of(2.6)}
     row("decision boundary", dark)
     if bayes:
-        row("Bayes boundary", {"color": INK, "lw": points_of(2.0), "ls": (0, (3, 2))})
+        row("Bayes boundary", {"color": INK, **dotted(2.6)})
     figure.add_artist(Swatch(np.broadcast_to(np.array([200, 206, 216, 255], np.uint8), (14, 40, 4)), left, y - 7))
     row(f"probability {SURE:g}", {"color": "#ffffff", "lw": points_of(2.4)})
     if box:

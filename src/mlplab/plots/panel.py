@@ -65,14 +65,34 @@ def joined(pieces) -> np.ndarray:
 
 def boundary(logs: np.ndarray, extent) -> np.ndarray:
     """Trace where the two likeliest classes are equal: margin 0; shape (M, 2) with NaN rows."""
-    classes = logs.shape[0]
     pieces = []
-    for k in range(classes - 1):
-        others = np.delete(logs, k, axis=0).max(axis=0)
-        margin = np.clip(logs[k] - others, math.log(FLOOR), -math.log(FLOOR))
+    for k in range(len(logs) - 1):
+        others = logs.copy()
+        others[k] = -np.inf
+        margin = np.clip(logs[k] - others.max(axis=0), math.log(FLOOR), -math.log(FLOOR))
         if margin.min() < 0 < margin.max():
-            pieces.append(contour(margin, 0.0, extent))
+            pieces.append(without_lower(contour(margin, 0.0, extent), others.argmax(axis=0) < k, extent))
     return joined(pieces)
+
+
+def without_lower(line: np.ndarray, lower: np.ndarray, extent) -> np.ndarray:
+    """Take out what was traced before: a line drawn twice looks heavier than its neighbours.
+
+    Args:
+        line: the outline of a class's region, shape (M, 2) with NaN rows.
+        lower: whether the class's rival has a lower number, at each padded grid point.
+        extent: of the picture.
+    """
+    place = []
+    for axis, count in ((1, lower.shape[0]), (0, lower.shape[1])):
+        low, high = extent[2 * axis], extent[2 * axis + 1]
+        at = np.nan_to_num((line[:, axis] - low) / (high - low)) * (count - 2) + 0.5
+        place.append(np.clip(np.rint(at).astype(int), 0, count - 1))
+    drop = lower[tuple(place)] | np.isnan(line[:, 0])
+    # Keep a vertex more at each end, so that no gap opens where three regions meet.
+    around = np.concatenate([[True], drop, [True]])
+    drop = drop & around[:-2] & around[2:]
+    return np.where(drop[:, None], np.nan, line)
 
 
 def sure_contour(logs: np.ndarray, extent, probability: float = SURE) -> np.ndarray:
@@ -97,11 +117,23 @@ def fractions(box, extent) -> tuple[float, float, float, float]:
     return tuple(float(min(max(share, 0.0), 1.0)) for share in shares)
 
 
-def draw_field(square, logs, *, box=None, veil=True, width=2.6, sure=True, bayes=None) -> None:
-    """Draw colours, the boundary, the light contour and the dashed training box; all lengths in pixels."""
-    extent = square.extent
+def draw_field(square, logs, *, box=None, veil=True, width=2.6, sure=True, bayes=None, extent=None) -> None:
+    """Draw colours, the boundary, the light contour and the dashed training box; all lengths in pixels.
+
+    Args:
+        square: where.
+        logs: what ``padded_log`` returns.
+        box: (low, high) of the training data.
+        veil: whether to veil and hatch what lies outside the box.
+        width: of the boundary in pixels; other lines follow it.
+        sure: whether to draw the contour of probability 0.9.
+        bayes: padded log-probabilities of the Bayes classifier, for its boundary.
+        extent: of the grid, where the square shows more than the grid.
+    """
+    extent = square.extent if extent is None else extent
     clear = fractions(box, extent) if box is not None and veil else None
-    square.figure.add_artist(Field(logs, square.box, clear))
+    data = Bbox.from_extents(extent[0], extent[2], extent[1], extent[3])
+    square.figure.add_artist(Field(logs, TransformedBbox(data, square.transform), clear))
 
     def line(points, **style):
         style = {"solid_capstyle": "round", "solid_joinstyle": "round", "dash_capstyle": "butt", **style}
@@ -112,12 +144,17 @@ def draw_field(square, logs, *, box=None, veil=True, width=2.6, sure=True, bayes
     line(boundary(logs, extent), color=INK, lw=points_of(width), zorder=2)
     if bayes is not None:
         best = boundary(bayes, extent)
-        line(best, color="#ffffff", lw=points_of(1.5 * width), alpha=0.9, zorder=2.1)
-        line(best, color=INK, lw=points_of(0.75 * width), ls=(0, (3, 2)), zorder=2.2)
+        line(best, color="#ffffff", lw=points_of(1.7 * width), zorder=2.1)
+        line(best, color=INK, zorder=2.2, **dotted(width))
     if box is not None:
         (left, bottom), (right, top) = np.asarray(box, dtype=float)
         corners = np.array([[left, bottom], [right, bottom], [right, top], [left, top], [left, bottom]])
         line(corners, color=INK, lw=points_of(0.7 * width), ls=(0, (5, 3)), zorder=3)
+
+
+def dotted(width: float) -> dict:
+    """Return the style of the Bayes boundary: round dots ``width`` pixels across."""
+    return {"lw": points_of(width), "ls": (0, (0.01, 1.9)), "dash_capstyle": "round"}
 
 
 def draw_points(square, points, labels, predicted, *, size=9.5, wrong_size=17.0, classes=0) -> None:
