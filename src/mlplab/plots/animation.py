@@ -29,6 +29,9 @@ def gif_bytes(frames, *, milliseconds: int = 350, last_milliseconds: int = 2000,
     # One palette from all frames side by side, shrunk: colours do not flicker, and letters keep their ink.
     strip = np.concatenate([np.asarray(image)[::3, ::3] for image in images])
     palette = Image.fromarray(strip).quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    entries = np.array(palette.getpalette()[: 3 * colours]).reshape(-1, 3)
+    entries[entries.sum(axis=1).argmax()] = 255
+    palette.putpalette(entries.ravel().tolist())
     # Without dithering flat areas stay flat, which is what GIF packs.
     indexed = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     out = io.BytesIO()

@@ -43,16 +43,16 @@ def comparison(
         split: what the points are, for the key.
 
     Returns:
-        A ``Figure`` of 1680 x 870 pixels.
+        A ``Figure`` of 1700 x 870 pixels.
 
     Raises:
         InputError: for arrays of the wrong shape or values that are not finite.
     """
     extent = extent_of(limit)
     grids = padded_log(probabilities), padded_log(bayes)
-    made = figure(1680, 870)
-    top, side, lefts = 150, 622, (92, 756)
-    text(made, lefts[0], 52, title, 32, width=1680 - lefts[0] - 20, weight="bold")
+    made = figure(1700, 870)
+    top, side, lefts = 150, 620, (92, 754)
+    text(made, lefts[0], 52, title, 32, width=1700 - lefts[0] - 20, weight="bold")
     squares = []
     for index, (left, logs, guess) in enumerate(zip(lefts, grids, (predicted, bayes_predicted))):
         text(made, left, 102, names[index], 25, width=side, weight="bold")
@@ -62,10 +62,10 @@ def comparison(
         draw_field(square, logs, box=box, width=2.4, bayes=grids[1] if index == 0 else None)
         draw_points(square, seen, true, guess, size=8.0, wrong_size=14.0)
         draw_frame(square)
-        draw_axes(square, size=22, names=("x₁", "x₂") if index == 0 else ("x₁", ""))
+        draw_axes(square, size=22, left_side=index == 0)
         squares.append(square)
     made.square = squares[0]
     left = lefts[1] + side + 40
-    draw_key(made, left, top - 8, 1680 - left - 14, named(len(grids[0]), class_names), count=len(seen), outside=0,
+    draw_key(made, left, top - 8, 1700 - left - 14, named(len(grids[0]), class_names), count=len(seen), outside=0,
              sample=int(true[0]) if len(true) else 0, box=box is not None, bayes=True, split=split)  # fmt: skip
     return made

@@ -110,7 +110,10 @@ def sure_contour(logs: np.ndarray, extent, probability: float = SURE) -> np.ndar
 
 def fractions(box, extent) -> tuple[float, float, float, float]:
     """Turn a box ((low, low), (high, high)) into fractions of the extent: left, right, bottom, top."""
-    (x1_low, x2_low), (x1_high, x2_high) = np.asarray(box, dtype=float)
+    corners = np.asarray(box, dtype=float)
+    if corners.shape != (2, 2) or not np.isfinite(corners).all() or (corners[0] > corners[1]).any():
+        raise InputError(f"box must be ((x1 low, x2 low), (x1 high, x2 high)), got {corners.tolist()}")
+    (x1_low, x2_low), (x1_high, x2_high) = corners
     across, up = extent[1] - extent[0], extent[3] - extent[2]
     shares = ((x1_low - extent[0]) / across, (x1_high - extent[0]) / across,
               (x2_low - extent[2]) / up, (x2_high - extent[2]) / up)  # fmt: skip
@@ -130,10 +133,12 @@ def draw_field(square, logs, *, box=None, veil=True, width=2.6, sure=True, bayes
         bayes: padded log-probabilities of the Bayes classifier, for its boundary.
         extent: of the grid, where the square shows more than the grid.
     """
+    if bayes is not None and bayes.shape[0] != logs.shape[0]:
+        raise InputError(f"bayes must have the classes of probabilities, {len(logs)}, got {len(bayes)}")
     extent = square.extent if extent is None else extent
-    clear = fractions(box, extent) if box is not None and veil else None
+    clear = None if box is None else fractions(box, extent)
     data = Bbox.from_extents(extent[0], extent[2], extent[1], extent[3])
-    square.figure.add_artist(Field(logs, TransformedBbox(data, square.transform), clear))
+    square.figure.add_artist(Field(logs, TransformedBbox(data, square.transform), clear if veil else None))
 
     def line(points, **style):
         style = {"solid_capstyle": "round", "solid_joinstyle": "round", "dash_capstyle": "butt", **style}
@@ -186,7 +191,7 @@ def marks(points, index: int, pixels: float, edge: str, thick: float, order: flo
                   ms=points_of(scale * pixels), mfc=class_colour(index), mec=edge, mew=points_of(thick))  # fmt: skip
 
 
-def tick_values(low: float, high: float, most: int = 5) -> np.ndarray:
+def tick_values(low: float, high: float, most: int = 6) -> np.ndarray:
     """Choose round numbers within [low, high] for an axis."""
     values = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
     slack = 1e-9 * (high - low)
@@ -207,8 +212,15 @@ def draw_frame(square: Square) -> None:
     figure.add_artist(Line2D(x / across, 1 - y / down, color=FAINT, lw=points_of(2), zorder=6))
 
 
-def draw_axes(square: Square, *, size=21, names=("x₁", "x₂"), numbers=True) -> None:
-    """Draw the ticks, numbers (``size`` pixels high) and names round a square."""
+def draw_axes(square: Square, *, size=21, names=("x₁", "x₂"), left_side=True) -> None:
+    """Draw the ticks, numbers (``size`` pixels high) and names round a square.
+
+    Args:
+        square: round which.
+        size: of the numbers, in pixels.
+        names: of the two axes; None leaves them out.
+        left_side: False leaves out numbers and name on the left, beside a square that has them.
+    """
     figure, extent = square.figure, square.extent
     left, top, width, height = square.left, square.top, square.width, square.height
     across, down = figure.get_size_inches() * DPI
@@ -218,20 +230,24 @@ def draw_axes(square: Square, *, size=21, names=("x₁", "x₂"), numbers=True) 
         figure.add_artist(made)
 
     right, bottom = left + width, top + height
-    if numbers:
-        ticks, levels = tick_values(*extent[:2]), tick_values(*extent[2:])
-        x = left + (ticks - extent[0]) / (extent[1] - extent[0]) * width
-        y = bottom - (levels - extent[2]) / (extent[3] - extent[2]) * height
-        style = {"color": MUTED, "lw": 0, "ls": "none", "ms": points_of(7), "mew": points_of(2)}
-        line(x, np.full(x.shape, bottom), marker=3, **style)
-        line(np.full(y.shape, left), y, marker=0, **style)
-        for place, words in zip(x, tick_labels(ticks)):
-            text(figure, place, bottom + 12 + 0.8 * size, words, size, ha="center")
-        for place, words in zip(y, tick_labels(levels)):
-            text(figure, left - 14, place + 0.36 * size, words, size, ha="right")
+    style = {"color": MUTED, "lw": 0, "ls": "none", "ms": points_of(7), "mew": points_of(2)}
+    ticks = tick_values(*extent[:2])
+    places = left + (ticks - extent[0]) / (extent[1] - extent[0]) * width
+    line(places, np.full(places.shape, bottom), marker=3, **style)
+    for place, words in zip(places, tick_labels(ticks)):
+        text(figure, place, bottom + 12 + 0.8 * size, words, size, ha="center")
     if names is not None:
-        text(figure, (left + right) / 2, bottom + 12 + 2.15 * size, names[0], size * 1.1, ha="center", style="italic")
-        text(figure, left - 14 - 2.3 * size, (top + bottom) / 2 + 0.36 * size, names[1], size * 1.1, ha="center",
+        text(figure, (left + right) / 2, bottom + 12 + 2.15 * size, names[0], 1.1 * size, ha="center",
+             style="italic")  # fmt: skip
+    if not left_side:
+        return
+    levels = tick_values(*extent[2:])
+    places = bottom - (levels - extent[2]) / (extent[3] - extent[2]) * height
+    line(np.full(places.shape, left), places, marker=0, **style)
+    for place, words in zip(places, tick_labels(levels)):
+        text(figure, left - 14, place + 0.36 * size, words, size, ha="right")
+    if names is not None:
+        text(figure, left - 14 - 2.3 * size, (top + bottom) / 2 + 0.36 * size, names[1], 1.1 * size, ha="center",
              style="italic")  # fmt: skip
 
 
@@ -256,7 +272,10 @@ def checked_points(points, labels, predicted, logs, extent):
     for name, values in (("labels", labels), ("predicted", predicted)):
         if np.shape(values) != (len(points),):
             raise InputError(f"{name} must have the shape ({len(points)},) as points do, got {np.shape(values)}")
-    return points, np.asarray(labels, dtype=int), np.asarray(predicted, dtype=int)
+    labels, predicted = np.asarray(labels, dtype=int), np.asarray(predicted, dtype=int)
+    if min(labels.min(initial=0), predicted.min(initial=0)) < 0:
+        raise InputError(f"labels and predicted must be >= 0, got {labels.min()} and {predicted.min()} at least")
+    return points, labels, predicted
 
 
 def read_grid(points: np.ndarray, logs: np.ndarray, extent) -> np.ndarray:

@@ -11,6 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from mlplab.errors import InputError
+
 DPI = 160
 INK = "#1b1d24"
 MUTED = "#5d6371"
@@ -43,6 +45,8 @@ def class_marker(index: int) -> str:
 
 def class_names(count: int, names=None) -> list[str]:
     """Return ``count`` class names: those given, or ``class 0``, ``class 1``, ..."""
+    if names is not None and len(names) != count:
+        raise InputError(f"class_names must be {count} names, one for each class, got {len(names)}")
     return [f"class {k}" for k in range(count)] if names is None else [str(name) for name in names]
 
 
@@ -111,7 +115,8 @@ def fit(written: Text, width: float) -> None:
 
     over = excess()
     if over > 1.0:
-        written.set_fontsize(written.get_fontsize() * max(0.75, 0.98 / over))
+        # A little smaller than the ratio says: widths do not shrink quite evenly.
+        written.set_fontsize(written.get_fontsize() * max(0.75, 0.95 / over))
     words = written.get_text()
     while excess() > 1.0 and len(words) > 1:
         words = words[: max(1, min(len(words) - 1, int(len(words) / excess())))]

@@ -1,0 +1,121 @@
+"""Axes for curves in the style of the maps: quiet lines, round numbers, names at the lines' ends."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from mlplab.plots.style import DPI, FAINT, INK, MUTED, points_of
+
+GRID = "#e6e8ec"
+
+
+def add_chart(figure: Figure, left: float, top: float, width: float, height: float, *, size: float = 21):
+    """Add an Axes at pixels from the figure's left and top, with a grid and numbers ``size`` pixels high."""
+    across, down = figure.get_size_inches() * DPI
+    axes = figure.add_axes((left / across, 1 - (top + height) / down, width / across, height / down))
+    axes.tick_params(labelsize=points_of(size), colors=INK, length=points_of(7), width=points_of(2), pad=points_of(7),
+                     color=MUTED, labelfontfamily="DejaVu Sans")  # fmt: skip
+    for name, spine in axes.spines.items():
+        spine.set_visible(name in ("left", "bottom"))
+        spine.set_color(FAINT)
+        spine.set_linewidth(points_of(2))
+    axes.grid(True, color=GRID, lw=points_of(1.5))
+    axes.set_axisbelow(True)
+    return axes
+
+
+def label(axes, x: str = "", y: str = "", *, size: float = 22) -> None:
+    """Name the axes of a chart."""
+    style = {"fontsize": points_of(size), "color": INK, "fontfamily": "DejaVu Sans", "labelpad": points_of(8)}
+    axes.set_xlabel(x, **style)
+    axes.set_ylabel(y, **style)
+
+
+def epoch_axis(axes, last: float, ticks=None) -> None:
+    """Make x an epoch axis: linear from 0 to 1, logarithmic beyond, so that epoch 0 has its place."""
+    last = max(float(last), 1.0)
+    axes.set_xscale("function", functions=(epoch_place, epoch_at))
+    axes.set_xlim(0, last)
+    if ticks is None:
+        ticks = round_epochs(last)
+    axes.xaxis.set_major_locator(FixedLocator(list(ticks)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def epoch_place(epoch):
+    """Map an epoch to its place on the axis: e up to 1, then 1 + ln e."""
+    epoch = np.asarray(epoch, dtype=float)
+    return np.where(epoch <= 1, epoch, 1 + np.log(np.maximum(epoch, 1.0)))
+
+
+def epoch_at(place):
+    """Undo :func:`epoch_place`."""
+    place = np.asarray(place, dtype=float)
+    return np.where(place <= 1, place, np.exp(np.minimum(np.maximum(place, 1.0) - 1, 700)))
+
+
+def round_epochs(last: float) -> list[float]:
+    """Choose ticks 0, 1, 2, 5, 10, ... and the last epoch, none so near the last that the numbers touch."""
+    ticks, scale = [0.0], 1.0
+    while scale <= last:
+        ticks += [digit * scale for digit in (1, 2, 5) if digit * scale <= last]
+        scale *= 10
+    room = 0.07 * float(epoch_place(last))
+    return [tick for tick in ticks if epoch_place(last) - epoch_place(tick) > room] + [last]
+
+
+def log_ticks(axes, low: float, high: float, *, digits=(1, 2, 5)) -> None:
+    """Give a logarithmic y axis round numbers from ``low`` to ``high``, written plainly."""
+    powers = range(int(np.floor(np.log10(low))) - 1, int(np.ceil(np.log10(high))) + 1)
+    for chosen in (digits, (1, 5), (1,)):
+        ticks = [digit * 10.0**power for power in powers for digit in chosen]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) <= 7:
+            break
+    axes.yaxis.set_major_locator(FixedLocator(ticks))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def positive_range(curves, *, floor: float = 1e-6) -> tuple[float, float]:
+    """Return limits for a logarithmic axis that hold every positive finite value of the curves."""
+    values = np.concatenate([np.ravel(np.asarray(curve, dtype=float)) for curve in curves])
+    values = values[np.isfinite(values) & (values > 0)]
+    if not len(values):
+        return 0.1, 1.0
+    low, high = max(float(values.min()), floor), max(float(values.max()), 2 * floor)
+    room = max(0.06 * np.log(high / low), 0.15)
+    return low * np.exp(-room), high * np.exp(room)
+
+
+def end_names(axes, entries, *, size: float = 21, gap: float = 1.25) -> None:
+    """Write names right of the chart at the ends of their lines, moved apart where they would touch.
+
+    Args:
+        axes: a chart with its final limits and scales.
+        entries: (y of the line's end, name, colour) each.
+        size: of the letters in pixels.
+        gap: least distance of two names, in heights of the letters.
+    """
+    bottom, top = axes.bbox.y0, axes.bbox.y1
+    places = []
+    for level, name, colour in entries:
+        if level is not None and np.isfinite(level):
+            at = axes.transData.transform((axes.get_xlim()[1], level))[1]
+            places.append([float(np.clip(at, bottom, top)), name, colour])
+    places.sort(key=lambda place: place[0])
+    least = gap * size * axes.get_figure(root=True).dpi / DPI
+    for _ in range(100):
+        if places:
+            places[0][0] = max(places[0][0], bottom + least / 3)
+        for lower, upper in zip(places, places[1:]):
+            short = least - (upper[0] - lower[0])
+            if short > 1e-6:
+                lower[0] -= short / 2
+                upper[0] += short / 2
+    for at, name, colour in places:
+        share = (at - bottom) / (top - bottom)
+        axes.annotate(name, (1, share), xycoords="axes fraction", xytext=(points_of(10), 0), color=colour,
+                      textcoords="offset points", va="center", fontsize=points_of(size), fontfamily="DejaVu Sans",
+                      fontweight="bold", annotation_clip=False, parse_math=False)  # fmt: skip

@@ -1,0 +1,120 @@
+"""How the boundary forms: maps at epochs with log spacing in small multiples, the loss beneath."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from mlplab.errors import InputError
+from mlplab.plots.charts import add_chart, end_names, epoch_axis, label, log_ticks, positive_range
+from mlplab.plots.curves import BAYES, TRAIN, VALIDATION, checked
+from mlplab.plots.field import extent_of, padded_log
+from mlplab.plots.panel import Square, draw_field, draw_frame
+from mlplab.plots.style import INK, MUTED, figure, points_of, text
+
+MOST = 8
+
+
+def chosen_epochs(epochs, most: int = MOST) -> np.ndarray:
+    """Choose at most ``most`` of ascending epochs, the first and last among them, spaced evenly by log(1 + e).
+
+    Returns:
+        Indices into ``epochs``, ascending.
+    """
+    epochs = np.asarray(epochs, dtype=float)
+    if len(epochs) <= most:
+        return np.arange(len(epochs))
+    place = np.log1p(epochs - epochs[0])
+    left = list(range(len(epochs)))
+    picked = []
+    for index, target in enumerate(np.linspace(place[0], place[-1], most)):
+        # Leave enough later ones for the places still to fill.
+        usable = left[: len(left) - (most - 1 - index)]
+        best = min(usable, key=lambda at: abs(place[at] - target))
+        picked.append(best)
+        left = [at for at in left if at > best]
+    return np.array(picked)
+
+
+def learning_strip(
+    maps,
+    map_epochs,
+    limit,
+    epochs,
+    train_loss,
+    other_loss=None,
+    *,
+    title: str,
+    accuracies=None,
+    box=None,
+    bayes_nll: float | None = None,
+    other: str = "test",
+) -> Figure:
+    """Draw decision maps of one training at several epochs over its loss curve, all on shared scales.
+
+    Args:
+        maps: shape (E, R, R, C), each as in :func:`~mlplab.plots.decision_map.decision_map`; at most eight
+            are drawn.
+        map_epochs: shape (E,), ascending.
+        limit: of every map.
+        epochs: of the curves, shape (T,), ascending.
+        train_loss: shape (T,).
+        other_loss: shape (T,), or None.
+        title: what the strip shows.
+        accuracies: 0 to 1, shape (E,), written over the maps; None writes none.
+        box: (low, high), each of shape (2,): the training data's extent.
+        bayes_nll: a level line under the curves.
+        other: what the second curve is called.
+
+    Returns:
+        A ``Figure`` of 1720 x 640 pixels.
+
+    Raises:
+        InputError: for arrays that do not fit together.
+    """
+    extent = extent_of(limit)
+    map_epochs, epochs = np.asarray(map_epochs, dtype=float), np.asarray(epochs, dtype=float)
+    if len(maps) != len(map_epochs) or not len(maps):
+        raise InputError(f"maps must be as many as map_epochs, at least 1, got {len(maps)} and {len(map_epochs)}")
+    curves = checked(epochs, train_loss=train_loss, other_loss=other_loss)
+    shares = None if accuracies is None else checked(map_epochs, accuracies=accuracies)[0]
+    width, edge, gap = 1720, 14, 16
+    made = figure(width, 640)
+    text(made, edge, 48, title, 32, width=width - 2 * edge, weight="bold")
+    # As wide as eight would be, so that strips of fewer maps stay in proportion.
+    side = (width - 2 * edge - (MOST - 1) * gap) / MOST
+    squares = []
+    for place, index in enumerate(chosen_epochs(map_epochs)):
+        left, top = edge + place * (side + gap), 122
+        text(made, left, top - 12, f"epoch {map_epochs[index]:g}", 24, weight="bold", width=0.72 * side)
+        if shares is not None and np.isfinite(shares[index]):
+            text(made, left + side, top - 12, f"{100 * shares[index]:.0f} %", 23, color=MUTED, ha="right")
+        square = Square(made, left, top, side, extent)
+        draw_field(square, padded_log(maps[index]), box=box, veil=False, width=2.0, sure=False)
+        draw_frame(square)
+        squares.append(square)
+    made.square = squares[-1]
+    axes = add_chart(made, 112, 372, width - 112 - 170, 178, size=23)
+    draw_losses(axes, epochs, curves, map_epochs[chosen_epochs(map_epochs)], bayes_nll, other)
+    return made
+
+
+def draw_losses(axes, epochs, curves, marked, level, other) -> None:
+    """Draw the losses on logarithmic scales, with a tick and a thin line at each epoch that has a map."""
+    axes.set_yscale("log")
+    low, high = positive_range([curve for curve in curves if curve is not None] + [[] if level is None else [level]])
+    axes.set_ylim(low, high)
+    log_ticks(axes, low, high, digits=(1, 3))
+    epoch_axis(axes, max(epochs.max(initial=1.0), marked.max()), marked)
+    axes.grid(False, axis="y")
+    names = []
+    for curve, colour, name in zip(curves, (TRAIN, VALIDATION), ("train", other)):
+        if curve is not None:
+            axes.plot(epochs, curve, color=colour, lw=points_of(4), marker="o" if len(epochs) == 1 else None)
+            finite = curve[np.isfinite(curve)]
+            names.append((finite[-1] if len(finite) else None, name, INK if colour == VALIDATION else MUTED))
+    if level is not None:
+        axes.add_artist(Line2D([0, 1], [level, level], color=BAYES, lw=points_of(3), ls=(0, (4, 2)),
+                               transform=axes.get_yaxis_transform()))  # fmt: skip
+        names.append((level, "Bayes limit", BAYES))
+    label(axes, "epoch (log scale)", "cross entropy", size=23)
+    end_names(axes, names, size=22)
