@@ -6,7 +6,9 @@ on its neighbours: hidden widths are padded to a multiple of 4 with dead units a
 multiple of 16 numbers, so that no member meets another code path of a kernel than it would alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
@@ -85,6 +87,22 @@ class Population:
     def member(self, index: int) -> nn.Module:
         """Give one member as an ordinary module (B, ...) to (B, C), in evaluation mode, with its own copy."""
         raise TypeError("a Population is built by stack()")
+
+    @contextmanager
+    def at(self, theta: Tensor, buffers: dict[int, dict[str, Tensor]] | None = None) -> Iterator[None]:
+        """Look at other parameters (P, S), and other buffers of some members, for the length of a block."""
+        own, own_buffers = self.theta.detach().clone(), {i: self.buffers(i) for i in buffers or {}}
+        try:
+            with torch.no_grad():
+                self.theta.copy_(theta)
+            for index, named in (buffers or {}).items():
+                self.load_buffers(index, named)
+            yield
+        finally:
+            with torch.no_grad():
+                self.theta.copy_(own)
+            for index, named in own_buffers.items():
+                self.load_buffers(index, named)
 
     def buffers(self, index: int) -> dict[str, Tensor]:
         """Give a member's state that is no parameter (running means, counters), by name."""
@@ -306,9 +324,7 @@ class ModulePopulation(Population):
                 row[offset : offset + torch.Size(shape).numel()].view(shape).copy_(named[name])
 
     def member(self, index: int) -> nn.Module:
-        # A deep copy of views would share storage of the whole population: copy through plain arrays.
-        from copy import deepcopy
-
+        # The copy's parameters are still views as long as the whole population: give each its own array.
         module = deepcopy(self.modules[index])
         for parameter in module.parameters():
             parameter.data = parameter.data.clone()

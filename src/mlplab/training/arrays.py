@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from mlplab.core.bayes import log_posterior
 from mlplab.core.ranges import require_flag, require_integer, require_number
 from mlplab.core.seeds import generator
 from mlplab.errors import InputError
@@ -66,6 +67,8 @@ class ArrayDataModule(LightningDataModule):
         self.seeding = seeding
         self.train: Points | None = None
         self._replay: tuple[int, torch.Generator] | None = None
+        # One mapping for all copies that share these points, so that each posterior is computed once.
+        self._posteriors: dict[str, Tensor] = {}
 
     def prepare(self) -> dict[str, Points | None]:
         """Make the four parts, by name; set `density` and `classes`."""
@@ -96,6 +99,15 @@ class ArrayDataModule(LightningDataModule):
         self.input_shape = tuple(x.shape[1:])
         self.training_box = (x.amin(dim=0), x.amax(dim=0))
         self.sha256 = _digest(parts)
+
+    def log_posterior(self, part: str) -> Tensor | None:
+        """Give the Bayes classifier's log posterior (N, C) on a part, None where density or part are not there."""
+        points = getattr(self, part)
+        if self.density is None or points is None:
+            return None
+        if part not in self._posteriors:
+            self._posteriors[part] = log_posterior(points.x, self.density)
+        return self._posteriors[part]
 
     def order(self, epoch: int) -> Tensor:
         """Return the permutation of the train points in an epoch (counted from 0).

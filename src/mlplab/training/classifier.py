@@ -216,7 +216,7 @@ class Classifier(L.LightningModule):
                 self.gathered[members] = 0.0
             if rules.gradient_clip_val is not None:
                 self._clip(members)
-            self._update(members, step, self._factor(step))
+            self._update(members, step, self.factor(step))
             step += 1
         stacked = torch.stack(logits, 1)
         # (p, S, B, C): losses of the whole block in one call.
@@ -248,7 +248,8 @@ class Classifier(L.LightningModule):
         done = lambda n: math.ceil(n / every) if n == last else n // every  # noqa: E731
         return done(first + count) - done(first)
 
-    def _factor(self, step: int) -> float:
+    def factor(self, step: int) -> float:
+        """Give the schedule's factor at an optimiser step, counted from 0."""
         total = self.rules.steps(self.minibatches_per_epoch)
         return self.schedule.at(step, total, self.rules.steps_per_epoch(self.minibatches_per_epoch))
 

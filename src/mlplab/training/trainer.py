@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning.pytorch as L
 import torch
+from lightning.pytorch.callbacks import Checkpoint
 
 from mlplab.errors import InputError
 from mlplab.training.arrays import ArrayDataModule
@@ -61,7 +62,8 @@ class Trainer(L.Trainer):
         self.limits = {"limit": limit_train_batches, "overfit": overfit_batches}
         quiet = {
             "num_sanity_val_steps": 0, "enable_model_summary": False, "enable_progress_bar": False,
-            "enable_checkpointing": False, "log_every_n_steps": 1, "use_distributed_sampler": False,
+            # True without a Checkpoint callback would make Lightning add one of its own.
+            "enable_checkpointing": any(isinstance(c, Checkpoint) for c in lightning.get("callbacks") or ()), "log_every_n_steps": 1, "use_distributed_sampler": False,
         }  # fmt: skip
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         with warnings.catch_warnings():

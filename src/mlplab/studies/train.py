@@ -1,0 +1,65 @@
+"""Train one job and say in a few lines what came of it."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlplab.training.fit import fit
+
+
+def train(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
+    """Train the job of a config in its claimed run folder, or go on in the folder that ``resume`` names.
+
+    Returns:
+        The result, as in ``result.json``.
+    """
+    result = fit(config, folder, resume=config.get("resume") is not None)
+    print(summary(result, Path(folder)), flush=True)
+    return result
+
+
+def summary(result: Mapping[str, Any], folder: Path) -> str:
+    """Write the closing lines of a run: figures beside their Bayes limit, the folder, how to look at it."""
+    lines = [""]
+    if result["status"] == "diverged":
+        lines.append(f"diverged: the loss was not finite at step {result['steps']}; try a smaller optimizer.lr")
+    rows = [("", "accuracy", "NLL", "points")]
+    for part in ("test", "fresh"):
+        figures = result[part]
+        if figures is None:
+            continue
+        rows.append((f"{part} points", f"{100 * figures['accuracy']:.2f} %", f"{figures['nll']:.4f}", f"{figures['points']:,}"))
+        if figures["bayes_accuracy"] is not None:
+            best = f"{100 * figures['bayes_accuracy']:.2f} %", f"{figures['bayes_nll']:.4f}"
+            rows.append(("  Bayes limit", *best, ""))
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    lines += [
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))]).rstrip()
+        for row in rows
+    ]
+    if result["fresh"] and result["fresh"]["accuracy_regret"] is not None:
+        regret = result["fresh"]["accuracy_regret"], result["fresh"]["nll_regret"]
+        lines.append(f"regret on fresh points: {100 * regret[0]:.2f} points of accuracy, {regret[1]:.4f} of NLL")
+    epoch = f"epoch {result['best_epoch']}, the best on validation" if result["evaluated"] == "best" else "the last epoch"
+    lines += [
+        f"{result['parameters']:,} parameters, {result['epochs']} epochs, {result['seconds']['total']:.1f} s; measured at {epoch}",
+        "",
+        f"folder       {shown(folder)}",
+    ]
+    if (folder / "figures" / "decision_map.png").exists():
+        lines.append(f"picture      {shown(folder / 'figures' / 'decision_map.png')}")
+    if (folder / "tensorboard").exists():
+        lines.append(f"TensorBoard  {front_door()} tensorboard {shown(folder)}")
+    return "\n".join(lines)
+
+
+def shown(path: Path) -> str:
+    """Write a path as short as it can be from the current folder."""
+    path = path.absolute()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def front_door() -> str:
+    """Name the command by which this program was started: scripts/lab in a checkout, mlplab elsewhere."""
+    return "scripts/lab" if Path(sys.argv[0]).parent.name == "scripts" else "mlplab"

@@ -1,0 +1,142 @@
+"""Decision maps along a training: at log-spaced epochs to TensorBoard and to disk."""
+
+import time
+from typing import Any
+
+import lightning.pytorch as L
+import numpy as np
+import torch
+from torch import Tensor
+
+from mlplab.core.grid import decision_grid
+from mlplab.runs.files import write_bytes
+from mlplab.training.callbacks.member import MemberCallback
+from mlplab.training.classifier import Classifier
+
+
+def log_spaced(last: int) -> list[int]:
+    """List epochs 0, 1, 2, 5, 10, 20, 50, ... and the last."""
+    epochs, scale = {0, last}, 1
+    while scale <= last:
+        epochs |= {scale * factor for factor in (1, 2, 5) if scale * factor <= last}
+        scale *= 10
+    return sorted(epochs)
+
+
+class DecisionMaps(MemberCallback):
+    """Draw a member's class probabilities over the plane as it learns; only for data of two features.
+
+    What a map shows is kept as parameters, and drawn when there is time: at the end, or while the run goes on once
+    in ``every_seconds``.
+
+    Args:
+        epochs: "log" for 0, 1, 2, 5, 10, ... and the last, or a list of epochs.
+        resolution: pixels along each side of the grid, >= 2.
+        limit: the square drawn is [-limit, limit]; None to fit the data.
+        every_seconds: while training, draw what has gathered when the oldest is this old.
+    """
+
+    def __init__(
+        self,
+        epochs: str | list[int] = "log",
+        resolution: int = 128,
+        limit: float | None = 2.0,
+        every_seconds: float = 5.0,
+    ) -> None:
+        self.epochs, self.resolution, self.limit, self.every_seconds = epochs, resolution, limit, every_seconds
+        self.waiting: list[tuple[int, int, Tensor, dict]] = []
+        self.probabilities: dict[int, dict[int, np.ndarray]] = {}
+        self.accuracies: dict[int, dict[int, float]] = {}
+        self.cards: dict[int, dict[int, np.ndarray]] = {}
+        self.steps: dict[int, int] = {}
+        self._since = time.monotonic()
+
+    def wanted(self, trainer: L.Trainer) -> list[int]:
+        """List the epochs to draw."""
+        return log_spaced(trainer.max_epochs) if self.epochs == "log" else list(self.epochs)
+
+    def extent(self, data: Any) -> tuple[float, float, float, float]:
+        """Give the rectangle to draw: left, right, bottom, top."""
+        if self.limit is not None:
+            return (-self.limit, self.limit, -self.limit, self.limit)
+        low, high = data.training_box
+        centre, half = (low + high) / 2, float((high - low).max()) * 0.75 or 1.0
+        return tuple(float(value) for c in centre for value in (c - half, c + half))  # type: ignore[return-value]
+
+    def on_train_start(self, trainer: L.Trainer, classifier: Classifier) -> None:
+        self._since = time.monotonic()
+        if classifier.minibatches == 0 and 0 in self.wanted(trainer):
+            self._snap(classifier)
+
+    def on_epoch(self, trainer: L.Trainer, classifier: Classifier) -> None:
+        if classifier.epochs in self.wanted(trainer):
+            self._snap(classifier)
+        if self.waiting and time.monotonic() - self._since >= self.every_seconds:
+            self.draw(trainer, classifier)
+
+    def on_train_end(self, trainer: L.Trainer, classifier: Classifier) -> None:
+        self.draw(trainer, classifier)
+
+    def settle(self, trainer: L.Trainer, classifier: Classifier) -> None:
+        self.draw(trainer, classifier)
+
+    def _snap(self, classifier: Classifier) -> None:
+        population = classifier.population
+        buffers = {i: population.buffers(i) for i in range(population.members)} if population.buffers(0) else {}
+        self.waiting.append((classifier.epochs, classifier.steps, population.theta.detach().clone(), buffers))
+
+    def draw(self, trainer: L.Trainer, classifier: Classifier) -> None:
+        """Compute the probabilities of the maps that wait, and hand their cards to TensorBoard."""
+        waiting, self.waiting, self._since = self.waiting, [], time.monotonic()
+        for epoch, steps, theta, buffers in waiting:
+            self.steps[epoch] = steps
+            with classifier.population.at(theta, buffers):
+                for index, run in enumerate(trainer.runs):
+                    stop = classifier.stops.get(index)
+                    if run.data.input_shape != (2,) or (stop is not None and stop.epoch < epoch):
+                        continue
+                    grid = map_of(classifier, index, self.extent(run.data), self.resolution)
+                    self.probabilities.setdefault(index, {})[epoch] = grid
+                    self._card(classifier, run, index, epoch, grid)
+
+    def _card(self, classifier: Classifier, run: Any, index: int, epoch: int, grid: np.ndarray) -> None:
+        """Draw the small map of an epoch for TensorBoard, for disk and for the animation."""
+        points, box = run.data.test, run.data.training_box
+        logits = classifier.population.forward(points.x.to(classifier.theta)[None], slice(index, index + 1))[0]
+        predicted = logits.argmax(1).cpu()
+        accuracy = float((predicted == points.y).double().mean())
+        self.accuracies.setdefault(index, {})[epoch] = accuracy
+        logger = run.tensorboard()
+        if run.folder is None or run.config.get("figures", "all") != "all":
+            return
+        from mlplab.plots.decision_map import decision_map
+        from mlplab.plots.style import encode_png, pixels
+
+        card = pixels(
+            decision_map(
+                grid, self.extent(run.data), points.x.numpy(), points.y.numpy(), predicted=predicted.numpy(),
+                title=f"epoch {epoch}", subtitle=f"test {100 * accuracy:.1f} %",
+                box=(box[0].numpy(), box[1].numpy()), card=True,
+            )
+        )  # fmt: skip
+        self.cards.setdefault(index, {})[epoch] = card
+        data = encode_png(card)
+        write_bytes(run.folder.figures / "epochs" / f"epoch_{epoch:05d}.png", data, sync=False)
+        if logger is not None:
+            logger.log_image("decision_map", data, self.steps[epoch])
+
+    def member_state(self, index: int) -> dict[str, Any]:
+        maps = {epoch: torch.from_numpy(grid) for epoch, grid in self.probabilities.get(index, {}).items()}
+        return {"maps": maps, "accuracies": self.accuracies.get(index, {}), "steps": dict(self.steps)}
+
+    def load_member_state(self, index: int, state: dict[str, Any], classifier: Classifier) -> None:
+        self.probabilities[index] = {epoch: grid.numpy() for epoch, grid in state["maps"].items()}
+        self.accuracies[index] = dict(state["accuracies"])
+        self.steps |= state["steps"]
+
+
+def map_of(classifier: Classifier, index: int, extent: tuple, resolution: int) -> np.ndarray:
+    """Give a member's class probabilities over a rectangle: (R, R, C) float32, bottom row first."""
+    grid = decision_grid(resolution, extent).to(classifier.theta)
+    logits = classifier.population.forward(grid[None], slice(index, index + 1))[0]
+    return logits.softmax(1).float().reshape(resolution, resolution, -1).cpu().numpy()

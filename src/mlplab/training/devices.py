@@ -1,0 +1,35 @@
+"""Where a run computes: the accelerator by name, checked before anything is made."""
+
+import torch
+
+from mlplab.errors import InputError
+
+ACCELERATORS = ("auto", "cpu", "gpu", "mps")
+
+
+def choose_accelerator(name: str) -> str:
+    """Turn ``trainer.accelerator`` into what Lightning is told.
+
+    Args:
+        name: "auto" takes a GPU where there is one.
+
+    Raises:
+        InputError: this machine or this build of torch has no such device.
+    """
+    if name not in ACCELERATORS:
+        raise InputError(f"trainer.accelerator must be one of {', '.join(ACCELERATORS)}, got {name!r}")
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name == "auto":
+        # Apple's GPU loses to its CPU on networks this small, so that it is taken only when asked for.
+        return "gpu" if cuda else "cpu"
+    if name == "gpu" and not cuda:
+        build = f"torch {torch.__version__}"
+        raise InputError(f"trainer=gpu needs an NVIDIA or AMD GPU that {build} can use, and finds none; use trainer=cpu")
+    if name == "mps" and not mps:
+        raise InputError("trainer=mps needs an Apple GPU, and torch finds none; use trainer=cpu")
+    return name
+
+
+def describe_device(device: torch.device) -> str:
+    """Name a device for the manifest, such as ``cpu`` or ``cuda:0 NVIDIA H100``."""
+    return f"{device} {torch.cuda.get_device_name(device)}" if device.type == "cuda" else str(device)

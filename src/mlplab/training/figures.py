@@ -1,0 +1,158 @@
+"""The figures of a finished run, and the arrays from which each can be drawn again."""
+
+import io
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mlplab.core.bayes import log_posterior
+from mlplab.core.grid import decision_grid
+from mlplab.core.mlp import MLP
+from mlplab.runs.files import write_bytes
+from mlplab.training.callbacks.decision_maps import DecisionMaps, map_of
+from mlplab.training.classifier import Classifier
+from mlplab.training.members import MemberRun
+from mlplab.training.record import Record
+
+FIGURES = ("all", "map", "none")
+
+
+def model_title(classifier: Classifier, index: int) -> str:
+    """Name a member's network for a title."""
+    member = classifier.population.member(index)
+    return member.describe() if isinstance(member, MLP) else type(member).__name__
+
+
+def data_title(run: MemberRun) -> str:
+    """Name a run's data for a title."""
+    return f"{type(run.data).__name__.removesuffix('DataModule').lower()} data"
+
+
+def draw_figures(
+    trainer: Any, classifier: Classifier, index: int, result: dict[str, Any], test_logits: Tensor
+) -> None:
+    """Draw what ``figures`` asks for into the run folder and TensorBoard; the population stands at the chosen state."""
+    run = trainer.runs[index]
+    wanted = run.config.get("figures", "all")
+    if wanted == "none":
+        return
+    # Imported here: a run without figures does not pay for matplotlib.
+    from mlplab.plots.style import png_bytes
+
+    maps = next((c for c in trainer.callbacks if isinstance(c, DecisionMaps)), None)
+    record = next(c for c in trainer.callbacks if isinstance(c, Record))
+    arrays: dict[str, np.ndarray] = {}
+    figures = {}
+    if maps is not None and run.data.input_shape == (2,):
+        figures |= map_figures(classifier, index, run, maps, record, result, test_logits, wanted, arrays)
+    if wanted == "all":
+        figures |= curve_figures(classifier, index, run, record, result, test_logits, arrays)
+    logger = run.tensorboard()
+    for name, figure in figures.items():
+        data = png_bytes(figure)
+        write_bytes(run.folder.figures / f"{name}.png", data, sync=False)
+        # The map's own tag holds the cards of all epochs.
+        if logger is not None:
+            logger.log_image(f"final/{name}", data, result["steps"])
+    if wanted == "all" and maps is not None:
+        animation = animate(run, maps, index)
+        if animation:
+            write_bytes(run.folder.figures / "learning.gif", animation, sync=False)
+            if logger is not None:
+                logger.log_image("final/learning", animation, result["steps"])
+    if arrays:
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        write_bytes(run.folder.figures / "arrays.npz", buffer.getvalue(), sync=False)
+
+
+def map_figures(
+    classifier: Classifier, index: int, run: MemberRun, maps: DecisionMaps, record: Record,
+    result: dict[str, Any], test_logits: Tensor, wanted: str, arrays: dict[str, np.ndarray],
+) -> dict[str, Any]:  # fmt: skip
+    """Draw the decision map and, where all is wanted, its comparison with Bayes and the strip of epochs."""
+    from mlplab.plots.comparison import comparison
+    from mlplab.plots.decision_map import decision_map, summary
+    from mlplab.plots.learning_strip import learning_strip
+
+    extent = maps.extent(run.data)
+    grid = map_of(classifier, index, extent, maps.resolution)
+    points, labels = run.data.test.x.numpy(), run.data.test.y.numpy()
+    predicted = test_logits.argmax(1).numpy()
+    box = tuple(side.numpy() for side in run.data.training_box)
+    epoch = classifier.best.epoch[index] if result["evaluated"] == "best" else result["epochs"]
+    title = f"{model_title(classifier, index)} after {int(epoch)} epochs"
+    figures_of = result["test"]
+    wrong = int((predicted != labels).sum())
+    subtitle = summary(figures_of["accuracy"], wrong, len(labels), figures_of["nll"])
+    common = {"predicted": predicted, "box": box}
+    arrays |= {"map": grid, "extent": np.array(extent), "points": points, "labels": labels, "predicted": predicted}
+    made = {"decision_map": decision_map(grid, extent, points, labels, title=title, subtitle=subtitle, **common)}
+    if wanted != "all":
+        return made
+    if run.data.density is not None:
+        shape = (maps.resolution, maps.resolution, run.data.classes)
+        places = decision_grid(maps.resolution, extent)
+        bayes = log_posterior(places, run.data.density).exp().reshape(shape).numpy()
+        arrays["bayes_map"] = bayes.astype(np.float32)
+        best = run.data.log_posterior("test")
+        made["bayes"] = comparison(
+            grid, bayes, extent, points, labels, title=f"{model_title(classifier, index)} beside the Bayes classifier",
+            subtitles=(subtitle, summary(figures_of["bayes_accuracy"], int((best.argmax(1) != run.data.test.y).sum()),
+                                         len(labels), figures_of["bayes_nll"])),
+            bayes_predicted=best.argmax(1).numpy(), **common,
+        )  # fmt: skip
+    drawn, history = maps.probabilities.get(index, {}), record.history.get(index, {"epoch": []})
+    if drawn and history["epoch"]:
+        epochs = sorted(drawn)
+        arrays |= {"maps": np.stack([drawn[e] for e in epochs]).astype(np.float16), "map_epochs": np.array(epochs)}
+        made["learning_strip"] = learning_strip(
+            np.stack([drawn[e] for e in epochs]), epochs, extent, history["epoch"], history["train/loss"],
+            _padded(history, "val/loss"), title=f"{model_title(classifier, index)} on {data_title(run)}",
+            accuracies=[maps.accuracies[index][e] for e in epochs], box=box,
+            bayes_nll=(result["fresh"] or {}).get("bayes_nll"), other="validation",
+        )  # fmt: skip
+    return made
+
+
+def curve_figures(
+    classifier: Classifier, index: int, run: MemberRun, record: Record, result: dict[str, Any],
+    test_logits: Tensor, arrays: dict[str, np.ndarray],
+) -> dict[str, Any]:  # fmt: skip
+    """Draw loss and accuracy over epochs, and the confusion and reliability on the test points."""
+    from mlplab.plots.calibration import calibration
+    from mlplab.plots.curves import learning_curves
+
+    probabilities = torch.softmax(test_logits.double(), 1).numpy()
+    arrays |= {"test_probabilities": probabilities, "labels": run.data.test.y.numpy()}
+    made = {
+        "calibration": calibration(
+            probabilities, run.data.test.y.numpy(), title=f"{model_title(classifier, index)}: test points",
+            subtitle=f"accuracy {100 * result['test']['accuracy']:.1f} %  ·  "
+            f"expected calibration error {100 * result['test']['calibration_error']:.1f} points",
+        )
+    }  # fmt: skip
+    history, limit = record.history.get(index, {"epoch": []}), result["fresh"] or result["test"]
+    if history["epoch"]:
+        arrays |= {f"history/{name}": np.array(column, dtype=float) for name, column in history.items()}
+        made["learning_curves"] = learning_curves(
+            history["epoch"], history["train/loss"], _padded(history, "val/loss"), history["train/accuracy"],
+            _padded(history, "val/accuracy"), title=f"{model_title(classifier, index)} on {data_title(run)}",
+            bayes_nll=limit["bayes_nll"], bayes_accuracy=limit["bayes_accuracy"], best_epoch=result["best_epoch"],
+        )  # fmt: skip
+    return made
+
+
+def _padded(history: dict[str, list[float]], name: str) -> list[float] | None:
+    column = history.get(name)
+    return None if column is None else column + [float("nan")] * (len(history["epoch"]) - len(column))
+
+
+def animate(run: MemberRun, maps: DecisionMaps, index: int) -> bytes | None:
+    """Join the cards of a member's epochs to an animated GIF; None where there are fewer than two."""
+    from mlplab.plots.animation import gif_bytes
+
+    cards = [maps.cards[index][epoch] for epoch in sorted(maps.cards.get(index, {}))]
+    return gif_bytes(cards) if len(cards) > 1 else None

@@ -1,0 +1,112 @@
+"""One job of a run or a sweep: its config, its folder, its data and its loggers."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mlplab.runs.fingerprint import config_digest
+from mlplab.runs.folder import RunFolder
+from mlplab.runs.status import Heartbeat
+from mlplab.training.arrays import ArrayDataModule, Points
+from mlplab.training.blocks import BlockLoader, WholeLoader
+
+
+@dataclass
+class MemberRun:
+    """What belongs to one member and to nobody else.
+
+    Attributes:
+        config: the resolved config, plain values.
+        folder: where it writes; None to keep nothing.
+        data: its data module, set up.
+        loggers: where its figures go.
+        digest: of the config.
+    """
+
+    config: dict[str, Any]
+    folder: RunFolder | None
+    data: ArrayDataModule
+    loggers: list[Any] = field(default_factory=list)
+    digest: str = ""
+    heartbeat: Heartbeat | None = None
+
+    def __post_init__(self) -> None:
+        self.digest = self.digest or config_digest(self.config)
+        if self.folder is not None:
+            self.heartbeat = Heartbeat(self.folder.path)
+
+    @property
+    def name(self) -> str:
+        return self.folder.name if self.folder is not None else "run"
+
+    def tensorboard(self) -> Any:
+        """Give the logger that takes images, if there is one."""
+        return next((logger for logger in self.loggers if hasattr(logger, "log_image")), None)
+
+    def flush(self) -> None:
+        """Bring what the loggers hold to disk."""
+        for logger in self.loggers:
+            getattr(logger, "flush", logger.save)()
+
+    def figure_path(self, name: str) -> Path | None:
+        return None if self.folder is None else self.folder.figures / name
+
+
+def share_data(modules: Sequence[ArrayDataModule], keys: Sequence[str]) -> list[ArrayDataModule]:
+    """Set up data modules, those with the same key once: the others share its arrays.
+
+    Args:
+        modules: one a member, not yet set up.
+        keys: fingerprints of what the arrays depend on.
+    """
+    first: dict[str, ArrayDataModule] = {}
+    shared = []
+    for module, key in zip(modules, keys):
+        if key not in first:
+            module.setup("fit")
+            first[key] = module
+            shared.append(module)
+            continue
+        twin = copy.copy(first[key])
+        # What differs between members with the same points is the order in which they see them.
+        twin.order_seed, twin._replay = module.order_seed, None
+        shared.append(twin)
+    return shared
+
+
+class MemberData:
+    """The data of P members as one: shared arrays once, different ones stacked.
+
+    Args:
+        modules: one a member, set up, with equal numbers of points.
+    """
+
+    def __init__(self, modules: Sequence[ArrayDataModule]) -> None:
+        self.modules = list(modules)
+
+    def part(self, name: str, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor] | None:
+        """Give x (D, N, ...) and y (D, N) of a part; D is 1 where all members share it."""
+        parts: list[Points | None] = [getattr(module, name) for module in self.modules]
+        if parts[0] is None:
+            return None
+        if all(part.x is parts[0].x for part in parts):
+            parts = parts[:1]
+        return torch.stack([part.x for part in parts]).to(dtype), torch.stack([part.y for part in parts])
+
+    def train_loader(self, dtype: torch.dtype = torch.float32) -> BlockLoader:
+        """Serve the train points, each member in its own order."""
+        first = self.modules[0]
+        x, y = self.part("train", dtype)
+        orders = [module.order for module in self.modules]
+        return BlockLoader(x, y, orders, batch_size=first.batch_size, drop_last=first.drop_last)
+
+    def validation_loader(self, dtype: torch.dtype = torch.float32) -> WholeLoader | None:
+        """Serve the validation points, or None."""
+        part = self.part("validation", dtype)
+        return None if part is None else WholeLoader(*part)
+

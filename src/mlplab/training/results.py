@@ -1,0 +1,119 @@
+"""The end of a run: measure the chosen state, write ``result.json`` and the figures, close the loggers."""
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mlplab.core.population import Population
+from mlplab.runs.files import write_json
+from mlplab.runs.fingerprint import tensor_sha256
+from mlplab.runs.status import write_status
+from mlplab.training.callbacks.monitors import Timing
+from mlplab.training.classifier import Classifier, member_state
+from mlplab.training.evaluation import measure
+from mlplab.training.figures import draw_figures
+from mlplab.training.members import MemberRun
+
+PARTS = ("test", "fresh", "validation", "train")
+# What HPARAMS shows of a run; a fixed set, so that the tables of all runs have the same columns.
+FINAL = ("test/accuracy", "test/nll", "fresh/accuracy", "fresh/nll", "fresh/accuracy_regret", "fresh/nll_regret")
+
+HYPERPARAMETERS = ("seed", "data", "model", "loss", "optimizer", "schedule", "trainer")
+
+
+def finish(trainer: Any, classifier: Classifier, started: float) -> list[dict[str, Any]]:
+    """Measure every member and write what its folder is to hold at the end.
+
+    Args:
+        trainer: after ``fit``, with ``runs``.
+        classifier: the population.
+        started: ``time.perf_counter()`` at the start of the job.
+
+    Returns:
+        One result a member, as in ``result.json``.
+    """
+    population = classifier.population
+    states = [tensor_sha256(member_state(classifier, index)) for index in range(classifier.members)]
+    timing = next((c.seconds for c in trainer.callbacks if isinstance(c, Timing)), None)
+    use_best = [
+        run.config["evaluate_state"] == "best" and classifier.best.known(index)
+        for index, run in enumerate(trainer.runs)
+    ]
+    rows = torch.tensor(use_best, device=classifier.theta.device).unsqueeze(1)
+    buffers = {index: classifier.best.buffers[index] for index in classifier.best.buffers if use_best[index]}
+    results = []
+    with population.at(torch.where(rows, classifier.best.theta, population.theta), buffers):
+        for index, run in enumerate(trainer.runs):
+            logits = part_logits(population, index, run)
+            result = describe(classifier, index, run, logits) | {
+                "evaluated": "best" if use_best[index] else "last",
+                "seconds": {"fit": timing, "total": None},
+                "state_sha256": states[index],
+            }
+            if run.folder is not None:
+                draw_figures(trainer, classifier, index, result, logits["test"])
+            result["seconds"]["total"] = time.perf_counter() - started
+            close(run, result)
+            results.append(result)
+    return results
+
+
+def part_logits(population: Population, index: int, run: MemberRun) -> dict[str, Tensor | None]:
+    """Compute a member's logits (N, C) on each part of its data, on the CPU; None where there is no such part."""
+    logits: dict[str, Tensor | None] = {}
+    for name in PARTS:
+        points = getattr(run.data, name)
+        if points is None:
+            logits[name] = None
+            continue
+        x = points.x.to(population.theta)
+        logits[name] = population.forward(x[None], slice(index, index + 1))[0].cpu()
+    return logits
+
+
+def describe(
+    classifier: Classifier, index: int, run: MemberRun, logits: dict[str, Tensor | None]
+) -> dict[str, Any]:
+    """Put together what ``result.json`` says of a member, but for times and the state's fingerprint."""
+    stop, best_epoch = classifier.stops.get(index), int(classifier.best.epoch[index])
+    parts = {
+        name: None if values is None else measure(values, getattr(run.data, name).y, run.data.log_posterior(name))
+        for name, values in logits.items()
+    }
+    return {
+        "status": "diverged" if stop is not None and stop.reason == "diverged" else "finished",
+        "name": run.name,
+        "seed": run.config["seed"],
+        "data_seed": run.config["data"].get("seed"),
+        "epochs": stop.epoch if stop else classifier.epochs,
+        "steps": stop.step if stop else classifier.steps,
+        "stopped": stop.reason if stop else None,
+        "parameters": sum(torch.Size(shape).numel() for _, shape in classifier.population.names()),
+        "device": str(classifier.theta.device),
+        **parts,
+        "best_epoch": best_epoch if best_epoch >= 0 else None,
+        "config_digest": run.digest,
+    }
+
+
+def close(run: MemberRun, result: dict[str, Any]) -> None:
+    """Write result and status, and end the loggers' records."""
+    failed = result["status"] == "diverged"
+    final = {}
+    for name in FINAL:
+        part, figure = name.split("/")
+        value = (result[part] or {}).get(figure)
+        if value is not None:
+            final[name] = value
+    for logger in run.loggers:
+        logger.log_hyperparams({key: run.config[key] for key in HYPERPARAMETERS})
+        if hasattr(logger, "log_final"):
+            logger.log_final(final, result["steps"], "failed" if failed else "success")
+        else:
+            logger.finalize("failed" if failed else "success")
+    if run.folder is not None:
+        write_json(run.folder.result, result)
+        words = f"the loss was not finite at step {result['steps']}, in epoch {result['epochs'] + 1}" if failed else None
+        write_status(run.folder.path, result["status"], words)
