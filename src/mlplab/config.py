@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hydra
 from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
@@ -62,19 +62,17 @@ class Composition:
     choices: dict[str, str | None]
 
 
-@contextmanager
-def _hydra(config_dir: str | Path | None = None) -> Iterator[None]:
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-
-    folder = Path(config_dir).resolve() if config_dir else None
-    if folder is not None and not folder.is_dir():
+def _with_folder(overrides: Sequence[str], config_dir: str | Path | None) -> list[str]:
+    """Add a further folder of configs to the overrides, as Hydra's search path."""
+    if config_dir is None:
+        return list(overrides)
+    folder = Path(config_dir).resolve()
+    if not folder.is_dir():
         raise InputError(f"--config-dir must be a folder of configs, got {str(config_dir)!r}")
-    with initialize_config_dir(str(conf_folder()), version_base="1.3", job_name="mlplab"):
-        if folder is not None:
-            search_path = GlobalHydra.instance().config_loader().get_search_path()
-            search_path.append("command-line", f"file://{folder}")
-        yield
+    if any(text.lstrip("+").startswith("hydra.searchpath=") for text in overrides):
+        raise InputError("--config-dir and hydra.searchpath say the same; give one of them")
+    quoted = f"file://{folder}".replace("\\", "\\\\").replace("'", "\\'")
+    return [*overrides, f"hydra.searchpath=['{quoted}']"]
 
 
 def compose(
@@ -100,13 +98,11 @@ def compose_all(
     config_name: str = "train", overrides: Sequence[str] = (), config_dir: str | Path | None = None
 ) -> Composition:
     """Do what :func:`compose` does and give Hydra's choices too."""
-    import hydra
-
-    overrides = list(overrides)
     for text in overrides:
         if text.startswith("=") or ("=" not in text and not text.startswith("~")):
             raise InputError(not_key_value(text))
-    with _hydra(config_dir):
+    overrides = _with_folder(overrides, config_dir)
+    with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3", job_name="mlplab"):
         try:
             whole = hydra.compose(config_name, overrides, return_hydra_config=True)
         except Exception as error:  # Hydra raises many kinds, ValueError and OSError among them

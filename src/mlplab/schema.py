@@ -96,7 +96,7 @@ TARGETS: dict[str, dict[str, Rule]] = {
         "warmup_fraction": FRACTION, "initial_fraction": number(0, 1, above=True),
         "final_fraction": number(0, 1),
     },
-    "mlplab.training.schedules.Step": {"every_epochs": integer(1), "gamma": number(0, 1, above=True)},
+    "mlplab.training.schedules.Step": {"every_epochs": integer(1), "factor": number(0, 1, above=True)},
     "mlplab.training.callbacks.DecisionMaps": {
         "epochs": either(choice("log"), many(integer(0))), "resolution": integer(2, 4096),
         "limit": number(0, above=True),

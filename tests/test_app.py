@@ -1,0 +1,245 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from mlplab import app, hydra_words
+from mlplab.errors import InputError
+from mlplab.runs.status import write_status
+
+
+class Study:
+    """A study that trains nothing: it writes its config and remembers how it was called."""
+
+    def __init__(self):
+        self.calls = []
+        self.result = {"status": "finished"}
+        self.error = None
+
+    def __call__(self, config, folder):
+        self.calls.append((config, folder))
+        OmegaConf.save(config, folder / "config.yaml")
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+
+@pytest.fixture
+def study(monkeypatch):
+    stub = Study()
+    put_in_place(monkeypatch, stub)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    yield stub
+    os.environ.pop("HYDRA_FULL_ERROR", None)
+
+
+def put_in_place(monkeypatch, stub):
+    real = app.load_study
+    monkeypatch.setattr(app, "load_study", lambda name: stub if "studies" in name else real(name))
+
+
+def train(tmp_path, *words) -> int:
+    return app.main(["train", f"paths.logs={tmp_path / 'logs'}", *words])
+
+
+def only_line(capsys) -> str:
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("mlplab: ") and captured.err.count("\n") == 1
+    return captured.err
+
+
+def test_a_run_gets_a_folder_of_its_own_with_what_was_composed(study, tmp_path):
+    assert train(tmp_path, "seed=3", "model.hidden=[4,5]") == 0
+    ((config, folder),) = study.calls
+    assert folder.parent == tmp_path / "logs" / "train"
+    assert folder.name.startswith("spiral-4x5-seed3-") and len(folder.name.rpartition("-")[2]) == 8
+    assert config.seed == 3 and config.resume is None
+    assert yaml.safe_load((folder / ".hydra" / "config.yaml").read_text())["model"]["hidden"] == [4, 5]
+    overrides = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text())
+    assert overrides[1:] == ["seed=3", "model.hidden=[4,5]"]
+    hydra = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra
+    assert hydra.runtime.choices.data == "spiral" and hydra.runtime.output_dir == str(folder)
+
+
+def test_the_name_follows_the_content_and_nothing_is_shared(study, tmp_path):
+    for words in ([], [], ["seed=1"], ["experiment=tutorial"], ["name=mine"], ["name=mine"]):
+        assert train(tmp_path, *words) == 0
+    first, second, other, tutorial, named, again = [folder for _, folder in study.calls]
+    assert second.name == first.name + "-2"
+    assert other.name.rpartition("-")[2] != first.name.rpartition("-")[2]
+    assert tutorial.parent.name == "tutorial"
+    assert (named.name, again.name) == ("mine", "mine-2")
+
+
+@pytest.mark.parametrize(
+    ("result", "code"),
+    [({"status": "finished"}, 0), ({}, 0), (None, 0), ({"status": "diverged"}, 1), ({"status": "failed"}, 1),
+     ({"status": "interrupted"}, 130), (3, 3)],
+)  # fmt: skip
+def test_the_exit_code_says_how_the_run_ended(study, tmp_path, result, code):
+    study.result = result
+    assert train(tmp_path) == code
+
+
+def test_bad_input_leaves_no_folder_behind(study, tmp_path, capsys):
+    assert train(tmp_path, "model.widht=3") == 2
+    assert "did you mean model.width?" in only_line(capsys)
+    assert not study.calls and not (tmp_path / "logs").exists()
+
+
+def test_bad_input_found_by_the_study_removes_the_empty_folder_only(study, tmp_path, monkeypatch, capsys):
+    study.error = InputError("trainer=gpu needs a GPU,\n and there is none")
+    assert train(tmp_path) == 2
+    assert only_line(capsys) == "mlplab: trainer=gpu needs a GPU, and there is none\n"
+    assert not study.calls[0][1].exists()
+
+    def keep(config, folder):
+        (folder / "checkpoints").mkdir()
+        (folder / "checkpoints" / "last.pt").touch()
+        raise InputError("the disk is full")
+
+    put_in_place(monkeypatch, keep)
+    assert train(tmp_path, "name=kept") == 2
+    assert (tmp_path / "logs" / "train" / "kept" / "checkpoints" / "last.pt").exists()
+
+
+def test_an_interrupt_is_130_and_an_unforeseen_error_keeps_its_traceback(study, tmp_path, capsys):
+    study.error = KeyboardInterrupt()
+    assert train(tmp_path) == 130
+    assert only_line(capsys) == "mlplab: interrupted\n"
+    study.error = ZeroDivisionError("a bug")
+    with pytest.raises(ZeroDivisionError):
+        train(tmp_path)
+    assert study.calls[1][1].exists()
+
+
+def test_a_log_folder_that_cannot_be_made_is_one_line(study, tmp_path, capsys):
+    (tmp_path / "logs").write_text("a file")
+    assert train(tmp_path) == 2
+    assert str(tmp_path / "logs") in only_line(capsys)
+
+
+def test_resume_goes_on_in_the_folder_with_the_recorded_config(study, tmp_path, capsys):
+    assert train(tmp_path, "model.width=7", "optimizer=sgd") == 0
+    folder = study.calls[0][1]
+    write_status(folder, "interrupted")
+    assert train(tmp_path, f"resume={folder}") == 0
+    assert train(tmp_path, f"resume={folder}", "model.width=7", "optimizer=sgd", "optimizer.lr=0.1") == 0
+    for config, where in study.calls[1:]:
+        assert (config.model.width, config.resume, where) == (7, str(folder), folder)
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    for words, part in [(["model.width=8"], "model.width must be 7, as in the run that is resumed, got 8"),
+                        (["trainer.max_epochs=200"], "trainer.max_epochs must be 100"),
+                        (["optimizer=adam"], "optimizer must be 'sgd'"),
+                        (["model.widht=7"], "did you mean model.width?"),
+                        (["-m"], "leave out --multirun")]:
+        assert train(tmp_path, f"resume={folder}", *words) == 2
+        assert part in only_line(capsys)
+    assert len(study.calls) == 3
+
+
+def test_resume_refuses_what_is_no_run_or_still_runs(study, tmp_path, capsys):
+    for path in (tmp_path / "nowhere", tmp_path):
+        assert train(tmp_path, f"resume={path}") == 2
+        assert "is not a run folder" in only_line(capsys)
+    assert train(tmp_path) == 0
+    folder = study.calls[0][1]
+    write_status(folder, "running")
+    assert train(tmp_path, f"resume={folder}") == 2
+    assert f"still runs as process {os.getpid()}" in only_line(capsys)
+    (folder / "status.json").unlink()
+    (folder / "config.yaml").write_text("model: {_target_: os.system}")
+    assert train(tmp_path, f"resume={folder}") == 2
+    assert "must start with one of" in only_line(capsys)
+    assert folder.exists()
+
+
+def test_a_sweep_gives_every_job_its_own_folder_in_any_order_of_words(study, tmp_path, capfd):
+    assert train(tmp_path, "-m", "model.width=4,8", "seed=0,1") == 0
+    folders = {folder.name.rpartition("-")[0] for _, folder in study.calls}
+    assert folders == {"spiral-4-seed0", "spiral-4-seed1", "spiral-8-seed0", "spiral-8-seed1"}
+    assert (study.calls[0][1] / ".hydra" / "overrides.yaml").exists()
+    capfd.readouterr()
+    assert train(tmp_path, "model.width=4,abc", "-m") == 2
+    assert "model.width must be an integer >= 1, got 'abc'" in only_line(capfd)
+    assert len(study.calls) == 4
+
+
+def test_help_and_the_config_run_nothing(study, tmp_path, capsys):
+    assert train(tmp_path, "--cfg", "job", "seed=5") == 0
+    assert "seed: 5" in capsys.readouterr().out
+    assert train(tmp_path, "--help") == 0
+    assert "experiment: debug, near_bayes, tutorial" in capsys.readouterr().out
+    assert app.main(["--help"]) == 0
+    assert not study.calls and not (tmp_path / "logs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["trian"], "did you mean train?"),
+        (["train", "--cgf=job"], "did you mean --cfg?"),
+        (["train", "--cfg"], "--cfg must be followed by one of job, hydra, all, got nothing"),
+        (["train", "--experimental-rerun=x"], "--experimental-rerun is refused"),
+        (["train", "--config-dir", "/nowhere/at/all"], "--config-dir must be a folder"),
+        (["train", "--config-name=x"], "options must be KEY=VALUE"),
+        (["evaluate"], "evaluate must be given a run folder"),
+        (["evaluate", "/nowhere"], "/nowhere is not a run folder"),
+        (["reproduce", "/nowhere"], "/nowhere is not a run folder"),
+        (["tensorboard", "/nowhere"], "tensorboard must be given a folder that exists"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(study, capsys, words, part):
+    assert app.main(words) == 2
+    assert part in only_line(capsys)
+
+
+def test_no_command_names_the_commands(capsys):
+    assert app.main([]) == 2
+    assert "train, evaluate, reproduce" in capsys.readouterr().out
+
+
+def test_words_are_sorted_in_any_order():
+    words = hydra_words.split_words(["a=1", "--cfg", "job", "b=2", "-m", "--info", "resume=null", "-cd=x"])
+    assert words.overrides == ["a=1", "b=2"] and words.config_dir == "x" and words.resume is None
+    assert words.flags == {"--cfg": "job", "--multirun": None, "--info": None} and words.for_hydra
+    assert not hydra_words.split_words(["a=1", "--config-dir", "x"]).for_hydra
+
+
+def test_evaluate_and_reproduce_check_the_folder_and_pass_it_on(study, tmp_path, monkeypatch, capsys):
+    assert train(tmp_path) == 0
+    folder, calls = study.calls[0][1], []
+    put_in_place(monkeypatch, lambda *given: calls.append(given))
+    assert app.main(["evaluate", str(folder), "data.noise=0.3"]) == 0
+    assert app.main(["reproduce", str(folder), f"paths.logs={tmp_path}"]) == 0
+    assert calls == [(folder, ["data.noise=0.3"]), (folder, Path(tmp_path))]
+    assert app.main(["evaluate", str(folder), "data.nosie=0.3"]) == 2
+    assert "did you mean data.noise?" in only_line(capsys)
+    assert app.main(["reproduce", str(folder), "data.noise=0.3"]) == 2
+    assert "paths.logs=DIR alone" in only_line(capsys)
+    assert len(calls) == 2
+
+
+def test_every_command_has_a_script_that_calls_it():
+    scripts = Path(__file__).parent.parent / "scripts"
+    for command in app.COMMANDS:
+        if command != "tensorboard":
+            assert f'main(["{command}", *sys.argv[1:]])' in (scripts / f"{command}.py").read_text()
+
+
+def test_a_wrong_option_is_answered_without_importing_torch(tmp_path):
+    program = (
+        "import sys; from mlplab.app import main\n"
+        "wrong = [['model.width=0'], ['trainer=gpuu'], ['-m', 'seed=0,a']]\n"
+        "codes = [main(['train', *words]) for words in wrong]\n"
+        "assert codes == [2, 2, 2]\n"
+        "assert not {'torch', 'lightning', 'matplotlib', 'scipy'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("\n") == 3 and not list(tmp_path.iterdir())

@@ -1,0 +1,325 @@
+import copy
+import importlib
+import inspect
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from mlplab import config as configs
+from mlplab import schema
+from mlplab.constraints import Rule, choice, either, integer, many, number, optional
+from mlplab.errors import InputError
+from mlplab.validation import train_points, validate
+
+CONF = configs.conf_folder()
+FILES = sorted(CONF.rglob("*.yaml"))
+GROUPS = ("data", "model", "loss", "optimizer", "schedule", "trainer", "callbacks", "logger", "experiment")
+OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+
+
+@pytest.fixture(scope="module")
+def default() -> dict:
+    return OmegaConf.to_container(configs.compose("train"))
+
+
+def set_key(config: dict, key: str, value: object) -> dict:
+    changed = copy.deepcopy(config)
+    node = changed
+    *parents, leaf = key.split(".")
+    for name in parents:
+        node = node[name]
+    node[leaf] = value
+    return changed
+
+
+def line_of(*overrides: str) -> str:
+    with pytest.raises(InputError) as caught:
+        configs.compose("train", list(overrides))
+    line = str(caught.value)
+    assert "\n" not in line
+    return line
+
+
+def test_there_are_options_to_test():
+    assert {group for group, _ in OPTIONS} == set(GROUPS)
+    assert len(FILES) > 25
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONF)))
+def test_every_file_opens_with_the_command_that_uses_it(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    first = lines[1] if lines[0] == "# @package _global_" else lines[0]  # Hydra wants its own line first
+    assert first.startswith("# scripts/lab ")
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_composes_to_a_valid_config_without_interpolations(group, option):
+    more = ["data.path=points.csv"] if option == "file" else []
+    composition = configs.compose_all("train", [f"{group}={option}", *more])
+    assert composition.choices[group] == option
+    assert "${" not in OmegaConf.to_yaml(composition.config)
+    assert "hydra" not in composition.config
+
+
+def nodes_with_target(value):
+    if isinstance(value, dict):
+        if "_target_" in value:
+            yield value
+        for entry in value.values():
+            yield from nodes_with_target(entry)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONF)))
+def test_the_tables_name_exactly_the_keys_that_conf_spells_out(path):
+    for node in nodes_with_target(yaml.safe_load(path.read_text(encoding="utf-8"))):
+        keys = {key for key in node if key not in schema.INSTANTIATE}
+        assert keys == set(schema.TARGETS[node["_target_"]])
+
+
+@pytest.mark.parametrize("target", sorted(schema.TARGETS))
+def test_the_tables_name_arguments_that_the_classes_take(target):
+    module, _, name = target.rpartition(".")
+    found = getattr(importlib.import_module(module), name)
+    taken = {name for base in inspect.getmro(found) for name in inspect.signature(base.__init__).parameters}
+    assert set(schema.TARGETS[target]) <= taken
+
+
+def test_every_wrong_value_of_every_rule_is_refused_by_its_key(default):
+    def rules(node, table, prefix=""):
+        for name, rule in table.items():
+            key = f"{prefix}{name}"
+            if isinstance(rule, Rule):
+                yield key, rule
+            elif isinstance(rule, dict):
+                yield from rules(node[name], rule, f"{key}.")
+            elif isinstance(rule, schema.Object):
+                yield from rules(node[name], schema.TARGETS[node[name]["_target_"]], f"{key}.")
+            else:
+                for entry, inner in node[name].items():
+                    if inner is not None:
+                        yield from rules(inner, schema.TARGETS[inner["_target_"]], f"{key}.{entry}.")
+
+    checked = 0
+    for key, rule in rules(default, schema.ROOTS["train"]):
+        assert rule.wrong, key
+        for value in rule.wrong:
+            with pytest.raises(InputError, match=rf"^{key.replace('.', '[.]')} must be ") as caught:
+                validate(set_key(default, key, value))
+            assert "\n" not in str(caught.value)
+            checked += 1
+    assert checked > 200
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("data.nosie=1", ["data.nosie is not an option", "got data.nosie=1", "did you mean data.noise?"]),
+        ("model.widht=3", ["model.widht is not an option", "did you mean model.width?", "depth"]),
+        ("width=3", ["width is not an option", "did you mean model.width?"]),
+        ("trainerr=gpu", ["trainerr is not an option", "did you mean trainer?"]),
+        ("trainer=gpuu", ["trainer must be one of auto, cpu, debug, gpu, mps", "'gpuu'", "did you mean gpu?"]),
+        ("experiment=nope", ["experiment must be one of debug, near_bayes, tutorial", "'nope'"]),
+        ("model.width=0", ["model.width must be an integer >= 1, got 0"]),
+        ("model.width=abc", ["model.width must be an integer >= 1, got 'abc'"]),
+        ("model.width.foo=1", ["model.width.foo is not an option"]),
+        ("data.noise=-0.1", ["data.noise must be a number >= 0, got -0.1"]),
+        ("data={noise:-1}", ["data.noise must be a number >= 0, got -1"]),
+        ("data={nosie:1}", ["data.nosie is not an option", "did you mean data.noise?"]),
+        ("optimizer.lr=nan", ["optimizer.lr must be a number > 0, got nan"]),
+        ("optimizer.lr=inf", ["optimizer.lr must be a number > 0, got inf"]),
+        ("seed=", ["seed must be an integer", "got ''"]),
+        ("seed=-1", ["seed must be an integer", "got -1"]),
+        ("seed=0,1", ["seed takes one value here", "-m", "seed=[0,1]"]),
+        ("name=a/b", ["name must be null, or letters", "'a/b'"]),
+        ("model.activation=rleu", ["model.activation must be one of relu", "did you mean relu?"]),
+        ("model.hidden=[8,0]", ["model.hidden must be null, or a list", "[8, 0]"]),
+        ("evaluate_state=bset", ["evaluate_state must be one of best, last", "did you mean best?"]),
+        ("+unknown=1", ["unknown is not an option"]),
+        ("+model.foo=1", ["model.foo is not an option", "model takes hidden, width"]),
+        ("+trainer.deterministic=true", ["trainer.deterministic is not an option"]),
+        ("~model", ["model is missing"]),
+        ("~trainer.max_epochs", ["trainer.max_epochs is missing"]),
+        ("+data=spiral", ["data has a choice already"]),
+        ("model=3", ["model must be the name of an option", "model=3"]),
+        ("model.width=${nowhere}", ["model.width cannot be resolved", "nowhere"]),
+        ("model.width=[1,", ["model.width must be a value", "'model.width=[1,'"]),
+        ("width", ["options must be KEY=VALUE, got 'width'"]),
+        ("=3", ["options must be KEY=VALUE, got '=3'"]),
+        ("data=file", ["data.path must be given"]),
+        ("paths.logs=", ["paths.logs must be a path, got ''"]),
+    ],
+)
+def test_a_wrong_option_is_answered_in_one_line(override, parts):
+    line = line_of(override)
+    for part in parts:
+        assert part in line
+
+
+@pytest.mark.parametrize(
+    ("overrides", "part"),
+    [
+        (["data.validation_points=0"], "evaluate_state=best needs validation data"),
+        (["data=file", "data.path=x.csv", "data.validation_fraction=0"], "data.validation_fraction above 0"),
+        (["data=file", "data.path=x.csv", "data.validation_fraction=0.9"], "together must be < 1"),
+        (["data.batch_size=3201"], "data.batch_size must be <= 3200, the number of train points, got 3201"),
+        (["data.batch_size=128", "data.points_per_arm=40"], "data.batch_size must be <= 128"),
+        (["callbacks=early_stopping", "data.validation_points=0", "evaluate_state=last"], "needs validation data"),
+        (["trainer.max_epochs=0"], "trainer.max_epochs must be an integer >= 1, or -1"),
+        (["trainer.max_epochs=-1"], "needs trainer.max_steps"),
+        (["data.t_min=1.0"], "data.t_min must be below data.t_max"),
+        (["optimizer=sgd", "optimizer.nesterov=true"], "needs optimizer.momentum > 0"),
+        (["schedule=cosine", "schedule.warmup_epochs=100"], "schedule.warmup_epochs must be below"),
+        (["loss.weight=[1,2]"], "loss.weight must be a list of 4"),
+    ],
+)
+def test_keys_that_contradict_each_other_are_refused(overrides, part):
+    if overrides == ["data.batch_size=128", "data.points_per_arm=40"]:
+        assert configs.compose("train", overrides).data.batch_size == 128  # 160 - 32: just enough
+        overrides = ["data.batch_size=129", "data.points_per_arm=40"]
+    assert part in line_of(*overrides)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=0", "model.hidden=[]", "model.hidden=[100,10,5]", "model.depth=0", "data.noise=0", "optimizer.lr=1",
+        "model.activation={name:leaky_relu,negative_slope:0.2}", "callbacks.decision_maps=null",
+        "callbacks.decision_maps.epochs=[0,5]", "trainer.limit_train_batches=1", "trainer.limit_train_batches=0.5",
+        "trainer.fast_dev_run=true", "trainer.devices=[0]", "trainer.precision=64", "data.batch_size=3200",
+        "loss.weight=[1,1,1,2.5]", "name=first-try_2", "model.init_seed=0",
+    ],
+)  # fmt: skip
+def test_good_values_pass(override):
+    configs.compose("train", [override])
+
+
+def test_train_points_counts_what_the_split_leaves(default):
+    assert train_points(default["data"]) == 3200
+    assert train_points({"_target_": "mlplab.training.data.MoonsDataModule", "points_per_class": 5,
+                         "test_fraction": 0.25}) == 8
+    assert train_points({"_target_": "mine.Data", "points_per_class": 5, "test_fraction": 0.2}) is None
+
+
+def test_experiments_say_what_they_publish():
+    tutorial = configs.compose("train", ["experiment=tutorial"])
+    assert (tutorial.data.seed, tutorial.data.seeding, tutorial.data.validation_points) == (2021, "tutorial", 0)
+    assert (tutorial.seed, tutorial.model.init_seed, list(tutorial.model.hidden)) == (2021, 2021, [128])
+    assert (tutorial.optimizer.lr, tutorial.trainer.max_epochs, tutorial.evaluate_state) == (1e-3, 100, "last")
+    assert tutorial.data.order_seed == 2021
+    near_bayes = configs.compose("train", ["experiment=near_bayes", "trainer.max_epochs=3"])
+    assert near_bayes.trainer.max_epochs == 3  # the command line wins over the experiment
+
+
+def test_order_seed_follows_the_seed_unless_it_is_given():
+    assert configs.compose("train", ["seed=7"]).data.order_seed == 7
+    assert configs.compose("train", ["seed=7", "data.order_seed=3"]).data.order_seed == 3
+
+
+def test_the_log_folder_is_absolute_and_from_the_checkout_by_default(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert Path(configs.compose("train").paths.logs) == configs.logs_folder()
+    assert configs.compose("train", ["paths.logs=here"]).paths.logs == str(tmp_path / "here")
+
+
+def test_a_users_own_class_and_yaml_in_a_further_folder(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.yaml").write_text("_target_: mine.Net\nplanets: 9\n")
+    config = configs.compose("train", ["model=mine", "+model.moons=1"], config_dir=tmp_path)
+    assert dict(config.model) == {"_target_": "mine.Net", "planets": 9, "moons": 1}
+    by_search_path = configs.compose("train", ["model=mine", f"hydra.searchpath=[{tmp_path}]"])
+    assert by_search_path.model.planets == 9
+    with pytest.raises(InputError, match="--config-dir must be a folder"):
+        configs.compose("train", [], config_dir=tmp_path / "nowhere")
+
+
+def test_a_users_yaml_for_one_of_our_classes_may_leave_keys_to_the_class(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "small.yaml").write_text("_target_: mlplab.core.mlp.MLP\nwidth: 8\n")
+    assert configs.compose("train", ["model=small"], config_dir=tmp_path).model.width == 8
+
+
+def test_another_config_tree_by_environment_variable(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLPLAB_CONF", str(tmp_path / "nowhere"))
+    assert "MLPLAB_CONF must be a folder" in line_of()
+
+
+def recorded(tmp_path, **changes) -> Path:
+    config = OmegaConf.to_container(configs.compose("train"))
+    for key, value in changes.items():
+        config = set_key(config, key.replace("__", "."), value)
+    path = tmp_path / "config.yaml"
+    OmegaConf.save(OmegaConf.create(config), path)
+    return path
+
+
+def test_a_recorded_config_reads_back_as_it_was(tmp_path):
+    assert configs.load_recorded(recorded(tmp_path)) == configs.compose("train")
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"model___target_": "os.system"}, "model._target_ must start with one of mlplab., torch.nn."),
+        ({"model___target_": "mlplabx.Net"}, "must start with one of"),
+        ({"model__activation": {"name": "relu", "_target_": "os.system"}}, "model.activation._target_"),
+        ({"callbacks__progress": [{"_target_": "builtins.print"}]}, "must start with one of"),
+        ({"model__width": 0}, "model.width must be an integer >= 1"),
+        ({"name": "${oc.env:HOME}"}, "holds no ${...}"),
+    ],
+)
+def test_a_recorded_config_is_not_trusted(tmp_path, changes, part):
+    with pytest.raises(InputError) as caught:
+        configs.load_recorded(recorded(tmp_path, **changes))
+    assert part in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "a: [", "!!python/object/apply:os.system ['true']", "\x00"])
+def test_a_damaged_recorded_config_is_one_line(tmp_path, text):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match="config.yaml") as caught:
+        configs.load_recorded(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_override_changes_a_copy_and_checks_it():
+    config = configs.compose("train")
+    wider = configs.override(config, ["data.noise=0.3", "model.hidden=[3]"])
+    assert (wider.data.noise, list(wider.model.hidden), config.data.noise) == (0.3, [3], 0.16)
+    assert configs.override(config, ["data=moons"]).data._target_.endswith("MoonsDataModule")
+    for wrong, part in [("data.nosie=1", "did you mean data.noise?"), ("data.noise=-1", ">= 0"),
+                        ("data.noise=1,2", "one value"), ("+data.foo=1", "without +"), ("noise", "KEY=VALUE")]:
+        with pytest.raises(InputError, match=part.replace("?", r"\?").replace("+", r"\+")):
+            configs.override(config, [wrong])
+
+
+def test_a_sweep_is_looked_at_value_by_value():
+    configs.check_sweep("train", ["model.width=16,32", "seed=range(0,3)", "optimizer=adam,sgd", "data.noise=0.3"])
+    for wrong, part in [("model.width=16,abc", "model.width must be an integer >= 1, got 'abc'"),
+                        ("optimizer=adam,adma", "optimizer must be one of"),
+                        ("seed=0,-1", "seed must be an integer"), ("model.widht=1,2", "did you mean model.width?")]:
+        with pytest.raises(InputError) as caught:
+            configs.check_sweep("train", ["data.noise=0.1,0.2", wrong])
+        assert part in str(caught.value)
+
+
+def test_build_makes_the_object_and_says_in_one_line_why_not():
+    activation = OmegaConf.create({"_target_": "torch.nn.LeakyReLU", "negative_slope": 0.1})
+    assert configs.build(activation, "model").negative_slope == 0.1
+    for node, part in [({"_target_": "torch.nn.Nope"}, "model._target_=torch.nn.Nope cannot be built"),
+                       ({"_target_": "torch.nn.ReLU", "planets": 9}, "planets")]:
+        with pytest.raises(InputError, match=part) as caught:
+            configs.build(OmegaConf.create(node), "model")
+        assert "\n" not in str(caught.value)
+
+
+def test_rules_accept_their_ends():
+    assert integer(1).accepts(1) and not integer(1).accepts(True)
+    assert number(0, 1).accepts(1) and not number(0, 1, below=True).accepts(1)
+    assert number(0).accepts(0) and not number(0, above=True).accepts(0) and not number().accepts(math.nan)
+    assert optional(integer(0)).accepts(None) and either(choice("log"), integer(0)).accepts("log")
+    assert many(integer(1)).accepts([]) and not many(integer(1), least=1).accepts([])
+    assert choice(1).accepts(1) and not choice(1).accepts(True)
