@@ -1,5 +1,6 @@
 """The Bayes classifier of data whose classes are mixtures of isotropic Gaussians."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +9,8 @@ from torch import Tensor
 # Components this far (in log density) under a lower bound of their class are left out: e^-45 of it is
 # 3e-20, and a million of those are still nothing.
 NEGLIGIBLE = 45.0
-CHUNK = 256
+# Exponents computed at a time: wider mixtures take smaller groups of points, which need fewer components.
+BLOCK = 2**20
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ def log_posterior(x: Tensor, density: MixtureDensity) -> Tensor:
         log p(c | x) = log p(c) + log p(x | c) - log sum_j p(j) p(x | j)
         p(x | c) = sum_m w_cm Normal(x; mu_cm, s_cm^2 I)
 
-    Each exponent is linear in (|x|^2, x, 1), so a matrix product gives all of them. Points are taken in the
-    order of their radius, and components that cannot matter for a chunk of them are left out.
+    Each exponent is linear in (|x|^2, x, 1), so a matrix product gives all of them. Points are taken in groups
+    of neighbours; the components that cannot matter anywhere in the ball round a group are left out.
 
     Args:
         x: points of shape (N, D) or (N, ...), finite.
@@ -47,40 +49,45 @@ def log_posterior(x: Tensor, density: MixtureDensity) -> Tensor:
     Raises:
         ValueError: if a point is not finite.
     """
-    points = x.detach().to(torch.float64).flatten(1)
+    points = x.detach().to("cpu", torch.float64).flatten(1)
     if not torch.isfinite(points).all():
         raise ValueError("the points of a Bayes posterior must be finite")
-    classes, components, dimensions = density.means.shape
+    dimensions = points.shape[1]
     precision = density.scales**-2
     height = density.log_weights - dimensions * density.scales.log()
-    mean_radius = density.means.norm(dim=2)
+    constant = height - 0.5 * precision * density.means.square().sum(dim=2)
     # (C, M, D + 2): what multiplies |x|^2, x and 1.
     coefficients = torch.cat(
-        [
-            (-0.5 * precision)[..., None],
-            density.means * precision[..., None],
-            (height - 0.5 * precision * mean_radius**2)[..., None],
-        ],
-        dim=2,
+        [(-0.5 * precision)[..., None], density.means * precision[..., None], constant[..., None]], dim=2
     )
-    radius, order = points.norm(dim=1).sort()
-    points = points[order]
-    inputs = torch.cat([radius[:, None] ** 2, points, torch.ones(len(points), 1, dtype=torch.float64)], dim=1)
-    log_density = torch.empty(len(points), classes, dtype=torch.float64)
-    for start in range(0, len(points), CHUNK):
-        chunk = slice(start, start + CHUNK)
-        low, high = radius[chunk][0], radius[chunk][-1]
-        nearest = torch.clamp(torch.maximum(low - mean_radius, mean_radius - high), min=0)
-        best = height - 0.5 * precision * nearest**2
-        worst = height - 0.5 * precision * (high + mean_radius) ** 2
-        kept = (best > worst.amax(dim=1, keepdim=True) - NEGLIGIBLE).any(dim=0)
-        terms = coefficients[:, kept].flatten(0, 1)
-        exponent = (inputs[chunk] @ terms.T).unflatten(1, (classes, -1))
-        log_density[chunk] = _log_sum_exp(exponent)
-    joint = log_density + density.priors.log()
-    result = torch.empty_like(joint)
-    result[order] = joint - torch.logsumexp(joint, dim=1, keepdim=True)
-    return result
+    inputs = torch.cat([points.square().sum(dim=1, keepdim=True), points, torch.ones(len(points), 1)], dim=1)
+    joint = torch.empty(len(points), len(density.priors), dtype=torch.float64)
+    most = min(max(BLOCK // height.shape[1], 64), 1024)
+    for group in _neighbours(points, most):
+        members = points[group]
+        centre = (members.amin(dim=0) + members.amax(dim=0)) / 2
+        radius = (members - centre).norm(dim=1).max()
+        distance = (density.means - centre).norm(dim=2)
+        best = height - 0.5 * precision * torch.clamp(distance - radius, min=0) ** 2
+        worst = height - 0.5 * precision * (distance + radius) ** 2
+        kept = best > worst.amax(dim=1, keepdim=True) - NEGLIGIBLE
+        for c, prior in enumerate(density.priors):
+            joint[group, c] = _log_sum_exp(inputs[group] @ coefficients[c, kept[c]].T) + prior.log()
+    return joint - torch.logsumexp(joint, dim=1, keepdim=True)
+
+
+def _neighbours(points: Tensor, most: int) -> Iterator[Tensor]:
+    """Halve the points at the median of their widest direction into groups of at most `most` indices."""
+    heap = [torch.arange(len(points))] if len(points) else []
+    while heap:
+        group = heap.pop()
+        if len(group) <= most:
+            yield group
+            continue
+        members = points[group]
+        widest = (members.amax(dim=0) - members.amin(dim=0)).argmax()
+        order = members[:, widest].argsort()
+        heap += [group[order[: len(group) // 2]], group[order[len(group) // 2 :]]]
 
 
 def score(log_probabilities: Tensor, y: Tensor) -> dict[str, float]:

@@ -16,7 +16,7 @@ from mlplab.core.datasets import rotation
 
 # Below this noise a quadrature would need too many nodes, and the classes are as good as separate.
 SMALLEST_NOISE = 1e-3
-NODES_PER_PANEL = 10
+NODES_PER_PANEL = 16
 
 
 def spiral_density(
@@ -51,7 +51,7 @@ def spiral_density(
         u, weight = _quadrature(
             math.log(low),
             math.log(t_max),
-            lambda u: 3 * noise / math.sqrt(1 + (turn * math.exp(u)) ** 2),
+            lambda u: min(5 * noise / math.sqrt(1 + (turn * math.exp(u)) ** 2), 1),
             end_width=noise**2 / (12 * (1 + turn * t_max)),
             grade_low=t_min > 0,
         )
@@ -84,7 +84,7 @@ def moons_density(*, noise: float = 0.2) -> MixtureDensity | None:
     if noise < SMALLEST_NOISE:
         return None
     angle, weight = _quadrature(
-        0.0, math.pi, lambda _: 2 * min(noise, 0.5), end_width=noise**2 / 12, grade_low=True
+        0.0, math.pi, lambda _: min(5 * noise, 1), end_width=noise**2 / 12, grade_low=True
     )
     moon = np.stack([np.cos(angle) - 0.5, np.sin(angle) - 0.25], axis=1)
     return _mixture(torch.from_numpy(np.stack([moon, -moon])), np.full(len(angle), noise), weight)

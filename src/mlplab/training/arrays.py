@@ -11,6 +11,7 @@ from mlplab.core.bayes import log_posterior
 from mlplab.core.ranges import require_flag, require_integer, require_number
 from mlplab.core.seeds import generator
 from mlplab.errors import InputError
+from mlplab.training.blocks import BlockLoader, WholeLoader
 
 SEEDINGS = ("derived", "tutorial")
 LARGEST_SEED = 2**63 - 1
@@ -131,9 +132,7 @@ class ArrayDataModule(LightningDataModule):
         self._replay = (epoch + 1, stream)
         return order
 
-    def train_dataloader(self):
-        from mlplab.training.blocks import BlockLoader
-
+    def train_dataloader(self) -> BlockLoader:
         return BlockLoader(
             self.train.x[None],
             self.train.y[None],
@@ -142,16 +141,14 @@ class ArrayDataModule(LightningDataModule):
             drop_last=self.drop_last,
         )
 
-    def val_dataloader(self):
+    def val_dataloader(self) -> WholeLoader | list:
         return _whole(self.validation)
 
-    def test_dataloader(self):
+    def test_dataloader(self) -> WholeLoader | list:
         return _whole(self.test)
 
 
-def _whole(points: Points | None):
-    from mlplab.training.blocks import WholeLoader
-
+def _whole(points: Points | None) -> WholeLoader | list:
     return [] if points is None else WholeLoader(points.x[None], points.y[None])
 
 
