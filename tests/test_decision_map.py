@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from mlplab.errors import InputError
+from mlplab.plots.contours import boundary
 from mlplab.plots.decision_map import decision_map, summary
-from mlplab.plots.field import VEILED, TINT, padded_log
-from mlplab.plots.panel import boundary, read_grid
+from mlplab.plots.field import TINT, VEILED, padded_log
+from mlplab.plots.panel import read_grid
 from mlplab.plots.style import INK, class_colour, mix, pixels, png_bytes
 
 
@@ -117,7 +118,9 @@ def test_points_are_marked_wrong_by_the_predictions_given_or_by_the_grid():
     at = [int(v) for v in decision_map(probabilities, 2.0, title="a").square.pixels(one)[0]]
     sizes = []
     for label, predicted in ((0, [0]), (0, [1])):
-        image = pixels(decision_map(probabilities, 2.0, one, [label], predicted=predicted, title="a")).astype(int)
+        image = pixels(decision_map(probabilities, 2.0, one, [label], predicted=predicted, title="a")).astype(
+            int
+        )
         near = image[at[1] - 15 : at[1] + 15, at[0] - 15 : at[0] + 15]
         sizes.append((np.abs(near - 255 * mix(class_colour(0), 1.0)).max(axis=-1) < 8).sum())
     assert sizes[1] > 1.5 * sizes[0] > 0
@@ -162,9 +165,10 @@ def test_bad_arrays_are_refused_in_one_line():
 
 def test_equal_arrays_give_equal_bytes():
     probabilities, points, truth = three_arms()
-    make = lambda: png_bytes(  # noqa: E731
-        decision_map(probabilities, 2.0, points, truth, title="a", box=((-1, -1), (1, 1)))
-    )
+
+    def make():
+        return png_bytes(decision_map(probabilities, 2.0, points, truth, title="a", box=((-1, -1), (1, 1))))
+
     assert make() == make()
 
 

@@ -28,7 +28,9 @@ def gif_bytes(frames, *, milliseconds: int = 350, last_milliseconds: int = 2000,
     images = [Image.fromarray(np.ascontiguousarray(frame)) for frame in frames]
     # One palette from all frames side by side, shrunk: colours do not flicker, and letters keep their ink.
     strip = np.concatenate([np.asarray(image)[::3, ::3] for image in images])
-    palette = Image.fromarray(strip).quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    palette = Image.fromarray(strip).quantize(
+        colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
+    )
     entries = np.array(palette.getpalette()[: 3 * colours]).reshape(-1, 3)
     entries[entries.sum(axis=1).argmax()] = 255
     palette.putpalette(entries.ravel().tolist())
@@ -36,5 +38,7 @@ def gif_bytes(frames, *, milliseconds: int = 350, last_milliseconds: int = 2000,
     indexed = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     out = io.BytesIO()
     times = [milliseconds] * (len(indexed) - 1) + [last_milliseconds]
-    indexed[0].save(out, "GIF", save_all=True, append_images=indexed[1:], duration=times, loop=0, optimize=False)
+    indexed[0].save(
+        out, "GIF", save_all=True, append_images=indexed[1:], duration=times, loop=0, optimize=False
+    )
     return out.getvalue()

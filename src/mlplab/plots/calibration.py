@@ -5,7 +5,8 @@ from matplotlib.figure import Figure
 
 from mlplab.errors import InputError
 from mlplab.plots.charts import add_chart, label
-from mlplab.plots.style import COLOURS, INK, MUTED, class_names as named, figure, points_of, rgb, text
+from mlplab.plots.style import COLOURS, INK, MUTED, figure, points_of, rgb, text
+from mlplab.plots.style import class_names as named
 
 BINS = 15
 
@@ -36,7 +37,9 @@ def reliability(probabilities, labels, bins: int = BINS):
         return counts, np.bincount(place, sure, bins) / counts, np.bincount(place, right, bins) / counts
 
 
-def calibration(probabilities, labels, *, title: str, subtitle: str = "", class_names=None, bins: int = BINS) -> Figure:
+def calibration(
+    probabilities, labels, *, title: str, subtitle: str = "", class_names=None, bins: int = BINS
+) -> Figure:
     """Draw the confusion matrix (left) and the reliability of the probabilities (right).
 
     Args:
@@ -65,7 +68,9 @@ def calibration(probabilities, labels, *, title: str, subtitle: str = "", class_
     made = figure(1560, 840)
     text(made, 60, 52, title, 32, width=1460, weight="bold")
     text(made, 60, 94, subtitle, 23, width=1460, color=MUTED)
-    draw_confusion(made, confusion_counts(labels, values.argmax(axis=1), classes), named(classes, class_names))
+    draw_confusion(
+        made, confusion_counts(labels, values.argmax(axis=1), classes), named(classes, class_names)
+    )
     draw_reliability(made, *reliability(values, labels, bins))
     return made
 
@@ -77,7 +82,9 @@ def draw_confusion(made: Figure, counts: np.ndarray, names) -> None:
     axes.grid(False)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     hit = np.eye(classes, dtype=bool)
-    strength = np.where(hit, 0.12 + 0.48 * shares, np.where(counts > 0, 0.10 + 0.75 * shares**0.5, 0.0))[..., None]
+    strength = np.where(hit, 0.12 + 0.48 * shares, np.where(counts > 0, 0.10 + 0.75 * shares**0.5, 0.0))[
+        ..., None
+    ]
     shade = np.where(hit[..., None], rgb(COLOURS[0]), rgb(COLOURS[2]))
     axes.imshow(1 - strength * (1 - shade), interpolation="nearest", aspect="auto")
     if classes > 1:
@@ -89,12 +96,24 @@ def draw_confusion(made: Figure, counts: np.ndarray, names) -> None:
     if classes <= 20:
         for i, j in np.ndindex(counts.shape):
             dark = strength[i, j, 0] > 0.55 and i != j
-            axes.text(j, i, f"{counts[i, j]}" if counts[i, j] or i == j else "·", ha="center", va="center",
-                      color="#ffffff" if dark else INK if counts[i, j] else MUTED, fontfamily="DejaVu Sans",
-                      fontsize=points_of(size), fontweight="bold" if i == j else "normal")  # fmt: skip
+            axes.text(
+                j,
+                i,
+                f"{counts[i, j]}" if counts[i, j] or i == j else "·",
+                ha="center",
+                va="center",
+                color="#ffffff" if dark else INK if counts[i, j] else MUTED,
+                fontfamily="DejaVu Sans",
+                fontsize=points_of(size),
+                fontweight="bold" if i == j else "normal",
+            )
     short = [name if len(name) <= 11 else name[:10] + "…" for name in names]
     step = -(-classes // 20)
-    turn = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if max(map(len, short)) * classes > 34 else {}
+    turn = (
+        {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+        if max(map(len, short)) * classes > 34
+        else {}
+    )
     places = np.arange(0, classes, step)
     axes.set_xticks(places, short[::step], fontsize=points_of(min(21, 1.4 * size)), **turn)
     axes.set_yticks(places, short[::step], fontsize=points_of(min(21, 1.4 * size)))
@@ -115,11 +134,29 @@ def draw_reliability(made: Figure, counts, sure, accuracy) -> None:
     upper.plot([0, 1], [0, 1], color=MUTED, lw=points_of(2.5), ls=(0, (4, 3)), zorder=2)
     upper.bar(centres[filled], accuracy[filled], 0.9 * width, color=1 - 0.6 * (1 - rgb(COLOURS[0])), zorder=1)
     upper.vlines(sure[filled], accuracy[filled], sure[filled], color=COLOURS[2], lw=points_of(5), zorder=3)
-    upper.plot(sure[filled], accuracy[filled], ls="none", marker="o", ms=points_of(12), mfc=INK, mec="#ffffff",
-               mew=points_of(2), zorder=4, clip_on=False)  # fmt: skip
-    upper.annotate("calibrated", (0.0, 0.0), xytext=(points_of(22), points_of(30)), textcoords="offset points",
-                   rotation=np.degrees(np.arctan2(410, 540)), rotation_mode="anchor", color=MUTED,
-                   fontsize=points_of(20), fontfamily="DejaVu Sans")  # fmt: skip
+    upper.plot(
+        sure[filled],
+        accuracy[filled],
+        ls="none",
+        marker="o",
+        ms=points_of(12),
+        mfc=INK,
+        mec="#ffffff",
+        mew=points_of(2),
+        zorder=4,
+        clip_on=False,
+    )
+    upper.annotate(
+        "calibrated",
+        (0.0, 0.0),
+        xytext=(points_of(22), points_of(30)),
+        textcoords="offset points",
+        rotation=np.degrees(np.arctan2(410, 540)),
+        rotation_mode="anchor",
+        color=MUTED,
+        fontsize=points_of(20),
+        fontfamily="DejaVu Sans",
+    )
     lower.bar(centres, counts, 0.9 * width, color="#a9afbd")
     ticks = np.linspace(0, 1, 6)
     upper.set(xlim=(0, 1), ylim=(0, 1), xticks=ticks, yticks=ticks)

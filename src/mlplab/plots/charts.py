@@ -13,8 +13,15 @@ def add_chart(figure: Figure, left: float, top: float, width: float, height: flo
     """Add an Axes at pixels from the figure's left and top, with a grid and numbers ``size`` pixels high."""
     across, down = figure.get_size_inches() * DPI
     axes = figure.add_axes((left / across, 1 - (top + height) / down, width / across, height / down))
-    axes.tick_params(labelsize=points_of(size), colors=INK, length=points_of(7), width=points_of(2), pad=points_of(7),
-                     color=MUTED, labelfontfamily="DejaVu Sans")  # fmt: skip
+    axes.tick_params(
+        labelsize=points_of(size),
+        colors=INK,
+        length=points_of(7),
+        width=points_of(2),
+        pad=points_of(7),
+        color=MUTED,
+        labelfontfamily="DejaVu Sans",
+    )
     for name, spine in axes.spines.items():
         spine.set_visible(name in ("left", "bottom"))
         spine.set_color(FAINT)
@@ -116,6 +123,17 @@ def end_names(axes, entries, *, size: float = 21, gap: float = 1.25) -> None:
                 upper[0] += short / 2
     for at, name, colour in places:
         share = (at - bottom) / (top - bottom)
-        axes.annotate(name, (1, share), xycoords="axes fraction", xytext=(points_of(10), 0), color=colour,
-                      textcoords="offset points", va="center", fontsize=points_of(size), fontfamily="DejaVu Sans",
-                      fontweight="bold", annotation_clip=False, parse_math=False)  # fmt: skip
+        axes.annotate(
+            name,
+            (1, share),
+            xycoords="axes fraction",
+            xytext=(points_of(10), 0),
+            color=colour,
+            textcoords="offset points",
+            va="center",
+            fontsize=points_of(size),
+            fontfamily="DejaVu Sans",
+            fontweight="bold",
+            annotation_clip=False,
+            parse_math=False,
+        )

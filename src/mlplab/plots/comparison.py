@@ -5,7 +5,8 @@ from matplotlib.figure import Figure
 from mlplab.plots.field import extent_of, padded_log
 from mlplab.plots.key import draw_key
 from mlplab.plots.panel import Square, checked_points, draw_axes, draw_field, draw_frame, draw_points
-from mlplab.plots.style import MUTED, class_names as named, figure, text
+from mlplab.plots.style import MUTED, figure, text
+from mlplab.plots.style import class_names as named
 
 
 def comparison(
@@ -66,6 +67,17 @@ def comparison(
         squares.append(square)
     made.square = squares[0]
     left = lefts[1] + side + 40
-    draw_key(made, left, top - 8, 1700 - left - 14, named(len(grids[0]), class_names), count=len(seen), outside=0,
-             sample=int(true[0]) if len(true) else 0, box=box is not None, bayes=True, split=split)  # fmt: skip
+    draw_key(
+        made,
+        left,
+        top - 8,
+        1700 - left - 14,
+        named(len(grids[0]), class_names),
+        count=len(seen),
+        outside=0,
+        sample=int(true[0]) if len(true) else 0,
+        box=box is not None,
+        bayes=True,
+        split=split,
+    )
     return made

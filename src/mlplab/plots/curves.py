@@ -5,7 +5,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from mlplab.errors import InputError
-from mlplab.plots.charts import add_chart, end_names, epoch_axis, epoch_place, label, log_ticks, positive_range
+from mlplab.plots.charts import (
+    add_chart,
+    end_names,
+    epoch_axis,
+    epoch_place,
+    label,
+    log_ticks,
+    positive_range,
+)
 from mlplab.plots.style import INK, MUTED, figure, points_of, text
 
 TRAIN = "#8b92a3"
@@ -96,8 +104,15 @@ def draw(axes, epochs, curves, level, best_epoch, other, *, accuracy=False) -> N
     for curve, colour, name, order in ((train, TRAIN, "train", 3), (second, VALIDATION, other, 4)):
         if curve is not None:
             marker = "o" if len(epochs) == 1 else None
-            axes.plot(epochs, curve, color=colour, lw=points_of(4), zorder=order, marker=marker,
-                      solid_joinstyle="round")  # fmt: skip
+            axes.plot(
+                epochs,
+                curve,
+                color=colour,
+                lw=points_of(4),
+                zorder=order,
+                marker=marker,
+                solid_joinstyle="round",
+            )
             finite = curve[np.isfinite(curve)]
             names.append((finite[-1] if len(finite) else None, name, colour if name != "train" else MUTED))
     if level is not None:
@@ -105,21 +120,40 @@ def draw(axes, epochs, curves, level, best_epoch, other, *, accuracy=False) -> N
         names.append((level, "Bayes limit", BAYES))
     if best_epoch is not None and second is not None and best_epoch in epochs:
         at = second[epochs == best_epoch][0]
-        axes.plot([best_epoch], [at], marker="o", ms=points_of(15), mfc="#ffffff", mec=INK, mew=points_of(3), zorder=5,
-                  clip_on=False)  # fmt: skip
+        axes.plot(
+            [best_epoch],
+            [at],
+            marker="o",
+            ms=points_of(15),
+            mfc="#ffffff",
+            mec=INK,
+            mew=points_of(3),
+            zorder=5,
+            clip_on=False,
+        )
         axes.axvline(best_epoch, color=MUTED, lw=points_of(1.5), zorder=1.5)
         share = float(epoch_place(best_epoch) / epoch_place(max(epochs.max(), 1.0)))
         # Over the frame nothing can be in the way of the words.
-        axes.annotate(f"best: epoch {best_epoch:g}", (share, 1), xycoords="axes fraction", color=MUTED,
-                      xytext=(0, points_of(8)), textcoords="offset points", va="bottom",
-                      ha="right" if share > 0.8 else "left" if share < 0.2 else "center",
-                      fontsize=points_of(20), fontfamily="DejaVu Sans")  # fmt: skip
+        axes.annotate(
+            f"best: epoch {best_epoch:g}",
+            (share, 1),
+            xycoords="axes fraction",
+            color=MUTED,
+            xytext=(0, points_of(8)),
+            textcoords="offset points",
+            va="bottom",
+            ha="right" if share > 0.8 else "left" if share < 0.2 else "center",
+            fontsize=points_of(20),
+            fontfamily="DejaVu Sans",
+        )
     end_names(axes, names)
 
 
 def accuracy_ticks(axes, low: float, high: float) -> None:
     """Name a logarithmic axis of errors by accuracies in percent."""
-    errors = [e for e in (0.9, 0.75, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001) if low <= e <= high]
+    errors = [
+        e for e in (0.9, 0.75, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001) if low <= e <= high
+    ]
     room = 0.06 * np.log(high / low)
     errors = [e for e, finer in zip(errors, [*errors[1:], 0.0]) if finer == 0 or np.log(e / finer) > room]
     if low <= LEAST_ERROR:

@@ -5,7 +5,8 @@ from matplotlib.figure import Figure
 from mlplab.plots.field import extent_of, padded_log
 from mlplab.plots.furniture import Furniture
 from mlplab.plots.panel import Square, checked_points, draw_field, draw_frame, draw_points
-from mlplab.plots.style import MUTED, class_names as named, figure, text
+from mlplab.plots.style import MUTED, figure, text
+from mlplab.plots.style import class_names as named
 
 
 def summary(accuracy: float, wrong: int, count: int, nll: float | None = None, *, split: str = "test") -> str:
@@ -58,12 +59,24 @@ def decision_map(
     points, labels, predicted = checked_points(points, labels, predicted, logs, extent)
     if card:
         return draw_card(logs, extent, points, labels, predicted, title, subtitle, box, best)
-    return draw_map(logs, extent, points, labels, predicted, title, subtitle, box=box, class_names=class_names,
-                    bayes=best, split=split)  # fmt: skip
+    return draw_map(
+        logs,
+        extent,
+        points,
+        labels,
+        predicted,
+        title,
+        subtitle,
+        box=box,
+        class_names=class_names,
+        bayes=best,
+        split=split,
+    )
 
 
-def draw_map(logs, extent, points, labels, predicted, title, subtitle, *, box, class_names, bayes, split,
-             shown=None) -> Figure:  # fmt: skip
+def draw_map(
+    logs, extent, points, labels, predicted, title, subtitle, *, box, class_names, bayes, split, shown=None
+) -> Figure:
     """Draw the full decision map from checked arrays; ``shown`` is the extent of the picture, if wider."""
     shown = extent if shown is None else shown
     made = figure(1320, 1060)
@@ -71,9 +84,20 @@ def draw_map(logs, extent, points, labels, predicted, title, subtitle, *, box, c
     names = tuple(named(len(logs), class_names))
     outside = ((points < (shown[0], shown[2])) | (points > (shown[1], shown[3]))).any(axis=1)
     made.patch.set_visible(False)
-    made.add_artist(Furniture((1320, 1060), (left, top, side), shown, names=names, count=len(points),
-                              outside=int(outside.sum()), sample=int(labels[0]) if len(labels) else 0,
-                              box=box is not None, bayes=bayes is not None, split=split))  # fmt: skip
+    made.add_artist(
+        Furniture(
+            (1320, 1060),
+            (left, top, side),
+            shown,
+            names=names,
+            count=len(points),
+            outside=int(outside.sum()),
+            sample=int(labels[0]) if len(labels) else 0,
+            box=box is not None,
+            bayes=bayes is not None,
+            split=split,
+        )
+    )
     text(made, left, 54, title, 34, width=1320 - left - 20, weight="bold")
     text(made, left, 98, subtitle, 23, width=1320 - left - 20, color=MUTED)
     made.square = Square(made, left, top, side, shown)

@@ -7,7 +7,7 @@ from matplotlib.artist import Artist
 
 from mlplab.plots.key import draw_key
 from mlplab.plots.panel import Square, draw_axes
-from mlplab.plots.style import DPI, figure, pixels
+from mlplab.plots.style import figure, pixels
 
 
 @lru_cache(maxsize=8)

@@ -5,8 +5,9 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from mlplab.plots.contours import SURE
 from mlplab.plots.field import LEVELS, colour_table, hatch
-from mlplab.plots.panel import SURE, dotted, marks
+from mlplab.plots.panel import dotted, marks
 from mlplab.plots.style import DPI, INK, MUTED, points_of, text
 
 MOST_ROWS = 12
@@ -104,10 +105,26 @@ def draw_key(figure: Figure, left, top, width, names, *, count, outside, sample,
         y += 38
 
     if count:
-        text(figure, left, y + 0.36 * size, f"{count} {split} point{'s' * (count != 1)}", size, color=MUTED, width=width)
+        text(
+            figure,
+            left,
+            y + 0.36 * size,
+            f"{count} {split} point{'s' * (count != 1)}",
+            size,
+            color=MUTED,
+            width=width,
+        )
         y += 38
         if outside:
-            text(figure, left, y - 8 + 0.36 * size, f"({outside} outside the picture)", size, color=MUTED, width=width)
+            text(
+                figure,
+                left,
+                y - 8 + 0.36 * size,
+                f"({outside} outside the picture)",
+                size,
+                color=MUTED,
+                width=width,
+            )
             y += 30
         mark(marks(at(left + 20, y), sample, 11, "#ffffff", 1.0, 5))
         row("right")
@@ -120,7 +137,9 @@ def draw_key(figure: Figure, left, top, width, names, *, count, outside, sample,
     row("decision boundary", dark)
     if bayes:
         row("Bayes boundary", {"color": INK, **dotted(2.6)})
-    figure.add_artist(Swatch(np.broadcast_to(np.array([200, 206, 216, 255], np.uint8), (14, 40, 4)), left, y - 7))
+    figure.add_artist(
+        Swatch(np.broadcast_to(np.array([200, 206, 216, 255], np.uint8), (14, 40, 4)), left, y - 7)
+    )
     row(f"probability {SURE:g}", {"color": "#ffffff", "lw": points_of(2.4)})
     if box:
         row("box of training data", {"color": INK, "lw": points_of(1.8), "ls": (0, (5, 3))})

@@ -11,11 +11,11 @@ from mlplab.plots.field import extent_of, padded_log
 from mlplab.plots.panel import Square, draw_field, draw_frame
 from mlplab.plots.style import INK, MUTED, figure, points_of, text
 
-MOST = 8
+MOST = 7
 
 
 def chosen_epochs(epochs, most: int = MOST) -> np.ndarray:
-    """Choose at most ``most`` of ascending epochs, the first and last among them, spaced evenly by log(1 + e).
+    """Choose at most ``most`` of ascending epochs, first and last included, spaced evenly by log(1 + e).
 
     Returns:
         Indices into ``epochs``, ascending.
@@ -52,7 +52,7 @@ def learning_strip(
     """Draw decision maps of one training at several epochs over its loss curve, all on shared scales.
 
     Args:
-        maps: shape (E, R, R, C), each as in :func:`~mlplab.plots.decision_map.decision_map`; at most eight
+        maps: shape (E, R, R, C), each as in :func:`~mlplab.plots.decision_map.decision_map`; at most seven
             are drawn.
         map_epochs: shape (E,), ascending.
         limit: of every map.
@@ -66,7 +66,7 @@ def learning_strip(
         other: what the second curve is called.
 
     Returns:
-        A ``Figure`` of 1720 x 640 pixels.
+        A ``Figure`` of 1720 x 660 pixels.
 
     Raises:
         InputError: for arrays that do not fit together.
@@ -74,13 +74,15 @@ def learning_strip(
     extent = extent_of(limit)
     map_epochs, epochs = np.asarray(map_epochs, dtype=float), np.asarray(epochs, dtype=float)
     if len(maps) != len(map_epochs) or not len(maps):
-        raise InputError(f"maps must be as many as map_epochs, at least 1, got {len(maps)} and {len(map_epochs)}")
+        raise InputError(
+            f"maps must be as many as map_epochs, at least 1, got {len(maps)} and {len(map_epochs)}"
+        )
     curves = checked(epochs, train_loss=train_loss, other_loss=other_loss)
     shares = None if accuracies is None else checked(map_epochs, accuracies=accuracies)[0]
     width, edge, gap = 1720, 14, 16
-    made = figure(width, 640)
+    made = figure(width, 660)
     text(made, edge, 48, title, 32, width=width - 2 * edge, weight="bold")
-    # As wide as eight would be, so that strips of fewer maps stay in proportion.
+    # As wide as seven would be, so that strips of fewer maps stay in proportion.
     side = (width - 2 * edge - (MOST - 1) * gap) / MOST
     squares = []
     for place, index in enumerate(chosen_epochs(map_epochs)):
@@ -93,7 +95,7 @@ def learning_strip(
         draw_frame(square)
         squares.append(square)
     made.square = squares[-1]
-    axes = add_chart(made, 112, 372, width - 112 - 170, 178, size=23)
+    axes = add_chart(made, 112, 122 + side + 42, width - 112 - 170, 178, size=23)
     draw_losses(axes, epochs, curves, map_epochs[chosen_epochs(map_epochs)], bayes_nll, other)
     return made
 
@@ -101,7 +103,9 @@ def learning_strip(
 def draw_losses(axes, epochs, curves, marked, level, other) -> None:
     """Draw the losses on logarithmic scales, with a tick and a thin line at each epoch that has a map."""
     axes.set_yscale("log")
-    low, high = positive_range([curve for curve in curves if curve is not None] + [[] if level is None else [level]])
+    low, high = positive_range(
+        [curve for curve in curves if curve is not None] + [[] if level is None else [level]]
+    )
     axes.set_ylim(low, high)
     log_ticks(axes, low, high, digits=(1, 3))
     epoch_axis(axes, max(epochs.max(initial=1.0), marked.max()), marked)
@@ -113,8 +117,16 @@ def draw_losses(axes, epochs, curves, marked, level, other) -> None:
             finite = curve[np.isfinite(curve)]
             names.append((finite[-1] if len(finite) else None, name, INK if colour == VALIDATION else MUTED))
     if level is not None:
-        axes.add_artist(Line2D([0, 1], [level, level], color=BAYES, lw=points_of(3), ls=(0, (4, 2)),
-                               transform=axes.get_yaxis_transform()))  # fmt: skip
+        axes.add_artist(
+            Line2D(
+                [0, 1],
+                [level, level],
+                color=BAYES,
+                lw=points_of(3),
+                ls=(0, (4, 2)),
+                transform=axes.get_yaxis_transform(),
+            )
+        )
         names.append((level, "Bayes limit", BAYES))
     label(axes, "epoch (log scale)", "cross entropy", size=23)
     end_names(axes, names, size=22)

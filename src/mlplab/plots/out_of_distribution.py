@@ -79,8 +79,20 @@ def out_of_distribution(
     points, labels, predicted = checked_points(points, labels, predicted, logs, extent)
     words = shares(points, labels, predicted, box) if subtitle is None else subtitle
     best = None if bayes is None else padded_log(bayes)
-    return draw_map(logs, extent, points, labels, predicted, title, words, box=box, class_names=class_names,
-                    bayes=best, split=split, shown=grown(extent, points))  # fmt: skip
+    return draw_map(
+        logs,
+        extent,
+        points,
+        labels,
+        predicted,
+        title,
+        words,
+        box=box,
+        class_names=class_names,
+        bayes=best,
+        split=split,
+        shown=grown(extent, points),
+    )
 
 
 def grown(extent, points) -> tuple[float, float, float, float]:

@@ -1,19 +1,15 @@
 """The square of a decision map: colours, boundaries, the training box, points and axis numbers."""
 
-import math
-
 import numpy as np
-from contourpy import LineType, contour_generator
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox, BboxTransform, TransformedBbox
 
 from mlplab.errors import InputError
-from mlplab.plots.field import FLOOR, Field, axis_positions
+from mlplab.plots.contours import boundary, sure_contour
+from mlplab.plots.field import Field, axis_positions
 from mlplab.plots.style import DPI, FAINT, INK, MUTED, class_colour, class_marker, points_of, text
-
-SURE = 0.9
 
 
 class Square:
@@ -22,12 +18,16 @@ class Square:
     Making and drawing a bare Axes takes 5 ms, an eighth of a decision map.
     """
 
-    def __init__(self, figure: Figure, left: float, top: float, width: float, extent, height: float | None = None):
-        """Place it at pixels from the figure's left and top; ``extent`` = (x1 low, x1 high, x2 low, x2 high)."""
+    def __init__(
+        self, figure: Figure, left: float, top: float, width: float, extent, height: float | None = None
+    ):
+        """Place it at pixels from the figure's left and top, ``extent`` its (x1 low, high, x2 low, high)."""
         self.figure, self.extent = figure, extent
         self.left, self.top, self.width, self.height = left, top, width, width if height is None else height
         across, down = figure.get_size_inches() * DPI
-        share = Bbox.from_bounds(left / across, 1 - (top + self.height) / down, width / across, self.height / down)
+        share = Bbox.from_bounds(
+            left / across, 1 - (top + self.height) / down, width / across, self.height / down
+        )
         self.box = TransformedBbox(share, figure.transFigure)
         data = Bbox.from_extents(extent[0], extent[2], extent[1], extent[3])
         self.transform = BboxTransform(data, share) + figure.transFigure
@@ -48,66 +48,6 @@ class Square:
         return np.stack([column, row], axis=-1)
 
 
-def contour(field: np.ndarray, level: float, extent) -> np.ndarray:
-    """Trace a level of a padded grid; returns points of shape (M, 2), pieces parted by a row of NaN."""
-    x1 = axis_positions(field.shape[1] - 2, extent[0], extent[1])
-    x2 = axis_positions(field.shape[0] - 2, extent[2], extent[3])
-    made = contour_generator(x1, x2, field, name="serial", line_type=LineType.ChunkCombinedNan)
-    lines = made.lines(level)[0][0]
-    return np.empty((0, 2)) if lines is None else lines
-
-
-def joined(pieces) -> np.ndarray:
-    """Join traced lines into one array of shape (M, 2), parted by rows of NaN."""
-    gap = np.full((1, 2), np.nan)
-    return np.concatenate([gap, *(part for piece in pieces for part in (piece, gap))])
-
-
-def boundary(logs: np.ndarray, extent) -> np.ndarray:
-    """Trace where the two likeliest classes are equal: margin 0; shape (M, 2) with NaN rows."""
-    pieces = []
-    for k in range(len(logs) - 1):
-        others = logs.copy()
-        others[k] = -np.inf
-        margin = np.clip(logs[k] - others.max(axis=0), math.log(FLOOR), -math.log(FLOOR))
-        if margin.min() < 0 < margin.max():
-            pieces.append(without_lower(contour(margin, 0.0, extent), others.argmax(axis=0) < k, extent))
-    return joined(pieces)
-
-
-def without_lower(line: np.ndarray, lower: np.ndarray, extent) -> np.ndarray:
-    """Take out what was traced before: a line drawn twice looks heavier than its neighbours.
-
-    Args:
-        line: the outline of a class's region, shape (M, 2) with NaN rows.
-        lower: whether the class's rival has a lower number, at each padded grid point.
-        extent: of the picture.
-    """
-    place = []
-    for axis, count in ((1, lower.shape[0]), (0, lower.shape[1])):
-        low, high = extent[2 * axis], extent[2 * axis + 1]
-        at = np.nan_to_num((line[:, axis] - low) / (high - low)) * (count - 2) + 0.5
-        place.append(np.clip(np.rint(at).astype(int), 0, count - 1))
-    drop = lower[tuple(place)] | np.isnan(line[:, 0])
-    # Keep a vertex more at each end, so that no gap opens where three regions meet.
-    around = np.concatenate([[True], drop, [True]])
-    drop = drop & around[:-2] & around[2:]
-    return np.where(drop[:, None], np.nan, line)
-
-
-def sure_contour(logs: np.ndarray, extent, probability: float = SURE) -> np.ndarray:
-    """Trace where the likeliest class has the given probability; shape (M, 2) with NaN rows."""
-    pieces = []
-    total = np.logaddexp.reduce(logs, axis=0)
-    for k in range(logs.shape[0]):
-        level = logs[k] - total
-        if level.min() < math.log(probability) < level.max():
-            # The log-odds are straighter than the probability between two grid points.
-            odds = level - np.log(np.maximum(-np.expm1(np.minimum(level, -1e-12)), FLOOR))
-            pieces.append(contour(odds, math.log(probability / (1 - probability)), extent))
-    return joined(pieces)
-
-
 def fractions(box, extent) -> tuple[float, float, float, float]:
     """Turn a box ((low, low), (high, high)) into fractions of the extent: left, right, bottom, top."""
     corners = np.asarray(box, dtype=float)
@@ -115,8 +55,12 @@ def fractions(box, extent) -> tuple[float, float, float, float]:
         raise InputError(f"box must be ((x1 low, x2 low), (x1 high, x2 high)), got {corners.tolist()}")
     (x1_low, x2_low), (x1_high, x2_high) = corners
     across, up = extent[1] - extent[0], extent[3] - extent[2]
-    shares = ((x1_low - extent[0]) / across, (x1_high - extent[0]) / across,
-              (x2_low - extent[2]) / up, (x2_high - extent[2]) / up)  # fmt: skip
+    shares = (
+        (x1_low - extent[0]) / across,
+        (x1_high - extent[0]) / across,
+        (x2_low - extent[2]) / up,
+        (x2_high - extent[2]) / up,
+    )
     return tuple(float(min(max(share, 0.0), 1.0)) for share in shares)
 
 
@@ -187,8 +131,17 @@ def marks(points, index: int, pixels: float, edge: str, thick: float, order: flo
     """Make the markers of one class, ``pixels`` wide with an edge of ``thick`` pixels."""
     # Squares and diamonds fill more of their box than a circle or triangle.
     scale = {"s": 0.86, "D": 0.80, "^": 1.08, "v": 1.08, "<": 1.08}.get(class_marker(index), 1.0)
-    return Line2D(points[:, 0], points[:, 1], ls="none", marker=class_marker(index), zorder=order,
-                  ms=points_of(scale * pixels), mfc=class_colour(index), mec=edge, mew=points_of(thick))  # fmt: skip
+    return Line2D(
+        points[:, 0],
+        points[:, 1],
+        ls="none",
+        marker=class_marker(index),
+        zorder=order,
+        ms=points_of(scale * pixels),
+        mfc=class_colour(index),
+        mec=edge,
+        mew=points_of(thick),
+    )
 
 
 def tick_values(low: float, high: float, most: int = 6) -> np.ndarray:
@@ -237,8 +190,15 @@ def draw_axes(square: Square, *, size=21, names=("x₁", "x₂"), left_side=True
     for place, words in zip(places, tick_labels(ticks)):
         text(figure, place, bottom + 12 + 0.8 * size, words, size, ha="center")
     if names is not None:
-        text(figure, (left + right) / 2, bottom + 12 + 2.15 * size, names[0], 1.1 * size, ha="center",
-             style="italic")  # fmt: skip
+        text(
+            figure,
+            (left + right) / 2,
+            bottom + 12 + 2.15 * size,
+            names[0],
+            1.1 * size,
+            ha="center",
+            style="italic",
+        )
     if not left_side:
         return
     levels = tick_values(*extent[2:])
@@ -247,8 +207,15 @@ def draw_axes(square: Square, *, size=21, names=("x₁", "x₂"), left_side=True
     for place, words in zip(places, tick_labels(levels)):
         text(figure, left - 14, place + 0.36 * size, words, size, ha="right")
     if names is not None:
-        text(figure, left - 14 - 2.3 * size, (top + bottom) / 2 + 0.36 * size, names[1], 1.1 * size, ha="center",
-             style="italic")  # fmt: skip
+        text(
+            figure,
+            left - 14 - 2.3 * size,
+            (top + bottom) / 2 + 0.36 * size,
+            names[1],
+            1.1 * size,
+            ha="center",
+            style="italic",
+        )
 
 
 def checked_points(points, labels, predicted, logs, extent):
@@ -271,10 +238,12 @@ def checked_points(points, labels, predicted, logs, extent):
     labels = predicted if labels is None else labels
     for name, values in (("labels", labels), ("predicted", predicted)):
         if np.shape(values) != (len(points),):
-            raise InputError(f"{name} must have the shape ({len(points)},) as points do, got {np.shape(values)}")
+            raise InputError(f"{name} must have the shape ({len(points)},) as points, got {np.shape(values)}")
     labels, predicted = np.asarray(labels, dtype=int), np.asarray(predicted, dtype=int)
     if min(labels.min(initial=0), predicted.min(initial=0)) < 0:
-        raise InputError(f"labels and predicted must be >= 0, got {labels.min()} and {predicted.min()} at least")
+        raise InputError(
+            f"labels and predicted must be >= 0, got {labels.min()} and {predicted.min()} at least"
+        )
     return points, labels, predicted
 
 

@@ -20,8 +20,14 @@ FAINT = "#c9ccd3"
 PAPER = "#fdfbf8"
 BACKGROUND = "#ffffff"
 # What a person's matplotlibrc may not change. Unhinted letters take half the time and scale evenly.
-DRAWING = {"text.hinting": "none", "text.antialiased": True, "path.simplify": True, "path.sketch": None,
-           "path.effects": [], "agg.path.chunksize": 0}  # fmt: skip
+DRAWING = {
+    "text.hinting": "none",
+    "text.antialiased": True,
+    "path.simplify": True,
+    "path.sketch": None,
+    "path.effects": [],
+    "agg.path.chunksize": 0,
+}
 
 # Petroff's blue, orange, red and purple (arXiv 2107.02270), then his cyan, then colours found by the same
 # measure: the worst pairwise OKLab distance over normal vision and three simulated colour deficiencies.
@@ -81,7 +87,9 @@ def points_of(pixels: float) -> float:
     return pixels * 72.0 / DPI
 
 
-def text(figure: Figure, x: float, y: float, words: str, size: float, *, width: float | None = None, **kwargs):
+def text(
+    figure: Figure, x: float, y: float, words: str, size: float, *, width: float | None = None, **kwargs
+):
     """Write words at pixels from the figure's left and top; a text wider than ``width`` is made to fit.
 
     Args:
@@ -97,8 +105,14 @@ def text(figure: Figure, x: float, y: float, words: str, size: float, *, width: 
         The matplotlib ``Text``.
     """
     across, down = figure.get_size_inches() * DPI
-    written = Text(x / across, 1.0 - y / down, words, fontsize=points_of(size), fontfamily="DejaVu Sans",
-                   **{"color": INK, "va": "baseline", "parse_math": False, **kwargs})  # fmt: skip
+    written = Text(
+        x / across,
+        1.0 - y / down,
+        words,
+        fontsize=points_of(size),
+        fontfamily="DejaVu Sans",
+        **{"color": INK, "va": "baseline", "parse_math": False, **kwargs},
+    )
     # An average character of the font is 0.6 of its height: measure only what may be too wide.
     figure.add_artist(written)
     if width is not None and 0.78 * size * len(words) > width:

@@ -1,0 +1,70 @@
+"""Lines on a grid of log-probabilities: where the class changes, and where it is sure."""
+
+import math
+
+import numpy as np
+from contourpy import LineType, contour_generator
+
+from mlplab.plots.field import FLOOR, axis_positions
+
+SURE = 0.9
+
+
+def contour(field: np.ndarray, level: float, extent) -> np.ndarray:
+    """Trace a level of a padded grid; returns points of shape (M, 2), pieces parted by a row of NaN."""
+    x1 = axis_positions(field.shape[1] - 2, extent[0], extent[1])
+    x2 = axis_positions(field.shape[0] - 2, extent[2], extent[3])
+    made = contour_generator(x1, x2, field, name="serial", line_type=LineType.ChunkCombinedNan)
+    lines = made.lines(level)[0][0]
+    return np.empty((0, 2)) if lines is None else lines
+
+
+def joined(pieces) -> np.ndarray:
+    """Join traced lines into one array of shape (M, 2), parted by rows of NaN."""
+    gap = np.full((1, 2), np.nan)
+    return np.concatenate([gap, *(part for piece in pieces for part in (piece, gap))])
+
+
+def boundary(logs: np.ndarray, extent) -> np.ndarray:
+    """Trace where the two likeliest classes are equal: margin 0; shape (M, 2) with NaN rows."""
+    pieces = []
+    for k in range(len(logs) - 1):
+        others = logs.copy()
+        others[k] = -np.inf
+        margin = np.clip(logs[k] - others.max(axis=0), math.log(FLOOR), -math.log(FLOOR))
+        if margin.min() < 0 < margin.max():
+            pieces.append(without_lower(contour(margin, 0.0, extent), others.argmax(axis=0) < k, extent))
+    return joined(pieces)
+
+
+def without_lower(line: np.ndarray, lower: np.ndarray, extent) -> np.ndarray:
+    """Take out what was traced before: a line drawn twice looks heavier than its neighbours.
+
+    Args:
+        line: the outline of a class's region, shape (M, 2) with NaN rows.
+        lower: whether the class's rival has a lower number, at each padded grid point.
+        extent: of the picture.
+    """
+    place = []
+    for axis, count in ((1, lower.shape[0]), (0, lower.shape[1])):
+        low, high = extent[2 * axis], extent[2 * axis + 1]
+        at = np.nan_to_num((line[:, axis] - low) / (high - low)) * (count - 2) + 0.5
+        place.append(np.clip(np.rint(at).astype(int), 0, count - 1))
+    drop = lower[tuple(place)] | np.isnan(line[:, 0])
+    # Keep a vertex more at each end, so that no gap opens where three regions meet.
+    around = np.concatenate([[True], drop, [True]])
+    drop = drop & around[:-2] & around[2:]
+    return np.where(drop[:, None], np.nan, line)
+
+
+def sure_contour(logs: np.ndarray, extent, probability: float = SURE) -> np.ndarray:
+    """Trace where the likeliest class has the given probability; shape (M, 2) with NaN rows."""
+    pieces = []
+    total = np.logaddexp.reduce(logs, axis=0)
+    for k in range(logs.shape[0]):
+        level = logs[k] - total
+        if level.min() < math.log(probability) < level.max():
+            # The log-odds are straighter than the probability between two grid points.
+            odds = level - np.log(np.maximum(-np.expm1(np.minimum(level, -1e-12)), FLOOR))
+            pieces.append(contour(odds, math.log(probability / (1 - probability)), extent))
+    return joined(pieces)
