@@ -8,7 +8,7 @@ from PIL import Image
 from mlplab.errors import InputError
 
 
-def gif_bytes(frames, *, milliseconds: int = 350, last_milliseconds: int = 2000, colours: int = 96) -> bytes:
+def gif_bytes(frames, *, milliseconds: int = 350, last_milliseconds: int = 2000, colours: int = 64) -> bytes:
     """Encode frames as a GIF that repeats for ever.
 
     Args:

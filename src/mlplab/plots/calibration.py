@@ -57,10 +57,14 @@ def calibration(
         InputError: for no points, shapes that do not agree, or values that are not finite.
     """
     values, labels = np.asarray(probabilities, dtype=float), np.asarray(labels, dtype=int)
-    if values.ndim != 2 or not len(values) or labels.shape != (len(values),):
+    if values.ndim != 2 or 0 in values.shape or labels.shape != (len(values),):
         raise InputError(
-            f"probabilities (N, C) and labels (N,) must agree with N >= 1, got {values.shape} and {labels.shape}"
+            "probabilities (N, C) and labels (N,) must agree with N >= 1, "
+            f"got shapes {values.shape} and {labels.shape}"
         )
+    if labels.min() < 0 or labels.max() >= values.shape[1]:
+        allowed = f"0 to {values.shape[1] - 1}"
+        raise InputError(f"labels must be {allowed}, got {labels.min()} to {labels.max()}")
     if not np.isfinite(values).all():
         bad = int((~np.isfinite(values).all(axis=1)).sum())
         raise InputError(f"probabilities must be finite, got {bad} of {len(values)} points that are not")
