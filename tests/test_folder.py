@@ -17,7 +17,10 @@ def test_a_taken_name_gets_a_number(tmp_path):
 
 
 def test_processes_that_claim_one_name_get_folders_of_their_own(tmp_path):
-    code = "import sys; from mlplab.runs.folder import claim\nfor _ in range(30): print(claim(sys.argv[1], 'a'))"
+    code = (
+        "import sys; from mlplab.runs.folder import claim\n"
+        "for _ in range(30): print(claim(sys.argv[1], 'a'))"
+    )
     command = [sys.executable, "-c", code, str(tmp_path)]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     claimed = [line for process in processes for line in process.communicate()[0].split()]

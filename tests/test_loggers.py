@@ -16,7 +16,7 @@ from mlplab.training.events import read_events
 from mlplab.training.loggers import CSVLogger, TensorBoardLogger
 from mlplab.training.summaries import flatten, image_size, split
 
-GIF = b"GIF89a\x03\x00\x02\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\x03\x00\x02\x00\x00\x02\x03\x8c\x8f\x05\x00;"
+GIF = bytes.fromhex("474946383961030002008000000000 00ffffff2c00000000030002000002038c8f05003b")
 
 
 def png(width, height, shade):
@@ -25,7 +25,8 @@ def png(width, height, shade):
 
     rows = (b"\0" + bytes([shade]) * (3 * width)) * height
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
 
 
 def accumulate(folder):
@@ -60,14 +61,14 @@ class HParams:
 
     def metrics(self, name):
         values = self.rows[name].sessions[0].metric_values
-        return {f"{value.name.group}:{value.name.tag}": (value.value, value.training_step) for value in values}
+        return {f"{v.name.group}:{v.name.tag}": (v.value, v.training_step) for v in values}
 
 
 def test_train_and_val_are_sibling_runs_with_the_same_tags(tmp_path):
     logger = TensorBoardLogger(tmp_path)
     for epoch in range(3):
-        row = {"train/loss": epoch + 0.5, "val/loss": epoch + 0.25, "val/a/b": 1.0, "lr": 0.125, "epoch": epoch}
-        logger.log_metrics(row, step=10 * epoch)
+        row = {"train/loss": epoch + 0.5, "val/loss": epoch + 0.25, "val/a/b": 1.0, "lr": 0.125}
+        logger.log_metrics(row | {"epoch": epoch}, step=10 * epoch)
     assert list(tmp_path.iterdir()) == []
     logger.flush()
     assert scalars(tmp_path / "train", "loss") == [(0, 0.5), (10, 1.5), (20, 2.5)]
@@ -123,7 +124,8 @@ def test_the_config_is_text(tmp_path):
 
 CONFIG = {
     "seed": 0,
-    "model": {"_target_": "mlplab.core.mlp.MLP", "hidden": [100, 10], "width": 16, "depth": None, "bias": True},
+    "model": {"_target_": "mlplab.core.mlp.MLP", "hidden": [100, 10], "width": 16, "depth": None,
+              "bias": True},
     "optimizer": {"lr": 1e-3},
     "activation": "relu",
 }
@@ -141,13 +143,15 @@ def test_n_runs_are_n_rows_with_their_final_metrics(tmp_path):
     for seed in range(12):
         run(tmp_path / f"seed={seed:02d}", seed, seed / 16, status="failed" if seed == 3 else "success")
     table = HParams(tmp_path)
-    assert sorted(table.rows) == [f"seed={seed:02d}" for seed in range(12)]
+    assert sorted(table.rows) == [f"seed={seed:02d}/tensorboard" for seed in range(12)]
     columns = {info.name for info in table.experiment.hparam_infos}
-    assert columns == {"seed", "model.hidden", "model.width", "model.depth", "model.bias", "optimizer.lr", "activation"}
+    model = {"model.hidden", "model.width", "model.depth", "model.bias"}
+    assert columns == model | {"seed", "optimizer.lr", "activation"}
     metrics = {(info.name.group, info.name.tag) for info in table.experiment.metric_infos}
-    assert metrics == {("", "test/accuracy"), ("", "fresh/accuracy_regret"), ("train", "loss"), ("val", "loss")}
+    final = {("", "test/accuracy"), ("", "fresh/accuracy_regret")}
+    assert metrics == final | {("train", "loss"), ("val", "loss")}
     for seed in range(12):
-        row = table.rows[f"seed={seed:02d}"]
+        row = table.rows[f"seed={seed:02d}/tensorboard"]
         assert table.metrics(row.name)[":test/accuracy"] == (seed / 16, 2)
         assert table.metrics(row.name)["train:loss"] == (pytest.approx(1 / 3), 2)
         assert row.hparams["seed"].number_value == seed
@@ -167,11 +171,19 @@ def test_there_is_no_hp_metric_and_no_experiment_record(tmp_path):
     assert not any("experiment" in tag or "hp_metric" in tag for tag in found.Tags()["tensors"])
 
 
-def test_a_run_opened_by_its_own_folder_has_its_row(tmp_path):
-    run(tmp_path, 7, 0.25, name="mine")
-    table = HParams(tmp_path / "tensorboard")
-    assert list(table.rows) == ["mine"]
-    assert table.metrics("mine")[".:test/accuracy"] == (0.25, 2)  # the group "." is the folder itself
+def test_a_run_folder_opened_by_itself_has_its_row(tmp_path):
+    run(tmp_path, 7, 0.25)
+    table = HParams(tmp_path)
+    assert list(table.rows) == ["tensorboard"]
+    assert table.metrics("tensorboard")[":test/accuracy"] == (0.25, 2)
+
+
+def test_runs_of_one_name_in_two_folders_are_two_rows(tmp_path):
+    run(tmp_path / "first" / "a", 0, 0.25)
+    run(tmp_path / "second" / "a", 0, 0.75)
+    assert sorted(HParams(tmp_path).rows) == ["first/a/tensorboard", "second/a/tensorboard"]
+    run(tmp_path / "third" / "a", 0, 0.75, name="named")
+    assert HParams(tmp_path).metrics("named")[":test/accuracy"] == (0.75, 2)
 
 
 def test_a_run_that_goes_on_is_shown_as_running(tmp_path):
@@ -226,15 +238,15 @@ def test_a_resumed_run_shows_each_step_once(tmp_path, stop, ended):
     ]
     assert len(starts) == 1
     table = HParams(tmp_path)
-    assert table.metrics("resumed") == table.metrics("whole")
-    assert table.rows["resumed"].sessions[0].status == api_pb2.STATUS_SUCCESS
+    assert table.metrics("resumed/tensorboard") == table.metrics("whole/tensorboard")
+    assert table.rows["resumed/tensorboard"].sessions[0].status == api_pb2.STATUS_SUCCESS
 
 
 def test_a_tensorboard_that_is_open_while_a_run_resumes_shows_each_step_once(tmp_path):
     first = TensorBoardLogger(tmp_path)
     log_epochs(first, range(6))
     first.flush()
-    viewer = event_accumulator.EventAccumulator(str(tmp_path / "train"), size_guidance={"scalars": 0}).Reload()
+    viewer = accumulate(tmp_path / "train")
     second = TensorBoardLogger(tmp_path)
     second.purge(75)
     log_epochs(second, range(4, 8))
@@ -252,8 +264,9 @@ def test_csv_joins_what_lightning_logs_of_an_epoch(tmp_path):
     logger.log_metrics({"lr": 1e-3}, step=3)
     assert not (tmp_path / "metrics.csv").exists()
     logger.finalize("success")
-    expected = {"epoch": [0, 1, 2], "step": [0.0, 25.0, 50.0], "val/loss": [0.5] * 3, "train/loss": [0.25] * 3}
-    assert read(tmp_path / "metrics.csv") == expected
+    assert read(tmp_path / "metrics.csv") == {
+        "epoch": [0, 1, 2], "step": [0.0, 25.0, 50.0], "val/loss": [0.5] * 3, "train/loss": [0.25] * 3
+    }  # fmt: skip
 
 
 def test_csv_rows_are_written_when_they_are_old_and_complete(tmp_path):
@@ -317,8 +330,8 @@ def test_the_loggers_work_under_a_plain_lightning_trainer(tmp_path):
     curve = scalars(tmp_path / "run" / "tensorboard" / "train", "loss")
     assert [value for _, value in curve] == pytest.approx(columns["train/loss"])
     table = HParams(tmp_path)
-    assert table.rows["run"].hparams["slope"].number_value == 0.5
-    assert table.rows["run"].sessions[0].status == api_pb2.STATUS_SUCCESS
+    assert table.rows["run/tensorboard"].hparams["slope"].number_value == 0.5
+    assert table.rows["run/tensorboard"].sessions[0].status == api_pb2.STATUS_SUCCESS
 
 
 def test_names_and_parameters_are_split_and_joined():

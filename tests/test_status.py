@@ -42,7 +42,10 @@ def test_the_heart_beats_no_more_often_than_asked(tmp_path):
 
 
 def test_a_process_is_alive_until_it_ends(tmp_path):
-    code = "import sys; from mlplab.runs.status import write_status; write_status(sys.argv[1], 'running'); input()"
+    code = (
+        "import sys; from mlplab.runs.status import write_status\n"
+        "write_status(sys.argv[1], 'running'); input()"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
     )

@@ -23,9 +23,13 @@ class TensorBoardLogger(Logger):
     so that they share a chart; every other name stays as it is in the folder's own run. Nothing is
     written before the first flush, and no file stays open after one.
 
+    Open TensorBoard on the run folder or on a folder above it: on ``folder`` itself, TensorBoard 2.21
+    finds no metrics for HPARAMS.
+
     Args:
         folder: where the event files go, such as ``RUN_FOLDER/tensorboard``.
-        name: what HPARAMS calls the run; the folder's parent by default.
+        name: what HPARAMS calls the run; by default the folder's path as TensorBoard sees it. Rows of
+            one name are taken for repetitions of one trial, and averaged.
         flush_every_s: write when the oldest buffered value is this old; infinity leaves it to
             :meth:`flush`. Flush before a checkpoint, so that a resumed run misses nothing.
         clock: seconds since 1970.
@@ -40,7 +44,7 @@ class TensorBoardLogger(Logger):
     ):
         super().__init__()
         self.folder = Path(folder)
-        self._name = name if name is not None else self.folder.absolute().parent.name
+        self._name = name
         self.flush_every_s = flush_every_s
         self.clock = clock
         self._runs = {run: EventFile(self.folder / run) for run in ("", *SIBLINGS)}
@@ -51,7 +55,7 @@ class TensorBoardLogger(Logger):
 
     @property
     def name(self) -> str:
-        return self._name
+        return self._name or self.folder.absolute().parent.name
 
     @property
     def version(self) -> str:
@@ -110,7 +114,7 @@ class TensorBoardLogger(Logger):
         if self._started or not hparams:
             return
         self._started = True
-        self._add("", 0, summaries.session_start(self._name, hparams, self.clock()))
+        self._add("", 0, summaries.session_start(self._name or "", hparams, self.clock()))
 
     @rank_zero_only
     def log_final(self, metrics: Mapping[str, float], step: int, status: str = "success") -> None:

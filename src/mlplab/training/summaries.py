@@ -41,7 +41,13 @@ def text(tag: str, markdown: str) -> Summary.Value:
 
 
 def session_start(name: str, hparams: Mapping[str, Any], start_time_s: float) -> Summary.Value:
-    """Begin a row of HPARAMS: its name, its flat hyperparameters and the time, seconds since 1970."""
+    """Begin a row of HPARAMS.
+
+    Args:
+        name: the row's name; empty for the run's path.
+        hparams: flat names to values; lists become text, and null becomes ``none``.
+        start_time_s: seconds since 1970.
+    """
     info = SessionStartInfo(group_name=name, start_time_secs=start_time_s)
     for key in sorted(hparams):
         info.hparams[key].CopyFrom(_hparam(hparams[key]))
