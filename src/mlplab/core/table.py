@@ -20,6 +20,10 @@ from torch import Tensor
 from mlplab.errors import InputError
 
 
+# What numpy and zipfile raise for an archive that is damaged, encrypted, or larger than the memory.
+DAMAGE = (ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+
+
 class Table(NamedTuple):
     """Inputs x (N, *shape) float32, classes y (N,) int64, the features' names, and the number of classes."""
 
@@ -61,6 +65,9 @@ def read_table(path: str | Path, *, features: Sequence[str] | None = None, label
         )
     try:
         x, labels, names = readers[path.suffix.lower()](path, names, label)
+    except InputError as error:
+        # A name or a value of the file may hold line breaks.
+        raise InputError(" ".join(str(error).splitlines())) from None
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"data.path must name a readable file, got '{path}': {reason}") from None
@@ -143,24 +150,28 @@ def _read_npz(path: Path, names: list[str] | None, label: str) -> tuple[np.ndarr
 def _load_arrays(path: Path, names: list[str]) -> dict[str, np.ndarray]:
     """Load the named arrays of an NPZ file, numbers only."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise InputError(f"'{path}' must be an NPZ archive of numpy.savez, got a single array")
-            for name in names:
-                if name not in archive.files:
-                    key = "data.label" if name == names[-1] else "data.features"
-                    raise InputError(
-                        f"{key} must name an array of '{path}' ({', '.join(archive.files)}), got '{name}'"
-                    )
-            arrays = {name: archive[name] for name in names}
-    except InputError:
-        raise
-    except (ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # Opened here, as numpy leaves a file open that it finds damaged.
+        with path.open("rb") as file:
+            return _real_arrays(path, np.load(file, allow_pickle=False), names)
+    except DAMAGE as error:
+        if isinstance(error, InputError):
+            raise
+        reason = str(error) or type(error).__name__
         raise InputError(f"'{path}' must be an NPZ archive with arrays of numbers: {reason}") from None
-    for name, array in arrays.items():
-        if array.dtype.kind not in "biuf":
-            raise InputError(f"'{path}': array '{name}' must hold real numbers, got dtype {array.dtype}")
+
+
+def _real_arrays(path: Path, archive: np.lib.npyio.NpzFile, names: list[str]) -> dict[str, np.ndarray]:
+    if not isinstance(archive, np.lib.npyio.NpzFile):
+        raise InputError(f"'{path}' must be an NPZ archive of numpy.savez, got a single array")
+    arrays = {}
+    for name in names:
+        if name not in archive.files:
+            key = "data.label" if name == names[-1] else "data.features"
+            there = ", ".join(archive.files)
+            raise InputError(f"{key} must name an array of '{path}' ({there}), got '{name}'")
+        arrays[name] = archive[name]
+        if arrays[name].dtype.kind not in "biuf":
+            raise InputError(f"'{path}': array '{name}' must hold real numbers, got {arrays[name].dtype}")
     return arrays
 
 
