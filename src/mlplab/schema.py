@@ -149,6 +149,7 @@ STUDY: dict[str, object] = {
 ROOTS: dict[str, dict[str, object]] = {
     "train": STUDY | {
         "evaluate_state": choice("best", "last"),
+        "figures": choice("all", "map", "none"),
         "data": Object(), "model": Object(), "loss": Object(), "optimizer": Object(), "schedule": Object(),
         "trainer": TRAINER, "callbacks": Objects(), "logger": Objects(),
     },
