@@ -96,7 +96,7 @@ def test_bad_input_found_by_the_study_removes_the_empty_folder_only(study, tmp_p
     study.error = InputError("trainer=gpu needs a GPU,\n and there is none")
     assert train(tmp_path) == 2
     assert only_line(capsys) == "mlplab: trainer=gpu needs a GPU, and there is none\n"
-    assert not study.calls[0][1].exists()
+    assert not (tmp_path / "logs").exists()
 
     def keep(config, folder):
         (folder / "checkpoints").mkdir()

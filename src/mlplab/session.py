@@ -38,6 +38,10 @@ def start(load: Callable[[], Callable], composition: Composition, parent: Path) 
     except InputError:
         if not any((folder / "checkpoints").glob("*")):
             shutil.rmtree(folder, ignore_errors=True)
+            for made in (parent, parent.parent):
+                if any(made.iterdir()):
+                    break
+                made.rmdir()
         raise
 
 
