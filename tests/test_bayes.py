@@ -201,11 +201,10 @@ def test_mixtures_of_any_dimension_weights_and_priors():
     terms = -squares / (2 * scales**2) - 4 * np.log(scales) + np.log(weights)
     expected = normalised(special.logsumexp(terms, axis=2) + np.log(priors))
     density = MixtureDensity(*(torch.from_numpy(a) for a in (means, scales, np.log(weights), priors)))
-    np.testing.assert_allclose(log_posterior(torch.from_numpy(x), density).numpy(), expected, atol=1e-9)
+    computed = log_posterior(torch.from_numpy(x), density)
+    np.testing.assert_allclose(computed.numpy(), expected, atol=1e-9)
     # A picture-shaped input is flattened.
-    assert torch.equal(
-        log_posterior(torch.from_numpy(x).view(-1, 2, 2), density), log_posterior(torch.from_numpy(x), density)
-    )
+    assert torch.equal(log_posterior(torch.from_numpy(x).view(-1, 2, 2), density), computed)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5000])

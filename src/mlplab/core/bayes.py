@@ -36,8 +36,8 @@ def log_posterior(x: Tensor, density: MixtureDensity) -> Tensor:
         log p(c | x) = log p(c) + log p(x | c) - log sum_j p(j) p(x | j)
         p(x | c) = sum_m w_cm Normal(x; mu_cm, s_cm^2 I)
 
-    Each exponent is linear in (|x|^2, x, 1), so a matrix product gives all of them. Points are taken in groups
-    of neighbours; the components that cannot matter anywhere in the ball round a group are left out.
+    Each exponent is linear in (|x|^2, x, 1), so a matrix product gives all of them. Points are taken in
+    groups of neighbours; the components that cannot matter anywhere in the ball round a group are left out.
 
     Args:
         x: points of shape (N, D) or (N, ...), finite.

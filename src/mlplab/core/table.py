@@ -47,8 +47,8 @@ def read_table(path: str | Path, *, features: Sequence[str] | None = None, label
 
     Raises:
         InputError: if the file cannot be read as such; a name is missing or stands twice; a row has too
-            few or too many values; a value is no finite number; a label is no integer from 0 to C-1; a class has one
-            member.
+            few or too many values; a value is no finite number; a label is no integer from 0 to C-1; a class
+            has one member.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise InputError(f"data.path must name a .csv or .npz file, got {path!r}")

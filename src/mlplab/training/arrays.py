@@ -36,8 +36,8 @@ class ArrayDataModule(LightningDataModule):
         validation_points: points drawn afresh for validation, 0 for none.
         fresh_points: points drawn afresh to measure regret, 0 for none.
         order_seed: drives the order of the train points, epoch after epoch.
-        seeding: ``derived`` gives every draw a seed of its own; ``tutorial`` repeats the tutorial's draws (one seed
-            for points, split and order).
+        seeding: ``derived`` gives every draw a seed of its own; ``tutorial`` repeats the tutorial's draws (one
+            seed for points, split and order).
 
     After `setup`: `train`, `validation`, `test`, `fresh` (`Points` or None), `density` (`MixtureDensity` or
     None where it is unknown), `classes`, `input_shape`, `training_box` (lowest and highest train inputs, two
@@ -121,14 +121,16 @@ class ArrayDataModule(LightningDataModule):
         return torch.randperm(count, generator=generator(self.order_seed, "order", epoch))
 
     def _tutorial_order(self, epoch: int, count: int) -> Tensor:
-        # A DataLoader draws a seed for its workers before each epoch's permutation, all from one generator,
-        # so an epoch is reached through those before it; the place reached last is kept.
+        # From one generator a DataLoader draws, an epoch: a seed for its workers, the permutation, and, when
+        # its sampler runs dry, one more permutation of which it uses nothing. So an epoch is reached through
+        # those before it; the place reached last is kept.
         if self._replay is None or self._replay[0] > epoch:
             self._replay = (0, torch.Generator().manual_seed(self.seed))
         reached, stream = self._replay
         for _ in range(reached, epoch + 1):
             torch.empty((), dtype=torch.int64).random_(generator=stream)
             order = torch.randperm(count, generator=stream)
+            torch.randperm(count, generator=stream)
         self._replay = (epoch + 1, stream)
         return order
 
