@@ -108,8 +108,16 @@ def test_parts_are_drawn_from_different_streams():
         assert (part.x[:, None, :] == whole[None]).all(dim=2).any(dim=1).sum() == 4
 
 
+def test_bayes_posteriors_by_part():
+    module = ready(SpiralDataModule, **SMALL)
+    assert torch.equal(module.log_posterior("test"), log_posterior(module.test.x, module.density))
+    assert module.log_posterior("test") is module.log_posterior("test")
+    assert ready(SpiralDataModule, **SMALL, noise=0.0).log_posterior("test") is None
+
+
 def test_parts_can_be_left_out():
     module = ready(SpiralDataModule, validation_points=0, fresh_points=0)
+    assert module.log_posterior("fresh") is None
     assert module.validation is None and module.fresh is None
     assert list(module.val_dataloader()) == []
 

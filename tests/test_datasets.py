@@ -103,10 +103,8 @@ def test_every_set_is_a_function_of_its_generator(name):
     assert all(torch.equal(a, b) for a, b in zip(DRAWS[name]([5, 4], 0.1), DRAWS[name]([5, 4], 0.1)))
 
 
-@pytest.mark.parametrize("name", DRAWS)
+@pytest.mark.parametrize("name", ["circles", "blobs", "moons", "xor"])
 def test_noise_has_the_standard_deviation_asked_for(name):
-    if name == "spirals":
-        pytest.skip("its noise grows with the radius and has a test of its own")
     noisy, _ = DRAWS[name]([5000, 5000], 0.3)
     clean, _ = DRAWS[name]([5000, 5000], 0.0)
     assert (noisy - clean).std().item() == pytest.approx(0.3, abs=4 * 0.3 / 40000**0.5)

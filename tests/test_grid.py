@@ -23,3 +23,8 @@ def test_centres_are_those_of_a_histogram_and_mirror_exactly(resolution, limit):
     edges = np.linspace(-limit, limit, resolution + 1)
     np.testing.assert_allclose(grid[:resolution, 0], (edges[1:] + edges[:-1]) / 2, atol=1e-6)
     assert torch.equal(grid, -grid.flip(0))
+
+
+def test_a_rectangle_is_covered_from_its_lower_left_corner():
+    picture = decision_grid(2, (0.0, 4.0, -1.0, 1.0)).view(2, 2, 2)
+    assert picture.tolist() == [[[1.0, -0.5], [3.0, -0.5]], [[1.0, 0.5], [3.0, 0.5]]]

@@ -4,9 +4,7 @@ import torch
 from torch import Tensor
 
 
-def decision_grid(
-    resolution: int = 128, limit: float | tuple[float, float, float, float] = 2.0
-) -> Tensor:
+def decision_grid(resolution: int = 128, limit: float | tuple[float, float, float, float] = 2.0) -> Tensor:
     """Make the pixel centres of a picture of the plane.
 
     A centre lies half a pixel inside the edge. The first row is the lowest (x2 ascending), as
@@ -14,8 +12,8 @@ def decision_grid(
 
     Args:
         resolution: pixels along each side, at least 1.
-        limit: the picture covers [-limit, limit] in both directions, or the rectangle (x1 low, x1 high, x2 low,
-            x2 high).
+        limit: the picture covers [-limit, limit] in both directions, or the rectangle (x1 low, x1 high,
+            x2 low, x2 high).
 
     Returns:
         Tensor of shape (resolution * resolution, 2), float32, row after row;

@@ -36,8 +36,8 @@ class ArrayDataModule(LightningDataModule):
         validation_points: points drawn afresh for validation, 0 for none.
         fresh_points: points drawn afresh to measure regret, 0 for none.
         order_seed: drives the order of the train points, epoch after epoch.
-        seeding: ``derived`` gives every draw a seed of its own; ``tutorial`` repeats the tutorial's draws (one
-            seed for points, split and order).
+        seeding: ``derived`` gives every draw a seed of its own; ``tutorial`` repeats the tutorial's draws, with
+            one seed for points, split and order.
 
     After `setup`: `train`, `validation`, `test`, `fresh` (`Points` or None), `density` (`MixtureDensity` or
     None where it is unknown), `classes`, `input_shape`, `training_box` (lowest and highest train inputs, two
@@ -102,7 +102,7 @@ class ArrayDataModule(LightningDataModule):
         self.sha256 = _digest(parts)
 
     def log_posterior(self, part: str) -> Tensor | None:
-        """Give the Bayes classifier's log posterior (N, C) on a part, None where density or part are not there."""
+        """Give the Bayes log posterior (N, C) on a part, None where the density or the part is not there."""
         points = getattr(self, part)
         if self.density is None or points is None:
             return None
