@@ -36,8 +36,8 @@ class ArrayDataModule(LightningDataModule):
         validation_points: points drawn afresh for validation, 0 for none.
         fresh_points: points drawn afresh to measure regret, 0 for none.
         order_seed: drives the order of the train points, epoch after epoch.
-        seeding: ``derived`` gives every draw a seed of its own; ``tutorial`` repeats the tutorial's draws, with
-            one seed for points, split and order.
+        seeding: ``derived`` gives every draw a seed of its own; ``tutorial`` repeats the tutorial's draws,
+            with one seed for points, split and order.
 
     After `setup`: `train`, `validation`, `test`, `fresh` (`Points` or None), `density` (`MixtureDensity` or
     None where it is unknown), `classes`, `input_shape`, `training_box` (lowest and highest train inputs, two
