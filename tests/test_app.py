@@ -112,10 +112,20 @@ def test_an_interrupt_is_130_and_an_unforeseen_error_keeps_its_traceback(study, 
     study.error = KeyboardInterrupt()
     assert train(tmp_path) == 130
     assert only_line(capsys) == "mlplab: interrupted\n"
+    assert study.calls[0][1].exists()
     study.error = ZeroDivisionError("a bug")
     with pytest.raises(ZeroDivisionError):
         train(tmp_path)
     assert study.calls[1][1].exists()
+
+
+def test_an_interrupt_before_the_study_began_leaves_nothing(study, tmp_path, monkeypatch):
+    def load(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app, "load_study", load)
+    assert train(tmp_path) == 130
+    assert not (tmp_path / "logs").exists()
 
 
 def test_a_log_folder_that_cannot_be_made_is_one_line(study, tmp_path, capsys):

@@ -12,6 +12,7 @@ from mlplab import config as configs
 from mlplab import schema
 from mlplab.constraints import Rule, choice, either, integer, many, number, optional
 from mlplab.errors import InputError
+from mlplab.hydra_words import check_sweep
 from mlplab.validation import train_points, validate
 
 CONF = configs.conf_folder()
@@ -263,6 +264,17 @@ def test_a_recorded_config_reads_back_as_it_was(tmp_path):
     assert configs.load_recorded(recorded(tmp_path)) == configs.compose("train")
 
 
+def test_a_recorded_config_from_before_a_key_existed_gets_its_default(tmp_path):
+    config = OmegaConf.to_container(configs.compose("train"))
+    del config["evaluate_state"], config["trainer"]["profiler"], config["paths"]
+    OmegaConf.save(OmegaConf.create(config), tmp_path / "config.yaml")
+    assert configs.load_recorded(tmp_path / "config.yaml") == configs.compose("train")
+    del config["data"]
+    OmegaConf.save(OmegaConf.create(config), tmp_path / "config.yaml")
+    with pytest.raises(InputError, match="data is missing"):
+        configs.load_recorded(tmp_path / "config.yaml")
+
+
 @pytest.mark.parametrize(
     ("changes", "part"),
     [
@@ -303,13 +315,13 @@ def test_override_changes_a_copy_and_checks_it():
 
 def test_a_sweep_is_looked_at_value_by_value():
     good = ["model.width=16,32", "seed=range(0,3)", "optimizer=adam,sgd", "data.noise=0.3"]
-    configs.check_sweep("train", good)
+    check_sweep("train", good)
     for wrong, part in [("model.width=16,abc", "model.width must be an integer >= 1, got 'abc'"),
                         ("optimizer=adam,adma", "optimizer must be one of"),
                         ("seed=0,-1", "seed must be an integer"),
                         ("model.widht=1,2", "did you mean model.width?")]:
         with pytest.raises(InputError) as caught:
-            configs.check_sweep("train", ["data.noise=0.1,0.2", wrong])
+            check_sweep("train", ["data.noise=0.1,0.2", wrong])
         assert part in str(caught.value)
 
 

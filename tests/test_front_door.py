@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-# Stands for a system's Python: `-m venv` makes a folder with a copy of it, `-m pip` only writes what it was asked.
+# Stands for a system's Python: `-m venv` makes a folder with a copy of it, `-m pip` writes what it was asked.
 PYTHON = """#!/bin/sh
 case "$1 $2" in
 "-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
@@ -167,7 +167,8 @@ def test_test_runs_pytest_in_the_checkout(checkout, tmp_path):
 
 
 def test_the_lock_pins_every_direct_package_and_names_no_place():
-    lines = [line for line in (ROOT / "scripts" / "requirements.lock").read_text().splitlines() if line[0] != "#"]
+    lock = (ROOT / "scripts" / "requirements.lock").read_text()
+    lines = [line for line in lock.splitlines() if line[0] != "#"]
     assert all(line.count("==") == 1 and not set(line) & set("/@+ ;") for line in lines)
     pins = dict(line.lower().split("==") for line in lines)
     project = (ROOT / "pyproject.toml").read_text().lower()

@@ -14,6 +14,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from mlplab.complaints import keys_of, near_key, not_key_value, one_line
 from mlplab.constraints import shown
 from mlplab.errors import InputError
+from mlplab.schema import ROOTS, Object
 from mlplab.validation import validate
 
 # What a config that is read back may name; a run folder may come from anybody.
@@ -113,42 +114,6 @@ def compose_all(
         return Composition(check(whole, config_name), own, list(own.overrides.task), choices)
 
 
-def check_sweep(config_name: str, overrides: Sequence[str], config_dir: str | Path | None = None) -> None:
-    """Look at every value of a sweep by itself, before anything runs.
-
-    Args:
-        config_name: the root config.
-        overrides: overrides of which some may name several values, as ``model.width=16,32``.
-        config_dir: a further folder of configs.
-
-    Raises:
-        InputError: a value is wrong; the line names its key, which Hydra's own message does not.
-    """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.core.override_parser.types import Transformer
-    single, several = [], []
-    for text in overrides:
-        try:
-            entry = OverridesParser.create().parse_override(text)
-        except HydraException as error:
-            raise InputError(not_key_value(text)) from error
-        if entry.is_choice_sweep() or entry.is_range_sweep():
-            values = list(entry.sweep_iterator(transformer=Transformer.encode))
-            several.append((text.partition("=")[0], values))
-        elif not entry.is_sweep_override():
-            single.append(text)
-    first = [f"{key}={values[0]}" for key, values in several]
-    base = compose(config_name, single + first, config_dir)
-    known = keys_of(base)
-    for index, (key, values) in enumerate(several):
-        others = single + first[:index] + first[index + 1 :]
-        for value in values[1:]:
-            if "." in key and key in known:  # no group, so there is no need to compose again
-                override(base, [f"{key}={value}"], config_name)
-            else:
-                compose(config_name, [*others, f"{key}={value}"], config_dir)
-
-
 def check(config: DictConfig, study: str = "train") -> DictConfig:
     """Resolve a config, make its log folder absolute, and check every value.
 
@@ -196,9 +161,27 @@ def load_recorded(path: str | Path, study: str = "train") -> DictConfig:
     if "${" in str(plain):
         raise InputError(f"{path} is damaged: a recorded config holds no ${{...}}")
     try:
-        return check(config, study)
+        return check(_completed(config, study), study)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+def _completed(config: DictConfig, study: str) -> DictConfig:
+    """Fill in the keys that came into being after a config was recorded, with what they are by default."""
+    root = ROOTS.get(study, {})
+    groups = [""] + [key for key, table in root.items() if isinstance(table, dict)]
+    missing = [
+        f"{group}.{key}".lstrip(".")
+        for group in groups
+        for key in (root[group] if group else root)
+        if OmegaConf.select(config, group) is not None and key not in OmegaConf.select(config, group)
+    ]
+    if missing and study in ROOTS:
+        default = compose(study)
+        for key in missing:
+            if not isinstance(root.get(key), Object):  # a network or data set is never guessed
+                OmegaConf.update(config, key, OmegaConf.select(default, key), force_add=True)
+    return config
 
 
 def _targets(value: Any, prefix: str = "") -> Iterator[tuple[str, object]]:

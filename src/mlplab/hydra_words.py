@@ -123,7 +123,7 @@ def sweep(command: str, config_name: str, words: Words, load: Callable[[], Calla
         return results[-1]
 
     if "--multirun" in words.flags:
-        configs.check_sweep(config_name, words.overrides, words.config_dir)
+        check_sweep(config_name, words.overrides, words.config_dir)
     flags = [name if value is None else f"{name}={value}" for name, value in words.flags.items()]
     if words.config_dir is not None:
         flags.append(f"--config-dir={words.config_dir}")
@@ -141,3 +141,39 @@ def sweep(command: str, config_name: str, words: Words, load: Callable[[], Calla
     finally:
         sys.argv = before
     return results
+
+
+def check_sweep(config_name: str, overrides: Sequence[str], config_dir: str | Path | None = None) -> None:
+    """Look at every value of a sweep by itself, before anything runs.
+
+    Args:
+        config_name: the root config.
+        overrides: overrides of which some may name several values, as ``model.width=16,32``.
+        config_dir: a further folder of configs.
+
+    Raises:
+        InputError: a value is wrong; the line names its key, which Hydra's own message does not.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import Transformer
+    single, several = [], []
+    for text in overrides:
+        try:
+            entry = OverridesParser.create().parse_override(text)
+        except HydraException as error:
+            raise InputError(not_key_value(text)) from error
+        if entry.is_choice_sweep() or entry.is_range_sweep():
+            values = list(entry.sweep_iterator(transformer=Transformer.encode))
+            several.append((text.partition("=")[0], values))
+        elif not entry.is_sweep_override():
+            single.append(text)
+    first = [f"{key}={values[0]}" for key, values in several]
+    base = compose(config_name, single + first, config_dir)
+    known = keys_of(base)
+    for index, (key, values) in enumerate(several):
+        others = single + first[:index] + first[index + 1 :]
+        for value in values[1:]:
+            if "." in key and key in known:  # no group, so there is no need to compose again
+                override(base, [f"{key}={value}"], config_name)
+            else:
+                compose(config_name, [*others, f"{key}={value}"], config_dir)

@@ -37,12 +37,21 @@ def start(load: Callable[[], Callable], composition: Composition, parent: Path) 
         return load()(composition.config, folder)
     except InputError:
         if not any((folder / "checkpoints").glob("*")):
-            shutil.rmtree(folder, ignore_errors=True)
-            for made in (parent, parent.parent):
-                if any(made.iterdir()):
-                    break
-                made.rmdir()
+            _remove(folder)
         raise
+    except KeyboardInterrupt:
+        if not (folder / "config.yaml").exists():  # the study had not begun
+            _remove(folder)
+        raise
+
+
+def _remove(folder: Path) -> None:
+    """Remove a run folder, and the two above it where that leaves them empty."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for parent in list(folder.parents)[:2]:
+        if any(parent.iterdir()):
+            break
+        parent.rmdir()
 
 
 def run_name(config: DictConfig, choices: dict[str, str | None]) -> str:
