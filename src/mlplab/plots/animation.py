@@ -8,13 +8,13 @@ from PIL import Image
 from mlplab.errors import InputError
 
 
-def gif_bytes(frames, *, milliseconds: int = 350, last_milliseconds: int = 2000, colours: int = 64) -> bytes:
+def gif_bytes(frames, *, milliseconds: int = 350, last_milliseconds: int = 2000, colours: int = 72) -> bytes:
     """Encode frames as a GIF that repeats for ever.
 
     Args:
         frames: arrays of shape (height, width, 3), uint8, all of one size; see ``style.pixels``.
         milliseconds: how long each frame stands; ``last_milliseconds`` the last.
-        colours: of the palette that all frames share, 2 to 256.
+        colours: of the palette that all frames share, 4 to 256.
 
     Returns:
         The GIF's bytes; equal frames give equal bytes.
@@ -26,14 +26,8 @@ def gif_bytes(frames, *, milliseconds: int = 350, last_milliseconds: int = 2000,
     if len(sizes) != 1:
         raise InputError(f"frames must be one or more of one size, got {len(frames)} of {len(sizes)} sizes")
     images = [Image.fromarray(np.ascontiguousarray(frame)) for frame in frames]
-    # One palette from all frames side by side, shrunk: colours do not flicker, and letters keep their ink.
-    strip = np.concatenate([np.asarray(image)[::3, ::3] for image in images])
-    palette = Image.fromarray(strip).quantize(
-        colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
-    )
-    entries = np.array(palette.getpalette()[: 3 * colours]).reshape(-1, 3)
-    entries[entries.sum(axis=1).argmax()] = 255
-    palette.putpalette(entries.ravel().tolist())
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(shared_palette(images, colours).ravel().tolist())
     # Without dithering flat areas stay flat, which is what GIF packs.
     indexed = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     out = io.BytesIO()
@@ -42,3 +36,24 @@ def gif_bytes(frames, *, milliseconds: int = 350, last_milliseconds: int = 2000,
         out, "GIF", save_all=True, append_images=indexed[1:], duration=times, loop=0, optimize=False
     )
     return out.getvalue()
+
+
+def shared_palette(images, colours: int) -> np.ndarray:
+    """Choose one palette for all frames, so that colours do not flicker; uint8 of shape (colours, 3).
+
+    Half of it are the commonest colours as they are, so that points, letters and white stay true; half come
+    from cutting all colours at medians, for the shades between.
+    """
+    strip = np.concatenate([np.asarray(image)[::2, ::2].reshape(-1, 3) for image in images])
+    place = (strip.astype(np.int32) >> 3) @ np.array([1024, 32, 1])
+    counts = np.bincount(place, minlength=32768)
+    common = np.argsort(-counts, kind="stable")[: colours // 2]
+    # The mean of a bin that is one flat colour is that colour.
+    sums = [np.bincount(place, strip[:, channel], 32768)[common] for channel in range(3)]
+    flat = np.round(np.stack(sums, axis=-1) / np.maximum(counts[common], 1)[:, None])
+    flat[-1] = 255
+    cut = Image.fromarray(strip[None]).quantize(
+        colours - len(common), method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
+    )
+    entries = np.array(cut.getpalette()).reshape(-1, 3)[: colours - len(common)]
+    return np.concatenate([flat.astype(np.uint8), entries.astype(np.uint8)])

@@ -122,7 +122,7 @@ def colour(logs: np.ndarray, height: int, width: int, clear=None) -> np.ndarray:
             leaves all of it clear.
 
     Returns:
-        uint8 array of shape (height, width, 4), RGBA, the top row first.
+        uint8 array of shape (height, width, 4), RGBA, the bottom row first as in the grid.
     """
     classes = logs.shape[0]
     column, along = interpolation(logs.shape[2] - 2, width)
@@ -159,7 +159,7 @@ def colour(logs: np.ndarray, height: int, width: int, clear=None) -> np.ndarray:
             stripe[max(bottom - start, 0) : max(top - start, 0), left:right] = 0
             index += stripe
         np.take(table, index, out=out[rows], mode="clip")
-    return np.ascontiguousarray(out[::-1]).view(np.uint8).reshape(height, width, 4)
+    return out.view(np.uint8).reshape(height, width, 4)
 
 
 class Field(Artist):
@@ -181,6 +181,5 @@ class Field(Artist):
         if width < 1 or height < 1:
             return
         context = renderer.new_gc()
-        # The renderer takes the bottom row first.
-        renderer.draw_image(context, left, bottom, colour(self.logs, height, width, self.clear)[::-1])
+        renderer.draw_image(context, left, bottom, colour(self.logs, height, width, self.clear))
         context.restore()

@@ -12,7 +12,7 @@ from mlplab.plots.style import figure, pixels
 
 @lru_cache(maxsize=8)
 def furniture(dpi: float, size, square, extent, key) -> np.ndarray:
-    """Draw axis numbers and, where ``key`` is given, the key; RGBA (height, width, 4) at a resolution."""
+    """Draw axis numbers and, where ``key`` is given, the key; RGBA (height, width, 4), bottom row first."""
     made = figure(*size)
     draw_axes(Square(made, *square, extent), **({} if key else {"size": 18, "names": None}))
     if key:
@@ -21,8 +21,8 @@ def furniture(dpi: float, size, square, extent, key) -> np.ndarray:
         draw_key(made, left + side + 42, top, size[0] - left - side - 52, options.pop("names"), **options)
     made.set_dpi(dpi)
     colours = pixels(made)
-    image = np.dstack([colours, np.full(colours.shape[:2], 255, np.uint8)])
-    image.flags.writeable = False
+    # The renderer takes the bottom row first.
+    image = np.dstack([colours, np.full(colours.shape[:2], 255, np.uint8)])[::-1].copy()
     return image
 
 
@@ -39,5 +39,5 @@ class Furniture(Artist):
         """Blit the pixels at the figure's resolution."""
         image = furniture(self.get_figure(root=True).dpi, *self.of)
         context = renderer.new_gc()
-        renderer.draw_image(context, 0, 0, image[::-1])
+        renderer.draw_image(context, 0, 0, image)
         context.restore()

@@ -1,0 +1,142 @@
+"""Pictures of neurons in time: the membrane trace, and raster and rate of many under noise."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from mlplab.plots.charts import add_chart, end_names, label
+from mlplab.plots.style import COLOURS, FAINT, INK, MUTED, figure, mix, points_of, text
+
+EULER, EXACT, INPUT = COLOURS[0], INK, COLOURS[3]
+REST = mix(COLOURS[1], 0.22)
+RIGHT = 150
+
+
+def draw_membrane(axes, times_ms, trace_v, exact_times_ms, exact_v, *, threshold_v, refractory_ms=()) -> None:
+    """Draw a stepped trace over the exact one, with the threshold and the refractory times shaded.
+
+    Args:
+        axes: a chart.
+        times_ms: of the steps, shape (T,).
+        trace_v: potential at the steps, raised at spikes, shape (T,).
+        exact_times_ms: shape (S,).
+        exact_v: shape (S,).
+        threshold_v: Vth.
+        refractory_ms: pairs (begin, end).
+    """
+    for begin, end in refractory_ms:
+        axes.axvspan(begin, end, color=REST, lw=0, zorder=0.5)
+    axes.axhline(threshold_v, color=MUTED, lw=points_of(2), ls=(0, (4, 3)), zorder=1)
+    axes.plot(exact_times_ms, exact_v, color=EXACT, lw=points_of(3), zorder=3, solid_joinstyle="miter")
+    few = len(times_ms) <= 140
+    axes.plot(
+        times_ms, trace_v, color=EULER, lw=points_of(5), zorder=2, solid_joinstyle="round",
+        marker="o" if few else None, ms=points_of(9), clip_on=False,
+    )  # fmt: skip
+    axes.set_xlim(times_ms[0], times_ms[-1])
+    axes.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+
+
+def membrane_trace(
+    times_ms, trace_v, exact_times_ms, exact_v, current_ma, *, threshold_v, refractory_ms=(), title, subtitle=""
+) -> Figure:
+    """Draw one neuron's input current and membrane potential, stepped and exact.
+
+    Args:
+        times_ms: shape (T,), ascending.
+        trace_v: stepped potential, shape (T,).
+        exact_times_ms, exact_v: the exact potential on its own times, shape (S,).
+        current_ma: input during the step that ends at each time, shape (T,).
+        threshold_v: Vth in V.
+        refractory_ms: pairs (begin, end) of the exact refractory times.
+        title: what is shown.
+        subtitle: the figures.
+
+    Returns:
+        A ``Figure`` of 1560 x 800 pixels.
+    """
+    made = figure(1560, 800)
+    text(made, 120, 50, title, 32, width=1400, weight="bold")
+    text(made, 120, 90, subtitle, 23, width=1400, color=MUTED)
+    top = add_chart(made, 120, 125, 1560 - 120 - RIGHT, 110)
+    top.plot(times_ms, current_ma, color=INPUT, lw=points_of(4), drawstyle="steps-pre")
+    low, high = min(0.0, float(np.min(current_ma))), max(0.0, float(np.max(current_ma)))
+    top.set_ylim(low - 0.02, high + 0.15 * max(high - low, 0.1))
+    top.set_xlim(times_ms[0], times_ms[-1])
+    top.yaxis.set_major_locator(MaxNLocator(2))
+    top.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10]))
+    top.tick_params(labelbottom=False)
+    label(top, y="mA")
+    end_names(top, [(current_ma[-1], "input", INPUT)])
+    axes = add_chart(made, 120, 275, 1560 - 120 - RIGHT, 420)
+    draw_membrane(axes, times_ms, trace_v, exact_times_ms, exact_v, threshold_v=threshold_v, refractory_ms=refractory_ms)
+    label(axes, "time, ms", "membrane potential, V")
+    end_names(axes, [(threshold_v, "threshold", MUTED), (exact_v[-1], "exact", EXACT), (trace_v[-1], "Euler", EULER)])
+    return made
+
+
+def raster(
+    spike_times_ms, spike_neurons, neurons, current_times_ms, currents_ma, rate_times_ms, rates_hz, *,
+    duration_ms, level_hz=None, level_name="", title, subtitle="",
+) -> Figure:  # fmt: skip
+    """Draw the spikes of many neurons under noisy input, some of their inputs above, their mean rate below.
+
+    Args:
+        spike_times_ms, spike_neurons: one entry a spike.
+        neurons: how many neurons there are.
+        current_times_ms: shape (T,).
+        currents_ma: inputs of the first few neurons, shape (T, few).
+        rate_times_ms: middles of the bins, shape (B,).
+        rates_hz: mean rate of a neuron in each bin, shape (B,).
+        duration_ms: length of the time axis.
+        level_hz: a rate to compare with, drawn as a level line; None draws none.
+        level_name: what that rate is.
+        title, subtitle: words above.
+
+    Returns:
+        A ``Figure`` of 1560 x 1000 pixels.
+    """
+    made = figure(1560, 1000)
+    width = 1560 - 120 - RIGHT - 60
+    text(made, 120, 50, title, 32, width=1400, weight="bold")
+    text(made, 120, 90, subtitle, 23, width=1400, color=MUTED)
+    inputs = add_chart(made, 120, 125, width, 150)
+    currents_ma = np.asarray(currents_ma)
+    for k in range(currents_ma.shape[1])[::-1]:
+        inputs.plot(
+            current_times_ms, currents_ma[:, k], color=INPUT if k == 0 else FAINT,
+            lw=points_of(2.5 if k == 0 else 1.5),
+        )  # fmt: skip
+    inputs.yaxis.set_major_locator(MaxNLocator(3))
+    label(inputs, y="input, mA")
+    spikes = add_chart(made, 120, 310, width, 350)
+    size = max(1.5, min(9.0, 330 / max(neurons, 1)))
+    spikes.plot(
+        spike_times_ms, np.asarray(spike_neurons) + 1, ls="none", marker="|", color=EULER, ms=points_of(size),
+        mew=points_of(1.8),
+    )  # fmt: skip
+    own = np.asarray(spike_times_ms)[np.asarray(spike_neurons) == 0]
+    spikes.plot(own, np.ones(len(own)), ls="none", marker="|", color=INPUT, ms=points_of(12), mew=points_of(2.5))
+    spikes.set_ylim(0, neurons + 1)
+    spikes.yaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
+    spikes.grid(False)
+    label(spikes, y="neuron")
+    rate = add_chart(made, 120, 700, width, 200)
+    edges = np.concatenate([[0.0], (rate_times_ms[1:] + rate_times_ms[:-1]) / 2, [duration_ms]])
+    rate.stairs(rates_hz, edges, color=EULER, fill=True, alpha=0.25, lw=0)
+    rate.stairs(rates_hz, edges, color=EULER, lw=points_of(3))
+    names = [(rates_hz[-1], "mean rate", EULER)]
+    if level_hz is not None:
+        rate.axhline(level_hz, color=INK, lw=points_of(3), ls=(0, (4, 2)))
+        names.append((level_hz, level_name, INK))
+    rate.set_ylim(0, 1.15 * max([*rates_hz, level_hz or 0.0, 1e-9]))
+    rate.yaxis.set_major_locator(MaxNLocator(3))
+    label(rate, "time, ms", "rate, Hz")
+    for axes in (inputs, spikes, rate):
+        axes.set_xlim(0, duration_ms)
+        axes.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10]))
+        if axes is not rate:
+            axes.tick_params(labelbottom=False)
+    end_names(rate, names, size=19)
+    return made
