@@ -13,6 +13,7 @@ import torch
 
 from mlplab.errors import InputError
 from mlplab.runs import checkpoint
+from mlplab.runs.files import remove_leftovers
 from mlplab.runs.fingerprint import tensor_sha256
 
 
@@ -154,22 +155,25 @@ import torch
 from mlplab.runs import checkpoint
 
 warnings.simplefilter("ignore")
+torch.set_num_threads(1)  # a forked child has none of its parent's threads, and would wait for them
 path, steps = sys.argv[1], 0
 for number in range(12):
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
+        os.close(reader)
         step = 1000 * number
         while True:
             step += 1
             checkpoint.save(path, {"step": step, "w": torch.full((300_000,), float(step))}, sync=False)
             os.write(writer, b".")
-    os.read(reader, 1)
+    os.close(writer)
+    assert os.read(reader, 1), "the child died by itself"
     time.sleep(0.0017 * number)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    os.close(writer)
     done = 1 + len(os.read(reader, 65536))
+    os.close(reader)
     loaded = checkpoint.load(path)
     # The child may have died between the rename and the dot.
     assert loaded["step"] - 1000 * number in (done, done + 1), (loaded["step"], number, done)
@@ -181,8 +185,11 @@ print(steps)
 
 def test_kill_9_in_the_middle_of_writing_leaves_the_last_good_file(tmp_path):
     path = tmp_path / "last.ckpt"
-    done = subprocess.run([sys.executable, "-c", KILLER, str(path)], capture_output=True, text=True)
+    command = [sys.executable, "-c", KILLER, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 12
     checkpoint.save(path, payload(9))
     assert checkpoint.load(path)["step"] == 9
+    remove_leftovers(tmp_path)
+    assert os.listdir(tmp_path) == ["last.ckpt"]
