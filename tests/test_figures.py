@@ -15,7 +15,7 @@ from mlplab.plots.curves import learning_curves
 from mlplab.plots.decision_map import decision_map
 from mlplab.plots.learning_strip import chosen_epochs, learning_strip
 from mlplab.plots.out_of_distribution import drawn_limit, grown, out_of_distribution, shares
-from mlplab.plots.style import class_colour, mix, pixels, png_bytes
+from mlplab.plots.style import INK, class_colour, mix, pixels, png_bytes
 
 
 def halves(resolution=8, sharp=4.0):
@@ -186,6 +186,10 @@ def test_fifteen_cards_animate_within_half_a_megabyte():
     assert len(data) < 500_000
     with Image.open(io.BytesIO(data)) as read:
         assert read.n_frames == 15
+        read.seek(9)
+        shown = np.asarray(read.convert("RGB")).reshape(-1, 3)
+        for colour in (class_colour(0), class_colour(1), INK, "#ffffff"):
+            assert (shown == np.round(255 * mix(colour, 1.0))).all(axis=1).sum() > 200
 
 
 def test_equal_arrays_give_equal_bytes():
