@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -171,9 +172,8 @@ def test_the_lock_pins_every_direct_package_and_names_no_place():
     lines = [line for line in lock.splitlines() if line[0] != "#"]
     assert all(line.count("==") == 1 and not set(line) & set("/@+ ;") for line in lines)
     pins = dict(line.lower().split("==") for line in lines)
-    project = (ROOT / "pyproject.toml").read_text().lower()
-    direct = [line.strip(' ",') for line in project.splitlines() if "==" in line and "hatchling" not in line]
-    for entry in direct:
-        name, version = entry.rpartition('["')[2].strip('"]').split("==")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for entry in project["dependencies"] + project["optional-dependencies"]["test"]:
+        name, version = entry.lower().split("==")
         assert pins[name] == version
     assert {"torch", "lightning", "hydra-core", "pytest"} <= set(pins)

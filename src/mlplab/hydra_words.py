@@ -156,6 +156,11 @@ def check_sweep(config_name: str, overrides: Sequence[str], config_dir: str | Pa
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.core.override_parser.types import Transformer
+    from hydra.errors import HydraException
+
+    from mlplab.complaints import keys_of, not_key_value
+    from mlplab.config import compose, override
+
     single, several = [], []
     for text in overrides:
         try:
