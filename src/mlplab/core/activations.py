@@ -78,7 +78,8 @@ def parse_activation(activation: str | Mapping) -> tuple[str, dict]:
             + (f"; did you mean {near[0]}?" if near else "")
         )
     # `inplace` is torch's own switch: it would overwrite what the backward pass needs.
-    allowed = [key for key in signature(ACTIVATIONS[name].module).parameters if key not in ("inplace", "args", "kwargs")]
+    hidden = ("inplace", "args", "kwargs")
+    allowed = [key for key in signature(ACTIVATIONS[name].module).parameters if key not in hidden]
     for key in arguments:
         if key not in allowed:
             raise InputError(
@@ -91,9 +92,12 @@ def activation_module(activation: str | Mapping) -> nn.Module:
     """Build the torch module of an activation given as for :func:`parse_activation`."""
     name, arguments = parse_activation(activation)
     try:
-        return ACTIVATIONS[name].module(**arguments)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"model.activation: {name} refuses its arguments {arguments}: {error}") from error
+        module = ACTIVATIONS[name].module(**arguments)
+        module(torch.zeros(1))  # torch looks at most arguments only when it computes
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"model.activation: {name} refuses its arguments {arguments}: {reason}") from error
+    return module
 
 
 def activation_gradient(name: str) -> Callable[[Tensor, Tensor, Tensor, nn.Module], Tensor]:

@@ -25,6 +25,8 @@ def negative_log_softmax(logits: Tensor) -> Tensor:
     largest, index = logits.max(dim=-1, keepdim=True)
     gaps = logits - largest
     rest = gaps.exp().scatter(-1, index, 0.0).sum(dim=-1, keepdim=True)
+    # A row whose largest logit is infinite has no softmax: NaN throughout, as in torch, and 0 for any other row.
+    rest = rest + (largest - largest).detach()
     return rest.log1p() - gaps
 
 
@@ -118,19 +120,16 @@ def _losses(
     """Losses (..., B) and norm (...) of logits (..., B, C) and labels (..., B) known to be good."""
     surprise = negative_log_softmax(logits)
     counted = labels != ignore_index
-    if weight is None and not label_smoothing:
-        chosen = surprise.gather(-1, labels.masked_fill(~counted, 0).unsqueeze(-1)).squeeze(-1)
-        return chosen.masked_fill(~counted, 0.0), counted.sum(dim=-1).to(logits.dtype)
-    q, norm = soft_targets(
-        labels,
-        logits.shape[-1],
-        weight=weight,
-        ignore_index=ignore_index,
-        label_smoothing=label_smoothing,
-        dtype=logits.dtype,
-    )
-    # A class of target 0 has no part, even where its logit is -inf: 0 * inf would be NaN.
-    return torch.where(q > 0, q * surprise, 0.0).sum(dim=-1), norm
+    safe = labels.masked_fill(~counted, 0)
+    losses = surprise.gather(-1, safe.unsqueeze(-1)).squeeze(-1)
+    norm = counted
+    if weight is not None:
+        weight = weight.to(logits.device, logits.dtype)
+        losses, norm = losses * weight[safe], weight[safe] * counted
+    if label_smoothing:
+        spread = (surprise if weight is None else surprise * weight).sum(dim=-1)
+        losses = (1 - label_smoothing) * losses + label_smoothing / logits.shape[-1] * spread
+    return losses.masked_fill(~counted, 0.0), norm.sum(dim=-1).to(logits.dtype)
 
 
 def _check_options(weight: Tensor | None, label_smoothing: float, classes: int) -> None:
@@ -161,7 +160,7 @@ class CrossEntropy(nn.Module):
         if reduction not in REDUCTIONS:
             raise InputError(f"loss.reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}")
         if weight is not None:
-            weight = torch.as_tensor(list(weight) if not isinstance(weight, Tensor) else weight, dtype=torch.float32)
+            weight = weight if isinstance(weight, Tensor) else torch.tensor(list(weight), dtype=torch.float32)
             if not all(math.isfinite(value) and value >= 0 for value in weight.tolist()):
                 raise InputError(f"loss.weight must hold finite numbers >= 0, got {weight.tolist()}")
         _check_options(None, label_smoothing, 0)

@@ -56,6 +56,8 @@ def hidden_widths(hidden: Sequence[int] | None, width: int, depth: int) -> list[
         hidden, key = [width] * depth, "model.width"
     else:
         key = "model.hidden"
+        if isinstance(hidden, str) or not isinstance(hidden, Sequence):
+            raise InputError(f"model.hidden must be a list of hidden widths, got {hidden!r}")
     for value in hidden:
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise InputError(f"{key} must be integers >= 1, got {value!r}")
