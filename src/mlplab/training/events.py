@@ -1,19 +1,15 @@
-"""TensorBoard event files written in place: no thread, no open handle, records framed and summed here."""
+"""TensorBoard event files written in place: no thread, no open handle, records framed here."""
 
 import os
 import struct
-from collections.abc import Iterable, Iterator
-from functools import cache
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 from mlplab.errors import InputError
 from mlplab.runs.files import write_bytes
-
-
-_BLOCK = 64  # bytes that are summed side by side; a power of two
+from mlplab.training.crc32c import crc32c_each
 
 
 class EventFile:
@@ -29,7 +25,7 @@ class EventFile:
 
     def append(self, events: Iterable[Event]) -> None:
         """Write events; a file of our own is begun with the first of them."""
-        data = b"".join(record(event.SerializeToString()) for event in events)
+        data = records([event.SerializeToString() for event in events])
         if not data:
             return
         try:
@@ -73,7 +69,8 @@ class EventFile:
             if any(event.HasField("session_log") for event in events[:2]):
                 break
         path = self._next()
-        write_bytes(path, [_head(0.0, restart=True), *(record(event.SerializeToString()) for event in kept)])
+        contents = [event.SerializeToString() for event in kept]
+        write_bytes(path, [_head(0.0, restart=True), records(contents)])
         # Emptied and not removed: TensorBoard's reader waits for ever for a file that is gone.
         for file in old:
             os.truncate(file, 0)
@@ -93,91 +90,39 @@ class EventFile:
 def read_events(path: str | Path) -> Iterator[Event]:
     """Read the events of a file up to its end or to the first record that is cut short or damaged."""
     data = Path(path).read_bytes()
-    start = 0
+    contents, expected, start = [], [], 0
     while start + 16 <= len(data):
         (length,) = struct.unpack_from("<Q", data, start)
         end = start + 12 + length
-        if end + 4 > len(data) or struct.unpack_from("<I", data, end)[0] != _masked(data[start + 12 : end]):
-            return
-        yield Event.FromString(data[start + 12 : end])
+        if end + 4 > len(data):
+            break
+        contents.append(data[start + 12 : end])
+        expected += struct.unpack_from("<I", data, end)
         start = end + 4
+    for content, mask, crc in zip(contents, expected, crc32c_each(contents)):
+        if mask != _masked(crc):
+            return
+        yield Event.FromString(content)
 
 
-def record(data: bytes) -> bytes:
-    """Frame bytes as a TFRecord: length, its checksum, the bytes, their checksum."""
-    length = struct.pack("<Q", len(data))
-    return b"".join((length, struct.pack("<I", _masked(length)), data, struct.pack("<I", _masked(data))))
+def records(contents: Sequence[bytes]) -> bytes:
+    """Frame contents as TFRecords: of each the length, its checksum, the bytes, their checksum."""
+    lengths = [struct.pack("<Q", len(content)) for content in contents]
+    checksums = [_masked(crc) for crc in crc32c_each([*lengths, *contents])]
+    frames = zip(lengths, checksums, contents, checksums[len(contents) :])
+    return b"".join(
+        b"".join((length, struct.pack("<I", first), content, struct.pack("<I", second)))
+        for length, first, content, second in frames
+    )
 
 
-def crc32c(data: bytes) -> int:
-    """Compute the CRC-32C (Castagnoli) of bytes.
-
-    A megabyte takes some milliseconds: the checksum is linear, so that blocks are summed side by side
-    and joined in pairs, where a byte after the other takes 100 ms in Python. Polynomial and
-    conventions: RFC 3720, appendix B.4.
-    """
-    if len(data) < 4096:
-        state = 0xFFFFFFFF
-        table = _table_list()
-        for byte in data:
-            state = table[(state ^ byte) & 0xFF] ^ (state >> 8)
-        return state ^ 0xFFFFFFFF
-    # Zeros in front leave the state 0 as it is; the true initial state, all ones, is the same as 0
-    # with the first four bytes inverted.
-    padding = -len(data) % _BLOCK
-    padded = np.zeros(padding + len(data), np.uint8)
-    padded[padding:] = np.frombuffer(data, np.uint8)
-    padded[padding : padding + 4] ^= 0xFF
-    columns = np.ascontiguousarray(padded.reshape(-1, _BLOCK).T)
-    table = _table()
-    sums = np.zeros(columns.shape[1], np.uint32)
-    for column in columns:
-        sums = table[(sums & 0xFF) ^ column] ^ (sums >> 8)
-    width = _BLOCK
-    while len(sums) > 1:
-        if len(sums) % 2:
-            sums = np.concatenate([np.zeros(1, np.uint32), sums])
-        sums = _apply(_shift(width), sums[0::2]) ^ sums[1::2]
-        width *= 2
-    return int(sums[0]) ^ 0xFFFFFFFF
-
-
-def _masked(data: bytes) -> int:
-    crc = crc32c(data)
+def _masked(crc: int) -> int:
+    # As TFRecord asks, so that a checksum of data with checksums in it is no special case.
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def _head(wall_time: float, restart: bool = False) -> bytes:
-    head = record(Event(wall_time=wall_time, file_version="brain.Event:2").SerializeToString())
+    head = [Event(wall_time=wall_time, file_version="brain.Event:2")]
     if restart:
-        forget = Event(wall_time=wall_time, step=0, session_log=SessionLog(status=SessionLog.START))
-        head += record(forget.SerializeToString())
-    return head
-
-
-@cache
-def _table() -> np.ndarray:
-    table = np.arange(256, dtype=np.uint32)
-    for _ in range(8):
-        table = np.where(table & 1, (table >> 1) ^ np.uint32(0x82F63B78), table >> 1)
-    return table
-
-
-@cache
-def _table_list() -> list[int]:
-    return _table().tolist()
-
-
-@cache
-def _shift(count: int) -> np.ndarray:
-    # A matrix over GF(2), by columns: what `count` zero bytes, a power of two, make of each unit state.
-    if count == 1:
-        unit = np.uint32(1) << np.arange(32, dtype=np.uint32)
-        return _table()[unit & 0xFF] ^ (unit >> 8)
-    half = _shift(count // 2)
-    return _apply(half, half)
-
-
-def _apply(matrix: np.ndarray, states: np.ndarray) -> np.ndarray:
-    bits = (states[:, None] >> np.arange(32, dtype=np.uint32)) & np.uint32(1)
-    return np.bitwise_xor.reduce(bits * matrix, axis=1)
+        head.append(Event(wall_time=wall_time, step=0, session_log=SessionLog(status=SessionLog.START)))
+    return records([event.SerializeToString() for event in head])
