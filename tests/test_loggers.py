@@ -1,8 +1,10 @@
+import json
 import struct
 import zlib
 
 import pytest
 import torch
+from google.protobuf import json_format
 from lightning.pytorch import LightningModule, Trainer
 from tensorboard import context
 from tensorboard.backend.event_processing import data_provider, event_accumulator, plugin_event_multiplexer
@@ -162,6 +164,16 @@ def test_n_runs_are_n_rows_with_their_final_metrics(tmp_path):
         (session,) = row.sessions
         assert session.status == (api_pb2.STATUS_FAILURE if seed == 3 else api_pb2.STATUS_SUCCESS)
         assert session.end_time_secs >= session.start_time_secs > 0
+
+
+def test_a_diverged_run_does_not_take_the_page_down(tmp_path):
+    logger = TensorBoardLogger(tmp_path / "a" / "tensorboard")
+    logger.log_hyperparams({"lr": float("inf"), "noise": float("nan")})
+    logger.log_metrics({"train/loss": float("nan")}, step=1)
+    logger.log_final({"test/nll": float("nan"), "fresh/nll": float("inf")}, step=1, status="failed")
+    (row,) = HParams(tmp_path).rows.values()
+    text = json_format.MessageToJson(row)
+    assert json.loads(text)["hparams"] == {"lr": "inf", "noise": "nan"}
 
 
 def test_there_is_no_hp_metric_and_no_experiment_record(tmp_path):

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from mlplab.errors import InputError
+from mlplab.runs import status
 from mlplab.runs.status import STATES, Heartbeat, is_alive, read_status, utc, write_status
 
 
@@ -53,12 +54,43 @@ def test_a_process_is_alive_until_it_ends(tmp_path):
         assert process.poll() is None
     record = read_status(tmp_path)
     assert record["pid"] == process.pid and is_alive(record)
-    process.communicate(b"\n")
+    process.kill()
+    if sys.platform.startswith("linux"):
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert not is_alive(record), "a killed process that nobody has waited for is dead"
+    process.communicate()
     assert not is_alive(record)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the start of a process is read from /proc")
+def test_a_process_that_got_the_id_of_another_is_not_that_one(tmp_path):
+    write_status(tmp_path, "running", clock=Clock(0.0))
+    record = read_status(tmp_path)
+    assert is_alive(record)
+    boot, _, ticks = record["process"].partition("/")
+    assert not is_alive(record | {"process": f"{boot}/{int(ticks) - 1}"})
+
+
+def test_after_a_restart_the_heartbeat_decides(tmp_path):
+    write_status(tmp_path, "running", clock=Clock(1000.0))
+    record = read_status(tmp_path) | {"process": "another-boot/17"}
+    assert is_alive(record, clock=Clock(1100.0))
+    assert not is_alive(record, clock=Clock(1200.0))
+
+
+def test_where_the_system_does_not_say_the_id_decides(tmp_path, monkeypatch):
+    monkeypatch.setattr(status, "_boot", lambda: None)
+    monkeypatch.setattr(status, "_process", lambda pid: None)
+    write_status(tmp_path, "running", clock=Clock(0.0))
+    record = read_status(tmp_path)
+    assert record["process"] is None and is_alive(record)
+    assert is_alive(record | {"pid": 1})
+    assert not is_alive(record | {"pid": 2**22 + 1})
 
 
 def test_on_another_host_the_heartbeat_decides():
     record = {"status": "running", "pid": os.getpid(), "host": "elsewhere.invalid", "heartbeat": 1000.0}
+    record["process"] = "boot/17"
     assert is_alive(record, stale_after_s=60, clock=Clock(1059.0))
     assert not is_alive(record, stale_after_s=60, clock=Clock(1061.0))
 

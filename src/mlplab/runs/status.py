@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ def write_status(
 ) -> None:
     """Write ``status.json``: the state, this process, this host, the time, and the error if any.
 
+    ``process`` tells this process from others that had or will have its id; null where unknown.
+
     Args:
         folder: the run folder.
         status: one of :data:`STATES`.
@@ -36,6 +39,7 @@ def write_status(
     record = {
         "status": status,
         "pid": os.getpid(),
+        "process": _process(os.getpid()),
         "host": socket.gethostname(),
         "heartbeat": now,
         "heartbeat_utc": utc(now),
@@ -62,20 +66,19 @@ def is_alive(
 ) -> bool:
     """Say whether the process that wrote a status may still be at work.
 
-    On this host the process is looked up by its id; on another one its heartbeat must be younger
-    than ``stale_after_s`` seconds.
+    On this host the process is looked up; on another one, or before a restart, its heartbeat must be
+    younger than ``stale_after_s`` seconds.
     """
     if record["status"] != "running":
         return False
-    if record.get("host") != socket.gethostname():
-        return clock() - record.get("heartbeat", 0.0) < stale_after_s
-    try:
-        os.kill(record["pid"], 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it is there, and somebody else's
-        return True
-    return True
+    process = record.get("process")
+    here = record.get("host") == socket.gethostname()
+    if here and process is not None and process.split("/")[0] == _boot():
+        # Ids are used again, soon in a container: the time of its start tells one process from the next.
+        return process == _process(record["pid"])
+    if here and process is None and _boot() is None:
+        return _exists(record["pid"])
+    return clock() - record.get("heartbeat", 0.0) < stale_after_s
 
 
 class Heartbeat:
@@ -102,3 +105,32 @@ class Heartbeat:
 def utc(seconds: float) -> str:
     """Write seconds since 1970 as ISO 8601 in UTC, to the second."""
     return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
+
+
+def _process(pid: int) -> str | None:
+    # Linux: the boot and the tick at which the process started; None where it is gone or a zombie,
+    # and on systems that do not say.
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()  # the name, in parentheses, may hold anything
+    return f"{_boot()}/{fields[19]}" if fields[0] not in "ZX" else None
+
+
+@cache
+def _boot() -> str | None:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is there, and somebody else's
+        return True
+    return True

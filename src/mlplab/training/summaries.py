@@ -1,6 +1,7 @@
 """What TensorBoard shows, as summary values: scalars, images, text and the rows of HPARAMS."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -96,6 +97,9 @@ def _hparam(value: Any) -> struct_pb2.Value:
     if isinstance(value, bool):
         return struct_pb2.Value(bool_value=value)
     if isinstance(value, (int, float)):
+        # JSON has no nan or inf, and one of them would take the whole page down.
+        if not math.isfinite(value):
+            return struct_pb2.Value(string_value=str(value))
         return struct_pb2.Value(number_value=value)
     if value is None:
         return struct_pb2.Value(string_value="none")
