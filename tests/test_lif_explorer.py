@@ -12,6 +12,7 @@ from mlplab.core.lif import Neuron, ceiling_hz, rate_hz, relu_rate_hz, threshold
 from mlplab.core.lif_grid import spike_count
 from mlplab.errors import InputError
 from mlplab.pages.lif_explorer import lif_explorer
+from mlplab.studies.lif_figures import relu_distance_hz
 
 ARROW_RIGHT, PAGE_DOWN, END, HOME = "\ue014", "\ue00f", "\ue010", "\ue011"
 
@@ -89,7 +90,7 @@ def test_a_thousand_settings_show_pythons_numbers(page):
         for ri, ti, ci, ii, di in zip(r, tau, c, current, dt, strict=True)
     ]
     load(page)
-    names = ["rate", "relu", "threshold", "ceiling", "count", "rc"]
+    names = ["rate", "relu", "threshold", "ceiling", "count", "rc", "distance"]
     found = page.script(
         """const [settings, names] = arguments
         return settings.map((text, k) => { read(text); if (k % 10) numbers(); else update()
@@ -108,6 +109,8 @@ def test_a_thousand_settings_show_pythons_numbers(page):
         "ceiling": ceiling_hz(neuron),
         "rc": r * c,
     }
+    distances = relu_distance_hz(neuron)
+    np.testing.assert_allclose(values[:, names.index("distance")], distances, rtol=1e-12, atol=1e-9)
     for name, truth in expected.items():
         np.testing.assert_allclose(values[:, names.index(name)], truth, rtol=1e-12, err_msg=name)
     ten = np.arange(10) * 2 / 9

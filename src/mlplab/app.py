@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str | None, str]] = {
     "train": ("train", "mlplab.studies.train:train"),
     "evaluate": (None, "mlplab.app:evaluate"),
     "reproduce": (None, "mlplab.app:reproduce"),
+    "lif": ("lif", "mlplab.studies.lif:lif"),
     "benchmark": (None, "mlplab.studies.benchmark:benchmark"),
     "tensorboard": (None, "mlplab.app:tensorboard"),
 }

@@ -63,6 +63,16 @@ _ADAM = {
     "weight_decay": number(0),
 }
 
+
+
+def _each(rule: Rule) -> Rule:
+    """Allow a value for all neurons, or a list with one a neuron."""
+    return either(rule, many(rule, least=1))
+
+
+_MA = _each(number())
+_NOISE = {"dt_ms": number(0, above=True), "neurons": integer(1), "seed": SEED, "tau_ms": number(0, above=True)}
+
 # The keys of each class that conf/ can name. A class that is not here is its author's own affair.
 TARGETS: dict[str, dict[str, Rule]] = {
     "mlplab.training.data.SpiralDataModule": _SYNTHETIC | {
@@ -110,6 +120,27 @@ TARGETS: dict[str, dict[str, Rule]] = {
     "mlplab.training.callbacks.DivergenceGuard": {},
     "mlplab.training.callbacks.LearningRateMonitor": {},
     "mlplab.training.callbacks.Timing": {},
+    "mlplab.core.lif.Neuron": {
+        "resistance_kohm": _each(either(number(0, above=True), choice(float("inf")))),
+        "capacitance_uf": _each(number(0, above=True)), "tau_ref_ms": _each(number(0)),
+        "threshold_v": _MA, "reset_v": _MA, "spike_v": _each(number(0)),
+    },
+    "mlplab.core.currents.Constant": {"current_ma": _MA},
+    "mlplab.core.currents.Step": {
+        "dt_ms": number(0, above=True), "before_ma": _MA, "after_ma": _MA, "at_ms": number(),
+    },
+    "mlplab.core.currents.Ramp": {
+        "dt_ms": number(0, above=True), "from_ma": _MA, "to_ma": _MA, "over_ms": number(0, above=True),
+    },
+    "mlplab.core.currents.Sine": {
+        "dt_ms": number(0, above=True), "mean_ma": _MA, "amplitude_ma": _MA, "frequency_hz": _MA,
+        "phase_degrees": _MA,
+    },
+    "mlplab.core.currents.OrnsteinUhlenbeck": _NOISE | {"mean_ma": number(), "std_ma": number(0)},
+    "mlplab.core.currents.Poisson": _NOISE | {
+        "rate_hz": number(0), "synapses": integer(0), "weight_ma": number(),
+    },
+    "mlplab.core.currents.read_samples": {"path": PATH},
     "mlplab.training.loggers.TensorBoardLogger": {"flush_every_s": number(0)},
     "mlplab.training.loggers.CSVLogger": {"flush_every_s": number(0)},
 }
@@ -152,6 +183,15 @@ ROOTS: dict[str, dict[str, object]] = {
         "figures": choice("all", "map", "none"),
         "data": Object(), "model": Object(), "loss": Object(), "optimizer": Object(), "schedule": Object(),
         "trainer": TRAINER, "callbacks": Objects(), "logger": Objects(),
+    },
+    "lif": STUDY | {
+        "neuron": Object(), "input": Object(),
+        "simulation": {
+            "duration_ms": number(0), "dt_ms": number(0, above=True),
+            "method": choice("euler", "exponential", "exact"), "start_v": optional(number()),
+        },
+        "explorer": {"current_ma": number(-0.5, 2)},
+        "figures": many(choice("membrane", "families", "relu_limit", "convergence", "noise", "explorer")),
     },
 }
 

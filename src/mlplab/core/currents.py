@@ -210,3 +210,20 @@ class Samples:
 def _positive(name, value):
     if not (np.isfinite(value) and value > 0):
         raise InputError(f"input.{name} must be a finite number > 0, got {value}")
+
+
+def read_samples(path: str) -> Samples:
+    """Read an input array from an NPY file, or from a CSV file with a row a step and a column a neuron.
+
+    Raises:
+        InputError: the file is missing, holds something else, or a value is not finite.
+    """
+    try:
+        if str(path).endswith(".npy"):
+            values = np.load(path, allow_pickle=False)
+        else:
+            values = np.loadtxt(path, delimiter=",", ndmin=1)
+        values = values.astype(np.float64)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"input.path must be an NPY or CSV file of numbers, got {path}: {error}") from None
+    return Samples(values)

@@ -35,11 +35,20 @@ def draw_membrane(axes, times_ms, trace_v, exact_times_ms, exact_v, *, threshold
     )  # fmt: skip
     axes.set_xlim(times_ms[0], times_ms[-1])
     axes.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
 
 
 def membrane_trace(
-    times_ms, trace_v, exact_times_ms, exact_v, current_ma, *, threshold_v, refractory_ms=(), title, subtitle=""
+    times_ms,
+    trace_v,
+    exact_times_ms,
+    exact_v,
+    current_ma,
+    *,
+    threshold_v,
+    refractory_ms=(),
+    title,
+    subtitle="",
 ) -> Figure:
     """Draw one neuron's input current and membrane potential, stepped and exact.
 
@@ -70,9 +79,14 @@ def membrane_trace(
     label(top, y="mA")
     end_names(top, [(current_ma[-1], "input", INPUT)])
     axes = add_chart(made, 120, 275, 1560 - 120 - RIGHT, 420)
-    draw_membrane(axes, times_ms, trace_v, exact_times_ms, exact_v, threshold_v=threshold_v, refractory_ms=refractory_ms)
+    draw_membrane(
+        axes, times_ms, trace_v, exact_times_ms, exact_v, threshold_v=threshold_v, refractory_ms=refractory_ms
+    )
     label(axes, "time, ms", "membrane potential, V")
-    end_names(axes, [(threshold_v, "threshold", MUTED), (exact_v[-1], "exact", EXACT), (trace_v[-1], "Euler", EULER)])
+    end_names(
+        axes,
+        [(threshold_v, "threshold", MUTED), (exact_v[-1], "exact", EXACT), (trace_v[-1], "Euler", EULER)],
+    )
     return made
 
 
@@ -111,13 +125,15 @@ def raster(
     inputs.yaxis.set_major_locator(MaxNLocator(3))
     label(inputs, y="input, mA")
     spikes = add_chart(made, 120, 310, width, 350)
-    size = max(1.5, min(9.0, 330 / max(neurons, 1)))
+    size = max(2.0, min(12.0, 700 / max(neurons, 1)))
     spikes.plot(
         spike_times_ms, np.asarray(spike_neurons) + 1, ls="none", marker="|", color=EULER, ms=points_of(size),
         mew=points_of(1.8),
     )  # fmt: skip
     own = np.asarray(spike_times_ms)[np.asarray(spike_neurons) == 0]
-    spikes.plot(own, np.ones(len(own)), ls="none", marker="|", color=INPUT, ms=points_of(12), mew=points_of(2.5))
+    spikes.plot(
+        own, np.ones(len(own)), ls="none", marker="|", color=INPUT, ms=points_of(12), mew=points_of(2.5)
+    )
     spikes.set_ylim(0, neurons + 1)
     spikes.yaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
     spikes.grid(False)

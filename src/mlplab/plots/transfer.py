@@ -96,7 +96,7 @@ def relu_limit(currents_ma, families, relu_hz, resistances_kohm, distances, *, t
     left = add_chart(made, 110, 150, 600, 535)
     draw_rates(left, currents_ma, families, relu_hz, top_hz=float(np.ceil(relu_hz[-1] / 20) * 20))
     label(left, "input current, mA", "firing rate, Hz")
-    right = add_chart(made, 1010, 150, 560, 535)
+    right = add_chart(made, 1110, 150, 470, 535)
     right.set_xscale("log")
     right.set_yscale("log")
     low, high = positive_range([values for _, values in distances])
@@ -213,6 +213,10 @@ def explorer(
     lower = add_chart(made, 120, 770, 1300, 240)
     draw_membrane(lower, **membrane, threshold_v=threshold_v)
     label(lower, "time, ms", "potential, V")
-    ends = [(threshold_v, "Vth", MUTED), (membrane["exact_v"][-1], "exact", INK), (membrane["trace_v"][-1], "Euler", CURVE)]
+    ends = [
+        (threshold_v, "Vth", MUTED),
+        (membrane["exact_v"][-1], "exact", INK),
+        (membrane["trace_v"][-1], "Euler", CURVE),
+    ]
     end_names(lower, ends, size=19)
     return made

@@ -1,0 +1,8 @@
+"""Simulate a LIF neuron, know it exactly and draw it: scripts/lab lif neuron.resistance_kohm=5 input=noise"""
+
+import sys
+
+from mlplab.app import main
+
+if __name__ == "__main__":
+    sys.exit(main(["lif", *sys.argv[1:]]))

@@ -1,0 +1,81 @@
+"""The run folder of a study that trains nothing: config, manifest, status, figures, arrays and result."""
+
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import OmegaConf
+
+from mlplab.errors import InputError
+from mlplab.plots.style import png_bytes
+from mlplab.runs.files import write_bytes, write_json, write_text
+from mlplab.runs.folder import RunFolder
+from mlplab.runs.manifest import collect
+from mlplab.runs.status import write_status
+from mlplab.training.loggers import TensorBoardLogger
+
+
+class Recording:
+    """What a study leaves behind, written as it comes.
+
+    Attributes:
+        folder: the run folder.
+        started: `time.perf_counter()` at the beginning.
+    """
+
+    def __init__(self, config: Mapping[str, Any], folder: str | Path, data_sha256: str | None = None) -> None:
+        self.folder = RunFolder(Path(folder))
+        self.config = OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else dict(config)
+        self.started = time.perf_counter()
+        text = OmegaConf.to_yaml(OmegaConf.create(self.config))
+        write_text(self.folder.config, text)
+        write_json(self.folder.manifest, collect(self.config, data_sha256=data_sha256))
+        write_status(self.folder.path, "running")
+        self.board = TensorBoardLogger(self.folder.tensorboard, flush_every_s=float("inf"))
+        self.board.log_config(text)
+        self.board.log_hyperparams({k: v for k, v in self.config.items() if k not in ("paths", "name", "resume")})
+
+    def figure(self, name: str, figure: Any, arrays: Mapping[str, Any]) -> Path:
+        """Save a figure as PNG, show it in TensorBoard, and keep the arrays from which it can be redrawn."""
+        data = png_bytes(figure)
+        path = self.folder.figures / f"{name}.png"
+        write_bytes(path, data)
+        self.board.log_image(name, data, 0)
+        np.savez_compressed(self.folder.figures / f"{name}.npz", **arrays)
+        return path
+
+    def finish(self, metrics: Mapping[str, float], result: Mapping[str, Any]) -> dict[str, Any]:
+        """Write ``result.json`` and the final metrics; the status says finished.
+
+        Returns:
+            The result with status, name and seconds.
+        """
+        seconds = {"total": time.perf_counter() - self.started}
+        record = {"status": "finished", "name": self.folder.name, **result, **metrics, "seconds": seconds}
+        self.board.log_final(metrics, 0)
+        write_json(self.folder.result, record)
+        write_status(self.folder.path, "finished")
+        return record
+
+
+@contextmanager
+def recording(config: Mapping[str, Any], folder: str | Path, data_sha256: str | None = None) -> Iterator[Recording]:
+    """Record a study in its claimed run folder; its status tells how it ended.
+
+    An InputError passes through with the folder as it is: the command line removes it.
+    """
+    run = Recording(config, folder, data_sha256)
+    try:
+        yield run
+    except KeyboardInterrupt:
+        write_status(run.folder.path, "interrupted")
+        raise
+    except InputError:
+        raise
+    except BaseException as error:
+        write_status(run.folder.path, "failed", "".join(traceback.format_exception(error)))
+        raise
