@@ -1,0 +1,175 @@
+"""MLPs stacked: batched matrix products with the backward pass written out.
+
+A member's bits do not depend on its neighbours: hidden widths are padded to a multiple of 4 with dead units, so that
+no member meets another code path of a kernel than it would alone.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mlplab.core.activations import activation_gradient
+from mlplab.core.member_axis import ALIGNMENT, Population, round_up
+from mlplab.core.mlp import MLP
+from mlplab.core.seeds import derive
+
+HIDDEN_MULTIPLE = 4
+# Working set of the members that are walked together, in bytes: about the size of a core's L2 cache.
+CACHE_BYTES = 1 << 20
+FORWARD_BYTES = 64 << 20
+
+
+class StackedMLP(Population):
+    """MLPs of one architecture as batched matrix products with the backward pass written out.
+
+    Args:
+        modules: MLPs with the same widths, activation and dropout, at least one.
+        seeds: one seed a member.
+    """
+
+    def __init__(self, modules: Sequence[MLP], seeds: Sequence[int]) -> None:
+        first = modules[0]
+        self.members = len(modules)
+        self.seeds = list(seeds)
+        self.template = first
+        self.activation = next((m for m in first.layers if not isinstance(m, (nn.Linear, nn.Dropout))), nn.Identity())
+        self.through_activation = activation_gradient(first.activation)
+        self.dropout = first.dropout
+        self.dtype = first.linear_layers()[0].weight.dtype
+        padded = [first.in_features, *(round_up(w, HIDDEN_MULTIPLE) for w in first.hidden), first.out_features]
+        true = [first.in_features, *first.hidden, first.out_features]
+        positions = [i for i, layer in enumerate(first.layers) if isinstance(layer, nn.Linear)]
+        # One row a parameter: name, true shape, padded shape, offset in a row of theta.
+        self.layout: list[tuple[str, tuple[int, ...], tuple[int, ...], int]] = []
+        offset = 0
+        for i, position in enumerate(positions):
+            for name, shape, room in (
+                ("weight", (true[i + 1], true[i]), (padded[i + 1], padded[i])),
+                ("bias", (true[i + 1],), (padded[i + 1],)),
+            ):
+                self.layout.append((f"layers.{position}.{name}", shape, room, offset))
+                offset += round_up(torch.Size(room).numel(), ALIGNMENT)
+        self.widths = padded
+        self.theta = torch.zeros(self.members, offset, dtype=self.dtype)
+        for row, module in zip(self.theta, modules):
+            self.join(dict(module.named_parameters()), row)
+        # Dead units stay dead: their gradients are masked, whatever the activation does at zero.
+        mask = torch.zeros(offset, dtype=self.dtype)
+        self.join({name: torch.ones(shape) for name, shape, _, _ in self.layout}, mask)
+        self.mask = None if padded == true else mask
+        self.gradient = torch.zeros_like(self.theta)
+        self._views: dict[tuple[int, int], tuple] = {}
+
+    def to(self, device: torch.device) -> "StackedMLP":
+        self.theta, self.gradient = self.theta.to(device), self.gradient.to(device)
+        self.mask = None if self.mask is None else self.mask.to(device)
+        self.activation = self.activation.to(device)
+        self._views.clear()
+        return self
+
+    def names(self) -> list[tuple[str, tuple[int, ...]]]:
+        return [(name, shape) for name, shape, _, _ in self.layout]
+
+    def split(self, row: Tensor) -> dict[str, Tensor]:
+        return {name: self._window(row, *where).clone() for name, *where in self.layout}
+
+    def join(self, named: dict[str, Tensor], row: Tensor) -> None:
+        with torch.no_grad():
+            for name, *where in self.layout:
+                self._window(row, *where).copy_(named[name])
+
+    @staticmethod
+    def _window(row: Tensor, shape: tuple[int, ...], room: tuple[int, ...], offset: int) -> Tensor:
+        array = row[offset : offset + torch.Size(room).numel()].view(room)
+        return array[tuple(slice(0, size) for size in shape)]
+
+    def member(self, index: int) -> MLP:
+        first = self.template
+        module = MLP(
+            first.in_features,
+            first.hidden,
+            first.out_features,
+            activation={"name": first.activation, **first.activation_arguments},
+            dropout=first.dropout,
+        ).to(self.dtype)
+        module.load_state_dict(self.split(self.theta[index].cpu()))
+        return module.eval()
+
+    def chunks(self, batch_size: int) -> list[slice]:
+        if self.theta.device.type != "cpu":
+            return [slice(0, self.members)]
+        bytes_each = self.theta.element_size() * (2 * batch_size * sum(self.widths) + 4 * self.theta.shape[1])
+        size = max(1, CACHE_BYTES // bytes_each)
+        return [slice(i, min(i + size, self.members)) for i in range(0, self.members, size)]
+
+    def _layers(self, members: slice) -> tuple[list[Tensor], ...]:
+        """Views of weights, transposed weights, biases and their gradients for a run of members."""
+        low, high, _ = members.indices(self.members)
+        if (low, high) not in self._views:
+            views: tuple[list[Tensor], ...] = ([], [], [], [], [])
+            for name, _, room, offset in self.layout:
+                end = offset + torch.Size(room).numel()
+                for k, array in enumerate((self.theta, self.gradient)):
+                    window = array[low:high, offset:end].view(high - low, *room)
+                    if name.endswith("weight"):
+                        views[3 if k else 0].append(window)
+                        if not k:
+                            views[1].append(window.transpose(1, 2))
+                    else:
+                        views[4 if k else 2].append(window.unsqueeze(1))
+            self._views[low, high] = views
+        return self._views[low, high]
+
+    def forward(self, x: Tensor, members: slice = slice(None)) -> Tensor:
+        low, high, _ = members.indices(self.members)
+        x = x.reshape(*x.shape[:2], self.widths[0]).to(self.dtype)
+        bytes_each = self.theta.element_size() * x.shape[1] * (sum(self.widths[1:]) + 1)
+        size = max(1, FORWARD_BYTES // bytes_each)
+        parts = []
+        with torch.no_grad():
+            for start in range(low, high, size):
+                stop = min(start + size, high)
+                h = x.expand(stop - start, -1, -1) if len(x) == 1 else x[start - low : stop - low]
+                _, transposed, biases, _, _ = self._layers(slice(start, stop))
+                for weight, bias in zip(transposed[:-1], biases[:-1]):
+                    h = self.activation(torch.baddbmm(bias, h, weight))
+                parts.append(torch.baddbmm(biases[-1], h, transposed[-1]))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    @torch.no_grad()
+    def backward(self, members: slice, x: Tensor, loss_gradient: Callable, step: int) -> Tensor:
+        weights, transposed, biases, to_weights, to_biases = self._layers(members)
+        last = len(weights) - 1
+        inputs, before, after, masks = [x], [], [], []
+        for i in range(last):
+            before.append(torch.baddbmm(biases[i], inputs[i], transposed[i]))
+            after.append(self.activation(before[i]))
+            if self.dropout:
+                masks.append(self._dropout_mask(members, after[i], step, i))
+                inputs.append(after[i] * masks[i])
+            else:
+                inputs.append(after[i])
+        logits = torch.baddbmm(biases[last], inputs[last], transposed[last])
+        flow = loss_gradient(logits)
+        for i in range(last, -1, -1):
+            torch.bmm(flow.transpose(1, 2), inputs[i], out=to_weights[i])
+            torch.sum(flow, 1, keepdim=True, out=to_biases[i])
+            if i:
+                flow = torch.bmm(flow, weights[i])
+                if self.dropout:
+                    flow = flow * masks[i - 1]
+                flow = self.through_activation(flow, before[i - 1], after[i - 1], self.activation)
+        if self.mask is not None:
+            self.gradient[members].mul_(self.mask)
+        return logits
+
+    def _dropout_mask(self, members: slice, h: Tensor, step: int, layer: int) -> Tensor:
+        """Draw each member's mask from its own seed, so that it does not depend on the neighbours."""
+        generator = torch.Generator()
+        mask = torch.empty(h.shape, dtype=h.dtype)
+        low, high, _ = members.indices(self.members)
+        for row, seed in zip(mask, self.seeds[low:high]):
+            generator.manual_seed(derive(seed, "dropout", step, layer))
+            row.bernoulli_(1 - self.dropout, generator=generator)
+        return mask.div_(1 - self.dropout).to(h.device)
