@@ -97,7 +97,7 @@ def run(command: str, argv: Sequence[str]) -> int:
         return load_study(study)
 
     if words.for_hydra:
-        return max((exit_code(result) for result in sweep(command, config_name, words, load)), default=0)
+        return max((exit_code(result) for result in sweep(command, config_name, words, load, study)), default=0)
     if words.resume is not None:
         return exit_code(session.resume(load, config_name, words.resume, words.overrides))
     composition = configs.compose_all(config_name, words.overrides, words.config_dir)

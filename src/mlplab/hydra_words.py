@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig
+
 from mlplab.constraints import near
 from mlplab.errors import InputError
 
@@ -88,7 +90,9 @@ def _unknown_flag(name: str, word: str) -> str:
     return f"options must be KEY=VALUE or one of {', '.join(FLAGS)}, got {word}{near(name, FLAGS)}"
 
 
-def sweep(command: str, config_name: str, words: Words, load: Callable[[], Callable]) -> list[Any]:
+def sweep(
+    command: str, config_name: str, words: Words, load: Callable[[], Callable], study: str = ""
+) -> list[Any]:
     """Hand over to hydra.main: run the jobs of a sweep, or print help, the config and the like.
 
     Args:
@@ -96,9 +100,10 @@ def sweep(command: str, config_name: str, words: Words, load: Callable[[], Calla
         config_name: its root config.
         words: what was given after it.
         load: imports the study, a function of a config and a folder.
+        study: its name, as ``module:function``, for launchers that run jobs in other processes.
 
     Returns:
-        What the study returned for each job that ran in this process.
+        What the study returned for each job.
 
     Raises:
         InputError: an option is wrong; of a sweep every value is looked at before anything runs.
@@ -109,6 +114,7 @@ def sweep(command: str, config_name: str, words: Words, load: Callable[[], Calla
     from mlplab import config as configs
     from mlplab import session
     from mlplab.complaints import one_line
+    from mlplab.sweeps.folder import sweep_folder
 
     results: list[Any] = []
 
@@ -122,13 +128,22 @@ def sweep(command: str, config_name: str, words: Words, load: Callable[[], Calla
         results.append(session.start(load, composition, Path(own.sweep.dir)))
         return results[-1]
 
+    # What the lab's own launcher asks of a task: jobs run elsewhere than through it.
+    task.study, task.collect = study, results.append
+    task.check = lambda config: configs.check(config, config_name)
+    overrides = list(words.overrides)
     if "--multirun" in words.flags:
-        check_sweep(config_name, words.overrides, words.config_dir)
+        base = check_sweep(config_name, overrides, words.config_dir)
+        kind = next((text.partition("=")[2] for text in overrides if text.startswith("experiment=")), "sweep")
+        folder = sweep_folder(Path(base.paths.logs), kind, base.get("sweep"), overrides)
+        overrides.append(f"hydra.sweep.dir='{folder}'")
+        if "figures" in base and not any(text.startswith("figures=") for text in overrides):
+            overrides.append("figures=map")  # Of a thousand runs nobody looks at every curve.
     flags = [name if value is None else f"{name}={value}" for name, value in words.flags.items()]
     if words.config_dir is not None:
         flags.append(f"--config-dir={words.config_dir}")
     before = sys.argv
-    sys.argv = [f"mlplab {command}", *flags, "--", *words.overrides]
+    sys.argv = [f"mlplab {command}", *flags, "--", *overrides]
     folder = str(configs.conf_folder())
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its errors itself, many lines each, and exits
     try:
@@ -143,13 +158,16 @@ def sweep(command: str, config_name: str, words: Words, load: Callable[[], Calla
     return results
 
 
-def check_sweep(config_name: str, overrides: Sequence[str], config_dir: str | Path | None = None) -> None:
+def check_sweep(config_name: str, overrides: Sequence[str], config_dir: str | Path | None = None) -> DictConfig:
     """Look at every value of a sweep by itself, before anything runs.
 
     Args:
         config_name: the root config.
         overrides: overrides of which some may name several values, as ``model.width=16,32``.
         config_dir: a further folder of configs.
+
+    Returns:
+        The config of the first job.
 
     Raises:
         InputError: a value is wrong; the line names its key, which Hydra's own message does not.
@@ -182,3 +200,4 @@ def check_sweep(config_name: str, overrides: Sequence[str], config_dir: str | Pa
                 override(base, [f"{key}={value}"], config_name)
             else:
                 compose(config_name, [*others, f"{key}={value}"], config_dir)
+    return base

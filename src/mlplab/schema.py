@@ -8,7 +8,7 @@ import ast
 from functools import cache
 from pathlib import Path
 
-from mlplab.constraints import Rule, boolean, choice, either, integer, many, number, optional, text
+from mlplab.constraints import Rule, anything, boolean, choice, either, integer, many, number, optional, text
 
 SEED = integer(0, 2**63 - 1)
 FRACTION = number(0, 1, above=True, below=True)
@@ -173,7 +173,14 @@ class Objects:
 
 # The keys that every study has (conf/study.yaml).
 STUDY: dict[str, object] = {
-    "seed": SEED, "name": optional(NAME), "resume": optional(PATH), "paths": {"logs": PATH},
+    "seed": SEED, "name": optional(NAME), "paths": {"logs": PATH},
+    "resume": {"folder": optional(PATH), "accept_code": boolean()},
+    "sweep": optional(NAME),
+    "launcher": {
+        "executor": choice("inline", "processes", "submitit", "ray"), "workers": optional(integer(1)),
+        "max_members": integer(1), "timeout_s": optional(number(0, above=True)),
+        "cluster": optional(choice("slurm", "local")), "address": optional(PATH), "options": anything(),
+    },
 }
 
 # The root keys of each study. One that is not here is checked for STUDY and for its objects only.

@@ -83,7 +83,7 @@ def record(folder: Path, composition: Composition) -> None:
 
 
 def resume(load: Callable[[], Callable], study: str, path: str, overrides: Sequence[str]) -> Any:
-    """Go on in a run folder with the config recorded there, its ``resume`` set to the folder.
+    """Go on in a run folder with the config recorded there, its ``resume.folder`` set.
 
     Args:
         load: imports the study, a function of the config and the folder.
@@ -102,7 +102,7 @@ def resume(load: Callable[[], Callable], study: str, path: str, overrides: Seque
         if is_alive(status):
             where = f"as process {status['pid']} on {status['host']}"
             raise InputError(f"resume must be a run that has ended, got {path}, which still runs {where}")
-    resumed = OmegaConf.merge(config, {"resume": str(folder.path.resolve())})
+    resumed = OmegaConf.merge(config, {"resume": {"folder": str(folder.path.resolve())}})
     return load()(resumed, folder.path.resolve())
 
 

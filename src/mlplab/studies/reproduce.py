@@ -44,7 +44,7 @@ def reproduce(run_folder: str | Path, logs: str | Path) -> int:
         raise InputError(f"{run_folder} has no result.json: the run has not finished; go on with resume={run_folder}")
     recorded, before = read_json(folder.result), read_json(folder.manifest)
     target = claim(Path(logs) / "reproduce", folder.name)
-    again = fit(OmegaConf.merge(config, {"resume": None}), target)
+    again = fit(OmegaConf.merge(config, {"resume": {"folder": None}}), target)
     causes = differences(before, read_json(target / "manifest.json"))
     identical = again["state_sha256"] == recorded["state_sha256"]
     print(f"\nrecorded    {recorded['state_sha256']}  {shown(folder.path)}")

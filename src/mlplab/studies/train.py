@@ -14,7 +14,7 @@ def train(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
     Returns:
         The result, as in ``result.json``.
     """
-    result = fit(config, folder, resume=config.get("resume") is not None)
+    result = fit(config, folder, resume=config["resume"]["folder"] is not None)
     print(summary(result, Path(folder)), flush=True)
     return result
 

@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
@@ -25,6 +25,7 @@ from mlplab.runs.fingerprint import config_digest
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.manifest import collect
 from mlplab.runs.status import write_status
+from mlplab.training.callbacks import MemberCallback, Progress
 from mlplab.training.callbacks.checkpoints import restore
 from mlplab.training.classifier import Classifier
 from mlplab.training.devices import choose_accelerator, describe_device
@@ -44,7 +45,12 @@ def fit(config: Mapping[str, Any], folder: str | Path | None, *, resume: bool = 
 
 
 def fit_members(
-    configs: Sequence[Mapping[str, Any]], folders: Sequence[str | Path | None], *, resume: bool = False
+    configs: Sequence[Mapping[str, Any]],
+    folders: Sequence[str | Path | None],
+    *,
+    resume: bool = False,
+    observer: MemberCallback | None = None,
+    on_result: Callable[[int, dict[str, Any]], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Train jobs whose networks stack, as one population.
 
@@ -52,6 +58,8 @@ def fit_members(
         configs: one resolved config a job, alike but for seeds, data of equal sizes, and optimiser settings.
         folders: one run folder a job, already claimed; None keeps nothing of it.
         resume: go on from ``checkpoints/last.ckpt`` of each folder.
+        observer: a further callback, which takes the place of the progress bar.
+        on_result: told each job's number and result as soon as its folder is complete.
 
     Returns:
         One result a job, as in ``result.json``.
@@ -69,7 +77,7 @@ def fit_members(
     try:
         runs = build_runs(plain, folders)
         classifier = build_classifier(runs)
-        trainer = build_trainer(first, accelerator)
+        trainer = build_trainer(first, accelerator, observer)
         trainer.runs = runs
         if resume:
             _resume(trainer, classifier)
@@ -81,7 +89,7 @@ def fit_members(
         _train(trainer, classifier)
         if classifier.interrupted:
             raise KeyboardInterrupt
-        return finish(trainer, classifier, started)
+        return finish(trainer, classifier, started, on_result)
     except BaseException as error:
         _fail(folders, error)
         raise
@@ -182,12 +190,14 @@ def _optimizer(runs: Sequence[MemberRun]) -> Any:
     return lambda parameters: target(parameters, **settings)
 
 
-def build_trainer(config: dict[str, Any], accelerator: str) -> Trainer:
+def build_trainer(config: dict[str, Any], accelerator: str, observer: MemberCallback | None = None) -> Trainer:
     """Make the trainer with the callbacks of a config."""
     options = {k: v for k, v in config["trainer"].items() if k not in ("threads", "accelerator")}
     callbacks = [instantiate(node) for node in (config.get("callbacks") or {}).values() if node is not None]
     if options["fast_dev_run"]:
         callbacks = [callback for callback in callbacks if not isinstance(callback, Checkpoint)]
+    if observer is not None:
+        callbacks = [*(callback for callback in callbacks if not isinstance(callback, Progress)), observer]
     return Trainer(accelerator=accelerator, callbacks=[*callbacks, Record()], **options)
 
 

@@ -1,6 +1,7 @@
 """The end of a run: measure the chosen state, write ``result.json`` and the figures, close the loggers."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,13 +24,16 @@ FINAL = ("test/accuracy", "test/nll", "fresh/accuracy", "fresh/nll", "fresh/accu
 HYPERPARAMETERS = ("seed", "data", "model", "loss", "optimizer", "schedule", "trainer")
 
 
-def finish(trainer: Any, classifier: Classifier, started: float) -> list[dict[str, Any]]:
+def finish(
+    trainer: Any, classifier: Classifier, started: float, on_result: Callable[[int, dict], None] | None = None
+) -> list[dict[str, Any]]:
     """Measure every member and write what its folder is to hold at the end.
 
     Args:
         trainer: after ``fit``, with ``runs``.
         classifier: the population.
         started: ``time.perf_counter()`` at the start of the job.
+        on_result: told each member's number and result when its folder is complete.
 
     Returns:
         One result a member, as in ``result.json``.
@@ -57,6 +61,8 @@ def finish(trainer: Any, classifier: Classifier, started: float) -> list[dict[st
             result["seconds"]["total"] = time.perf_counter() - started
             close(run, result)
             results.append(result)
+            if on_result is not None:
+                on_result(index, result)
     return results
 
 

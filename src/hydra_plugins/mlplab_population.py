@@ -1,0 +1,36 @@
+"""Hydra finds launchers in this namespace package; the work is done in mlplab.sweeps, imported when a sweep starts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class PopulationLauncher(Launcher):
+    """Train the jobs of a sweep as populations; see :mod:`mlplab.sweeps.launcher`."""
+
+    def __init__(self, **unused: Any) -> None:
+        self.config: DictConfig | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.config, self.hydra_context, self.task_function = config, hydra_context, task_function
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from mlplab.sweeps.launcher import launch
+
+        return launch(self.config, self.hydra_context.config_loader, self.task_function, job_overrides)
+
+
+@dataclass
+class PopulationConf:
+    """The node of ``hydra/launcher: population``; its options are the config group ``launcher``."""
+
+    _target_: str = "hydra_plugins.mlplab_population.PopulationLauncher"
+
+
+ConfigStore.instance().store(group="hydra/launcher", name="population", node=PopulationConf, provider="mlplab")

@@ -1,0 +1,81 @@
+"""One live line for a whole sweep; plain lines where there is no terminal."""
+
+import shutil
+import sys
+import time
+from typing import TextIO
+
+
+class Display:
+    """Show units and members done, running and failed, the best so far, and the time left.
+
+    Args:
+        stream: where to; standard error by default.
+        every_seconds: between two plain lines where there is no terminal.
+    """
+
+    def __init__(self, stream: TextIO | None = None, every_seconds: float = 10.0) -> None:
+        self.stream = stream or sys.stderr
+        self.every_seconds = every_seconds
+        self.live = self.stream.isatty()
+        self._start = time.monotonic()
+        self._last = float("-inf")
+        self._width = 0
+
+    def show(
+        self, *, units: tuple[int, int], jobs: int, done: int, running: int, failed: int, best: str, share: float,
+        final: bool = False,
+    ) -> None:  # fmt: skip
+        """Renew the line.
+
+        Args:
+            units: ended, and in all.
+            jobs: in all.
+            done: jobs that have a result, those of earlier calls included.
+            running: jobs in units that run now.
+            failed: jobs that failed.
+            best: what is best so far, in words.
+            share: of this call's work that is done, in [0, 1].
+            final: the last call.
+        """
+        now = time.monotonic()
+        if not final and now - self._last < (0.2 if self.live else self.every_seconds):
+            return
+        self._last = now
+        spent = now - self._start
+        words = [f"groups {units[0]}/{units[1]}", f"jobs {done}/{jobs} done"]
+        words += [f"{running} running"] if running else []
+        words += [f"{failed} failed"] if failed else []
+        words += [best] if best else []
+        if final:
+            words.append(clock(spent))
+        elif 0.02 < share < 1:
+            words.append(f"{clock(spent / share * (1 - share))} left")
+        self._write("  ".join(words), final)
+
+    def note(self, text: str) -> None:
+        """Print a line that stays."""
+        self._write(text, True)
+
+    def composing(self, done: int, count: int) -> None:
+        """Show how many jobs have been composed."""
+        now = time.monotonic()
+        if count >= 100 and now - self._last >= (0.2 if self.live else self.every_seconds):
+            self._last = now
+            self._write(f"composing {done}/{count} jobs", False)
+
+    def _write(self, text: str, stays: bool) -> None:
+        if not self.live:
+            print(text, file=self.stream, flush=True)
+            return
+        text = text[: max(20, shutil.get_terminal_size().columns - 1)]
+        self.stream.write("\r" + text.ljust(self._width) + ("\n" if stays else ""))
+        self.stream.flush()
+        self._width = 0 if stays else len(text)
+
+
+def clock(seconds: float) -> str:
+    """Write a duration, such as ``1:05`` or ``2:03:04``."""
+    minutes, rest = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

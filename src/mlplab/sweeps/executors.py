@@ -1,0 +1,270 @@
+"""Where units run: in this process, in processes of their own, or on a cluster."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Protocol
+
+from mlplab.errors import InputError
+from mlplab.sweeps import worker
+
+
+class Handle(Protocol):
+    """One unit on its way."""
+
+    def alive(self) -> bool:
+        """Say whether it still runs."""
+
+    def end(self) -> str:
+        """Say in one line how it ended, where it told nothing itself."""
+
+    def stop(self) -> None:
+        """Ask it to save its state and end."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
+class Executor(Protocol):
+    """Starts units; ``workers`` of them at a time."""
+
+    workers: int
+
+    def start(self, payload: dict[str, Any]) -> Handle:
+        """Start a unit, given as :func:`mlplab.sweeps.worker.run_unit` takes it."""
+
+    def close(self) -> None:
+        """Release what it holds."""
+
+
+def physical_cores() -> int:
+    """Count the physical cores that this process may use; logical ones where the system does not tell."""
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    cores = set()
+    for cpu in allowed:
+        topology = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology")
+        try:
+            cores.add(((topology / "physical_package_id").read_text(), (topology / "core_id").read_text()))
+        except OSError:
+            return len(allowed)
+    return len(cores) or 1
+
+
+class Inline:
+    """Run each unit in this process, one after another; a crash ends the sweep."""
+
+    def __init__(self) -> None:
+        self.workers = 1
+
+    def start(self, payload: dict[str, Any]) -> "Done":
+        try:
+            worker.run_unit(payload)
+        except SystemExit as error:
+            return Done(f"it called sys.exit({error.code})")
+        return Done("it ended without a word")
+
+    def close(self) -> None:
+        pass
+
+
+class Done:
+    """A unit that has ended."""
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+
+    def alive(self) -> bool:
+        return False
+
+    def end(self) -> str:
+        return self.words
+
+    def stop(self) -> None:
+        pass
+
+    kill = stop
+
+
+class Processes:
+    """Run each unit in a fresh process, forked from a server that has imported torch and Lightning once.
+
+    Args:
+        workers: processes at a time; one per physical core by default.
+    """
+
+    def __init__(self, workers: int | None = None) -> None:
+        self.workers = workers or physical_cores()
+        method = "forkserver" if sys.platform != "win32" else "spawn"
+        self.context = multiprocessing.get_context(method)
+        if method == "forkserver":
+            self.context.set_forkserver_preload(["mlplab.sweeps.preload"])
+
+    def warm_up(self) -> None:
+        """Let the server import while this process goes on composing jobs."""
+        if self.context.get_start_method() == "forkserver":
+            threading.Thread(target=self._ensure, daemon=True).start()
+
+    def _ensure(self) -> None:
+        from multiprocessing import forkserver
+
+        forkserver.ensure_running()
+
+    def start(self, payload: dict[str, Any]) -> "Process":
+        process = self.context.Process(target=worker.process_main, args=(payload,), daemon=True)
+        process.start()
+        return Process(process)
+
+    def close(self) -> None:
+        pass
+
+
+class Process:
+    """A unit in a process of its own."""
+
+    def __init__(self, process: Any) -> None:
+        self.process = process
+
+    def alive(self) -> bool:
+        return self.process.is_alive()
+
+    def end(self) -> str:
+        self.process.join()
+        code = self.process.exitcode
+        if code is not None and code < 0:
+            return f"its process was killed by {signal.Signals(-code).name}"
+        return f"its process ended with exit code {code}"
+
+    def stop(self) -> None:
+        if self.process.is_alive():
+            os.kill(self.process.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.join()
+
+
+class Submitit:
+    """Run each unit as a job of Slurm, or of submitit's local executor where there is no Slurm.
+
+    Args:
+        folder: for submitit's own files.
+        workers: jobs at a time.
+        cluster: "slurm", "local" or None for whichever is there.
+        options: further parameters for submitit, such as ``timeout_min`` or ``slurm_partition``.
+    """
+
+    def __init__(self, folder: Path, workers: int | None, cluster: str | None, options: dict[str, Any]) -> None:
+        try:
+            import submitit
+        except ImportError as error:
+            raise InputError("launcher=submitit needs submitit: pip install 'mlplab[submitit]'") from error
+        self.workers = workers or 16
+        self.executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
+        self.executor.update_parameters(**{"cpus_per_task": 1, "timeout_min": 24 * 60, **options})
+
+    def start(self, payload: dict[str, Any]) -> "SubmititJob":
+        return SubmititJob(self.executor.submit(worker.run_unit, payload))
+
+    def close(self) -> None:
+        pass
+
+
+class SubmititJob:
+    """A unit that submitit has taken."""
+
+    def __init__(self, job: Any) -> None:
+        self.job = job
+
+    def alive(self) -> bool:
+        return not self.job.done()
+
+    def end(self) -> str:
+        error = self.job.exception()
+        return f"job {self.job.job_id}: {worker.one_line(error) if error else self.job.state}"
+
+    def stop(self) -> None:
+        self.job.cancel()
+
+    kill = stop
+
+
+class Ray:
+    """Run each unit as a task of Ray, on this machine or on the cluster at ``address``.
+
+    Args:
+        workers: tasks at a time; as many as Ray has cores by default.
+        address: of a cluster, or None to start Ray here.
+    """
+
+    def __init__(self, workers: int | None, address: str | None) -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise InputError("launcher=ray needs Ray: pip install 'mlplab[ray]'") from error
+        self.ray = ray
+        self.started = not ray.is_initialized()
+        if self.started:
+            ray.init(
+                address=address, num_cpus=None if address else (workers or physical_cores()),
+                include_dashboard=False, configure_logging=False, log_to_driver=False,
+            )  # fmt: skip
+        self.workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        self.task = ray.remote(num_cpus=1, max_retries=0)(worker.run_unit)
+
+    def start(self, payload: dict[str, Any]) -> "RayTask":
+        return RayTask(self.ray, self.task.remote(payload))
+
+    def close(self) -> None:
+        if self.started:
+            self.ray.shutdown()
+
+
+class RayTask:
+    """A unit that Ray has taken."""
+
+    def __init__(self, ray: Any, reference: Any) -> None:
+        self.ray, self.reference = ray, reference
+
+    def alive(self) -> bool:
+        return not self.ray.wait([self.reference], timeout=0)[0]
+
+    def end(self) -> str:
+        try:
+            self.ray.get(self.reference)
+        except Exception as error:  # Ray wraps whatever a task may raise
+            return worker.one_line(error)
+        return "it ended without a word"
+
+    def stop(self) -> None:
+        self.ray.cancel(self.reference)
+
+    def kill(self) -> None:
+        self.ray.cancel(self.reference, force=True)
+
+
+EXECUTORS = ("inline", "processes", "submitit", "ray")
+
+
+def make_executor(options: dict[str, Any], folder: Path) -> Executor:
+    """Build the executor that the config group ``launcher`` names.
+
+    Args:
+        options: the group's values.
+        folder: of the sweep.
+
+    Raises:
+        InputError: an unknown name, or an extra that is not installed.
+    """
+    name, workers = options["executor"], options["workers"]
+    if name == "inline":
+        return Inline()
+    if name == "processes":
+        return Processes(workers)
+    if name == "submitit":
+        return Submitit(folder / ".units" / "submitit", workers, options.get("cluster"), options.get("options") or {})
+    if name == "ray":
+        return Ray(workers, options.get("address"))
+    raise InputError(f"launcher.executor must be one of {', '.join(EXECUTORS)}, got {name!r}")

@@ -1,0 +1,23 @@
+"""The callback by which a population tells its sweep how far it is."""
+
+from typing import Any
+
+import lightning.pytorch as L
+
+from mlplab.sweeps.worker import Messages
+from mlplab.training.callbacks import MemberCallback
+from mlplab.training.classifier import Classifier
+
+
+class Observer(MemberCallback):
+    """Tell the epoch to whoever started the unit.
+
+    Args:
+        tell: where to.
+    """
+
+    def __init__(self, tell: Messages) -> None:
+        self.tell = tell
+
+    def on_train_batch_end(self, trainer: L.Trainer, classifier: Classifier, *_: Any) -> None:
+        self.tell.progress(classifier.epochs, trainer.max_epochs)

@@ -1,0 +1,109 @@
+"""Units of work: jobs whose networks stack, cut so that all cores are busy to the end."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlplab.runs.fingerprint import config_digest
+from mlplab.sweeps.jobs import Job
+
+# In these members of one population may differ; all else must be alike.
+MAY_DIFFER = (
+    "seed", "name", "sweep", "resume", "paths", "launcher", "figures", "logger", "evaluate_state",
+    "data.seed", "data.order_seed", "data.noise", "data.rotation_degrees", "data.t_min", "data.t_max",
+    "model.init_seed", "model.initialization",
+)  # fmt: skip
+# Only the lab's own optimisers take a setting for each member.
+OPTIMIZER_MAY_DIFFER = tuple(f"optimizer.{name}" for name in ("lr", "weight_decay", "betas", "eps", "momentum"))
+
+# More units than workers, so that the last to finish are short; but not fewer members than make stacking pay.
+UNITS_A_WORKER = 4
+FEWEST_MEMBERS = 8
+MEMBER_BYTES_LIMIT = 1 << 30
+
+
+@dataclass
+class Unit:
+    """Jobs that one process trains as one population, or runs one by one.
+
+    Attributes:
+        jobs: at least one.
+        resume: go on from the jobs' checkpoints, which are all of one place in the training.
+        attempts: how often it has been tried.
+    """
+
+    jobs: list[Job]
+    resume: bool = False
+    attempts: int = 0
+    cost: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.cost = sum(cost(job.config) for job in self.jobs)
+
+    def halves(self) -> list["Unit"]:
+        """Split a unit that failed, to find the job at fault; the halves start afresh."""
+        middle = (len(self.jobs) + 1) // 2
+        return [Unit(self.jobs[:middle]), Unit(self.jobs[middle:])]
+
+
+def stack_key(config: dict[str, Any]) -> str:
+    """Fingerprint what the members of one population must have in common."""
+    own = str(config.get("optimizer", {}).get("_target_", "")).startswith("mlplab.")
+    return config_digest(config, MAY_DIFFER + (OPTIMIZER_MAY_DIFFER if own else ()))
+
+
+def cost(config: dict[str, Any]) -> float:
+    """Estimate the seconds of a job on one core, for the order and the size of units only."""
+    widths, points = shape_of(config)
+    trainer, data = config.get("trainer", {}), config.get("data", {})
+    steps = trainer.get("max_epochs", 1) * max(1, points // data.get("batch_size", 128))
+    weights = sum(a * b for a, b in zip([2, *widths], [*widths, 4]))
+    return steps * (4e-5 + 6 * data.get("batch_size", 128) * weights / 5e10) + 0.1
+
+
+def shape_of(config: dict[str, Any]) -> tuple[list[int], int]:
+    """Guess hidden widths and number of train points of a job from its config."""
+    model, data = config.get("model", {}), config.get("data", {})
+    widths = model.get("hidden")
+    if widths is None:
+        widths = [model.get("width", 128)] * model.get("depth", 1)
+    each = data.get("points_per_arm", data.get("points_per_class", 800))
+    return list(widths), int(each * data.get("arms", data.get("classes", 4)) * (1 - data.get("test_fraction", 0.2)))
+
+
+def member_bytes(config: dict[str, Any]) -> int:
+    """Estimate the memory of one member while it trains: parameters and their copies, data, a minibatch."""
+    widths, points = shape_of(config)
+    weights = sum((a + 1) * b for a, b in zip([2, *widths], [*widths, 4]))
+    return 4 * (10 * weights + 8 * points)
+
+
+def make_units(
+    jobs: Sequence[Job], places: Sequence[Any], *, workers: int, max_members: int, stackable: bool = True
+) -> list[Unit]:
+    """Group jobs into units, the most expensive first.
+
+    Args:
+        jobs: to be run.
+        places: for each where its checkpoint stands, or None to start afresh; only jobs of one place go together.
+        workers: processes that will share the units.
+        max_members: members of a unit at most, >= 1.
+        stackable: False for studies that train no population: units of one.
+    """
+    groups: dict[Any, list[Job]] = {}
+    for number, (job, place) in enumerate(zip(jobs, places)):
+        key = (stack_key(job.config), place) if stackable else number
+        groups.setdefault(key, []).append(job)
+    fair = sum(cost(job.config) for job in jobs) / max(1, workers * UNITS_A_WORKER)
+    units = []
+    for key, members in groups.items():
+        # Members with the same settings side by side share one call of the optimiser.
+        members.sort(key=lambda job: str(job.config.get("optimizer")))
+        by_time = max(FEWEST_MEMBERS, int(fair / cost(members[0].config)))
+        by_memory = max(1, MEMBER_BYTES_LIMIT // member_bytes(members[0].config))
+        count = math.ceil(len(members) / max(1, min(max_members, by_time, by_memory)))
+        place = key[1] if stackable else None
+        bounds = [round(i * len(members) / count) for i in range(count + 1)]
+        units += [Unit(members[a:b], resume=place is not None) for a, b in zip(bounds, bounds[1:])]
+    return sorted(units, key=lambda unit: -unit.cost)

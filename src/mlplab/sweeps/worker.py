@@ -1,0 +1,102 @@
+"""What a worker process does with one unit: train it, and tell of it line by line in a file."""
+
+import ctypes
+import faulthandler
+import importlib
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PR_SET_PDEATHSIG = 1
+TELL_EVERY_S = 0.25
+
+
+def run_unit(payload: dict[str, Any]) -> None:
+    """Run the jobs of a unit.
+
+    Args:
+        payload: plain values: ``study`` (``module:function``), ``population`` (train all as one), ``configs``,
+            ``folders``, ``hydra`` (the texts of each job's .hydra files), ``resume`` and ``messages``, the file to
+            which one JSON line a message goes: ``progress``, ``done``, ``failed`` and ``end``.
+    """
+    tell = Messages(payload["messages"])
+    folders = [Path(folder) for folder in payload["folders"]]
+    try:
+        for folder, texts in zip(folders, payload["hydra"]):
+            (folder / ".hydra").mkdir(parents=True, exist_ok=True)
+            for name, text in texts.items():
+                (folder / ".hydra" / name).write_text(text)
+        (_train if payload["population"] else _call_each)(payload, folders, tell)
+        tell("end")
+    except KeyboardInterrupt:
+        tell("interrupted")
+    except BaseException as error:
+        tell("failed", error=one_line(error), traceback="".join(traceback.format_exception(error)))
+        if not isinstance(error, Exception):
+            raise
+
+
+def _train(payload: dict[str, Any], folders: list[Path], tell: "Messages") -> None:
+    from mlplab.sweeps.observer import Observer
+    from mlplab.training.fit import fit_members
+
+    tell("started")
+    fit_members(
+        payload["configs"], folders, resume=payload["resume"], observer=Observer(tell),
+        on_result=lambda index, result: tell("done", index=index, result=result),
+    )  # fmt: skip
+
+
+def _call_each(payload: dict[str, Any], folders: list[Path], tell: "Messages") -> None:
+    from omegaconf import OmegaConf
+
+    module, _, function = payload["study"].partition(":")
+    study: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    tell("started")
+    for index, (config, folder) in enumerate(zip(payload["configs"], folders)):
+        result = study(OmegaConf.create(config), folder)
+        tell("done", index=index, result=result if isinstance(result, dict) else {"status": "finished"})
+
+
+class Messages:
+    """Append messages to a file, each one line of JSON in one write."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._last = 0.0
+
+    def __call__(self, kind: str, **content: Any) -> None:
+        with open(self.path, "a") as file:
+            file.write(json.dumps({"kind": kind, **content}) + "\n")
+
+    def progress(self, epoch: int, epochs: int) -> None:
+        """Tell how far a unit is, at most a few times a second."""
+        now = time.monotonic()
+        if now - self._last >= TELL_EVERY_S:
+            self._last = now
+            self("progress", epoch=epoch, epochs=epochs)
+
+
+def process_main(payload: dict[str, Any]) -> None:
+    """Run a unit as a process of its own, which dies with the sweep, its output going to a file."""
+    if sys.platform == "linux":
+        # Nobody is to train on for a sweep that was killed.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    log = open(payload["log"], "a", buffering=1)
+    os.dup2(log.fileno(), 1)
+    os.dup2(log.fileno(), 2)
+    sys.stdout = sys.stderr = log
+    faulthandler.enable(log)
+    run_unit(payload)
+
+
+def one_line(error: BaseException) -> str:
+    """Write an error as one line: its kind and its words."""
+    words = " ".join(str(error).split())
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
