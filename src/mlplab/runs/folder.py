@@ -5,8 +5,6 @@ from itertools import count
 from pathlib import Path
 
 from mlplab.errors import InputError
-from mlplab.runs.files import read_json, write_json
-from mlplab.runs.status import read_status, write_status
 
 
 @dataclass(frozen=True)
