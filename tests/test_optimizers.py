@@ -1,0 +1,144 @@
+import itertools
+
+import pytest
+import torch
+
+from mlplab.training.optimizers import SGD, Adam, AdamW
+
+KINDS = {
+    "adam": (Adam, torch.optim.Adam, {"lr": 0.01}),
+    "adam with decay": (Adam, torch.optim.Adam, {"lr": 0.01, "weight_decay": 0.1, "betas": (0.8, 0.95), "eps": 1e-5}),
+    "adamw": (AdamW, torch.optim.AdamW, {"lr": 0.01}),
+    "adamw with decay": (AdamW, torch.optim.AdamW, {"lr": 0.01, "weight_decay": 0.3, "betas": (0.0, 0.5)}),
+    "sgd": (SGD, torch.optim.SGD, {"lr": 0.1}),
+    "sgd with momentum": (SGD, torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}),
+    "nesterov": (SGD, torch.optim.SGD, {"lr": 0.1, "momentum": 0.5, "nesterov": True}),
+}
+# What may differ from member to member, as lists of one value a member.
+VARIED = {
+    Adam: {
+        "lr": [0.1, 0.01, 0.01, 0.0], "weight_decay": [0.0, 0.5, 0.5, 0.1], "eps": [1e-8, 1e-8, 1e-8, 1e-3],
+        "betas": [(0.9, 0.999), (0.9, 0.999), (0.9, 0.999), (0.5, 0.5)],
+    },
+    AdamW: {"lr": [0.1, 0.01, 0.01, 0.3], "weight_decay": [0.0, 0.5, 0.5, 0.1]},
+    SGD: {
+        "lr": [0.1, 0.2, 0.2, 0.3], "momentum": [0.0, 0.9, 0.9, 0.5], "weight_decay": [0.0, 0.1, 0.1, 0.0],
+        "nesterov": [False, True, True, False],
+    },
+}  # fmt: skip
+
+
+# Rows of a population are multiples of 16 numbers long: a kernel's vectors then never straddle two members.
+ROW = 48
+
+
+def draw(*shape, seed=0, dtype=torch.float32):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def steps(optimizer, theta, gradients, factors=None, runs=(slice(None),)):
+    for count, gradient in enumerate(gradients):
+        for run in runs:
+            optimizer.update(run, gradient, count, 1.0 if factors is None else factors[count])
+    return theta
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", (torch.float32, torch.float64))
+@pytest.mark.parametrize("shape", ((1, 1), (1, 900), (3, 37), (5, 64)))
+def test_bits_are_those_of_torchs_fused_optimizer(kind, dtype, shape):
+    own_class, torch_class, settings = KINDS[kind]
+    start, gradients = draw(*shape, dtype=dtype), [draw(*shape, seed=i + 1, dtype=dtype) for i in range(6)]
+    factors = [1.0, 0.5, 0.25, 1.0, 0.1, 0.0]
+    theta = start.clone()
+    own = own_class([theta], **settings)
+    steps(own, theta, gradients, factors)
+    reference = torch.nn.Parameter(start.clone())
+    theirs = torch_class([reference], fused=True, **settings)
+    for gradient, factor in zip(gradients, factors):
+        theirs.param_groups[0]["lr"] = settings["lr"] * factor
+        reference.grad = gradient.clone()
+        theirs.step()
+    assert torch.equal(theta, reference.detach())
+    for name, moment in own.moments.items():
+        expected = theirs.state[reference].get(name)
+        assert torch.equal(moment, torch.zeros_like(moment) if expected is None else expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_step_is_what_torchs_optimizers_offer(kind):
+    own_class, _, settings = KINDS[kind]
+    start, gradients = draw(2, 8), [draw(2, 8, seed=i + 1) for i in range(4)]
+    first = torch.nn.Parameter(start.clone(), requires_grad=False)
+    optimizer = own_class([first], **settings)
+    assert isinstance(optimizer, torch.optim.Optimizer)
+    for gradient in gradients:
+        first.grad = gradient
+        assert optimizer.step(lambda: 3.0) == 3.0
+    second = start.clone()
+    assert torch.equal(first.detach(), steps(own_class([second], **settings), second, gradients))
+
+
+@pytest.mark.parametrize("own_class", VARIED, ids=lambda c: c.__name__)
+def test_settings_of_each_member_are_those_of_separate_runs(own_class):
+    varied = VARIED[own_class]
+    start, gradients = draw(4, ROW), [draw(4, ROW, seed=i + 1) for i in range(5)]
+    together = start.clone()
+    optimizer = own_class([together], **varied)
+    steps(optimizer, together, gradients, [1, 0.5, 1, 0.7, 1])
+    for index in range(4):
+        alone = start[index : index + 1].clone()
+        settings = {name: column[index] for name, column in varied.items()}
+        single = own_class([alone], **settings)
+        steps(single, alone, [g[index : index + 1] for g in gradients], [1, 0.5, 1, 0.7, 1])
+        assert torch.equal(together[index], alone[0])
+        for name, moment in optimizer.moments.items():
+            assert torch.equal(moment[index], single.moments[name][0])
+
+
+@pytest.mark.parametrize("own_class", VARIED, ids=lambda c: c.__name__)
+def test_runs_of_members_in_turn_are_one_step(own_class):
+    start, gradients = draw(4, ROW), [draw(4, ROW, seed=i + 1) for i in range(5)]
+    whole, parts = start.clone(), start.clone()
+    steps(own_class([whole], **VARIED[own_class]), whole, gradients)
+    runs = (slice(0, 1), slice(1, 3), slice(3, 4))
+    steps(own_class([parts], **VARIED[own_class]), parts, gradients, runs=runs)
+    assert torch.equal(whole, parts)
+
+
+def test_members_of_equal_settings_are_one_call():
+    optimizer = Adam([torch.zeros(5, 4)], lr=[1.0, 1.0, 2.0, 2.0, 1.0])
+    runs = [(run.start, run.stop, settings["lr"]) for run, settings in optimizer.runs(slice(None))]
+    assert runs == [(0, 2, 1.0), (2, 4, 2.0), (4, 5, 1.0)]
+    assert [run for run, _ in optimizer.runs(slice(1, 3))] == [slice(1, 2), slice(2, 3)]
+
+
+def test_a_members_nan_stays_with_it():
+    for own_class in (Adam, AdamW, SGD):
+        gradients = [draw(3, 16, seed=i) for i in range(3)]
+        clean, dirty = draw(3, 16, seed=9), draw(3, 16, seed=9)
+        settings = {"momentum": 0.9} if own_class is SGD else {}
+        steps(own_class([clean], lr=0.1, **settings), clean, gradients)
+        gradients[1][1] = torch.nan
+        steps(own_class([dirty], lr=0.1, **settings), dirty, gradients)
+        assert torch.equal(clean[[0, 2]], dirty[[0, 2]]) and dirty[1].isnan().all()
+
+
+def test_a_betas_list_of_a_config_is_one_value():
+    pair = Adam([torch.zeros(2, 3)], betas=[0.8, 0.9])
+    assert [settings["betas"] for settings in pair.settings] == [(0.8, 0.9)] * 2
+    each = Adam([torch.zeros(2, 3)], betas=[[0.8, 0.9], [0.1, 0.2]])
+    assert [settings["betas"] for settings in each.settings] == [(0.8, 0.9), (0.1, 0.2)]
+
+
+def test_a_wrong_number_of_settings_is_refused():
+    for own_class, count in itertools.product((Adam, AdamW, SGD), (1, 3)):
+        with pytest.raises(ValueError, match="optimizer.lr must be one value or one for each of 2 members"):
+            own_class([torch.zeros(2, 3)], lr=[0.1] * count)
+
+
+def test_moments_start_at_zero_and_no_state_is_shared():
+    one, two = Adam([torch.zeros(2, 3)]), Adam([torch.zeros(2, 3)])
+    assert set(one.moments) == {"exp_avg", "exp_avg_sq"} and set(SGD([torch.zeros(1, 1)]).moments) == {"momentum_buffer"}
+    one.update(slice(None), torch.ones(2, 3), 0, 1.0)
+    assert one.moments["exp_avg"].all() and not two.moments["exp_avg"].any()
