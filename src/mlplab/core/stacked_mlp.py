@@ -37,7 +37,10 @@ class StackedMLP(Population):
         self.through_activation = activation_gradient(first.activation)
         self.dropout = first.dropout
         self.dtype = first.linear_layers()[0].weight.dtype
-        padded = [first.in_features, *(round_up(w, HIDDEN_MULTIPLE) for w in first.hidden), first.out_features]
+        # A single output is a matrix-vector product, which has other bits alone than among others: it gets a dead one.
+        self.outputs = first.out_features
+        hidden = [round_up(width, HIDDEN_MULTIPLE) for width in first.hidden]
+        padded = [first.in_features, *hidden, max(2, self.outputs)]
         true = [first.in_features, *first.hidden, first.out_features]
         positions = [i for i, layer in enumerate(first.layers) if isinstance(layer, nn.Linear)]
         # One row a parameter: name, true shape, padded shape, offset in a row of theta.
@@ -134,7 +137,7 @@ class StackedMLP(Population):
                 _, transposed, biases, _, _ = self._layers(slice(start, stop))
                 for weight, bias in zip(transposed[:-1], biases[:-1]):
                     h = self.activation(torch.baddbmm(bias, h, weight))
-                parts.append(torch.baddbmm(biases[-1], h, transposed[-1]))
+                parts.append(torch.baddbmm(biases[-1], h, transposed[-1])[..., : self.outputs])
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     @torch.no_grad()
@@ -150,8 +153,10 @@ class StackedMLP(Population):
                 inputs.append(after[i] * masks[i])
             else:
                 inputs.append(after[i])
-        logits = torch.baddbmm(biases[last], inputs[last], transposed[last])
+        logits = torch.baddbmm(biases[last], inputs[last], transposed[last])[..., : self.outputs]
         flow = loss_gradient(logits)
+        if self.outputs == 1:
+            flow = nn.functional.pad(flow, (0, 1))
         for i in range(last, -1, -1):
             torch.bmm(flow.transpose(1, 2), inputs[i], out=to_weights[i])
             torch.sum(flow, 1, keepdim=True, out=to_biases[i])
