@@ -3,7 +3,8 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+
+from mlplab.core.student import quantile, two_tails
 
 LEVEL = 0.95
 
@@ -30,16 +31,16 @@ class Summary:
 def summarise(values: Sequence[float], level: float = LEVEL) -> Summary | None:
     """Give mean, sample standard deviation and Student's interval of independent numbers.
 
-    The interval is mean +- t sd / sqrt(n), t the (1 + level)/2 quantile of Student's distribution with n - 1
-    degrees of freedom (Student 1908). It covers the mean of normally distributed numbers in a share ``level``
-    of cases.
+    The interval is mean +- t sd / sqrt(n), t the (1 + level)/2 quantile of Student's distribution with
+    n - 1 degrees of freedom (Student 1908). It covers the mean of normally distributed numbers in a share
+    ``level`` of cases.
 
     Args:
-        values: finite numbers, one for each seed; their order does not matter, not even to the last bit.
+        values: finite numbers, one for each seed; their order does not show in any bit.
         level: 0 < level < 1.
 
     Returns:
-        The summary; None for no numbers.
+        The summary; None where there is no number.
     """
     count = len(values)
     if not count:
@@ -49,16 +50,8 @@ def summarise(values: Sequence[float], level: float = LEVEL) -> Summary | None:
     if count == 1:
         return Summary(1, mean, None, None, None)
     sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1))
-    reach = t_quantile(count - 1, (1 + level) / 2) * sd / math.sqrt(count)
+    reach = quantile(count - 1, (1 + level) / 2) * sd / math.sqrt(count)
     return Summary(count, mean, sd, mean - reach, mean + reach)
-
-
-@lru_cache(maxsize=4096)
-def t_quantile(freedom: float, probability: float) -> float:
-    """Return the quantile of Student's distribution with ``freedom`` > 0 degrees of freedom."""
-    from scipy.special import stdtrit  # here, and not scipy.stats, whose import takes a second
-
-    return float(stdtrit(freedom, probability))
 
 
 def welch(first: Summary, second: Summary) -> float | None:
@@ -75,8 +68,8 @@ def welch(first: Summary, second: Summary) -> float | None:
         second: of another.
 
     Returns:
-        The two-sided p-value; None where one of them has a single number, and so no spread. Without any spread
-        it is 1 for equal means and 0 for others.
+        The two-sided p-value; None where one of them has a single number, and so no spread. Without any
+        spread it is 1 for equal means and 0 for others.
     """
     if first.sd is None or second.sd is None:
         return None
@@ -87,9 +80,7 @@ def welch(first: Summary, second: Summary) -> float | None:
     # Shares, since the squares of small variances would vanish.
     shares = [part / sum(parts) for part in parts]
     freedom = 1 / sum(share**2 / (s.count - 1) for share, s in zip(shares, (first, second)))
-    from scipy.special import stdtr
-
-    return min(1.0, 2 * float(stdtr(freedom, -difference / math.sqrt(sum(parts)))))
+    return two_tails(difference / math.sqrt(sum(parts)), freedom)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -112,9 +103,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def not_distinguishable(settings: Sequence[Summary], best: int, level: float = LEVEL) -> list[bool]:
     """Say which settings cannot be told from the best one at this number of seeds.
 
-    Each is compared with the best by :func:`welch`, the p-values corrected by :func:`holm`. The best was chosen
-    by the same numbers, so the marks are a set that holds the truly best setting with probability ``level`` or
-    more; they are no claim that its members are equal.
+    Each is compared with the best by :func:`welch`, the p-values corrected by :func:`holm`. The best was
+    chosen by the same numbers, so the marks are a set that holds the truly best setting with probability
+    ``level`` or more; they are no claim that its members are equal.
 
     Args:
         settings: a summary for each.
@@ -122,14 +113,15 @@ def not_distinguishable(settings: Sequence[Summary], best: int, level: float = L
         level: 0 < level < 1.
 
     Returns:
-        A flag for each; the best one's is True, and so is that of a setting with a single number, of which
-        nothing can be said.
+        A flag for each; the best one's is True, and so is that of a setting with a single number, of
+        which nothing can be said.
     """
     marks = [True] * len(settings)
     p_values = {
-        index: p for index, setting in enumerate(settings)
+        index: p
+        for index, setting in enumerate(settings)
         if index != best and (p := welch(setting, settings[best])) is not None
-    }  # fmt: skip
+    }
     for index, p in zip(p_values, holm(list(p_values.values()))):
         marks[index] = p > 1 - level
     return marks

@@ -1,0 +1,238 @@
+"""A sweep folder read back: its jobs from sweep.json, or from the run folders where there is none."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlplab.errors import InputError
+from mlplab.runs.files import read_json
+from mlplab.runs.flat_config import ASIDE, read_flat
+from mlplab.runs.folder import RunFolder
+from mlplab.runs.status import is_alive, read_status
+
+FORMAT = 1
+STATES = ("finished", "diverged", "failed", "interrupted", "running", "missing")
+REQUIRED = ("name", "swept", "config_digest", "status")
+
+
+@dataclass
+class Job:
+    """One run of a sweep.
+
+    Attributes:
+        folder: its run folder, which may be absent.
+        swept: the values of the keys that differ within its sweep.
+        digest: of its config.
+        status: one of ``STATES``.
+        error: the line that says why there is no result, or None.
+        result: what ``result.json`` holds, or None.
+    """
+
+    folder: Path
+    swept: dict[str, Any]
+    digest: str
+    status: str
+    error: str | None = None
+    result: dict[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status == "finished" and self.result is not None
+
+    def figure(self, part: str, name: str) -> float | None:
+        """Return a figure of the result, such as ``figure("test", "nll")``; None where it is absent."""
+        values = (self.result or {}).get(part)
+        value = values.get(name) if isinstance(values, dict) else None
+        return _number(value)
+
+    @property
+    def parameters(self) -> int | None:
+        value = _number((self.result or {}).get("parameters"))
+        return None if value is None else int(value)
+
+    def seconds(self, name: str) -> float | None:
+        """Return ``fit`` or ``total`` seconds, or None."""
+        return self.figure("seconds", name)
+
+
+@dataclass
+class SweepFolder:
+    """What a sweep folder holds.
+
+    Attributes:
+        path: the folder.
+        study: ``module:function`` of the study, or its short name; None where nothing says.
+        swept: the keys that differ between its jobs.
+        jobs: its jobs, by name.
+        notes: lines about what was odd.
+    """
+
+    path: Path
+    study: str | None
+    swept: list[str]
+    jobs: list[Job]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+
+def read_sweep(path: str | Path) -> SweepFolder:
+    """Read a sweep folder, or a folder of runs.
+
+    Raises:
+        InputError: there is no such folder, or no run in it.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise InputError(f"{path} is not a sweep folder: there is no such folder")
+    try:
+        record = read_json(folder / "sweep.json") if (folder / "sweep.json").is_file() else None
+        if record is not None:
+            return _from_record(folder, record)
+        notes = []
+    except InputError as error:
+        notes = [f"{str(error).replace(str(folder) + os.sep, '')}; the run folders were read in its place"]
+    runs = run_folders(folder)
+    if not runs:
+        if notes:
+            raise InputError(f"{path} holds no runs, and {notes[0].partition(';')[0]}")
+        if (folder / "config.yaml").is_file():
+            raise InputError(f"{path} is a single run; report takes the folder of a sweep or of runs")
+        raise InputError(f"{path} is not a sweep folder: it has no sweep.json and holds no runs")
+    return _from_runs(folder, runs, notes)
+
+
+def run_folders(folder: Path) -> list[Path]:
+    """List the run folders in a folder, or one level deeper where it has none itself; sorted by name."""
+    # A scan of the entries' names alone: to ask each of a thousand folders costs more than to read it.
+    for level in (1, 2):
+        found = _subfolders(folder)
+        if level == 2:
+            found = [deeper for path in found for deeper in _subfolders(path)]
+        runs = sorted(path for path in found if (path / "config.yaml").is_file())
+        if runs:
+            return runs
+    return []
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    with os.scandir(folder) as entries:
+        return [Path(entry.path) for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+
+
+def _from_record(folder: Path, record: Any) -> SweepFolder:
+    where = folder / "sweep.json"
+    if not isinstance(record, dict) or not isinstance(record.get("jobs"), list):
+        raise InputError(f"{where} is damaged: it lists no jobs")
+    if record.get("format") != FORMAT:
+        raise InputError(f"{where} must be of format {FORMAT}, got {record.get('format')!r}")
+    jobs, notes = [], []
+    for number, entry in enumerate(record["jobs"]):
+        absent = [name for name in REQUIRED if not isinstance(entry, dict) or name not in entry]
+        if absent or not isinstance(entry["swept"], dict) or entry["status"] not in STATES:
+            lacking = ", ".join(absent) or "a known status"
+            raise InputError(f"{where} is damaged: job {number} lacks {lacking}")
+        name = str(entry["name"])
+        if os.sep in name or name in ("", ".", ".."):
+            raise InputError(f"{where} is damaged: job {number} has the name {name!r}")
+        result = entry.get("result") if isinstance(entry.get("result"), dict) else None
+        job = Job(folder / name, entry["swept"], str(entry["config_digest"]), entry["status"],
+                  entry.get("error"), result)  # fmt: skip
+        # The sweep may have been killed before it wrote down what its last jobs left.
+        if result is None and job.status not in ("failed", "diverged"):
+            job.status, job.error, job.result = outcome_of(job.folder)
+        jobs.append(job)
+    if not jobs:
+        raise InputError(f"{where} lists no jobs: nothing was swept")
+    named = {job.name for job in jobs}
+    others = [path for path in run_folders(folder) if path.parent == folder and path.name not in named]
+    if others:
+        notes.append(f"{len(others)} runs are not in sweep.json and were left out, such as {others[0].name}")
+    swept = [key for key in record.get("swept") or {} if isinstance(key, str)]
+    swept = list(dict.fromkeys([*swept, *(key for job in jobs for key in job.swept)]))
+    for job in jobs:
+        if any(key not in job.swept for key in swept):
+            config = config_of(job)
+            job.swept = {key: job.swept.get(key, config.get(key)) for key in swept}
+    return SweepFolder(folder, record.get("study"), swept, sorted(jobs, key=lambda job: job.name), notes)
+
+
+def _from_runs(folder: Path, runs: list[Path], notes: list[str]) -> SweepFolder:
+    configs, jobs = [], []
+    for path in runs:
+        try:
+            config = read_flat(path / "config.yaml")
+        except InputError as error:
+            notes.append(f"{error}; the run was left out")
+            continue
+        status, error, result = outcome_of(path)
+        digest = str((result or {}).get("config_digest") or path)
+        configs.append({key: value for key, value in config.items() if not is_aside(key)})
+        jobs.append(Job(path, {}, digest, status, error, result))
+    if not jobs:
+        raise InputError(f"{folder} holds no run that can be read: {notes[-1]}")
+    swept = differing(configs)
+    for job, config in zip(jobs, configs):
+        job.swept = {key: config.get(key) for key in swept}
+    if not (folder / "sweep.json").exists():
+        notes.append(f"{folder.name} has no sweep.json: what differs between its runs' configs counts as swept")
+    return SweepFolder(folder, None, swept, jobs, notes)
+
+
+def is_aside(key: str) -> bool:
+    """Say whether a config key has nothing to do with what a run computes."""
+    return key.partition(".")[0] in ASIDE
+
+
+def differing(configs: list[dict[str, Any]]) -> list[str]:
+    """List the keys that differ between configs; one that always equals an earlier one is left out."""
+    keys = list(dict.fromkeys(key for config in configs for key in config))
+    columns: dict[tuple, str] = {}
+    for key in keys:
+        column = tuple(repr(config.get(key)) for config in configs)
+        if len(set(column)) > 1:
+            columns.setdefault(column, key)
+    return list(columns.values())
+
+
+def outcome_of(folder: Path) -> tuple[str, str | None, dict[str, Any] | None]:
+    """Read from a run folder how its run ended: status, error and result."""
+    run = RunFolder(folder)
+    try:
+        result = read_json(run.result)
+        if isinstance(result, dict):
+            return str(result.get("status", "finished")), None, result
+    except InputError as error:
+        if run.result.exists():
+            return "failed", str(error), None
+    try:
+        record = read_status(folder)
+    except InputError as error:
+        return ("failed", str(error), None) if run.status.exists() else ("missing", None, None)
+    status = record["status"]
+    if status == "running" and not is_alive(record):
+        status = "interrupted"
+    if status == "finished":
+        return "failed", "it has no result.json", None
+    return status, record.get("error"), None
+
+
+def config_of(job: Job) -> dict[str, Any]:
+    """Read a job's config as dotted keys; empty where it cannot be read."""
+    try:
+        return read_flat(job.folder / "config.yaml")
+    except InputError:
+        return {}
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if abs(value) < float("inf") else None  # NaN compares false too
