@@ -1,0 +1,84 @@
+"""For notebooks: measure a trained classifier and draw its map, in a line each."""
+
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from mlplab.core.bayes import log_posterior
+from mlplab.core.grid import decision_grid
+from mlplab.errors import InputError
+from mlplab.plots.decision_map import decision_map, summary
+from mlplab.training.arrays import PARTS, ArrayDataModule
+from mlplab.training.callbacks.decision_maps import map_of
+from mlplab.training.classifier import Classifier
+from mlplab.training.evaluation import measure
+from mlplab.training.figures import model_title
+
+
+def evaluate(classifier: Classifier, data: ArrayDataModule, *, member: int = 0) -> dict[str, dict[str, Any]]:
+    """Measure a network on every part of its data, beside the Bayes classifier where that is known.
+
+    Args:
+        classifier: trained or not.
+        data: the data module.
+        member: which network, where the classifier holds many.
+
+    Returns:
+        Part ("train", "validation", "test", "fresh") to the figures of
+        :func:`mlplab.training.evaluation.measure`.
+    """
+    classifier.place()
+    data.setup()
+    figures = {}
+    for name in PARTS:
+        points = getattr(data, name)
+        if points is not None:
+            x = points.x.to(classifier.theta)
+            logits = classifier.population.forward(x[None], slice(member, member + 1))[0].cpu()
+            figures[name] = measure(logits, points.y, data.log_posterior(name))
+    return figures
+
+
+def draw_decision_map(
+    classifier: Classifier,
+    data: ArrayDataModule,
+    *,
+    member: int = 0,
+    limit: float = 2.0,
+    resolution: int = 128,
+    bayes: bool = False,
+) -> Figure:
+    """Draw what a network says of every place in the plane, with the test points.
+
+    Args:
+        classifier: trained or not.
+        data: a data module of two features.
+        member: which network, where the classifier holds many.
+        limit: the square [-limit, limit] is drawn.
+        resolution: pixels of the grid along each side.
+        bayes: add the boundary of the Bayes classifier.
+
+    Returns:
+        A ``Figure``, which a notebook shows by itself; ``figure.savefig("map.png")`` keeps it.
+
+    Raises:
+        InputError: the data do not have two features.
+    """
+    classifier.place()
+    data.setup()
+    if data.input_shape != (2,):
+        raise InputError(f"a decision map needs data of two features, got inputs of shape {data.input_shape}")
+    figures = evaluate(classifier, data, member=member)["test"]
+    grid = map_of(classifier, member, (-limit, limit, -limit, limit), resolution)
+    best = None
+    if bayes and data.density is not None:
+        best = log_posterior(decision_grid(resolution, limit), data.density).exp().reshape(grid.shape).numpy()
+    x, y = data.test
+    predicted = classifier.population.forward(x.to(classifier.theta)[None], slice(member, member + 1))[0].argmax(1)
+    wrong = int((predicted.cpu() != y).sum())
+    return decision_map(
+        grid, limit, x.numpy(), y.numpy(), predicted=predicted.cpu().numpy(), bayes=best,
+        title=f"{model_title(classifier, member)} after {classifier.epochs} epochs",
+        subtitle=summary(figures["accuracy"], wrong, len(y), figures["nll"]),
+        box=tuple(side.numpy() for side in data.training_box),
+    )  # fmt: skip
