@@ -57,6 +57,7 @@ def test_known_values():
     expected = {
         "relu": [0, 0, 3], "leaky_relu": [-0.2, 0, 3], "identity": [-2, 0, 3], "tanh": z.tanh().tolist(),
         "sigmoid": z.sigmoid().tolist(), "elu": [z[0].expm1().item(), 0, 3],
+        "lif_rate": [0.0004710147, 0.0081250528, 2.5705915495],
         "silu": (z * z.sigmoid()).tolist(), "gelu": [-0.0455003, 0, 2.9959502],
     }  # fmt: skip
     assert set(expected) == set(ACTIVATIONS)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mlplab.core.currents import Constant, OrnsteinUhlenbeck, Poisson, Ramp, Samples, Sine, Step
+from mlplab.core.currents import Constant, FileSamples, OrnsteinUhlenbeck, Poisson, Ramp, Samples, Sine, Step
 from mlplab.errors import InputError
 
 INPUTS = {
@@ -80,4 +80,31 @@ def test_seeds_differ_and_zero_is_a_seed():
 def test_a_bad_input_is_one_line(make, message):
     with pytest.raises(InputError, match=message) as caught:
         make()
+    assert "\n" not in str(caught.value)
+
+
+def test_arrays_come_from_files(tmp_path):
+    rows = np.array([[0.5, 1.0], [1.5, 2.0], [0.0, -1.0]])
+    np.save(tmp_path / "a.npy", rows.astype(np.float32))
+    np.savetxt(tmp_path / "a.csv", rows, delimiter=",")
+    for name in ("a.npy", "a.csv"):
+        np.testing.assert_array_equal(FileSamples(str(tmp_path / name)).block(1, 3), rows[1:])
+    np.savetxt(tmp_path / "one.csv", rows[:, 0], delimiter=",")
+    assert FileSamples(str(tmp_path / "one.csv")).block(0, 3).shape == (3,)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("none.csv", None, "NPY or CSV file of numbers, got .*none.csv"),
+        ("words.csv", b"a,b\n1,2\n", "NPY or CSV file of numbers"),
+        ("broken.npy", b"no array", "NPY or CSV file of numbers"),
+        ("nan.csv", b"1\nnan\n", "must be finite, got nan at index"),
+    ],
+)
+def test_a_bad_file_is_one_line(tmp_path, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        FileSamples(str(tmp_path / name))
     assert "\n" not in str(caught.value)

@@ -120,6 +120,11 @@ TARGETS: dict[str, dict[str, Rule]] = {
     "mlplab.training.callbacks.DivergenceGuard": {},
     "mlplab.training.callbacks.LearningRateMonitor": {},
     "mlplab.training.callbacks.Timing": {},
+    "mlplab.core.surrogate.SpikingMLP": {
+        "hidden": optional(many(integer(1))), "width": integer(1), "depth": integer(0), "steps": integer(1),
+        "resistance_kohm": number(0, above=True), "capacitance_uf": number(0, above=True),
+        "steepness": number(0, above=True),
+    },
     "mlplab.core.lif.Neuron": {
         "resistance_kohm": _each(either(number(0, above=True), choice(float("inf")))),
         "capacitance_uf": _each(number(0, above=True)), "tau_ref_ms": _each(number(0)),
@@ -140,7 +145,7 @@ TARGETS: dict[str, dict[str, Rule]] = {
     "mlplab.core.currents.Poisson": _NOISE | {
         "rate_hz": number(0), "synapses": integer(0), "weight_ma": number(),
     },
-    "mlplab.core.currents.read_samples": {"path": PATH},
+    "mlplab.core.currents.FileSamples": {"path": PATH},
     "mlplab.training.loggers.TensorBoardLogger": {"flush_every_s": number(0)},
     "mlplab.training.loggers.CSVLogger": {"flush_every_s": number(0)},
 }

@@ -12,6 +12,7 @@ from inspect import signature
 import torch
 from torch import Tensor, nn
 
+from mlplab.core.lif_rate import LIFRate, lif_rate_gradient
 from mlplab.errors import InputError
 
 aten = torch.ops.aten
@@ -42,6 +43,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "silu": Activation(nn.SiLU, lambda g, z, h, m: aten.silu_backward(g, z)),
     "elu": Activation(nn.ELU, lambda g, z, h, m: aten.elu_backward(g, m.alpha, 1, 1, False, z)),
     "sigmoid": Activation(nn.Sigmoid, lambda g, z, h, m: aten.sigmoid_backward(g, h)),
+    "lif_rate": Activation(LIFRate, lif_rate_gradient),
     "identity": Activation(nn.Identity, lambda g, z, h, m: g),
 }
 

@@ -212,18 +212,22 @@ def _positive(name, value):
         raise InputError(f"input.{name} must be a finite number > 0, got {value}")
 
 
-def read_samples(path: str) -> Samples:
-    """Read an input array from an NPY file, or from a CSV file with a row a step and a column a neuron.
+class FileSamples(Samples):
+    """Take the current from an NPY file, or from a CSV file with a row a step and a column a neuron.
 
     Raises:
         InputError: the file is missing, holds something else, or a value is not finite.
     """
-    try:
-        if str(path).endswith(".npy"):
-            values = np.load(path, allow_pickle=False)
-        else:
-            values = np.loadtxt(path, delimiter=",", ndmin=1)
-        values = values.astype(np.float64)
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"input.path must be an NPY or CSV file of numbers, got {path}: {error}") from None
-    return Samples(values)
+
+    def __init__(self, path: str):
+        try:
+            if str(path).endswith(".npy"):
+                values = np.load(path, allow_pickle=False)
+            else:
+                values = np.loadtxt(path, delimiter=",", ndmin=1)
+            super().__init__(values.astype(np.float64))
+        except InputError:
+            raise
+        except (OSError, ValueError, TypeError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"input.path must be an NPY or CSV file of numbers, got {path}: {reason}") from None

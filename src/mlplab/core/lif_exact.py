@@ -6,63 +6,97 @@ from mlplab.core.lif import Neuron
 
 # A spike due at the end of a step belongs to it, though rounding may place it just after.
 _TIE = 1e-12
+# A neuron that ends its step this near below the threshold is looked at closely.
+_NEAR = 1e-9
 
 
 def advance(neuron: Neuron, blocks, state, dt_ms: float, recorder):
     """Advance all neurons through the blocks of input; return final potentials and refractory times in ms.
 
-    Within a step the current is constant, so the membrane follows V(t) = R I + (V - R I) exp(-t/(R C)) and
-    meets the threshold after R C ln((R I - V)/(R I - Vth)). A step may hold any number of spikes.
-
     Args and returns as for the grid's `advance`.
     """
-    shape = state.above_reset_v.shape
-    size = state.above_reset_v.size
-    flat = {
-        name: np.broadcast_to(values, shape).reshape(size)
-        for name, values in (
-            ("resistance", neuron.leak_kohm), ("time_constant", neuron.time_constant_ms),
-            ("gap", neuron.gap_v), ("reset", neuron.reset_v), ("tau_ref", neuron.tau_ref_ms),
-        )
-    }  # fmt: skip
+    shape, size = state.above_reset_v.shape, state.above_reset_v.size
+    flat = _flattened(neuron, shape)
+    resistance, reset, spike_v = flat.leak_kohm, flat.reset_v, flat.spike_v
     potential = state.above_reset_v.reshape(size).copy()
     held = state.refractory_ms.reshape(size).copy()
     count = recorder.count.reshape(size)
     trace = None if recorder.trace_v is None else recorder.trace_v.reshape(len(recorder.trace_v), size)
-    spike_v = np.broadcast_to(neuron.spike_v, shape).reshape(size)
+    on_spike = None
     done = 0
     for rows, values in blocks:
         for row in range(rows):
-            drive = flat["resistance"] * values[min(row, len(values) - 1)] - flat["reset"]
+            drive = np.broadcast_to(resistance * values[min(row, len(values) - 1)] - reset, (size,))
             before = count.copy() if trace is not None else None
-            _one_step(flat, drive, potential, held, count, dt_ms, (state.step + done) * dt_ms, recorder)
+            if recorder.keep_spikes:
+                begin_ms = (state.step + done) * dt_ms
+
+                def on_spike(left_ms, neurons, begin_ms=begin_ms):
+                    recorder.add_spikes(begin_ms + (dt_ms - left_ms), neurons)
+
+            advance_step(flat, drive, potential, held, count, dt_ms, on_spike)
             done += 1
             if trace is not None:
-                fired = count > before
                 # A spike inside the step shows at its end, where the potential may have left the reset again.
-                trace[done] = np.where(fired, flat["gap"] + spike_v, potential) + flat["reset"]
+                trace[done] = np.where(count > before, flat.gap_v + spike_v, potential) + reset
     return potential.reshape(shape), held.reshape(shape)
 
 
-def _one_step(flat, drive, potential, held, count, dt_ms, begin_ms, recorder):
-    """Advance `potential`, `held` and `count` in place by one step that begins at `begin_ms`."""
-    at = np.arange(len(potential))
-    left = np.full(len(potential), float(dt_ms))
+def advance_step(neuron: Neuron, drive_v, potential, held, count, dt_ms: float, on_spike=None) -> None:
+    """Advance by one step of constant input, in place.
+
+    The membrane follows V(t) = R I + (V - R I) exp(-t/(R C)) and meets the threshold after
+    R C ln((R I - V)/(R I - Vth)). A step may hold any number of spikes.
+
+    Args:
+        neuron: parameters, each of size 1 or N.
+        drive_v: R I - V_reset, (N,).
+        potential: V - V_reset before and after the step, (N,).
+        held: remaining refractory time in ms before and after, (N,).
+        count: the step's spikes are added, (N,).
+        dt_ms: length of the step.
+        on_spike: called with the time left in the step (K,) and the neurons (K,) of spikes.
+    """
+    constant, gap, tau_ref = neuron.time_constant_ms, neuron.gap_v, neuron.tau_ref_ms
+    # Most neurons are free and stay below threshold: one step for all of them, then the others anew.
+    resting = held > 0
+    some_resting = resting.any()
+    end = potential + -np.expm1(-dt_ms / constant) * (drive_v - potential)
+    others = (end >= gap * (1.0 - _NEAR)) & (drive_v > gap)
+    if some_resting:
+        others |= resting
+    at = np.flatnonzero(others)
+    start = potential[at]
+    potential[:] = end
+    if not len(at):
+        return
+    potential[at] = start
+    cut = lambda values: values if values.size == 1 else values.reshape(-1)[at]  # noqa: E731
+    left = np.full(len(at), float(dt_ms))
     while len(at):
         wait = np.minimum(held[at], left)
         held[at] -= wait
         left = left - wait
-        above = drive[at] - flat["gap"][at]
+        above = drive_v[at] - cut(gap)
         with np.errstate(divide="ignore", invalid="ignore"):
-            need = np.log1p(np.maximum(flat["gap"][at] - potential[at], 0.0) / above)
-        need = np.where(above > 0, flat["time_constant"][at] * need, np.inf)
+            need = np.log1p(np.maximum(cut(gap) - potential[at], 0.0) / above)
+        need = np.where(above > 0, cut(constant) * need, np.inf)
         fires = need <= left * (1.0 + _TIE)
-        rest = at[~fires]
-        gain = -np.expm1(-left[~fires] / flat["time_constant"][rest])
-        potential[rest] += gain * (drive[rest] - potential[rest])
+        calm = at[~fires]
+        scale = constant if constant.size == 1 else constant.reshape(-1)[calm]
+        potential[calm] += -np.expm1(-left[~fires] / scale) * (drive_v[calm] - potential[calm])
         at, left = at[fires], np.maximum(left[fires] - need[fires], 0.0)
         potential[at] = 0.0
-        held[at] = flat["tau_ref"][at]
+        held[at] = tau_ref if tau_ref.size == 1 else tau_ref.reshape(-1)[at]
         count[at] += 1.0
-        if recorder.keep_spikes and len(at):
-            recorder.add_spikes(begin_ms + (dt_ms - left), at)
+        if on_spike is not None and len(at):
+            on_spike(left, at)
+
+
+def _flattened(neuron: Neuron, shape) -> Neuron:
+    """Return the neuron with every parameter of size 1, or flattened to the neurons of a shape."""
+    flat = {}
+    for name in Neuron.__dataclass_fields__:
+        values = getattr(neuron, name)
+        flat[name] = values.reshape(()) if values.size == 1 else np.broadcast_to(values, shape).reshape(-1)
+    return Neuron(**flat)
