@@ -6,7 +6,6 @@ block of minibatches, and metrics are taken once an epoch from tensors.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -18,67 +17,13 @@ from mlplab.core.losses import CrossEntropy, gradient_at_logits
 from mlplab.core.population import Population, stack
 from mlplab.errors import InputError
 from mlplab.training.blocks import Block, BlockLoader
+from mlplab.training.epoch import EpochSums
 from mlplab.training.optimizers import Adam, MemberOptimizer
+from mlplab.training.rules import Rules, Stop, rules_of
 from mlplab.training.schedules import Constant, Schedule
 from mlplab.training.selection import BestState
 
 PLAIN = CrossEntropy()
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What a step does beside the gradient; the names and meanings are Lightning's.
-
-    Attributes:
-        max_epochs: epochs of the training, >= 1; the schedule's length together with ``max_steps``.
-        max_steps: optimiser steps at most; -1 for no limit.
-        accumulate_grad_batches: minibatches whose mean gradient makes one optimiser step.
-        gradient_clip_val: largest norm (or absolute value) of a member's gradient; None for no limit.
-        gradient_clip_algorithm: "norm" or "value".
-    """
-
-    max_epochs: int = 100
-    max_steps: int = -1
-    accumulate_grad_batches: int = 1
-    gradient_clip_val: float | None = None
-    gradient_clip_algorithm: str = "norm"
-
-    def steps_per_epoch(self, minibatches: int) -> int:
-        """Count the optimiser steps of an epoch; the last minibatch of an epoch always makes one."""
-        return -(-minibatches // self.accumulate_grad_batches)
-
-    def steps(self, minibatches: int) -> int:
-        """Count the optimiser steps of the whole training."""
-        steps = self.max_epochs * self.steps_per_epoch(minibatches)
-        return steps if self.max_steps < 0 else min(steps, self.max_steps)
-
-
-@dataclass
-class Stop:
-    """Why and where one member ended before the others."""
-
-    reason: str
-    epoch: int
-    step: int
-
-
-@dataclass
-class EpochSums:
-    """Losses and hits of the minibatches of the running epoch, kept singly so that a resumed sum has the same bits."""
-
-    losses: list[Tensor] = field(default_factory=list)  # each (P, S)
-    correct: list[Tensor] = field(default_factory=list)  # each (P, S)
-    sizes: list[int] = field(default_factory=list)  # points of a minibatch, one for each of the S
-
-    def clear(self) -> None:
-        self.losses, self.correct, self.sizes = [], [], []
-
-    def mean(self) -> tuple[Tensor, Tensor]:
-        """Give loss and accuracy of the epoch, each (P,) float64."""
-        losses = torch.cat(self.losses, 1).double()
-        correct = torch.cat(self.correct, 1).double()
-        sizes = torch.tensor(self.sizes, dtype=torch.float64, device=losses.device)
-        return (losses * sizes).sum(1) / sizes.sum(), correct.sum(1) / sizes.sum()
 
 
 class Classifier(L.LightningModule):
@@ -146,9 +91,8 @@ class Classifier(L.LightningModule):
         """Bring the population to the module's device and build the optimiser there, once."""
         if self.optimizer is not None:
             return
-        self.population.to(self.theta.device)
+        self.population.to(self.theta.device, self.theta.dtype)
         self.theta.data = self.population.theta
-        self.theta.grad = self.population.gradient
         self.best = BestState(self.population)
         self.optimizer = self.make_optimizer([self.theta])
 
@@ -169,7 +113,11 @@ class Classifier(L.LightningModule):
             return
         active = [i not in self.stops for i in range(self.members)]
         losses, correct = [], []
-        for members in self.population.chunks(block.x.shape[2]):
+        # Other optimisers than the lab's step all members at once, so those cannot be walked one run after the other.
+        runs = [slice(0, self.members)]
+        if isinstance(self.optimizer, MemberOptimizer):
+            runs = self.population.chunks(block.x.shape[2])
+        for members in runs:
             if any(active[members]):
                 loss, hits = self._walk(members, block, count, active)
             else:
@@ -223,7 +171,7 @@ class Classifier(L.LightningModule):
         loss = self.loss.per_batch(stacked, labels[:, :count]) if classes_of else torch.stack(losses, 1)
         hits = (stacked.argmax(-1) == labels[:, :count]).sum(-1)
         if keep:
-            self._keep(members, saved, loss, active)
+            self._keep(members, saved, loss, active, block.first)
         return loss, hits
 
     def _classes(self, members: slice, batch: Tensor) -> int:
@@ -247,6 +195,11 @@ class Classifier(L.LightningModule):
         every, last = self.rules.accumulate_grad_batches, self.minibatches_per_epoch
         done = lambda n: math.ceil(n / every) if n == last else n // every  # noqa: E731
         return done(first + count) - done(first)
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs of the whole training; callbacks may ask before the module has taken its rules from the trainer."""
+        return rules_of(self.trainer).epochs(getattr(self.trainer.train_dataloader, "per_epoch", 1))
 
     def factor(self, step: int) -> float:
         """Give the schedule's factor at an optimiser step, counted from 0."""
@@ -277,6 +230,8 @@ class Classifier(L.LightningModule):
         for group in self.optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
             group["lr"] = group["initial_lr"] * factor
+        # Lightning drops gradients at the start of a fit, and a step without one changes nothing, without a word.
+        self.theta.grad = self.population.gradient
         self.optimizer.step()
 
     # Members that end before the others.
@@ -291,18 +246,25 @@ class Classifier(L.LightningModule):
             moments = {k: v for k, v in self.optimizer.state[self.theta].items() if v.shape == self.theta.shape}
         return [self.population.theta, *moments.values()]
 
-    def _keep(self, members: slice, saved: list[Tensor], loss: Tensor, active: list[bool]) -> None:
-        """Put back the members that had ended, and those whose loss went non-finite in this block."""
-        low = members.start or 0
-        finite = torch.isfinite(loss).all(1).tolist()
-        for row, fine in enumerate(finite):
-            if fine and active[low + row]:
+    def _keep(self, members: slice, saved: list[Tensor], loss: Tensor, active: list[bool], first: int) -> None:
+        """Put back the members that had ended, and those whose loss or state went non-finite in this block.
+
+        The last step of a block shows in no loss of it, and the next block would save what that step broke.
+        """
+        low, arrays = members.start or 0, self._arrays()
+        finite = torch.isfinite(loss).all(1)
+        for array in arrays:
+            finite &= torch.isfinite(array[members]).all(1)
+        for row, fine in enumerate(finite.tolist()):
+            if active[low + row] and (fine or not self.guard):
                 continue
-            for array, old in zip(self._arrays(), saved):
-                array[low + row] = old[row]
-            if self.guard and active[low + row] and not fine:
-                bad = int((~torch.isfinite(loss[row])).nonzero()[0])
-                self.stops[low + row] = Stop("diverged", self.epochs, self.steps + bad)
+            for number, array in enumerate(arrays):
+                # Moments of torch's own optimisers are made by the first step, and start at zero.
+                array[low + row] = saved[number][row] if number < len(saved) else 0.0
+            if active[low + row]:
+                bad = (~torch.isfinite(loss[row])).nonzero()
+                done = self._steps_within(first, int(bad[0]) if len(bad) else loss.shape[1])
+                self.stops[low + row] = Stop("diverged", self.epochs, self.steps + done)
 
     # Once an epoch.
 
@@ -359,17 +321,6 @@ class Classifier(L.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         self.close_epoch()
-
-
-def rules_of(trainer: L.Trainer) -> Rules:
-    """Take the rules from the lab's trainer, or from a plain Lightning one, which counts in blocks."""
-    rules = getattr(trainer, "rules", None)
-    if rules is not None:
-        return rules
-    for name, neutral in (("limit_train_batches", 1.0), ("overfit_batches", 0), ("fast_dev_run", False)):
-        if getattr(trainer, name) != neutral:
-            raise InputError(f"trainer.{name} counts minibatches only under mlplab's own Trainer: use that in its place")
-    return Rules(max_epochs=trainer.max_epochs or 1, max_steps=trainer.max_steps)
 
 
 def _per_batch(loss: nn.Module, logits: Tensor, labels: Tensor) -> Tensor:

@@ -154,5 +154,7 @@ def animate(run: MemberRun, maps: DecisionMaps, index: int) -> bytes | None:
     """Join the cards of a member's epochs to an animated GIF; None where there are fewer than two."""
     from mlplab.plots.animation import gif_bytes
 
-    cards = [maps.cards[index][epoch] for epoch in sorted(maps.cards.get(index, {}))]
+    # The cards of an earlier session of the run are on disk only.
+    drawn = maps.cards.get(index, {})
+    cards = [drawn[e] if e in drawn else maps.read_card(run, e) for e in sorted(maps.probabilities.get(index, {}))]
     return gif_bytes(cards) if len(cards) > 1 else None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 from lightning.pytorch.callbacks import Checkpoint
 from omegaconf import OmegaConf
@@ -35,8 +36,10 @@ from mlplab.training.record import Record
 from mlplab.training.results import finish
 from mlplab.training.trainer import PRECISIONS, Trainer
 
-# Optimiser settings that are one plain value for the whole population.
-SHARED_SETTINGS = ("nesterov",)
+# What members of one population must have in common, besides networks that stack.
+ALIKE = (
+    "loss", "schedule", "trainer", "callbacks", "optimizer._target_", "data.batch_size", "data.drop_last",
+)  # fmt: skip
 
 
 def fit(config: Mapping[str, Any], folder: str | Path | None, *, resume: bool = False) -> dict[str, Any]:
@@ -74,15 +77,16 @@ def fit_members(
     first = plain[0]
     torch.set_num_threads(first["trainer"]["threads"])
     accelerator = choose_accelerator(first["trainer"]["accelerator"])
+    _expect_alike(plain)
+    began = False
     try:
         runs = build_runs(plain, folders)
         classifier = build_classifier(runs)
         trainer = build_trainer(first, accelerator, observer)
         trainer.runs = runs
-        if resume:
-            _resume(trainer, classifier)
-        else:
+        if not (resume and _resume(trainer, classifier)):
             _describe(runs, trainer)
+        began = True
         for run in runs:
             if run.folder is not None:
                 write_status(run.folder.path, "running")
@@ -91,7 +95,9 @@ def fit_members(
             raise KeyboardInterrupt
         return finish(trainer, classifier, started, on_result)
     except BaseException as error:
-        _fail(folders, error)
+        # A run that could not begin leaves its folder as it was: one that is resumed stays interrupted.
+        if began:
+            _fail(folders, error)
         raise
 
 
@@ -99,10 +105,18 @@ def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
     return OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else dict(config)
 
 
+def _expect_alike(configs: Sequence[dict[str, Any]]) -> None:
+    for key in ALIKE:
+        group, _, name = key.partition(".")
+        values = [config[group].get(name) if name else config[group] for config in configs]
+        if any(value != values[0] for value in values):
+            raise InputError(f"{key} must be the same in all jobs of one population; train the jobs apart")
+
+
 def build_runs(configs: Sequence[dict[str, Any]], folders: Sequence[RunFolder | None]) -> list[MemberRun]:
     """Make each job's data and loggers; jobs with the same points share them."""
     keys = [config_digest({k: v for k, v in c["data"].items() if k != "order_seed"}, ()) for c in configs]
-    modules = share_data([instantiate(config["data"]) for config in configs], keys)
+    modules = share_data([build(config["data"], "data") for config in configs], keys)
     return [MemberRun(c, f, m, build_loggers(c, f)) for c, f, m in zip(configs, folders, modules)]
 
 
@@ -113,10 +127,10 @@ def build_loggers(config: dict[str, Any], folder: RunFolder | None) -> list[Any]
         if node is None or folder is None or config["trainer"]["fast_dev_run"]:
             continue
         place = {}
-        if "folder" in signature(get_class(node["_target_"])).parameters and "folder" not in node:
+        if "folder" in signature(find_class(node, "logger")).parameters and "folder" not in node:
             tensorboard = node["_target_"].endswith("TensorBoardLogger")
             place = {"folder": str(folder.tensorboard if tensorboard else folder.path)}
-        loggers.append(instantiate(node, **place))
+        loggers.append(build(node, "logger", **place))
     return loggers
 
 
@@ -127,7 +141,7 @@ def build_model(config: dict[str, Any], data: Any) -> nn.Module:
     is built with torch's global generator seeded for it, which is put back after.
     """
     node = dict(config["model"])
-    accepted = signature(get_class(node["_target_"])).parameters
+    accepted = signature(find_class(node, "model")).parameters
     features = 1
     for size in data.input_shape:
         features *= size
@@ -136,7 +150,7 @@ def build_model(config: dict[str, Any], data: Any) -> nn.Module:
     state = torch.get_rng_state()
     try:
         torch.default_generator.manual_seed(derive(config["seed"], "weights"))
-        model = instantiate(node, _convert_="all")
+        model = build(node, "model")
     finally:
         torch.set_rng_state(state)
     if not isinstance(model, nn.Module):
@@ -153,10 +167,55 @@ def build_classifier(runs: Sequence[MemberRun]) -> Classifier:
     seeds = [run.config["seed"] for run in runs]
     return Classifier(
         stack(modules, seeds),
-        loss=instantiate(first["loss"], _convert_="all"),
+        loss=build_loss(first, runs[0].data.classes, dtype),
         optimizer=_optimizer(runs),
-        schedule=instantiate(first["schedule"]),
+        schedule=build(first["schedule"], "schedule"),
     )
+
+
+def build_loss(config: dict[str, Any], classes: int, dtype: torch.dtype) -> nn.Module:
+    """Make the loss; class weights, which torch's own takes as a tensor only, must be one a class."""
+    node, weight = dict(config["loss"]), config["loss"].get("weight")
+    if not isinstance(weight, list):
+        return build(node, "loss")
+    if len(weight) != classes:
+        raise InputError(f"loss.weight must be a list of {classes}, one a class, got {len(weight)}")
+    return build(node, "loss", weight=torch.tensor(weight, dtype=dtype))
+
+
+def find_class(node: Mapping[str, Any], key: str) -> Any:
+    """Import the class that a config node names.
+
+    Raises:
+        InputError: there is no such class.
+    """
+    try:
+        return get_class(node["_target_"])
+    except Exception as error:  # whatever a module of the user's raises while it is imported
+        reason = " ".join(str(error).split())
+        raise InputError(f"{key}._target_={node['_target_']} cannot be found: {reason}") from error
+
+
+def build(node: Mapping[str, Any], key: str, **more: Any) -> Any:
+    """Build the object that a config node names.
+
+    Args:
+        node: a mapping with ``_target_``.
+        key: where it stands in the config, for the error.
+        **more: arguments besides the node's own.
+
+    Raises:
+        InputError: the class is not found or refuses its arguments.
+    """
+    find_class(node, key)
+    try:
+        return instantiate(node, **more, _convert_="all")
+    except InstantiationException as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, InputError):
+            raise cause from error
+        reason = " ".join(str(cause).split()) or type(cause).__name__
+        raise InputError(f"{key}._target_={node['_target_']} cannot be built: {reason}") from error
 
 
 def _try_out(model: nn.Module, run: MemberRun, dtype: torch.dtype) -> None:
@@ -165,8 +224,9 @@ def _try_out(model: nn.Module, run: MemberRun, dtype: torch.dtype) -> None:
     try:
         with torch.no_grad():
             shape = tuple(model.eval()(x).shape)
-    except RuntimeError as error:
-        raise InputError(f"model: {type(model).__name__} cannot take inputs {tuple(x.shape)}: {error}") from error
+    except Exception as error:  # a user's own code
+        reason = " ".join(str(error).split())
+        raise InputError(f"model: {type(model).__name__} cannot take inputs {tuple(x.shape)}: {reason}") from error
     if shape != (len(x), run.data.classes):
         raise InputError(
             f"model: {type(model).__name__} must give logits {(len(x), run.data.classes)} for inputs {tuple(x.shape)}, "
@@ -177,7 +237,7 @@ def _try_out(model: nn.Module, run: MemberRun, dtype: torch.dtype) -> None:
 def _optimizer(runs: Sequence[MemberRun]) -> Any:
     """Give a function from parameters to the optimiser; settings that differ between jobs become lists."""
     nodes = [{k: v for k, v in run.config["optimizer"].items() if k != "_partial_"} for run in runs]
-    target = get_class(nodes[0]["_target_"])
+    target = find_class(nodes[0], "optimizer")
     if not issubclass(target, MemberOptimizer) and any(node != nodes[0] for node in nodes):
         raise InputError(f"optimizer: {target.__name__} takes one setting for a whole population; train the jobs apart")
     settings = {}
@@ -185,15 +245,15 @@ def _optimizer(runs: Sequence[MemberRun]) -> Any:
         if name == "_target_":
             continue
         column = [tuple(node[name]) if isinstance(node[name], list) else node[name] for node in nodes]
-        shared = all(value == column[0] for value in column) or name in SHARED_SETTINGS
-        settings[name] = column[0] if shared else column
+        settings[name] = column[0] if all(value == column[0] for value in column) else column
     return lambda parameters: target(parameters, **settings)
 
 
 def build_trainer(config: dict[str, Any], accelerator: str, observer: MemberCallback | None = None) -> Trainer:
     """Make the trainer with the callbacks of a config."""
     options = {k: v for k, v in config["trainer"].items() if k not in ("threads", "accelerator")}
-    callbacks = [instantiate(node) for node in (config.get("callbacks") or {}).values() if node is not None]
+    nodes = (config.get("callbacks") or {}).items()
+    callbacks = [build(node, f"callbacks.{name}") for name, node in nodes if node is not None]
     if options["fast_dev_run"]:
         callbacks = [callback for callback in callbacks if not isinstance(callback, Checkpoint)]
     if observer is not None:
@@ -205,11 +265,15 @@ def _train(trainer: Trainer, classifier: Classifier) -> None:
     data = MemberData([run.data for run in trainer.runs])
     dtype = classifier.theta.dtype
     with stoppable(classifier):
-        trainer.fit(
-            classifier,
-            train_dataloaders=data.train_loader(dtype),
-            val_dataloaders=data.validation_loader(dtype),
-        )
+        try:
+            trainer.fit(
+                classifier,
+                train_dataloaders=data.train_loader(dtype),
+                val_dataloaders=data.validation_loader(dtype),
+            )
+        except SystemExit as error:
+            # Lightning turns a Ctrl-C inside of a step into an exit code of 1.
+            raise KeyboardInterrupt from error
 
 
 @contextmanager
@@ -247,18 +311,26 @@ def _describe(runs: Sequence[MemberRun], trainer: Trainer) -> None:
         manifest = {**shared, **own, "data_seed": run.config["data"].get("seed"), "members": len(runs)}
         write_json(run.folder.manifest, manifest, sync=False)
         for logger in run.loggers:
+            # What an earlier attempt in this folder left.
+            if hasattr(logger, "purge"):
+                logger.purge(-1)
             if hasattr(logger, "log_config"):
                 logger.log_config(OmegaConf.to_yaml(OmegaConf.create(run.config)))
 
 
-def _resume(trainer: Trainer, classifier: Classifier) -> None:
-    payloads = [checkpoint.load(run.folder.checkpoints / "last.ckpt") for run in trainer.runs]
+def _resume(trainer: Trainer, classifier: Classifier) -> bool:
+    """Go back to the checkpoints; say no where none was written yet, so that the runs start afresh."""
+    files = [run.folder.checkpoints / "last.ckpt" for run in trainer.runs]
+    if not any(file.exists() for file in files):
+        return False
+    payloads = [checkpoint.load(file) for file in files]
     restore(trainer, classifier, payloads)
     for run in trainer.runs:
         for logger in run.loggers:
             if hasattr(logger, "purge"):
                 # A table counts in epochs, TensorBoard in steps.
                 logger.purge(classifier.steps if hasattr(logger, "log_image") else classifier.epochs)
+    return True
 
 
 def _fail(folders: Sequence[RunFolder | None], error: BaseException) -> None:

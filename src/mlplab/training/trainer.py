@@ -5,15 +5,16 @@ import warnings
 from typing import Any
 
 import lightning.pytorch as L
-import torch
 from lightning.pytorch.callbacks import Checkpoint
 
 from mlplab.errors import InputError
 from mlplab.training.arrays import ArrayDataModule
 from mlplab.training.blocks import BlockLoader, WholeLoader
-from mlplab.training.classifier import Classifier, Rules
+from mlplab.training.callbacks.progress import Progress
+from mlplab.training.classifier import Classifier
+from mlplab.training.rules import PRECISIONS, Rules
+from mlplab.training.members import MemberRun
 
-PRECISIONS = {"32-true": torch.float32, "64-true": torch.float64}
 # Lightning tells at every start which accelerators it sees, and advises on loaders that the lab does not use.
 QUIET = (
     ".*does not have many workers.*", ".*is smaller than the logging interval.*", ".*`isinstance\\(treespec.*",
@@ -53,23 +54,28 @@ class Trainer(L.Trainer):
     ) -> None:
         if precision not in PRECISIONS:
             raise InputError(f"trainer.precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+        # As Lightning does, show a progress bar unless told otherwise.
+        lightning.setdefault("callbacks", [Progress()])
         if fast_dev_run:
             max_epochs, limit_train_batches = 1, int(fast_dev_run)
             lightning |= {"logger": False}
         self.rules = Rules(
             max_epochs, max_steps, accumulate_grad_batches, gradient_clip_val, gradient_clip_algorithm or "norm"
         )
+        # Filled by `fit`: what belongs to each member. Without it nothing is written.
+        self.runs: list[MemberRun] = []
         self.limits = {"limit": limit_train_batches, "overfit": overfit_batches}
         quiet = {
             "num_sanity_val_steps": 0, "enable_model_summary": False, "enable_progress_bar": False,
             # True without a Checkpoint callback would make Lightning add one of its own.
-            "enable_checkpointing": any(isinstance(c, Checkpoint) for c in lightning.get("callbacks") or ()), "log_every_n_steps": 1, "use_distributed_sampler": False,
+            "enable_checkpointing": any(isinstance(c, Checkpoint) for c in lightning.get("callbacks") or ()),
+            "log_every_n_steps": 1, "use_distributed_sampler": False, "devices": 1, "logger": False,
         }  # fmt: skip
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         with warnings.catch_warnings():
             hush()
             super().__init__(
-                max_epochs=max_epochs, max_steps=max_steps, precision=precision, **{**quiet, "logger": False, **lightning}
+                max_epochs=max_epochs, max_steps=max_steps, precision=precision, **{**quiet, **lightning}
             )
 
     def fit(self, model: Classifier, datamodule: ArrayDataModule | None = None, **loaders: Any) -> None:  # type: ignore[override]
@@ -84,16 +90,17 @@ class Trainer(L.Trainer):
         if isinstance(train, BlockLoader):
             train.restrict(**self.limits)
             if not train.per_epoch:
-                raise InputError(
-                    "trainer.limit_train_batches leaves no minibatch to train on, got "
-                    f"{self.limits['overfit'] or self.limits['limit']}"
-                )
+                overfit = self.limits["overfit"]
+                given = f"overfit_batches={overfit}" if overfit else f"limit_train_batches={self.limits['limit']}"
+                raise InputError(f"trainer.{given} leaves no minibatch of {train.whole} to train on")
             if self.limits["overfit"]:
                 seen = train.per_epoch * train.batch_size
                 loaders["val_dataloaders"] = WholeLoader(train.x[:, :seen], train.y[:, :seen])
         with warnings.catch_warnings():
             hush()
             super().fit(model, datamodule=datamodule, **loaders)
+        # Lightning takes its module back to the CPU at the end; the population stays where it was trained.
+        model.theta.data = model.population.theta
 
 
 def hush() -> None:

@@ -10,8 +10,10 @@ from lightning.pytorch.callbacks import Checkpoint
 from mlplab.errors import InputError
 from mlplab.runs import checkpoint
 from mlplab.training.callbacks.member import MemberCallback
-from mlplab.training.classifier import Classifier, EpochSums, Stop, member_state
+from mlplab.training.classifier import Classifier, member_state
+from mlplab.training.epoch import EpochSums
 from mlplab.training.optimizers import MemberOptimizer
+from mlplab.training.rules import Stop
 
 FORMAT = 1
 

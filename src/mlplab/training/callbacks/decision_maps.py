@@ -1,6 +1,7 @@
 """Decision maps along a training: at log-spaced epochs to TensorBoard and to disk."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mlplab.core.grid import decision_grid
+from mlplab.errors import InputError
 from mlplab.runs.files import write_bytes
 from mlplab.training.callbacks.member import MemberCallback
 from mlplab.training.classifier import Classifier
@@ -51,9 +53,9 @@ class DecisionMaps(MemberCallback):
         self.steps: dict[int, int] = {}
         self._since = time.monotonic()
 
-    def wanted(self, trainer: L.Trainer) -> list[int]:
+    def wanted(self, classifier: Classifier) -> list[int]:
         """List the epochs to draw."""
-        return log_spaced(trainer.max_epochs) if self.epochs == "log" else list(self.epochs)
+        return log_spaced(classifier.total_epochs) if self.epochs == "log" else list(self.epochs)
 
     def extent(self, data: Any) -> tuple[float, float, float, float]:
         """Give the rectangle to draw: left, right, bottom, top."""
@@ -65,11 +67,13 @@ class DecisionMaps(MemberCallback):
 
     def on_train_start(self, trainer: L.Trainer, classifier: Classifier) -> None:
         self._since = time.monotonic()
-        if classifier.minibatches == 0 and 0 in self.wanted(trainer):
+        if not getattr(trainer, "runs", None):
+            raise InputError("DecisionMaps draws the jobs of mlplab.training.fit; draw other networks with mlplab.plots")
+        if classifier.minibatches == 0 and 0 in self.wanted(classifier):
             self._snap(classifier)
 
     def on_epoch(self, trainer: L.Trainer, classifier: Classifier) -> None:
-        if classifier.epochs in self.wanted(trainer):
+        if classifier.epochs in self.wanted(classifier):
             self._snap(classifier)
         if self.waiting and time.monotonic() - self._since >= self.every_seconds:
             self.draw(trainer, classifier)
@@ -121,9 +125,16 @@ class DecisionMaps(MemberCallback):
         )  # fmt: skip
         self.cards.setdefault(index, {})[epoch] = card
         data = encode_png(card)
-        write_bytes(run.folder.figures / "epochs" / f"epoch_{epoch:05d}.png", data, sync=False)
+        write_bytes(card_path(run, epoch), data, sync=False)
         if logger is not None:
             logger.log_image("decision_map", data, self.steps[epoch])
+
+    def read_card(self, run: Any, epoch: int) -> np.ndarray:
+        """Read a card that an earlier session drew: (H, W, 3) bytes."""
+        from PIL import Image
+
+        with Image.open(card_path(run, epoch)) as image:
+            return np.asarray(image.convert("RGB"))
 
     def member_state(self, index: int) -> dict[str, Any]:
         maps = {epoch: torch.from_numpy(grid) for epoch, grid in self.probabilities.get(index, {}).items()}
@@ -140,3 +151,8 @@ def map_of(classifier: Classifier, index: int, extent: tuple, resolution: int) -
     grid = decision_grid(resolution, extent).to(classifier.theta)
     logits = classifier.population.forward(grid[None], slice(index, index + 1))[0]
     return logits.softmax(1).float().reshape(resolution, resolution, -1).cpu().numpy()
+
+
+def card_path(run: Any, epoch: int) -> Path:
+    """Name the file of an epoch's card."""
+    return run.folder.figures / "epochs" / f"epoch_{epoch:05d}.png"

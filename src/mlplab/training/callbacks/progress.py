@@ -32,7 +32,7 @@ class Progress(MemberCallback):
         self._first = classifier.epochs
         if stream.isatty():
             self._bar = tqdm(
-                total=trainer.max_epochs, initial=classifier.epochs, file=stream, dynamic_ncols=True,
+                total=classifier.total_epochs, initial=classifier.epochs, file=stream, dynamic_ncols=True,
                 bar_format="epoch {n_fmt}/{total_fmt} {bar}{postfix} {remaining} left", leave=True,
                 mininterval=0.1,
             )  # fmt: skip
@@ -40,18 +40,18 @@ class Progress(MemberCallback):
     def on_epoch(self, trainer: L.Trainer, classifier: Classifier) -> None:
         # The figures are only read where they are shown: on a GPU each reading waits for the device.
         if self._bar is not None:
-            if time.monotonic() - self._last >= 0.1 or classifier.epochs == trainer.max_epochs:
+            if time.monotonic() - self._last >= 0.1 or classifier.epochs == classifier.total_epochs:
                 self._last = time.monotonic()
                 self._bar.set_postfix_str(describe(classifier.metrics), refresh=False)
             self._bar.update(classifier.epochs - self._bar.n)
             return
         now = time.monotonic()
-        final = classifier.epochs == trainer.max_epochs or trainer.should_stop
+        final = classifier.epochs == classifier.total_epochs or trainer.should_stop
         if now - self._last >= self.every_seconds or final or classifier.epochs == self._first + 1:
             self._last = now
-            left = (now - self._start) / (classifier.epochs - self._first) * (trainer.max_epochs - classifier.epochs)
+            left = (now - self._start) / (classifier.epochs - self._first) * (classifier.total_epochs - classifier.epochs)
             print(
-                f"epoch {classifier.epochs}/{trainer.max_epochs}  {describe(classifier.metrics)}"
+                f"epoch {classifier.epochs}/{classifier.total_epochs}  {describe(classifier.metrics)}"
                 + ("" if final else f"  {left:.0f} s left"),
                 file=self.stream or sys.stderr, flush=True,
             )  # fmt: skip
