@@ -1,0 +1,180 @@
+"""Accuracy and NLL against a number: means with their intervals, joined within a series, and the Bayes limit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+from mlplab.plots.charts import add_chart, label, log_ticks, positive_range
+from mlplab.plots.curves import BAYES, LEAST_ERROR, accuracy_ticks
+from mlplab.plots.order import errors, line_colours
+from mlplab.plots.style import INK, MUTED, figure, points_of, text
+
+HEIGHT = 720
+LOG_FROM = 8.0
+MOST_TICKS = 8
+
+
+@dataclass
+class Series:
+    """The settings along one line.
+
+    Attributes:
+        name: for the legend; "" where there is one series alone.
+        x: shape (N,), ascending.
+        accuracy: shape (N, 3): mean, lower and upper end of the interval; the ends are NaN for a single run.
+        nll: the same of the cross entropy.
+    """
+
+    name: str
+    x: Sequence[float]
+    accuracy: np.ndarray
+    nll: np.ndarray
+
+
+def against(
+    series: Sequence[Series],
+    *,
+    x_name: str,
+    title: str,
+    subtitle: str = "",
+    series_name: str = "",
+    names: Sequence[str] | None = None,
+    bayes: tuple[Sequence[float], Sequence[float], Sequence[float]] | None = None,
+    best: tuple[float, float, float] | None = None,
+    log: bool | None = None,
+) -> Figure:
+    """Draw accuracy (left) and NLL (right) against x, on logarithmic scales of the error.
+
+    Args:
+        series: at least one.
+        x_name: what x is.
+        title: of the picture.
+        subtitle: under it.
+        series_name: what tells the series apart.
+        names: names of x = 0, 1, ... where x is no number.
+        bayes: x, and the Bayes classifier's accuracy and NLL there; None draws no limit.
+        best: x, accuracy and NLL of the best-known setting, for its star.
+        log: whether x is logarithmic; None decides by the values.
+
+    Returns:
+        A ``Figure`` of 1560 x 720 pixels.
+    """
+    made = figure(1560, HEIGHT)
+    text(made, 60, 50, title, 32, width=1460, weight="bold")
+    text(made, 60, 90, subtitle, 23, width=1460, color=MUTED)
+    colours = line_colours(len(series)) if len(series) > 1 else [INK]
+    legend(made, series, colours, series_name, bayes is not None, best is not None)
+    every = np.unique(np.concatenate([np.asarray(one.x, dtype=float) for one in series]))
+    if log is None:
+        log = names is None and len(every) > 1 and every[0] > 0 and every[-1] / every[0] >= LOG_FROM
+    for left, kind, words in ((130, "accuracy", "accuracy, %"), (910, "nll", "cross entropy, nats")):
+        axes = add_chart(made, left, 186, 590, 420)
+        draw(axes, series, colours, kind, every, bayes, best, log)
+        value_axis(axes, every, log, names)
+        label(axes, f"{x_name} (log scale)" if log else x_name, words)
+    return made
+
+
+def draw(axes, series, colours, kind: str, every, bayes, best, log: bool) -> None:
+    """Draw one chart of all series."""
+    values = [errors(getattr(one, kind), kind) for one in series]
+    level = None if bayes is None else np.maximum(errors(bayes[1 if kind == "accuracy" else 2], kind), LEAST_ERROR)
+    axes.set_yscale("log")
+    lowest = LEAST_ERROR if kind == "accuracy" else 1e-6
+    means = [np.maximum(value[:, 0], lowest) for value in values]
+    low, high = positive_range([*means, *([] if level is None else [level])])
+    # Intervals of few runs are wide and may reach below zero: they may widen the chart, but not empty it.
+    ends = np.concatenate([value[:, 1:].ravel() for value in values])
+    ends = ends[np.isfinite(ends) & (ends > 0)]
+    if len(ends):
+        low, high = min(low, max(ends.min(), low / 2)), max(high, min(ends.max(), high * 1.5))
+    if kind == "accuracy":
+        low, high = max(low, LEAST_ERROR / 1.2), min(high, 1.0)
+        axes.set_ylim(high, low)
+        accuracy_ticks(axes, low, high)
+    else:
+        axes.set_ylim(low, high)
+        log_ticks(axes, low, high)
+    shift = offsets(len(series), every, log)
+    for one, value, mean, colour, by in zip(series, values, means, colours, shift):
+        x = np.asarray(one.x, dtype=float)
+        x = x * by if log else x + by
+        ends = np.sort(np.clip(value[:, 1:], low / 100, None), axis=1)
+        seen = np.isfinite(ends).all(axis=1)
+        axes.vlines(x[seen], ends[seen, 0], ends[seen, 1], color=colour, lw=points_of(5), alpha=0.45, zorder=3)
+        axes.plot(x, mean, color=colour, lw=points_of(2.5), zorder=3.5, alpha=0.8)
+        axes.plot(x, mean, ls="none", marker="o", ms=points_of(13), mfc=colour, mec="#ffffff",
+                  mew=points_of(2), zorder=4)  # fmt: skip
+    if level is not None:
+        if len(np.unique(level)) == 1:
+            axes.axhline(level[0], color=BAYES, lw=points_of(3), ls=(0, (4, 2)), zorder=2)
+        else:
+            axes.plot(bayes[0], level, color=BAYES, lw=points_of(3), ls=(0, (4, 2)), zorder=2)
+    if best is not None:
+        at = max(float(errors(best[1 if kind == "accuracy" else 2], kind)), lowest)
+        axes.plot([best[0]], [at], ls="none", marker="*", ms=points_of(32), mfc="#ffa90e", mec=INK,
+                  mew=points_of(1.5), zorder=5, clip_on=False)  # fmt: skip
+
+
+def offsets(count: int, every, log: bool) -> np.ndarray:
+    """Move the series apart a little, so that their intervals at one x stay visible; factors where x is log."""
+    places = np.linspace(-0.5, 0.5, count) if count > 1 else np.zeros(1)
+    if len(every) < 2:
+        return np.exp(places * 0) if log else places * 0
+    step = np.diff(np.log(every) if log else every).min()
+    span = np.log(every[-1] / every[0]) if log else every[-1] - every[0]
+    move = places * min(0.24 * step, 0.03 * span)
+    return np.exp(move) if log else move
+
+
+def value_axis(axes, every, log: bool, names) -> None:
+    """Give x its scale and a tick at the values themselves where they are few."""
+    span = np.log(every[-1] / every[0]) if log else every[-1] - every[0]
+    room = 0.06 * span if span else 0.5
+    if log:
+        axes.set_xscale("log")
+        axes.set_xlim(every[0] * np.exp(-room), every[-1] * np.exp(room))
+    else:
+        axes.set_xlim(every[0] - room, every[-1] + room)
+    axes.xaxis.set_minor_locator(NullLocator())
+    if names is not None:
+        axes.xaxis.set_major_locator(FixedLocator(range(len(names))))
+        axes.xaxis.set_major_formatter(
+            FuncFormatter(lambda value, _: names[int(value)] if 0 <= value < len(names) else "")
+        )
+        return
+    if len(every) <= MOST_TICKS:
+        axes.xaxis.set_major_locator(FixedLocator(list(every)))
+    elif log:
+        powers = range(int(np.floor(np.log10(every[0]))), int(np.ceil(np.log10(every[-1]))) + 1)
+        digits = (1, 2, 5) if len(powers) <= 3 else (1, 3) if len(powers) <= 5 else (1,)
+        ticks = [digit * 10.0**power for power in powers for digit in digits]
+        axes.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if every[0] <= tick <= every[-1]]))
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(7))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}" if value >= 1e4 else f"{value:g}"))
+
+
+def legend(made: Figure, series, colours, series_name: str, bayes: bool, best: bool) -> None:
+    """Name the series, the limit and the star in one line over the charts."""
+    entries = [("●", colour, one.name) for one, colour in zip(series, colours) if one.name]
+    if len(entries) > 8:
+        entries = [entries[0], *entries[1:-1:len(entries) // 6 + 1], entries[-1]]
+    x = 130
+    if entries and series_name:
+        x += text_width(text(made, x, 142, series_name, 22, color=MUTED)) + 22
+    if bayes:
+        entries.append(("--", BAYES, "Bayes limit"))
+    if best:
+        entries.append(("★", "#e59400", "best-known"))
+    for sign, colour, words in entries:
+        text(made, x, 142, sign, 24, color=colour, weight="bold")
+        x += 30 + text_width(text(made, x + 30, 142, words, 22)) + 28
+
+
+def text_width(written) -> float:
+    """Measure a text in the figure's pixels."""
+    return written.get_window_extent(written.get_figure(root=True).canvas.get_renderer()).width

@@ -1,0 +1,201 @@
+"""Two swept keys against each other: mean, spread and every seed in each cell."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.collections import PatchCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+
+from mlplab.plots.order import errors, goodness, letters_on, ramp
+from mlplab.plots.panel import Square
+from mlplab.plots.style import FAINT, INK, MUTED, figure, points_of, text
+
+EDGE, TOP, FOOT = 36, 150, 116
+LEFT, GAP = 74, 52
+MOST_DOTS = 24
+
+
+@dataclass
+class Cells:
+    """One panel: the runs' values by cell.
+
+    Attributes:
+        title: over the panel.
+        values: rows (y, bottom first) of columns (x) of the finished runs' values, one for each seed; an empty
+            sequence where there is none.
+        kind: ``"accuracy"`` (in [0, 1]) or ``"nll"``.
+    """
+
+    title: str
+    values: Sequence[Sequence[Sequence[float]]]
+    kind: str
+
+    def means(self) -> np.ndarray:
+        """Return the mean of each cell, NaN where it is empty; shape (Y, X)."""
+        return np.array([[np.mean(cell) if len(cell) else np.nan for cell in row] for row in self.values])
+
+
+def heat_map(
+    panels: Sequence[Cells],
+    x_values: Sequence[str],
+    y_values: Sequence[str],
+    *,
+    x_name: str,
+    y_name: str,
+    title: str,
+    subtitle: str = "",
+    best: Sequence[tuple[int, int, int]] = (),
+    near: Sequence[tuple[int, int, int]] = (),
+    columns: int = 2,
+) -> Figure:
+    """Draw panels of cells, each with its mean, its standard deviation and a dot for each seed.
+
+    Args:
+        panels: at least one, all of the same shape.
+        x_values: names of the columns.
+        y_values: names of the rows, the bottom one first.
+        x_name: the key along x.
+        y_name: the key along y.
+        title: of the picture.
+        subtitle: under it.
+        best: (panel, row, column) of cells to mark with a star.
+        near: (panel, row, column) of cells to outline.
+        columns: panels side by side.
+
+    Returns:
+        A ``Figure`` whose size follows the number of cells.
+    """
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    room = max(300, 1660 // columns - LEFT - GAP)
+    wide = float(np.clip(room / len(x_values), 26, 150))
+    tall = float(np.clip(640 / len(y_values) / rows, 26, 0.78 * wide if wide > 90 else wide))
+    panel_width, panel_height = LEFT + wide * len(x_values) + GAP, tall * len(y_values) + 128
+    width = int(max(2 * EDGE + columns * panel_width - GAP, 900))
+    made = figure(width, int(TOP + rows * panel_height + FOOT - 60))
+    text(made, EDGE, 50, title, 32, width=width - 2 * EDGE, weight="bold")
+    text(made, EDGE, 90, subtitle, 23, width=width - 2 * EDGE, color=MUTED)
+    for index, panel in enumerate(panels):
+        left = EDGE + LEFT + (index % columns) * panel_width
+        top = TOP + (index // columns) * panel_height
+        square = Square(
+            made, left, top, wide * len(x_values), (0, len(x_values), 0, len(y_values)), tall * len(y_values)
+        )
+        text(made, left, top - 16, panel.title, 24, weight="bold", width=panel_width - LEFT)
+        draw_cells(square, panel, wide, tall)
+        draw_marks(square, [cell[1:] for cell in best if cell[0] == index],
+                   [cell[1:] for cell in near if cell[0] == index], wide, tall)  # fmt: skip
+        draw_names(square, x_values, y_values, x_name, y_name, wide, tall)
+    draw_legend(made, EDGE + LEFT, int(TOP + rows * panel_height + 6), wide, tall, bool(near), bool(best))
+    return made
+
+
+def draw_cells(square, panel: Cells, wide: float, tall: float) -> None:
+    """Draw the colours, numbers and dots of one panel; all lengths in pixels."""
+    means = panel.means()
+    shares = goodness(means, panel.kind)
+    # Not the whole ramp: the lightest cell still has a colour, and the darkest room for its dots.
+    colours = ramp(0.06 + 0.86 * shares)
+    colours[np.isnan(means)] = 1.0
+    boxes = [Rectangle((x, y), 1, 1) for y, x in np.ndindex(means.shape)]
+    square.add(PatchCollection(boxes, facecolors=colours.reshape(-1, 3), edgecolors="#ffffff", lw=points_of(3)))
+    fullest = max((len(cell) for row in panel.values for cell in row), default=0)
+    size = min(0.27 * wide, 0.33 * tall, 32)
+    dots = {INK: [], "#ffffff": []}
+    low, high = limits(panel)
+    for (y, x), mean in np.ndenumerate(means):
+        centre, bottom = square.left + (x + 0.5) * wide, square.top + square.height - y * tall
+        cell = np.asarray(panel.values[y][x], dtype=float)
+        if np.isnan(mean):
+            text(square.figure, centre, bottom - 0.44 * tall, "–", 24, color=FAINT, ha="center")
+            continue
+        letters = letters_on(colours[y, x])
+        full = tall >= 62 and wide >= 80
+        if size >= 9:
+            up = 0.50 if full else 0.36
+            text(square.figure, centre, bottom - up * tall, number(mean, panel.kind), size,
+                 color=letters, ha="center", weight="bold")  # fmt: skip
+        if not full:
+            continue
+        few = f" · {len(cell)} of {fullest}" if len(cell) < fullest else ""
+        spread = f"± {number(cell.std(ddof=1), panel.kind)}" if len(cell) > 1 else "one run"
+        text(square.figure, centre, bottom - 0.25 * tall, spread + few, 0.64 * size,
+             color=letters, ha="center", width=0.96 * wide)  # fmt: skip
+        if 1 < len(cell) <= MOST_DOTS:
+            place = np.log(np.maximum(errors(cell, panel.kind), 1e-4))
+            along = (high - place) / (high - low) if high > low else np.full(len(cell), 0.5)
+            dots[letters] += [(x + 0.1 + 0.8 * share, y + 0.11) for share in along]
+            rail = [x + 0.1, x + 0.9], [y + 0.11, y + 0.11]
+            square.add(Line2D(*rail, color=letters, alpha=0.25, lw=points_of(1.5)))
+    for colour, places in dots.items():
+        if places:
+            style = {"ls": "none", "marker": "o", "ms": points_of(9), "mew": 0, "alpha": 0.75, "zorder": 3}
+            square.add(Line2D(*zip(*places), color=colour, **style))
+
+
+def limits(panel: Cells) -> tuple[float, float]:
+    """Return least and largest log error of all runs of a panel."""
+    flat = [value for row in panel.values for cell in row for value in cell]
+    logs = np.log(np.maximum(errors(flat, panel.kind), 1e-4)) if flat else np.zeros(1)
+    return float(logs.min()), float(logs.max())
+
+
+def number(value: float, kind: str) -> str:
+    """Write an accuracy in percent or an NLL with the digits that fit a cell."""
+    if kind == "accuracy":
+        return f"{100 * value:.2f}" if value > 0.9 or value < 0.1 else f"{100 * value:.1f}"
+    return f"{value:.3f}" if value < 10 else f"{value:.1f}"
+
+
+def draw_marks(square, best, near, wide: float, tall: float) -> None:
+    """Outline the cells that cannot be told from the best, and put a star on the best."""
+    inset = 5
+    boxes = [
+        Rectangle((x + inset / wide, y + inset / tall), 1 - 2 * inset / wide, 1 - 2 * inset / tall)
+        for y, x in near
+    ]
+    if boxes:
+        square.add(PatchCollection(boxes, facecolors="none", edgecolors="#ffa90e", lw=points_of(4), zorder=4))
+    for y, x in best:
+        left, bottom = square.left + x * wide, square.top + square.height - y * tall
+        text(square.figure, left + 0.5 * wide, bottom - 0.79 * tall, "★", min(0.2 * tall, 24),
+             color="#ffa90e", ha="center")  # fmt: skip
+
+
+def draw_names(square, x_values, y_values, x_name, y_name, wide: float, tall: float) -> None:
+    """Write the values of both keys along the edges, and the keys."""
+    made, bottom = square.figure, square.top + square.height
+    for values, step, at in ((x_values, wide, "x"), (y_values, tall, "y")):
+        longest = max(len(value) for value in values)
+        every = 1 if at == "y" else max(1, int(np.ceil(0.6 * 21 * longest / wide / 1.6)))
+        for index, value in enumerate(values[:: 1 if step > 22 else 2]):
+            index *= 1 if step > 22 else 2
+            if at == "x":
+                if index % every == 0:
+                    text(made, square.left + (index + 0.5) * wide, bottom + 30, value, 21, ha="center",
+                         width=every * wide - 4)  # fmt: skip
+            else:
+                text(made, square.left - 12, bottom - (index + 0.5) * tall, value, 21, ha="right", va="center",
+                     width=58)  # fmt: skip
+    text(made, square.left + square.width / 2, bottom + 66, x_name, 22, ha="center", color=MUTED)
+    text(made, square.left - 78, square.top + square.height / 2, y_name, 22, ha="center", va="center",
+         color=MUTED, rotation=90)  # fmt: skip
+
+
+def draw_legend(made, left: float, top: float, wide: float, tall: float, near: bool, best: bool) -> None:
+    """Say under the panels what stars, outlines and dots mean."""
+    parts = []
+    if best:
+        parts.append(("★", "#e59400", "best-known"))
+    if near:
+        parts.append(("□", "#e59400", "cannot be told from it"))
+    if tall >= 62 and wide >= 80:
+        parts.append(("•", INK, "one seed each, from the panel's worst run (left) to its best, by log error"))
+    x = left
+    for sign, colour, words in parts:
+        text(made, x, top, sign, 24, color=colour, weight="bold")
+        text(made, x + 30, top, words, 20, color=MUTED)
+        x += 30 + 0.55 * 20 * len(words) + 36

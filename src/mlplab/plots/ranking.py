@@ -1,0 +1,94 @@
+"""Settings from best to worst: the interval for the mean, and a dot for each seed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from mlplab.plots.charts import add_chart, label, positive_range
+from mlplab.plots.curves import BAYES
+from mlplab.plots.style import FAINT, INK, MUTED, figure, points_of, text
+
+MOST = 24
+NAMES = 420
+
+
+def ranking(
+    names: Sequence[str],
+    values: Sequence[Sequence[float]],
+    intervals: Sequence[tuple[float, float]],
+    near: Sequence[bool],
+    *,
+    title: str,
+    subtitle: str = "",
+    x_name: str,
+    bayes: float | None = None,
+) -> Figure:
+    """Draw one row a setting, the best on top; at most ``MOST`` are drawn.
+
+    Args:
+        names: of the settings, best first.
+        values: of each setting's runs, > 0, smaller is better.
+        intervals: lower and upper end for each mean; NaN where there is none.
+        near: whether a setting cannot be told from the first.
+        title: of the picture.
+        subtitle: under it.
+        x_name: what the values are.
+        bayes: the least that can be reached; None draws no line.
+
+    Returns:
+        A ``Figure`` 1560 pixels wide, its height by the number of rows.
+    """
+    more = len(names) - MOST
+    shown = range(min(len(names), MOST))
+    step = 38 if len(shown) > 8 else 48
+    made = figure(1560, 128 + step * len(shown) + 100)
+    text(made, 60, 50, title, 32, width=1460, weight="bold")
+    text(made, 60, 90, subtitle, 23, width=1460, color=MUTED)
+    left = 60 + NAMES
+    axes = add_chart(made, left, 128, 1560 - left - 60, step * len(shown))
+    axes.set_ylim(len(shown) - 0.5, -0.5)
+    axes.set_xscale("log")
+    drawn = [values[row] for row in shown]
+    low, high = positive_range([*drawn, *([] if bayes is None else [[bayes]])])
+    axes.set_xlim(low, high)
+    log_ticks_below(axes, low, high)
+    axes.yaxis.set_major_locator(NullLocator())
+    axes.spines["left"].set_visible(False)
+    for row in shown:
+        colour = INK if near[row] else MUTED
+        axes.axhline(row, color=FAINT, lw=points_of(1), zorder=1)
+        ends = np.clip(intervals[row], low, high)
+        if np.isfinite(ends).all():
+            axes.plot(ends, [row, row], color="#ffa90e" if near[row] else "#b9bec9", lw=points_of(13),
+                      solid_capstyle="butt", alpha=0.75, zorder=2)  # fmt: skip
+        axes.plot(values[row], [row] * len(values[row]), ls="none", marker="o", ms=points_of(9), color=colour,
+                  mew=0, alpha=0.7, zorder=4)  # fmt: skip
+        axes.plot([np.mean(values[row])], [row], ls="none", marker="|", ms=points_of(26), color=INK,
+                  mew=points_of(4), zorder=5)  # fmt: skip
+        words = f"★ {names[row]}" if row == 0 else names[row]
+        text(made, left - 20, 128 + (row + 0.5) * step, words, 22, ha="right", va="center", width=NAMES - 10,
+             color=colour, weight="bold" if near[row] else "normal")  # fmt: skip
+    if bayes is not None:
+        axes.axvline(bayes, color=BAYES, lw=points_of(3), ls=(0, (4, 2)), zorder=2)
+        axes.annotate("Bayes limit", (bayes, 1), xycoords=("data", "axes fraction"), color=BAYES,
+                      xytext=(points_of(8), -points_of(8)), textcoords="offset points", va="top",
+                      fontsize=points_of(20), fontfamily="DejaVu Sans", rotation=90)  # fmt: skip
+    label(axes, x_name)
+    if more > 0:
+        text(made, left - 20, 128 + len(shown) * step + 34, f"and {more} more", 20, ha="right", color=MUTED)
+    return made
+
+
+def log_ticks_below(axes, low: float, high: float) -> None:
+    """Give a logarithmic x axis round numbers, written plainly."""
+    powers = range(int(np.floor(np.log10(low))) - 1, int(np.ceil(np.log10(high))) + 1)
+    for digits in ((1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
+        ticks = [digit * 10.0**power for power in powers for digit in digits]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) <= 9:
+            break
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
