@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from mlplab.constraints import Rule, anything, boolean, choice, either, integer, many, number, optional, text
+from mlplab.sweeps.objectives import OBJECTIVES
 
 SEED = integer(0, 2**63 - 1)
 FRACTION = number(0, 1, above=True, below=True)
@@ -185,6 +186,11 @@ STUDY: dict[str, object] = {
         "executor": choice("inline", "processes", "submitit", "ray"), "workers": optional(integer(1)),
         "max_members": integer(1), "timeout_s": optional(number(0, above=True)),
         "cluster": optional(choice("slurm", "local")), "address": optional(PATH), "options": anything(),
+    },
+    "search": {
+        "trials": integer(1), "batch": optional(integer(1)),
+        "objective": either(choice(*OBJECTIVES), many(choice(*OBJECTIVES), least=1)),
+        "sampler": choice("tpe", "random", "grid", "nsga2"),
     },
 }
 

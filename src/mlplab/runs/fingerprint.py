@@ -10,7 +10,7 @@ from typing import Any
 PACKAGE = Path(__file__).resolve().parent.parent
 
 # What changes where a run writes or what it shows, and not what it computes.
-DISPLAY_KEYS = ("name", "paths", "resume", "logger", "figures", "sweep", "launcher")
+DISPLAY_KEYS = ("name", "paths", "resume", "logger", "figures", "sweep", "launcher", "search")
 
 
 def config_digest(config: Mapping[str, Any], leave_out: Iterable[str] = DISPLAY_KEYS) -> str:

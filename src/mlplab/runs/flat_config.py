@@ -10,7 +10,7 @@ import yaml
 from mlplab.errors import InputError
 
 # What says where and how a run writes, not what it computes.
-ASIDE = ("name", "paths", "resume", "logger", "sweep", "launcher", "figures", "callbacks", "hydra")
+ASIDE = ("name", "paths", "resume", "logger", "sweep", "launcher", "search", "figures", "callbacks", "hydra")
 _KEY = re.compile(r"( *)([A-Za-z_][\w./-]*):(?: +(.*))?")
 _ENTRY = re.compile(r"( *)- (.*)")
 

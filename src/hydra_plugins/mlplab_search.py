@@ -1,0 +1,39 @@
+"""Hydra finds sweepers in this namespace package; the work is done in mlplab.sweeps, imported when a search starts."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class SearchSweeper(Sweeper):
+    """Ask Optuna for jobs, batch by batch; see :mod:`mlplab.sweeps.search`."""
+
+    def __init__(self, **unused: Any) -> None:
+        self.config: DictConfig | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from hydra.core.plugins import Plugins
+
+        self.config, self.hydra_context, self.task_function = config, hydra_context, task_function
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from mlplab.sweeps.search import search
+
+        return search(self.config, self.hydra_context.config_loader, self.launcher, self.task_function, arguments)
+
+
+@dataclass
+class SearchConf:
+    """The node of ``hydra/sweeper: search``; its options are the root key ``search``."""
+
+    _target_: str = "hydra_plugins.mlplab_search.SearchSweeper"
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="search", node=SearchConf, provider="mlplab")

@@ -1,0 +1,35 @@
+"""What a search can aim at: figures of a job's result by name, and which way is better."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+MINIMIZE, MAXIMIZE = "minimize", "maximize"
+
+_PARTS = ("validation", "test", "fresh", "train")
+_FIGURES = {
+    "nll": MINIMIZE, "accuracy": MAXIMIZE, "calibration_error": MINIMIZE, "nll_regret": MINIMIZE,
+    "accuracy_regret": MINIMIZE,
+}  # fmt: skip
+
+# Name -> direction. PART/FIGURE is measured on the state that evaluate_state says, by default the best one.
+OBJECTIVES: dict[str, str] = {f"{part}/{figure}": way for part in _PARTS for figure, way in _FIGURES.items()}
+OBJECTIVES |= {"parameters": MINIMIZE, "seconds/fit": MINIMIZE, "epochs": MINIMIZE, "steps": MINIMIZE}
+
+
+def read_objective(result: Mapping[str, Any], name: str) -> float | None:
+    """Read a figure from a job's result.
+
+    Args:
+        result: as in ``result.json``.
+        name: a key of :data:`OBJECTIVES`.
+
+    Returns:
+        The figure, or None where the result has none or it is not finite.
+    """
+    value: Any = result
+    for part in name.split("/"):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
