@@ -16,7 +16,7 @@ from mlplab.core.seeds import derive
 
 HIDDEN_MULTIPLE = 4
 # Working set of the members that are walked together, in bytes: about the size of a core's L2 cache.
-CACHE_BYTES = 1 << 20
+CACHE_BYTES = 2 << 20
 FORWARD_BYTES = 64 << 20
 
 
@@ -64,9 +64,10 @@ class StackedMLP(Population):
         self.gradient = torch.zeros_like(self.theta)
         self._views: dict[tuple[int, int], tuple] = {}
 
-    def to(self, device: torch.device) -> "StackedMLP":
-        self.theta, self.gradient = self.theta.to(device), self.gradient.to(device)
-        self.mask = None if self.mask is None else self.mask.to(device)
+    def to(self, device: torch.device, dtype: torch.dtype | None = None) -> "StackedMLP":
+        self.dtype = dtype or self.dtype
+        self.theta, self.gradient = self.theta.to(device, self.dtype), self.gradient.to(device, self.dtype)
+        self.mask = None if self.mask is None else self.mask.to(device, self.dtype)
         self.activation = self.activation.to(device)
         self._views.clear()
         return self
@@ -103,8 +104,9 @@ class StackedMLP(Population):
         if self.theta.device.type != "cpu":
             return [slice(0, self.members)]
         bytes_each = self.theta.element_size() * (2 * batch_size * sum(self.widths) + 4 * self.theta.shape[1])
-        size = max(1, CACHE_BYTES // bytes_each)
-        return [slice(i, min(i + size, self.members)) for i in range(0, self.members, size)]
+        count = -(-self.members // max(1, CACHE_BYTES // bytes_each))
+        bounds = [round(i * self.members / count) for i in range(count + 1)]
+        return [slice(a, b) for a, b in zip(bounds, bounds[1:])]
 
     def _layers(self, members: slice) -> tuple[list[Tensor], ...]:
         """Views of weights, transposed weights, biases and their gradients for a run of members."""
@@ -144,6 +146,7 @@ class StackedMLP(Population):
     def backward(self, members: slice, x: Tensor, loss_gradient: Callable, step: int) -> Tensor:
         weights, transposed, biases, to_weights, to_biases = self._layers(members)
         last = len(weights) - 1
+        x = x.reshape(*x.shape[:2], self.widths[0])
         inputs, before, after, masks = [x], [], [], []
         for i in range(last):
             before.append(torch.baddbmm(biases[i], inputs[i], transposed[i]))
