@@ -1,9 +1,10 @@
-"""Hydra finds launchers in this namespace package; the work is done in mlplab.sweeps, imported when a sweep starts."""
+"""Hydra finds launchers and sweepers in this namespace package; the work is done in mlplab.sweeps, imported when a sweep starts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
@@ -26,6 +27,13 @@ class PopulationLauncher(Launcher):
         return launch(self.config, self.hydra_context.config_loader, self.task_function, job_overrides)
 
 
+class GridSweeper(BasicSweeper):
+    """Hydra's own sweeper, which would compose each job only to see whether it can be: 60 ms each."""
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Leave it to the launcher, which composes all jobs before it runs any."""
+
+
 @dataclass
 class PopulationConf:
     """The node of ``hydra/launcher: population``; its options are the config group ``launcher``."""
@@ -34,3 +42,13 @@ class PopulationConf:
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="population", node=PopulationConf, provider="mlplab")
+
+
+@dataclass
+class GridConf(BasicSweeperConf):
+    """The node of ``hydra/sweeper: grid``."""
+
+    _target_: str = "hydra_plugins.mlplab_population.GridSweeper"
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridConf, provider="mlplab")

@@ -120,18 +120,35 @@ def check(config: DictConfig, study: str = "train") -> DictConfig:
     Raises:
         InputError: one line.
     """
+    checked = OmegaConf.create(check_plain(resolved(config), study))
+    OmegaConf.set_struct(checked, True)
+    return checked
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """Give a config as plain values, without interpolations.
+
+    Raises:
+        InputError: one line.
+    """
     try:
-        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         raise InputError(f"{error.full_key} must be given, as {error.full_key}=VALUE") from error
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None)
         raise InputError(f"{key or 'the config'} cannot be resolved: {str(error).splitlines()[0]}") from error
+
+
+def check_plain(plain: dict[str, Any], study: str = "train") -> dict[str, Any]:
+    """Check every value of a resolved config and make its log folder absolute, in place.
+
+    Raises:
+        InputError: one line.
+    """
     validate(plain, study)
     plain["paths"]["logs"] = str(Path(plain["paths"]["logs"]).expanduser().absolute())
-    resolved = OmegaConf.create(plain)
-    OmegaConf.set_struct(resolved, True)
-    return resolved
+    return plain
 
 
 def load_recorded(path: str | Path, study: str = "train") -> DictConfig:

@@ -3,7 +3,9 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +117,7 @@ def sweep(
     from mlplab import session
     from mlplab.complaints import one_line
     from mlplab.sweeps.folder import sweep_folder
+    from mlplab.sweeps.lock import locked
 
     results: list[Any] = []
 
@@ -130,13 +133,15 @@ def sweep(
 
     # What the lab's own launcher asks of a task: jobs run elsewhere than through it.
     task.study, task.collect = study, results.append
-    task.check = lambda config: configs.check(config, config_name)
-    overrides = list(words.overrides)
+    task.resolve, task.check = configs.resolved, partial(configs.check_plain, study=config_name)
+    overrides, alone = list(words.overrides), nullcontext()
     if "--multirun" in words.flags:
         base = check_sweep(config_name, overrides, words.config_dir)
         kind = next((text.partition("=")[2] for text in overrides if text.startswith("experiment=")), "sweep")
         folder = sweep_folder(Path(base.paths.logs), kind, base.get("sweep"), overrides)
-        overrides.append(f"hydra.sweep.dir='{folder}'")
+        quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
+        overrides.append(f"hydra.sweep.dir='{quoted}'")
+        alone = locked(folder)  # before Hydra writes anything there
         if "figures" in base and not any(text.startswith("figures=") for text in overrides):
             overrides.append("figures=map")  # Of a thousand runs nobody looks at every curve.
     flags = [name if value is None else f"{name}={value}" for name, value in words.flags.items()]
@@ -147,7 +152,8 @@ def sweep(
     folder = str(configs.conf_folder())
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its errors itself, many lines each, and exits
     try:
-        hydra.main(version_base="1.3", config_path=folder, config_name=config_name)(task)()
+        with alone:
+            hydra.main(version_base="1.3", config_path=folder, config_name=config_name)(task)()
     except HydraException as error:
         raise InputError(one_line(error, config_name, words.overrides)) from error
     except SystemExit as stop:  # how Hydra ends after help

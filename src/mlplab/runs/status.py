@@ -38,14 +38,17 @@ def write_status(
     now = clock()
     record = {
         "status": status,
-        "pid": os.getpid(),
-        "process": _process(os.getpid()),
-        "host": socket.gethostname(),
+        **process_record(),
         "heartbeat": now,
         "heartbeat_utc": utc(now),
         "error": error,
     }
     write_json(Path(folder) / "status.json", record, sync=sync)
+
+
+def process_record() -> dict[str, Any]:
+    """Say which process this is: ``pid``, ``process``, which tells it from others of that id, and ``host``."""
+    return {"pid": os.getpid(), "process": _process(os.getpid()), "host": socket.gethostname()}
 
 
 def read_status(folder: str | Path) -> dict[str, Any]:

@@ -6,6 +6,9 @@ import time
 from typing import TextIO
 
 
+WIDTH = 79
+
+
 class Display:
     """Show units and members done, running and failed, the best so far, and the time left.
 
@@ -23,7 +26,7 @@ class Display:
         self._width = 0
 
     def show(
-        self, *, units: tuple[int, int], jobs: int, done: int, running: int, failed: int, best: str, share: float,
+        self, *, units: tuple[int, int], jobs: int, done: int, running: int, failed: int, best: tuple[float, str] | None, share: float,
         final: bool = False,
     ) -> None:  # fmt: skip
         """Renew the line.
@@ -34,7 +37,7 @@ class Display:
             done: jobs that have a result, those of earlier calls included.
             running: jobs in units that run now.
             failed: jobs that failed.
-            best: what is best so far, in words.
+            best: lowest NLL so far, and whose.
             share: of this call's work that is done, in [0, 1].
             final: the last call.
         """
@@ -43,14 +46,18 @@ class Display:
             return
         self._last = now
         spent = now - self._start
-        words = [f"groups {units[0]}/{units[1]}", f"jobs {done}/{jobs} done"]
+        words = [f"groups {units[0]}/{units[1]}", f"jobs {done}/{jobs}"]
         words += [f"{running} running"] if running else []
         words += [f"{failed} failed"] if failed else []
-        words += [best] if best else []
         if final:
             words.append(clock(spent))
         elif 0.02 < share < 1:
             words.append(f"{clock(spent / share * (1 - share))} left")
+        if best is not None:
+            words.append(f"best NLL {best[0]:.4f}")
+            room = WIDTH - len("  ".join([*words, ""]))
+            # The end of a name is a digest, which says least.
+            words += [best[1] if len(best[1]) <= room else f"{best[1][: room - 3]}..."] if room > 10 else []
         self._write("  ".join(words), final)
 
     def note(self, text: str) -> None:
@@ -60,7 +67,7 @@ class Display:
     def composing(self, done: int, count: int) -> None:
         """Show how many jobs have been composed."""
         now = time.monotonic()
-        if count >= 100 and now - self._last >= (0.2 if self.live else self.every_seconds):
+        if done and count >= 100 and now - self._last >= (0.2 if self.live else self.every_seconds):
             self._last = now
             self._write(f"composing {done}/{count} jobs", False)
 

@@ -1,5 +1,6 @@
 """Where units run: in this process, in processes of their own, or on a cluster."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -12,6 +13,9 @@ from mlplab.errors import InputError
 from mlplab.sweeps import worker
 
 
+KILL_WITHIN_S = 2.0
+
+
 class Handle(Protocol):
     """One unit on its way."""
 
@@ -20,9 +24,6 @@ class Handle(Protocol):
 
     def end(self) -> str:
         """Say in one line how it ended, where it told nothing itself."""
-
-    def stop(self) -> None:
-        """Ask it to save its state and end."""
 
     def kill(self) -> None:
         """End it at once."""
@@ -60,10 +61,7 @@ class Inline:
         self.workers = 1
 
     def start(self, payload: dict[str, Any]) -> "Done":
-        try:
-            worker.run_unit(payload)
-        except SystemExit as error:
-            return Done(f"it called sys.exit({error.code})")
+        worker.run_unit({**payload, "inline": True})
         return Done("it ended without a word")
 
     def close(self) -> None:
@@ -82,10 +80,8 @@ class Done:
     def end(self) -> str:
         return self.words
 
-    def stop(self) -> None:
+    def kill(self) -> None:
         pass
-
-    kill = stop
 
 
 class Processes:
@@ -137,11 +133,12 @@ class Process:
             return f"its process was killed by {signal.Signals(-code).name}"
         return f"its process ended with exit code {code}"
 
-    def stop(self) -> None:
-        if self.process.is_alive():
-            os.kill(self.process.pid, signal.SIGTERM)
-
     def kill(self) -> None:
+        if self.process.is_alive():
+            # Its fault handler writes down where it stands; then it goes, whatever it does.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process.pid, signal.SIGABRT)
+            self.process.join(KILL_WITHIN_S)
         self.process.kill()
         self.process.join()
 
@@ -185,10 +182,8 @@ class SubmititJob:
         error = self.job.exception()
         return f"job {self.job.job_id}: {worker.one_line(error) if error else self.job.state}"
 
-    def stop(self) -> None:
+    def kill(self) -> None:
         self.job.cancel()
-
-    kill = stop
 
 
 class Ray:
@@ -237,9 +232,6 @@ class RayTask:
         except Exception as error:  # Ray wraps whatever a task may raise
             return worker.one_line(error)
         return "it ended without a word"
-
-    def stop(self) -> None:
-        self.ray.cancel(self.reference)
 
     def kill(self) -> None:
         self.ray.cancel(self.reference, force=True)

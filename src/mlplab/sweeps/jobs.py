@@ -1,15 +1,18 @@
 """The jobs of a sweep: composed once and for all, named by what is swept and by their config's digest."""
 
-import copy
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf, open_dict
+from hydra.errors import HydraException
+from omegaconf import DictConfig
 
+from mlplab.errors import InputError
+from mlplab.runs.files import read_json
 from mlplab.runs.fingerprint import config_digest
 
 DIGITS = 4
@@ -27,7 +30,7 @@ class Job:
         digest: of the config.
         folder: its run folder.
         hydra: Hydra's node, which jobs of the same structure share.
-        hydra_files: names and texts of the files in ``.hydra/``.
+        number: its place in this call.
     """
 
     config: dict[str, Any]
@@ -36,66 +39,11 @@ class Job:
     digest: str
     folder: Path
     hydra: DictConfig
-    hydra_files: dict[str, str] = field(default_factory=dict)
+    number: int = 0
 
     @property
     def name(self) -> str:
         return self.folder.name
-
-
-class Composer:
-    """Compose jobs that differ in values only from one composition: Hydra's own takes 60 ms a job.
-
-    Args:
-        loader: Hydra's config loader.
-        master: the sweep's config, with its ``hydra`` node.
-        check: resolves and checks a config, as ``mlplab.config.check`` does.
-    """
-
-    def __init__(self, loader: Any, master: DictConfig, check: Callable[[DictConfig], DictConfig]) -> None:
-        self.loader, self.master, self.check = loader, master, check
-        self.parser = OverridesParser.create()
-        self._bases: dict[tuple, tuple[DictConfig, DictConfig]] = {}
-
-    def compose(self, overrides: Sequence[str]) -> tuple[dict[str, Any], DictConfig]:
-        """Compose one job.
-
-        Args:
-            overrides: of the job, each with one value.
-
-        Returns:
-            The config, resolved and checked, as plain values; and Hydra's node.
-
-        Raises:
-            InputError: a value is wrong.
-        """
-        values, structure = {}, []
-        for text in overrides:
-            parsed = self.parser.parse_override(text)
-            # A name without a dot may be a config group, which decides what else is there.
-            name = parsed.key_or_group
-            changes = not (parsed.is_add() or parsed.is_force_add() or parsed.is_delete() or parsed.package)
-            if changes and "/" not in name and ("." in name or self._is_value(name)):
-                values[parsed.key_or_group] = parsed.value()
-            else:
-                structure.append(text)
-        key = (tuple(structure), tuple(values))
-        if key not in self._bases:
-            whole = self.loader.load_sweep_config(self.master, list(overrides))
-            with open_dict(whole):
-                own = whole.pop("hydra")
-            self._bases[key] = whole, own
-        base, own = self._bases[key]
-        config = copy.deepcopy(base)
-        for name, value in values.items():
-            OmegaConf.update(config, name, value, merge=False)
-        return OmegaConf.to_container(self.check(config)), own
-
-    def _is_value(self, name: str) -> bool:
-        """Say whether a key without a dot is a plain value, such as ``seed``, and no config group."""
-        if name not in self.master:
-            return False
-        return not OmegaConf.is_config(self.master[name]) and name not in self.master.hydra.runtime.choices
 
 
 def swept_values(all_overrides: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
@@ -106,9 +54,14 @@ def swept_values(all_overrides: Sequence[Sequence[str]]) -> list[dict[str, Any]]
     return [{key: _typed(job[key]) for key in different if key in job} for job in pairs]
 
 
+@cache
 def _typed(text: str) -> Any:
-    value = OmegaConf.create(f"value: {text}").value if not text.startswith("[") else text
-    return text if OmegaConf.is_config(value) else value
+    """Read a value as Hydra does; a list or a mapping stays as it was typed."""
+    try:
+        value = OverridesParser.create().parse_override(f"key={text}").value()
+    except HydraException:
+        return text
+    return value if value is None or isinstance(value, bool | int | float | str) else text
 
 
 def job_name(swept: Mapping[str, Any], digest: str) -> str:
@@ -140,11 +93,36 @@ def place_jobs(
         composed: configs and Hydra's nodes.
         all_overrides: of each job.
     """
-    known = {path.name.rpartition("-")[2]: path for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else {}
+    known, owners = _known(folder)
     jobs = []
-    for (config, own), overrides, swept in zip(composed, all_overrides, swept_values(all_overrides)):
+    for number, ((config, own), overrides, swept) in enumerate(
+        zip(composed, all_overrides, swept_values(all_overrides))
+    ):
         digest = config_digest(config)
-        path = known.get(digest[:8]) or folder / job_name(swept, digest)
-        known[digest[:8]] = path
-        jobs.append(Job(config, list(overrides), swept, digest, path, own))
+        name = known.get(digest)
+        if name is None:
+            name = job_name(swept, digest)
+            if owners.get(name, digest) != digest:
+                # Of 10,000 jobs two may well share 8 digits.
+                name = f"{name}{digest[8:24]}"
+            known[digest], owners[name] = name, digest
+        jobs.append(Job(config, list(overrides), swept, digest, folder / name, own, number))
     return jobs
+
+
+def _known(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Look up which folders a sweep has: names by digest, and digests by name."""
+    known: dict[str, str] = {}
+    try:
+        known = {entry["config_digest"]: entry["name"] for entry in read_json(folder / "sweep.json")["jobs"]}
+    except (InputError, KeyError, TypeError):
+        pass  # no sweep yet, or one whose record was lost: the folders speak for themselves
+    recorded = set(known.values())
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name in recorded or not (path / "manifest.json").is_file():
+            continue
+        try:
+            known.setdefault(read_json(path / "manifest.json")["config_digest"], path.name)
+        except (InputError, KeyError, TypeError):
+            continue
+    return known, {name: digest for digest, name in known.items()}

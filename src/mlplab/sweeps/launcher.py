@@ -1,7 +1,10 @@
 """What Hydra's launcher does: compose every job, run what is missing, tell what came of it."""
 
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +13,18 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from mlplab.runs.manifest import without_secrets
+from mlplab.runs.plain_yaml import plain_yaml
+from mlplab.sweeps.composer import Composer
 from mlplab.sweeps.display import Display
 from mlplab.sweeps.executors import Processes, make_executor
-from mlplab.sweeps.jobs import Composer, Job, place_jobs
+from mlplab.sweeps.jobs import Job, place_jobs
+from mlplab.sweeps.lock import locked
 from mlplab.sweeps.sweep import Outcome, Sweep
 
 # The study whose jobs train as populations; jobs of the others are run one by one.
 POPULATION_STUDY = "mlplab.studies.train:train"
+# Stands for a job's number in a text that many jobs share.
+JOB_NUMBER = 909_909_909
 
 
 def launch(
@@ -27,8 +35,8 @@ def launch(
     Args:
         master: the sweep's config with its ``hydra`` node.
         loader: Hydra's config loader.
-        task: the app's task function; it carries ``study`` (``module:function``), ``check`` (of a config) and
-            ``collect``, which takes the result of each job.
+        task: the app's task function; it carries ``study`` (``module:function``), ``resolve`` and ``check`` (see
+            :class:`~mlplab.sweeps.composer.Composer`) and ``collect``, which takes the result of each job.
         job_overrides: of each job.
 
     Returns:
@@ -39,48 +47,73 @@ def launch(
     options = OmegaConf.to_container(master.launcher, resolve=True)
     folder = Path(str(master.hydra.sweep.dir)).absolute()
     display = Display()
-    executor = make_executor(options, folder)
-    if isinstance(executor, Processes):
-        executor.warm_up()
-    jobs = compose_jobs(folder, master, loader, task.check, job_overrides, display)
-    sweep = Sweep(
-        folder, jobs, executor, study=task.study, population=task.study == POPULATION_STUDY,
-        max_members=options["max_members"], timeout_s=options["timeout_s"],
-        accept_code=bool(master.get("resume", {}).get("accept_code")), command=without_secrets(sys.argv),
-        display=display,
-    )  # fmt: skip
-    try:
-        outcomes = sweep.run()
-    finally:
-        executor.close()
+    with locked(folder), terminable():
+        executor = make_executor(options, folder)
+        try:
+            if isinstance(executor, Processes):
+                executor.warm_up()
+            jobs = compose_jobs(folder, master, loader, task, job_overrides, display)
+            sweep = Sweep(
+                folder, jobs, executor, study=task.study, population=task.study == POPULATION_STUDY,
+                max_members=options["max_members"], timeout_s=options["timeout_s"],
+                accept_code=bool(master.get("resume", {}).get("accept_code")), command=without_secrets(sys.argv),
+                hydra_files=HydraFiles(), display=display,
+            )  # fmt: skip
+            outcomes = sweep.run()
+        finally:
+            executor.close()
     tell(sweep, display)
     for outcome in outcomes:
         task.collect(outcome.result or {"status": outcome.status, "error": outcome.error})
     return [job_return(job, outcome) for job, outcome in zip(jobs, outcomes)]
 
 
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Take SIGTERM as Ctrl-C: the running units are to save their states."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def compose_jobs(
-    folder: Path, master: DictConfig, loader: Any, check: Any, job_overrides: Sequence[Sequence[str]], display: Display
+    folder: Path, master: DictConfig, loader: Any, task: Any, job_overrides: Sequence[Sequence[str]], display: Display
 ) -> list[Job]:
     """Compose every job before any of them starts, so that editing conf/ changes nothing any more."""
-    composer = Composer(loader, master, check)
+    composer = Composer(loader, master, task.resolve, task.check)
     composed = []
     for number, overrides in enumerate(job_overrides):
         display.composing(number, len(job_overrides))
-        composed.append(composer.compose(overrides))
-    jobs = place_jobs(folder, composed, job_overrides)
-    templates: dict[int, str] = {}
-    for job in jobs:
-        if id(job.hydra) not in templates:
-            templates[id(job.hydra)] = hydra_template(job.hydra)
-        text = templates[id(job.hydra)]
-        task_overrides = OmegaConf.to_yaml(OmegaConf.create(list(job.overrides)))
-        indented = "".join(f"    {line}\n" for line in task_overrides.splitlines())
-        job.hydra_files = {
-            "overrides.yaml": task_overrides,
-            "hydra.yaml": text.replace("    - OVERRIDES\n", indented).replace("OUTPUT_DIR", str(job.folder)),
-        }
-    return jobs
+        composed.append(composer.compose(overrides, number))
+    return place_jobs(folder, composed, job_overrides)
+
+
+class HydraFiles:
+    """Write what Hydra leaves in ``.hydra/`` of a job; its node is written once for all jobs that share it."""
+
+    def __init__(self) -> None:
+        self._templates: dict[int, str] = {}
+
+    def __call__(self, job: Job) -> dict[str, str]:
+        """Give the names and texts of a job's files."""
+        text = self._templates.get(id(job.hydra))
+        if text is None:
+            text = self._templates[id(job.hydra)] = hydra_template(job.hydra)
+        overrides = plain_yaml(job.overrides)
+        indented = "".join(f"    {line}\n" for line in overrides.splitlines())
+        own = {"OVERRIDES": indented.rstrip("\n"), "OUTPUT_DIR": str(job.folder), "JOB_NUMBER": str(job.number), str(JOB_NUMBER): str(job.number)}
+        for mark, value in own.items():
+            text = text.replace(f"    - {mark}" if mark == "OVERRIDES" else mark, value)
+        return {"config.yaml": plain_yaml(job.config), "overrides.yaml": overrides, "hydra.yaml": text}
 
 
 def hydra_template(node: DictConfig) -> str:
@@ -90,24 +123,24 @@ def hydra_template(node: DictConfig) -> str:
         node.overrides.task = ["OVERRIDES"]
         node.runtime.output_dir = "OUTPUT_DIR"
         node.job.override_dirname = ""
+        node.job.id, node.job.num = "JOB_NUMBER", JOB_NUMBER
     return OmegaConf.to_yaml(OmegaConf.create({"hydra": node}))
 
 
 def tell(sweep: Sweep, display: Display) -> None:
-    """Say what failed and where its traceback is, and how to see the table."""
+    """Say what came of the sweep, and last what failed: each with its folder and its traceback there."""
     bad = [(job, sweep.outcomes[job.digest]) for job in sweep.jobs if sweep.outcomes[job.digest].error]
-    for job, outcome in bad:
-        display.note(f"{outcome.status}: {job.folder}: {outcome.error}")
     good = sum(outcome.status == "finished" for outcome in sweep.outcomes.values())
-    display.note(f"{good} of {len(sweep.jobs)} jobs finished" + (f", {len(bad)} did not" if bad else ""))
+    display.note(f"{good} of {len(sweep.jobs)} jobs finished" + (f", {len(bad)} did not:" if bad else ""))
+    for job, outcome in bad:
+        file = job.folder / "traceback.txt"
+        display.note(f"{outcome.status}: {file if outcome.status == 'failed' else job.folder}: {outcome.error}")
 
 
 def job_return(job: Job, outcome: Outcome) -> JobReturn:
     """Give Hydra what its sweepers ask for."""
     value = JobReturn()
     value.overrides = job.overrides
-    value.cfg = OmegaConf.create(job.config)
-    value.hydra_cfg = OmegaConf.create({"hydra": job.hydra})
     value.task_name = HydraConfig.get().job.name if HydraConfig.initialized() else "mlplab"
     value.working_dir = str(job.folder)
     # A failed job is told in the table; Hydra's own sweeper would end with its exception.

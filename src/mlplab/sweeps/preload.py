@@ -5,4 +5,9 @@ import mlplab.plots.style
 import mlplab.training.callbacks
 import mlplab.training.data
 import mlplab.training.fit
-import mlplab.training.loggers  # noqa: F401
+import mlplab.training.loggers
+from mlplab.runs.fingerprint import code_digest
+from mlplab.runs.manifest import git_state, versions
+
+# What every manifest says: looked up once for the whole sweep.
+code_digest(), git_state(), versions()

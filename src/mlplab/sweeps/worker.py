@@ -1,20 +1,28 @@
 """What a worker process does with one unit: train it, and tell of it line by line in a file."""
 
+import _thread
+import contextlib
 import ctypes
 import faulthandler
 import importlib
 import json
+import multiprocessing
 import os
 import signal
+import socket
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from mlplab.runs.status import is_alive
+
 PR_SET_PDEATHSIG = 1
 TELL_EVERY_S = 0.25
+LOOK_EVERY_S = 0.25
 
 
 def run_unit(payload: dict[str, Any]) -> None:
@@ -22,24 +30,58 @@ def run_unit(payload: dict[str, Any]) -> None:
 
     Args:
         payload: plain values: ``study`` (``module:function``), ``population`` (train all as one), ``configs``,
-            ``folders``, ``hydra`` (the texts of each job's .hydra files), ``resume`` and ``messages``, the file to
-            which one JSON line a message goes: ``progress``, ``done``, ``failed`` and ``end``.
+            ``folders``, ``hydra`` (the texts of each job's .hydra files), ``resume``; ``messages``, the file to
+            which one JSON line a message goes: ``started``, ``progress``, ``done``, ``failed``, ``interrupted`` and
+            ``end``; ``stop``, a file whose appearance asks the unit to save and end; ``owner``, the process of the
+            sweep; and ``inline`` where the unit runs in that process.
     """
     tell = Messages(payload["messages"])
     folders = [Path(folder) for folder in payload["folders"]]
+    with contextlib.nullcontext() if payload.get("inline") else wanted(payload):
+        try:
+            for folder, texts in zip(folders, payload["hydra"]):
+                (folder / ".hydra").mkdir(parents=True, exist_ok=True)
+                for name, text in texts.items():
+                    (folder / ".hydra" / name).write_text(text)
+            (_train if payload["population"] else _call_each)(payload, folders, tell)
+            tell("end")
+        except BaseException as error:
+            if payload.get("inline") and isinstance(error, KeyboardInterrupt):
+                raise
+            # Lightning turns Ctrl-C into an exit; what nobody asked for is a job's own doing.
+            if Path(payload["stop"]).exists():
+                tell("interrupted")
+            else:
+                tell("failed", error=one_line(error), traceback="".join(traceback.format_exception(error)))
+
+
+@contextlib.contextmanager
+def wanted(payload: dict[str, Any]) -> Iterator[None]:
+    """Look now and then whether the unit is still wanted; end it where it is not."""
+    over = threading.Event()
+
+    def look() -> None:
+        asked = False
+        while not over.wait(LOOK_EVERY_S):
+            if not asked and os.path.exists(payload["stop"]):
+                asked = True
+                # As if by Ctrl-C: the training saves its state at the end of a block.
+                _thread.interrupt_main(signal.SIGINT)
+            if not os.path.exists(payload["messages"]) or _orphan(payload["owner"]):
+                os._exit(1)
+
+    threading.Thread(target=look, daemon=True).start()
     try:
-        for folder, texts in zip(folders, payload["hydra"]):
-            (folder / ".hydra").mkdir(parents=True, exist_ok=True)
-            for name, text in texts.items():
-                (folder / ".hydra" / name).write_text(text)
-        (_train if payload["population"] else _call_each)(payload, folders, tell)
-        tell("end")
-    except KeyboardInterrupt:
-        tell("interrupted")
-    except BaseException as error:
-        tell("failed", error=one_line(error), traceback="".join(traceback.format_exception(error)))
-        if not isinstance(error, Exception):
-            raise
+        yield
+    finally:
+        over.set()
+
+
+def _orphan(owner: dict[str, Any]) -> bool:
+    """Say whether the sweep's process, on this host, is gone."""
+    if owner["host"] != socket.gethostname():
+        return False
+    return not is_alive({"status": "running", "heartbeat": 0.0, **owner})
 
 
 def _train(payload: dict[str, Any], folders: list[Path], tell: "Messages") -> None:
@@ -65,15 +107,15 @@ def _call_each(payload: dict[str, Any], folders: list[Path], tell: "Messages") -
 
 
 class Messages:
-    """Append messages to a file, each one line of JSON in one write."""
+    """Append messages to a file, each one line of JSON; a file that is gone is not made again."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._last = 0.0
 
     def __call__(self, kind: str, **content: Any) -> None:
-        with open(self.path, "a") as file:
-            file.write(json.dumps({"kind": kind, **content}) + "\n")
+        with open(os.open(self.path, os.O_WRONLY | os.O_APPEND), "w") as file:
+            file.write(json.dumps({"kind": kind, **content}, default=str) + "\n")
 
     def progress(self, epoch: int, epochs: int) -> None:
         """Tell how far a unit is, at most a few times a second."""
@@ -88,6 +130,11 @@ def process_main(payload: dict[str, Any]) -> None:
     if sys.platform == "linux":
         # Nobody is to train on for a sweep that was killed.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if not multiprocessing.parent_process().is_alive():  # it was killed before this line
+            os._exit(1)
+    # Ctrl-C in a terminal reaches all of its group: the sweep alone is to decide what comes of it.
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     log = open(payload["log"], "a", buffering=1)
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)

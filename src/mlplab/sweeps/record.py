@@ -1,0 +1,90 @@
+"""The record of a sweep, ``sweep.json``: every job of the folder, those of earlier calls included."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlplab.errors import InputError
+from mlplab.runs.files import read_json, write_text
+from mlplab.sweeps.jobs import Job, swept_values
+
+FORMAT = 1
+WRITE_EVERY_S = 2.0
+# Of the sweep's time at most this share goes into the record while it runs.
+SHARE = 0.02
+
+
+@dataclass
+class Outcome:
+    """What came of a job: its result, or the line that says why there is none."""
+
+    status: str
+    result: dict[str, Any] | None = None
+    error: str | None = None
+
+
+class Record:
+    """Keep ``sweep.json`` up to date; a job's entry is written out once for each outcome.
+
+    Args:
+        folder: of the sweep.
+        jobs: of this call.
+        study: ``module:function``.
+        command: the words of the command line, secrets removed.
+    """
+
+    def __init__(self, folder: Path, jobs: Sequence[Job], *, study: str, command: Sequence[str]) -> None:
+        self.path = folder / "sweep.json"
+        try:
+            before = read_json(self.path)["jobs"]
+        except (InputError, KeyError, TypeError):
+            before = []
+        own = {job.digest for job in jobs}
+        entries = [entry for entry in before if entry["config_digest"] not in own]
+        entries += [{"name": job.name, "overrides": job.overrides, "config_digest": job.digest} for job in jobs]
+        entries.sort(key=lambda entry: entry["name"])
+        swept = swept_values([entry["overrides"] for entry in entries])
+        keys = list(dict.fromkeys(key for values in swept for key in values))
+        self.entries = {entry["config_digest"]: entry | {"swept": values} for entry, values in zip(entries, swept)}
+        self.head = {
+            "format": FORMAT, "name": folder.name, "study": study, "command": list(command), "swept": keys
+        }  # fmt: skip
+        self._texts: dict[str, str] = {}
+        self._due = float("-inf")
+        for job in jobs:
+            self.take(job, Outcome("missing"))
+
+    def take(self, job: Job, outcome: Outcome) -> None:
+        """Take over what came of a job."""
+        result = outcome.result
+        self.entries[job.digest] |= {
+            "status": outcome.status, "error": outcome.error, "parameters": (result or {}).get("parameters"),
+            "result": result,
+        }  # fmt: skip
+        self._texts.pop(job.digest, None)
+
+    def write(self, force: bool = False) -> None:
+        """Write the file, if it is due."""
+        start = time.monotonic()
+        if not force and start < self._due:
+            return
+        for digest, entry in self.entries.items():
+            if digest not in self._texts:
+                # One job a line; what is no JSON, such as nan, becomes null.
+                self._texts[digest] = json.dumps(_plain(entry), ensure_ascii=False, allow_nan=False)
+        head = json.dumps(self.head, ensure_ascii=False)[1:-1]
+        jobs = ",\n".join(self._texts[digest] for digest in self.entries)
+        write_text(self.path, f'{{{head}, "jobs": [\n{jobs}\n]}}\n', sync=force)
+        now = time.monotonic()
+        self._due = now + max(WRITE_EVERY_S, (now - start) / SHARE)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
