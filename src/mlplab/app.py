@@ -17,9 +17,13 @@ COMMANDS: dict[str, tuple[str | None, str]] = {
     "evaluate": (None, "mlplab.app:evaluate"),
     "reproduce": (None, "mlplab.app:reproduce"),
     "lif": ("lif", "mlplab.studies.lif:lif"),
+    "spiking": ("spiking", "mlplab.studies.spiking:spiking"),
     "benchmark": (None, "mlplab.studies.benchmark:benchmark"),
     "tensorboard": (None, "mlplab.app:tensorboard"),
 }
+
+# Commands whose first words may be run folders.
+TAKES_RUNS = ("spiking",)
 
 EXIT_OF_STATUS = {"finished": 0, "interrupted": 130}
 
@@ -59,7 +63,23 @@ def _dispatch(argv: list[str]) -> int:
     config_name, study = COMMANDS[command]
     if config_name is None:
         return exit_code(load_study(study)(words))
-    return run(command, words)
+    return run(command, runs_first(words) if command in TAKES_RUNS else words)
+
+
+def runs_first(words: list[str]) -> list[str]:
+    """Turn the run folders before the first ``KEY=VALUE`` or flag into the option ``runs=[...]``.
+
+    Raises:
+        InputError: there is none, and no ``runs=`` either.
+    """
+    folders: list[str] = []
+    while len(folders) < len(words) and "=" not in words[len(folders)] and not words[len(folders)].startswith("-"):
+        folders.append(words[len(folders)])
+    rest = words[len(folders) :]
+    if not folders and not any(word.startswith(("runs=", "-")) for word in rest):
+        raise InputError("spiking must be given a run folder: spiking RUN_FOLDER [RUN_FOLDER ...] [KEY=VALUE ...]")
+    quoted = ",".join("'" + str(Path(folder).absolute()).replace("\\", "\\\\").replace("'", "\\'") + "'" for folder in folders)
+    return [f"runs=[{quoted}]", *rest] if folders else rest
 
 
 def load_study(name: str) -> Callable[..., Any]:

@@ -202,6 +202,18 @@ ROOTS: dict[str, dict[str, object]] = {
         "data": Object(), "model": Object(), "loss": Object(), "optimizer": Object(), "schedule": Object(),
         "trainer": TRAINER, "callbacks": Objects(), "logger": Objects(),
     },
+    "spiking": STUDY | {
+        "runs": many(PATH, least=1), "neuron": Object(),
+        "simulation": {
+            "duration_ms": number(0, above=True), "dt_ms": number(0, above=True),
+            "max_rate_hz": number(0, above=True), "start_fraction": number(0, 1, below=True),
+        },
+        "resistances_kohm": many(either(number(0, above=True), choice(float("inf")))),
+        "refractories_ms": many(number(0)), "depths": many(integer(0)), "depth_width": integer(1),
+        "depth_seeds": integer(1),
+        "surrogate": {"epochs": integer(0), "steps": integer(1), "lr": number(0, above=True)},
+        "maps": boolean(),
+    },
     "lif": STUDY | {
         "neuron": Object(), "input": Object(),
         "simulation": {

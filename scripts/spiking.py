@@ -1,0 +1,8 @@
+"""Run a trained ReLU network as spiking LIF neurons: scripts/lab spiking logs/train/RUN neuron.tau_ref_ms=1"""
+
+import sys
+
+from mlplab.app import main
+
+if __name__ == "__main__":
+    sys.exit(main(["spiking", *sys.argv[1:]]))
