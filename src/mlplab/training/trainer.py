@@ -71,12 +71,19 @@ class Trainer(L.Trainer):
             "enable_checkpointing": any(isinstance(c, Checkpoint) for c in lightning.get("callbacks") or ()),
             "log_every_n_steps": 1, "use_distributed_sampler": False, "devices": 1, "logger": False,
         }  # fmt: skip
-        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+        # A profiler reports through Lightning's log.
+        level = logging.INFO if lightning.get("profiler") else logging.WARNING
+        logging.getLogger("lightning.pytorch").setLevel(level)
         with warnings.catch_warnings():
             hush()
             super().__init__(
                 max_epochs=max_epochs, max_steps=max_steps, precision=precision, **{**quiet, **lightning}
             )
+
+    @property
+    def received_sigterm(self) -> bool:
+        """Lightning leaves at once, with nothing saved; a job of the lab is stopped as by Ctrl-C, see ``stoppable``."""
+        return super().received_sigterm and not self.runs
 
     def fit(self, model: Classifier, datamodule: ArrayDataModule | None = None, **loaders: Any) -> None:  # type: ignore[override]
         """Train a classifier on a data module of the lab; other arguments are Lightning's."""

@@ -71,8 +71,8 @@ def state_of(trainer: L.Trainer, classifier: Classifier, index: int) -> dict[str
     sums = classifier.sums if classifier.minibatches % classifier.minibatches_per_epoch else EpochSums()
     member = {}
     for callback in trainer.callbacks:
-        if isinstance(callback, MemberCallback):
-            member[type(callback).__name__] = callback.member_state(index)
+        if isinstance(callback, MemberCallback) and (own := callback.member_state(index)):
+            member[type(callback).__name__] = own
     return {
         "format": FORMAT,
         "config_digest": trainer.runs[index].digest,

@@ -1,0 +1,94 @@
+"""A file imports only from the levels under its own; numerics stand below frameworks."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mlplab
+
+PACKAGE = Path(mlplab.__file__).parent
+FRAMEWORKS = {"lightning", "hydra", "omegaconf", "matplotlib", "tensorboard", "torchmetrics", "tqdm", "PIL"}
+# Room: the rooms of the package that it may import, and the third parties it may not.
+ROOMS = {
+    "core": (set(), FRAMEWORKS),
+    "runs": ({"core"}, FRAMEWORKS - {"omegaconf"}),  # a run's config.yaml is OmegaConf's
+    "plots": (set(), FRAMEWORKS - {"matplotlib", "PIL"} | {"torch"}),
+    "pages": ({"core"}, FRAMEWORKS - {"matplotlib"}),
+    "training": ({"core", "runs", "plots", "pages"}, set()),
+    "sweeps": ({"core", "runs", "plots", "pages", "training"}, set()),
+}
+# What stands at the package's top and imports no framework may be used anywhere.
+EVERYWHERE = {"errors"}
+FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
+
+
+def imports(path):
+    """Dotted names that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse((PACKAGE / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide the level"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_there_is_something_to_check():
+    assert {path.parts[0] for path in FILES} >= set(ROOMS)
+    assert "mlplab.core.losses.CrossEntropy" in set(imports(Path("training/classifier.py")))
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parts[0] in ROOMS], ids=str)
+def test_a_file_imports_from_below_only(path):
+    room = path.parts[0]
+    below, forbidden = ROOMS[room]
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "mlplab" and len(parts) > 1:
+            assert parts[1] in below | {room} | EVERYWHERE, f"{path} imports {name}"
+        assert parts[0] not in forbidden, f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parts[0] in ("core", "runs")], ids=str)
+def test_numerics_need_torch_numpy_scipy_alone(path):
+    allowed = sys.stdlib_module_names | {"torch", "numpy", "scipy", "mlplab"}
+    if path.parts[0] == "runs":
+        allowed |= {"yaml", "omegaconf"}
+    assert {name.partition(".")[0] for name in imports(path)} <= allowed
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_no_file_evaluates_text_or_unpickles(path):
+    tree = ast.parse((PACKAGE / path).read_text(encoding="utf-8"))
+    called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    assert not called & {"eval", "exec"}
+    assert not {name.partition(".")[0] for name in imports(path)} & {"pickle", "dill", "cloudpickle", "joblib"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_no_file_keeps_pyplots_state(path):
+    assert not any(name.startswith(("matplotlib.pyplot", "pylab")) for name in imports(path))
+
+
+def loaded_after(statement):
+    program = f"import sys\n{statement}\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
+    return set(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_numerics_load_no_framework():
+    names = [f"mlplab.core.{path.stem}" for path in FILES if path.parts[0] == "core" and path.stem != "__init__"]
+    loaded = loaded_after(f"import {', '.join(names)}")
+    assert "torch" in loaded and not loaded & (FRAMEWORKS - {"tqdm"})  # which torch itself loads
+
+
+def test_pictures_load_no_torch():
+    names = [f"mlplab.plots.{path.stem}" for path in FILES if path.parts[0] == "plots" and path.stem != "__init__"]
+    loaded = loaded_after(f"import {', '.join(names)}")
+    assert "matplotlib" in loaded and "torch" not in loaded
+
+
+def test_a_config_is_checked_without_torch():
+    loaded = loaded_after("from mlplab.config import compose; compose('train', ['model.width=3'])")
+    assert "hydra" in loaded and not loaded & {"torch", "lightning", "matplotlib"}
