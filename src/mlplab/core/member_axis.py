@@ -35,8 +35,8 @@ class Population:
     gradient: Tensor
     seeds: list[int]
 
-    def to(self, device: torch.device) -> "Population":
-        """Move the parameters to a device."""
+    def to(self, device: torch.device, dtype: torch.dtype | None = None) -> "Population":
+        """Move the parameters to a device, and turn them into another floating type if one is given."""
         raise TypeError("a Population is built by stack()")
 
     def chunks(self, batch_size: int) -> list[slice]:

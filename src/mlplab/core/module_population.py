@@ -41,15 +41,16 @@ class ModulePopulation(Population):
 
     def _attach(self) -> None:
         for index, module in enumerate(self.modules):
-            module.to(self.theta.device)
+            module.to(self.theta.device, self.theta.dtype)
             parameters = trainable(module)
             for name, shape, offset in self.layout:
                 end = offset + torch.Size(shape).numel()
                 parameters[name].data = self.theta[index, offset:end].view(shape)
                 parameters[name].grad = self.gradient[index, offset:end].view(shape)
 
-    def to(self, device: torch.device) -> "ModulePopulation":
-        self.theta, self.gradient = self.theta.to(device), self.gradient.to(device)
+    def to(self, device: torch.device, dtype: torch.dtype | None = None) -> "ModulePopulation":
+        dtype = dtype or self.theta.dtype
+        self.theta, self.gradient = self.theta.to(device, dtype), self.gradient.to(device, dtype)
         self._attach()
         return self
 
