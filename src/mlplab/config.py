@@ -19,6 +19,8 @@ from mlplab.validation import validate
 
 # What a config that is read back may name; a run folder may come from anybody.
 ALLOWED_TARGETS = ("mlplab.", "torch.nn.", "torch.optim.", "lightning.pytorch.")
+# A person's own classes are added to it by the person: MLPLAB_TRUST=stripes,my_models.
+TRUST = "MLPLAB_TRUST"
 
 _PACKAGE = Path(__file__).resolve().parent
 _CHECKOUT = _PACKAGE.parent.parent
@@ -170,10 +172,12 @@ def load_recorded(path: str | Path, study: str = "train") -> DictConfig:
     if not isinstance(config, DictConfig):
         raise InputError(f"{path} is damaged: it must be a mapping of keys, got {type(config).__name__}")
     plain = OmegaConf.to_container(config)
+    own = tuple(f"{name.strip().rstrip('.')}." for name in os.environ.get(TRUST, "").split(",") if name.strip())
     for key, target in _targets(plain):
-        if not isinstance(target, str) or not target.startswith(ALLOWED_TARGETS):
+        if not isinstance(target, str) or not target.startswith(ALLOWED_TARGETS + own):
             raise InputError(
-                f"{path}: {key} must start with one of {', '.join(ALLOWED_TARGETS)}, got {shown(target)}"
+                f"{path}: {key} must start with one of {', '.join(ALLOWED_TARGETS)}, got {shown(target)}; "
+                f"if it is your own, set {TRUST}={str(target).partition('.')[0]}"
             )
     if "${" in str(plain):
         raise InputError(f"{path} is damaged: a recorded config holds no ${{...}}")
