@@ -155,7 +155,15 @@ def value_axis(axes, every, log: bool, names) -> None:
         axes.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if every[0] <= tick <= every[-1]]))
     else:
         axes.xaxis.set_major_locator(MaxNLocator(7))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}" if value >= 1e4 else f"{value:g}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+
+
+def short(value: float) -> str:
+    """Write a number in few letters: 20k for 20,000, 3M for 3,000,000."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= max(size, 1e4):
+            return f"{value / size:g}{letter}"
+    return f"{value:g}"
 
 
 def legend(made: Figure, series, colours, series_name: str, bayes: bool, best: bool) -> None:

@@ -52,7 +52,7 @@ def bands(
     """
     columns = min(len(charts), 3 if len(charts) != 4 else 2)
     rows = -(-len(charts) // columns)
-    left, gap, over = 120, 34, 52
+    left, gap, over = 120, 56, 52
     wide = (1560 - left - 40 - (columns - 1) * gap) // columns
     tall = 430 if rows == 1 else 300
     made = figure(1560, 168 + rows * (tall + over) + 90)

@@ -15,7 +15,8 @@ from mlplab.plots.style import FAINT, INK, MUTED, figure, points_of, text
 
 EDGE, TOP, FOOT = 36, 150, 116
 LEFT, GAP = 74, 52
-MOST_DOTS = 24
+# Cells smaller than this keep their colour alone.
+LEAST_LETTERS = 12
 
 
 @dataclass
@@ -84,7 +85,8 @@ def heat_map(
         square = Square(
             made, left, top, wide * len(x_values), (0, len(x_values), 0, len(y_values)), tall * len(y_values)
         )
-        text(made, left, top - 16, panel.title, 24, weight="bold", width=panel_width - LEFT)
+        title = panel.title if letters_of(wide, tall) >= LEAST_LETTERS else f"{panel.title}: {ends(panel)}"
+        text(made, left, top - 16, title, 24, weight="bold", width=panel_width - LEFT)
         draw_cells(square, panel, wide, tall)
         draw_marks(square, [cell[1:] for cell in best if cell[0] == index],
                    [cell[1:] for cell in near if cell[0] == index], wide, tall)  # fmt: skip
@@ -103,8 +105,8 @@ def draw_cells(square, panel: Cells, wide: float, tall: float) -> None:
     boxes = [Rectangle((x, y), 1, 1) for y, x in np.ndindex(means.shape)]
     square.add(PatchCollection(boxes, facecolors=colours.reshape(-1, 3), edgecolors="#ffffff", lw=points_of(3)))
     fullest = max((len(cell) for row in panel.values for cell in row), default=0)
-    size = min(0.27 * wide, 0.33 * tall, 32)
-    dots = {INK: [], "#ffffff": []}
+    size = letters_of(wide, tall)
+    dots, rails = ({INK: [], "#ffffff": []} for _ in range(2))
     low, high = limits(panel)
     for (y, x), mean in np.ndenumerate(means):
         centre, bottom = square.left + (x + 0.5) * wide, square.top + square.height - y * tall
@@ -114,7 +116,7 @@ def draw_cells(square, panel: Cells, wide: float, tall: float) -> None:
             continue
         letters = letters_on(colours[y, x])
         full = tall >= 62 and wide >= 80
-        if size >= 9:
+        if size >= LEAST_LETTERS:
             up = 0.50 if full else 0.36
             text(square.figure, centre, bottom - up * tall, number(mean, panel.kind), size,
                  color=letters, ha="center", weight="bold")  # fmt: skip
@@ -124,16 +126,33 @@ def draw_cells(square, panel: Cells, wide: float, tall: float) -> None:
         spread = f"± {number(cell.std(ddof=1), panel.kind)}" if len(cell) > 1 else "one run"
         text(square.figure, centre, bottom - 0.25 * tall, spread + few, 0.64 * size,
              color=letters, ha="center", width=0.96 * wide)  # fmt: skip
-        if 1 < len(cell) <= MOST_DOTS:
+        if len(cell) > 1:
             place = np.log(np.maximum(errors(cell, panel.kind), 1e-4))
             along = (high - place) / (high - low) if high > low else np.full(len(cell), 0.5)
             dots[letters] += [(x + 0.1 + 0.8 * share, y + 0.11) for share in along]
-            rail = [x + 0.1, x + 0.9], [y + 0.11, y + 0.11]
-            square.add(Line2D(*rail, color=letters, alpha=0.25, lw=points_of(1.5)))
+            rails[letters] += [x + 0.1, x + 0.9, np.nan], [y + 0.11, y + 0.11, np.nan]
     for colour, places in dots.items():
         if places:
-            style = {"ls": "none", "marker": "o", "ms": points_of(9), "mew": 0, "alpha": 0.75, "zorder": 3}
+            across, up = np.concatenate(rails[colour][::2]), np.concatenate(rails[colour][1::2])
+            square.add(Line2D(across, up, color=colour, alpha=0.25, lw=points_of(1.5)))
+            alpha = max(0.2, 0.75 * min(1.0, (12 / fullest) ** 0.5))
+            style = {"ls": "none", "marker": "o", "ms": points_of(9), "mew": 0, "alpha": alpha, "zorder": 3}
             square.add(Line2D(*zip(*places), color=colour, **style))
+
+
+def letters_of(wide: float, tall: float) -> float:
+    """Give the height of a cell's letters in pixels."""
+    return min(0.27 * wide, 0.33 * tall, 32)
+
+
+def ends(panel: Cells) -> str:
+    """Say what the lightest and the darkest cell are."""
+    means = panel.means()
+    means = means[np.isfinite(means)]
+    if not means.size:
+        return "no runs"
+    worst, best = (means.min(), means.max()) if panel.kind == "accuracy" else (means.max(), means.min())
+    return f"{number(worst, panel.kind)} (light) to {number(best, panel.kind)} (dark)"
 
 
 def limits(panel: Cells) -> tuple[float, float]:
@@ -152,34 +171,32 @@ def number(value: float, kind: str) -> str:
 
 def draw_marks(square, best, near, wide: float, tall: float) -> None:
     """Outline the cells that cannot be told from the best, and put a star on the best."""
-    inset = 5
+    inset = min(5, 0.08 * tall)
     boxes = [
         Rectangle((x + inset / wide, y + inset / tall), 1 - 2 * inset / wide, 1 - 2 * inset / tall)
         for y, x in near
     ]
     if boxes:
-        square.add(PatchCollection(boxes, facecolors="none", edgecolors="#ffa90e", lw=points_of(4), zorder=4))
+        style = {"edgecolors": "#ffa90e", "lw": points_of(min(4, 0.08 * tall)), "zorder": 4}
+        square.add(PatchCollection(boxes, facecolors="none", **style))
+    # In the upper part of a cell with a number, else in its middle.
+    size, up = (min(0.2 * tall, 24), 0.79) if letters_of(wide, tall) >= LEAST_LETTERS else (0.7 * tall, 0.25)
     for y, x in best:
-        left, bottom = square.left + x * wide, square.top + square.height - y * tall
-        text(square.figure, left + 0.5 * wide, bottom - 0.79 * tall, "★", min(0.2 * tall, 24),
-             color="#ffa90e", ha="center")  # fmt: skip
+        centre, bottom = square.left + (x + 0.5) * wide, square.top + square.height - y * tall
+        text(square.figure, centre, bottom - up * tall, "★", size, color="#ffa90e", ha="center")
 
 
 def draw_names(square, x_values, y_values, x_name, y_name, wide: float, tall: float) -> None:
     """Write the values of both keys along the edges, and the keys."""
     made, bottom = square.figure, square.top + square.height
-    for values, step, at in ((x_values, wide, "x"), (y_values, tall, "y")):
-        longest = max(len(value) for value in values)
-        every = 1 if at == "y" else max(1, int(np.ceil(0.6 * 21 * longest / wide / 1.6)))
-        for index, value in enumerate(values[:: 1 if step > 22 else 2]):
-            index *= 1 if step > 22 else 2
-            if at == "x":
-                if index % every == 0:
-                    text(made, square.left + (index + 0.5) * wide, bottom + 30, value, 21, ha="center",
-                         width=every * wide - 4)  # fmt: skip
-            else:
-                text(made, square.left - 12, bottom - (index + 0.5) * tall, value, 21, ha="right", va="center",
-                     width=58)  # fmt: skip
+    # As many names as fit side by side; a letter is 0.62 of its height wide.
+    every = max(1, int(np.ceil(0.62 * 21 * max(map(len, x_values)) / 1.15 / wide)))
+    for index in range(0, len(x_values), every):
+        centre = square.left + (index + 0.5) * wide
+        text(made, centre, bottom + 30, x_values[index], 21, ha="center", width=max(every * wide - 4, 60))
+    for index in range(0, len(y_values), 1 if tall > 22 else 2):
+        text(made, square.left - 12, bottom - (index + 0.5) * tall, y_values[index], 21, ha="right",
+             va="center", width=58)  # fmt: skip
     text(made, square.left + square.width / 2, bottom + 66, x_name, 22, ha="center", color=MUTED)
     text(made, square.left - 78, square.top + square.height / 2, y_name, 22, ha="center", va="center",
          color=MUTED, rotation=90)  # fmt: skip

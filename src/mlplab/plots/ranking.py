@@ -1,4 +1,4 @@
-"""Settings from best to worst: the interval for the mean, and a dot for each seed."""
+"""Settings from best to worst: the interval for the geometric mean, and a dot for each seed."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ def ranking(
     Args:
         names: of the settings, best first.
         values: of each setting's runs, > 0, smaller is better.
-        intervals: lower and upper end for each mean; NaN where there is none.
+        intervals: lower and upper end for each geometric mean; NaN where there is none.
         near: whether a setting cannot be told from the first.
         title: of the picture.
         subtitle: under it.
@@ -53,23 +53,27 @@ def ranking(
     drawn = [values[row] for row in shown]
     low, high = positive_range([*drawn, *([] if bayes is None else [[bayes]])])
     axes.set_xlim(low, high)
+    axes.grid(False, axis="y")
     log_ticks_below(axes, low, high)
     axes.yaxis.set_major_locator(NullLocator())
     axes.spines["left"].set_visible(False)
+    rows = np.arange(len(shown))
+    axes.hlines(rows, low, high, color=FAINT, lw=points_of(1), zorder=1)
+    for flag, letters, bar in ((True, INK, "#ffa90e"), (False, MUTED, "#b9bec9")):
+        own = [row for row in shown if near[row] == flag]
+        ends = np.array([intervals[row] for row in own], dtype=float).reshape(-1, 2).clip(low, high)
+        seen = np.isfinite(ends).all(axis=1)
+        axes.hlines(np.array(own)[seen], *ends[seen].T, color=bar, lw=points_of(13), alpha=0.75, zorder=2)
+        dots = [(value, row) for row in own for value in values[row]]
+        if dots:
+            axes.plot(*zip(*dots), ls="none", marker="o", ms=points_of(9), color=letters, mew=0, alpha=0.7,
+                      zorder=4)  # fmt: skip
+    axes.plot([np.exp(np.mean(np.log(one))) for one in drawn], rows, ls="none", marker="|", ms=points_of(26), color=INK,
+              mew=points_of(4), zorder=5)  # fmt: skip
     for row in shown:
-        colour = INK if near[row] else MUTED
-        axes.axhline(row, color=FAINT, lw=points_of(1), zorder=1)
-        ends = np.clip(intervals[row], low, high)
-        if np.isfinite(ends).all():
-            axes.plot(ends, [row, row], color="#ffa90e" if near[row] else "#b9bec9", lw=points_of(13),
-                      solid_capstyle="butt", alpha=0.75, zorder=2)  # fmt: skip
-        axes.plot(values[row], [row] * len(values[row]), ls="none", marker="o", ms=points_of(9), color=colour,
-                  mew=0, alpha=0.7, zorder=4)  # fmt: skip
-        axes.plot([np.mean(values[row])], [row], ls="none", marker="|", ms=points_of(26), color=INK,
-                  mew=points_of(4), zorder=5)  # fmt: skip
         words = f"★ {names[row]}" if row == 0 else names[row]
         text(made, left - 20, 128 + (row + 0.5) * step, words, 22, ha="right", va="center", width=NAMES - 10,
-             color=colour, weight="bold" if near[row] else "normal")  # fmt: skip
+             color=INK if near[row] else MUTED, weight="bold" if near[row] else "normal")  # fmt: skip
     if bayes is not None:
         axes.axvline(bayes, color=BAYES, lw=points_of(3), ls=(0, (4, 2)), zorder=2)
         axes.annotate("Bayes limit", (bayes, 1), xycoords=("data", "axes fraction"), color=BAYES,

@@ -17,6 +17,7 @@ FIGURES = ("accuracy", "nll", "accuracy_regret", "nll_regret", "calibration_erro
 BAYES = ("bayes_accuracy", "bayes_nll")
 # The best setting is chosen on validation points; the others are for data without them.
 CHOOSING = ("validation", "fresh", "test", "train")
+LEAST_NLL = 1e-12
 
 
 @dataclass
@@ -27,6 +28,7 @@ class Setting:
         values: of the setting's keys, in the table's order.
         jobs: its runs, by name.
         summaries: by (part, figure), such as ("test", "accuracy"); absent where no run has the figure.
+        log_nll: of the logarithms of the NLL that chooses the best; None where no run finished.
         best: whether it is the best-known setting.
         near: whether it cannot be told from the best.
     """
@@ -34,6 +36,7 @@ class Setting:
     values: tuple[Any, ...]
     jobs: list[Job]
     summaries: dict[tuple[str, str], Summary] = field(default_factory=dict)
+    log_nll: Summary | None = None
     best: bool = False
     near: bool = False
 
@@ -70,7 +73,7 @@ class Table:
         keys: the swept keys that make a setting.
         replicates: the swept keys that repeat one.
         settings: ordered by their values.
-        chosen_by: the part whose mean NLL chose the best setting; None where no run finished.
+        chosen_by: the part whose NLL chose the best setting; None where no run finished.
         notes: lines about what was odd or was put together.
     """
 
@@ -91,8 +94,9 @@ class Table:
 
     @property
     def near(self) -> list[Setting]:
-        """List the settings that cannot be told from the best, the best left out."""
-        return [setting for setting in self.settings if setting.near and not setting.best]
+        """List the settings that cannot be told from the best, nearest first, the best left out."""
+        found = [setting for setting in self.settings if setting.near and not setting.best]
+        return sorted(found, key=lambda setting: setting.log_nll.mean)
 
     def label(self, setting: Setting) -> str:
         """Name a setting, such as ``width=16 depth=2``."""
@@ -239,10 +243,12 @@ def summaries_of(jobs: Sequence[Job]) -> dict[tuple[str, str], Summary]:
 
 
 def choose_best(table: Table) -> None:
-    """Mark the setting of the lowest mean NLL on validation points, and those that cannot be told from it.
+    """Mark the setting of the lowest NLL on validation points, and those that cannot be told from it.
 
-    Only settings with at least half as many finished runs as the fullest one can be best: a single run that
-    went well is no setting that does.
+    What is averaged and tested is the logarithm of the NLL: its spread over seeds is about the same at 1 and at
+    0.1, where that of the NLL itself grows with its size and would leave a few runs without any power. Only
+    settings with at least half as many finished runs as the fullest one can be best: a single run that went well
+    is no setting that does.
     """
     having = [setting for setting in table.settings if setting.finished]
     for part in CHOOSING:
@@ -251,10 +257,12 @@ def choose_best(table: Table) -> None:
     else:
         return
     table.chosen_by = part
-    summaries = [setting.summaries[part, "nll"] for setting in having]
-    enough = math.ceil(max(summary.count for summary in summaries) / 2)
-    able = [index for index, summary in enumerate(summaries) if summary.count >= enough]
-    best = min(able, key=lambda index: summaries[index].mean)
+    for setting in having:
+        values = [job.figure(part, "nll") for job in setting.finished]
+        setting.log_nll = summarise([math.log(max(value, LEAST_NLL)) for value in values])
+    enough = math.ceil(max(setting.log_nll.count for setting in having) / 2)
+    able = [index for index, setting in enumerate(having) if setting.log_nll.count >= enough]
+    best = min(able, key=lambda index: having[index].log_nll.mean)
     having[best].best = True
-    for setting, near in zip(having, not_distinguishable(summaries, best)):
+    for setting, near in zip(having, not_distinguishable([one.log_nll for one in having], best)):
         setting.near = near

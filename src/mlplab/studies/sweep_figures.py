@@ -16,7 +16,7 @@ from mlplab.plots.mosaic import mosaic, thinned
 from mlplab.plots.ranking import MOST, ranking
 from mlplab.runs.learning import aligned, read_curve
 from mlplab.runs.sweep_folder import Job
-from mlplab.runs.table import PARTS, Setting, Table, shown
+from mlplab.runs.table import Setting, Table, shown
 from mlplab.studies.sweep_axes import Axis, axes_of
 
 SHOWN = ("fresh", "test", "validation", "train")
@@ -174,11 +174,10 @@ def draw_against(table: Table, axes: Sequence[Axis], part: str) -> Drawing:
         others = [axis for axis in others if axis is not axes[0]]
     else:
         x, lines, others = axes[0], axes[1] if len(axes) > 1 else None, list(axes[2:])
-    if lines is not None and len(lines.values) > 8:
-        others, lines = [*others, lines], None
     names = None if x.is_number else x.names
     series = []
-    for value in lines.values if lines is not None else [None]:
+    values = lines.values if lines is not None else [None]
+    for value in [values[place] for place in thinned(len(values))]:
         rows = [index for index in range(len(table.settings)) if lines is None or lines.at[index] == value]
         found = []
         for place, at in enumerate(x.values):
@@ -242,7 +241,7 @@ def draw_mosaic(table: Table, axes: Sequence[Axis]) -> Drawing | None:
             chosen = fixed | ({0: a} if a is not None else {}) | ({1: b} if b is not None else {})
             found = [index for index in picked(table, chosen, axes) if table.settings[index].finished]
             setting = table.settings[found[0]] if found else None
-            line.append((*map_of(setting, table.chosen_by), caption(setting, table)))
+            line.append(map_of(setting, table.chosen_by))
             if setting is not None and setting.best:
                 star.append((len(maps), len(line) - 1))
         maps.append([entry[0] for entry in line])
@@ -262,32 +261,32 @@ def draw_mosaic(table: Table, axes: Sequence[Axis]) -> Drawing | None:
     return Drawing("decision_maps", "The decision map of each setting's median run.", made)
 
 
-def median_run(setting: Setting, part: str) -> Job:
-    """Choose the run in the middle by NLL, the lower one of two."""
-    jobs = sorted(setting.finished, key=lambda job: job.figure(part, "nll"))
-    return jobs[(len(jobs) - 1) // 2]
+def map_of(setting: Setting | None, part: str | None) -> tuple[np.ndarray | None, object, str]:
+    """Read the decision map of a setting's median run by NLL, or of the next one that has a map.
 
-
-def map_of(setting: Setting | None, part: str | None) -> tuple[np.ndarray | None, object]:
-    """Read the decision map of a setting's median run; None where there is none."""
+    Returns:
+        The map or None, its extent, and the accuracy of the run in words.
+    """
     if setting is None or part is None:
-        return None, None
+        return None, None, ""
+    jobs = sorted(setting.finished, key=lambda job: job.figure(part, "nll"))
+    middle = (len(jobs) - 1) / 2
+    for place in sorted(range(len(jobs)), key=lambda place: (abs(place - middle), place)):
+        found = read_map(jobs[place].folder / "figures" / "arrays.npz")
+        if found is not None:
+            value = next((v for name in SHOWN if (v := jobs[place].figure(name, "accuracy")) is not None), None)
+            return *found, "" if value is None else f"{100 * value:.1f} %"
+    return None, None, ""
+
+
+def read_map(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Read map and extent from a run's arrays; None where there is no map that can be drawn."""
     try:
-        with np.load(median_run(setting, part).folder / "figures" / "arrays.npz", allow_pickle=False) as arrays:
+        with np.load(path, allow_pickle=False) as arrays:
             grid, extent = arrays["map"], arrays["extent"]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return None, None
-    good = grid.ndim == 3 and extent.size in (1, 4) and np.isfinite(grid).all()
-    return (grid, extent) if good else (None, None)
-
-
-def caption(setting: Setting | None, table: Table) -> str:
-    """Give the accuracy of the run whose map is drawn."""
-    if setting is None or table.chosen_by is None:
-        return ""
-    run = median_run(setting, table.chosen_by)
-    value = next((v for part in SHOWN if (v := run.figure(part, "accuracy")) is not None), None)
-    return "" if value is None else f"{100 * value:.1f} %"
+        return None
+    return (grid, extent) if grid.ndim == 3 and extent.size in (1, 4) and np.isfinite(grid).all() else None
 
 
 def draw_bands(table: Table, axes: Sequence[Axis]) -> Drawing | None:
@@ -331,26 +330,19 @@ def draw_bands(table: Table, axes: Sequence[Axis]) -> Drawing | None:
 
 def draw_ranking(table: Table) -> Drawing:
     """Draw the settings from best to worst by what chose the best one."""
-    part = table.chosen_by or PARTS[0]
-    having = [setting for setting in table.settings if (part, "nll") in setting.summaries]
-    having.sort(key=lambda setting: (not setting.best, setting.mean(part, "nll")))
-    intervals = []
-    for setting in having:
-        summary = setting.summaries[part, "nll"]
-        intervals.append((np.nan, np.nan) if summary.low is None else (summary.low, summary.high))
+    part = table.chosen_by
+    having = [setting for setting in table.settings if setting.log_nll is not None]
+    having.sort(key=lambda setting: (not setting.best, setting.log_nll.mean))
+    logs = [setting.log_nll for setting in having]
+    intervals = [NOTHING[:2] if one.low is None else np.exp([one.low, one.high]) for one in logs]
     limit = bayes_of(table, part)
     made = ranking(
         [table.label(setting) for setting in having],
         [figures_of(setting.finished, part, "nll") for setting in having], intervals,
         [setting.near for setting in having],
         title=f"Best by cross entropy on {POINTS[part]}",
-        subtitle="bar: 95 % interval for the mean over seeds; dots: seeds; bold: cannot be told from the best",
+        subtitle="bar: 95 % interval for the geometric mean over seeds; dots: seeds; bold: cannot be told from the best",
         x_name=f"cross entropy on {POINTS[part]}, nats (log scale)", bayes=None if limit is None else limit[1],
     )  # fmt: skip
     more = f" (the first {MOST})" if len(having) > MOST else ""
     return Drawing("ranking", f"Settings from best to worst{more}; bold ones cannot be told from the best.", made)
-
-
-def picture_folder(folder: Path) -> Path:
-    """Name the place of the figures in a report's folder."""
-    return folder / "figures"

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 
 from mlplab.core.intervals import Summary, summarise
@@ -23,7 +24,8 @@ def settings_csv(table: Table) -> str:
     limits = [pair for pair in limits if any(pair in setting.summaries for setting in table.settings)]
     header = [*table.keys, "runs", "finished", "diverged", "failed", "unfinished", "parameters"]
     header += [f"{part}/{name}/{statistic}" for part, name in measured for statistic in STATISTICS]
-    header += [f"{part}/{name}" for part, name in limits] + ["best", "not_distinguishable_from_best"]
+    header += [f"{part}/{name}" for part, name in limits]
+    header += [f"log_nll/{statistic}" for statistic in STATISTICS] + ["best", "not_distinguishable_from_best"]
     rows = []
     for setting in table.settings:
         row = [*map(cell, setting.values), *counts(setting), cell(setting.parameters)]
@@ -31,6 +33,7 @@ def settings_csv(table: Table) -> str:
             summary = setting.summaries.get(pair)
             row += [cell(getattr(summary, statistic, None)) for statistic in STATISTICS]
         row += [cell(setting.mean(*pair)) for pair in limits]
+        row += [cell(getattr(setting.log_nll, statistic, None)) for statistic in STATISTICS]
         rows.append([*row, cell(setting.best), cell(setting.near)])
     return written(header, rows)
 
@@ -153,10 +156,8 @@ def lead(table: Table) -> list[str]:
     best = table.best
     if best is None:
         return [*lines, "No run has finished yet: there is nothing to compare."]
-    summary = best.summaries[table.chosen_by, "nll"]
-    words = f"Best-known setting: {table.label(best)}, by mean NLL on {table.chosen_by} points "
-    words += f"({nats(summary)}, {plural(summary.count, 'seed')})."
-    lines.append(words)
+    words = f"Best-known setting: {table.label(best)}, by NLL on {table.chosen_by} points "
+    lines.append(words + f"({geometric(best.log_nll)}; {plural(best.log_nll.count, 'seed')}).")
     figures = [
         f"{part} accuracy {percent(found)} %" for part in ("test", "fresh")
         if (found := best.summaries.get((part, "accuracy"))) is not None
@@ -170,18 +171,24 @@ def lead(table: Table) -> list[str]:
     return lines
 
 
+def geometric(summary: Summary) -> str:
+    """Write the geometric mean and its interval, from a summary of logarithms."""
+    words = f"geometric mean {math.exp(summary.mean):.4f}"
+    if summary.low is None:
+        return words
+    return f"{words} [{math.exp(summary.low):.4f}, {math.exp(summary.high):.4f}]"
+
+
 def near_words(table: Table) -> str:
     """Say which settings cannot be told from the best."""
-    near = sorted(table.near, key=lambda setting: setting.mean(table.chosen_by, "nll"))
+    near, how = table.near, "Welch's t of log NLL with Holm's correction, 95 %"
     if len(table.settings) == 1:
         return "There is one setting, and so nothing to compare it with."
     if not near:
-        return "Every other setting is worse beyond the chance of the seeds (Welch's t with Holm's correction, 95 %)."
+        return f"Every other setting is worse by more than the seeds' chance ({how})."
     names = "; ".join(table.label(setting) for setting in near[:8])
     more = f"; and {len(near) - 8} more" if len(near) > 8 else ""
-    return (
-        f"Not distinguishable from it at this number of seeds (Welch's t with Holm's correction, 95 %): {names}{more}."
-    )
+    return f"Not distinguishable from it at this number of seeds ({how}): {names}{more}."
 
 
 def failures(table: Table) -> list[str]:
@@ -242,8 +249,7 @@ def screen(table: Table) -> list[str]:
         return lead(table)
 
     def rank(setting: Setting):
-        value = setting.mean(table.chosen_by, "nll")
-        return (not setting.best, value is None, value or 0.0)
+        return not setting.best, setting.log_nll is None, setting.log_nll.mean if setting.log_nll else 0.0
 
     ordered = sorted(table.settings, key=rank)
     rows = [("", "setting", "seeds", "parameters", f"{part} accuracy", "NLL")]
@@ -267,5 +273,5 @@ def screen(table: Table) -> list[str]:
     limit = (ordered[0].mean(part, "bayes_accuracy"), ordered[0].mean(part, "bayes_nll"))
     if None not in limit:
         lines.append(f"   Bayes limit of the best one's data: {100 * limit[0]:.2f} %, NLL {limit[1]:.4f}")
-    lines.append("★ best-known, by mean NLL on " + f"{table.chosen_by} points; ~ not distinguishable from it (95 %)")
+    lines.append(f"★ best-known, by NLL on {table.chosen_by} points; ~ not distinguishable from it (95 %)")
     return lines
