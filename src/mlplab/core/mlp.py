@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 
 import torch
 from torch import Tensor, nn
@@ -144,7 +145,9 @@ class MLP(nn.Module):
         return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
 
     def describe(self) -> str:
-        """Name the network for a title, such as ``MLP 2–64–64–4 (ReLU)``."""
-        widths = "–".join(str(width) for width in (self.in_features, *self.hidden, self.out_features))
+        """Name the network for a title, such as ``MLP 2–64–64–4 (ReLU)`` or ``MLP 2–32×8–4 (tanh)``."""
+        runs = [(width, len(list(same))) for width, same in groupby(self.hidden)]
+        hidden = [f"{width}×{count}" if count > 2 else "–".join([str(width)] * count) for width, count in runs]
+        widths = "–".join([str(self.in_features), *hidden, str(self.out_features)])
         names = {"relu": "ReLU", "leaky_relu": "leaky ReLU", "gelu": "GELU", "silu": "SiLU", "elu": "ELU"}
         return f"MLP {widths}" + (f" ({names.get(self.activation, self.activation)})" if self.hidden else "")
