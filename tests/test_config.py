@@ -315,7 +315,8 @@ def test_override_changes_a_copy_and_checks_it():
 
 def test_a_sweep_is_looked_at_value_by_value():
     good = ["model.width=16,32", "seed=range(0,3)", "optimizer=adam,sgd", "data.noise=0.3"]
-    check_sweep("train", good)
+    first = check_sweep("train", good).config
+    assert (first.model.width, first.seed) == (16, 0)
     for wrong, part in [("model.width=16,abc", "model.width must be an integer >= 1, got 'abc'"),
                         ("optimizer=adam,adma", "optimizer must be one of"),
                         ("seed=0,-1", "seed must be an integer"),

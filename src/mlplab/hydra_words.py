@@ -7,12 +7,13 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-from omegaconf import DictConfig
+from typing import TYPE_CHECKING, Any
 
 from mlplab.constraints import near
 from mlplab.errors import InputError
+
+if TYPE_CHECKING:
+    from mlplab.config import Composition
 
 # Hydra's flags that the lab passes on, and whether a word follows each: "none", "one" or "maybe" one.
 FLAGS = {
@@ -133,16 +134,21 @@ def sweep(
 
     # What the lab's own launcher asks of a task: jobs run elsewhere than through it.
     task.study, task.collect = study, results.append
+    task.conclude = lambda result: results.__setitem__(slice(None), [result])  # a search's own exit code
     task.resolve, task.check = configs.resolved, partial(configs.check_plain, study=config_name)
     overrides, alone = list(words.overrides), nullcontext()
     if "--multirun" in words.flags:
-        base = check_sweep(config_name, overrides, words.config_dir)
-        kind = next((text.partition("=")[2] for text in overrides if text.startswith("experiment=")), "sweep")
-        folder = sweep_folder(Path(base.paths.logs), kind, base.get("sweep"), overrides)
+        first = check_sweep(config_name, overrides, words.config_dir)
+        base, searched = first.config, first.choices.get("hydra/sweeper") == "search"
+        kind = "search" if searched else "sweep"
+        kind = next((text.partition("=")[2] for text in overrides if text.startswith("experiment=")), kind)
+        # More trials of a search belong into the folder of the first ones.
+        telling = [text for text in overrides if not text.startswith(("search.trials=", "search.batch="))]
+        folder = sweep_folder(Path(base.paths.logs), kind, base.get("sweep"), telling)
         quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
         overrides.append(f"hydra.sweep.dir='{quoted}'")
         alone = locked(folder)  # before Hydra writes anything there
-        if "figures" in base and not any(text.startswith("figures=") for text in overrides):
+        if isinstance(base.get("figures"), str) and not any(text.startswith("figures=") for text in overrides):
             overrides.append("figures=map")  # Of a thousand runs nobody looks at every curve.
     flags = [name if value is None else f"{name}={value}" for name, value in words.flags.items()]
     if words.config_dir is not None:
@@ -164,8 +170,10 @@ def sweep(
     return results
 
 
-def check_sweep(config_name: str, overrides: Sequence[str], config_dir: str | Path | None = None) -> DictConfig:
-    """Look at every value of a sweep by itself, before anything runs.
+def check_sweep(
+    config_name: str, overrides: Sequence[str], config_dir: str | Path | None = None
+) -> "Composition":
+    """Look at every value of a sweep by itself, before anything runs; of numbers at the least and the greatest.
 
     Args:
         config_name: the root config.
@@ -173,37 +181,45 @@ def check_sweep(config_name: str, overrides: Sequence[str], config_dir: str | Pa
         config_dir: a further folder of configs.
 
     Returns:
-        The config of the first job.
+        The first job, intervals left at what they are by default.
 
     Raises:
         InputError: a value is wrong; the line names its key, which Hydra's own message does not.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.core.override_parser.types import Transformer
     from hydra.errors import HydraException
+    from omegaconf import OmegaConf
 
     from mlplab.complaints import keys_of, not_key_value
-    from mlplab.config import compose, override
+    from mlplab.config import compose, compose_all, override
+    from mlplab.sweeps.search_space import read_dimension
 
-    single, several = [], []
+    single, sweeps = [], []
     for text in overrides:
         try:
             entry = OverridesParser.create().parse_override(text)
         except HydraException as error:
             raise InputError(not_key_value(text)) from error
-        if entry.is_choice_sweep() or entry.is_range_sweep():
-            values = list(entry.sweep_iterator(transformer=Transformer.encode))
-            several.append((text.partition("=")[0], values))
-        elif not entry.is_sweep_override():
+        if not entry.is_sweep_override():
             single.append(text)
-    first = [f"{key}={values[0]}" for key, values in several]
-    base = compose(config_name, single + first, config_dir)
+        elif entry.is_choice_sweep() or entry.is_range_sweep() or entry.is_interval_sweep():
+            sweeps.append((text, entry))
+    discrete = [read_dimension(text, entry) for text, entry in sweeps if not entry.is_interval_sweep()]
+    firsts = {dimension.key: dimension.ends()[0] for dimension in discrete}
+    first = compose_all(config_name, [*single, *firsts.values()], config_dir)
+    base = first.config
     known = keys_of(base)
-    for index, (key, values) in enumerate(several):
-        others = single + first[:index] + first[index + 1 :]
-        for value in values[1:]:
-            if "." in key and key in known:  # no group, so there is no need to compose again
-                override(base, [f"{key}={value}"], config_name)
+    for text, entry in sweeps:
+        default = OmegaConf.select(base, entry.key_or_group)
+        dimension = read_dimension(text, entry, default)
+        if entry.is_interval_sweep() and first.choices.get("hydra/sweeper") != "search":
+            raise InputError(f"{dimension.key}: an interval needs hydra/sweeper=search, got {text}")
+        others = single + [end for key, end in firsts.items() if key != dimension.key]
+        for end in dimension.ends():
+            if end in firsts.values():
+                continue
+            if dimension.key in known and ("." in dimension.key or not OmegaConf.is_config(default)):
+                override(base, [end], config_name)  # no group, so there is no need to compose again
             else:
-                compose(config_name, [*others, f"{key}={value}"], config_dir)
-    return base
+                compose(config_name, [*others, end], config_dir)
+    return first

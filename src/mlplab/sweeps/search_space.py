@@ -100,6 +100,7 @@ def read_space(
     """
     dimensions: dict[str, Dimension] = {}
     fixed: list[str] = []
+    keys = [text.partition("=")[0] for text in overrides]
     for text in overrides:
         entry = OverridesParser.create().parse_override(text)
         if not entry.is_sweep_override():
@@ -107,8 +108,8 @@ def read_space(
                 fixed.append(text)
             continue
         dimension = read_dimension(text, entry, OmegaConf.select(base, entry.key_or_group), group_options)
-        if dimension.key in dimensions:
-            raise InputError(f"{dimension.key} must be given once, got it twice; the second time {text}")
+        if keys.count(dimension.key) > 1:
+            raise InputError(f"{dimension.key} is searched and must be given once, got {text} and another")
         dimensions[dimension.key] = dimension
     if not dimensions:
         raise InputError(

@@ -1,0 +1,420 @@
+"""Search: the words of a space, the trials and their journal under kills, and the whole of it from the command line."""
+
+import json
+import math
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import OmegaConf
+
+from mlplab import app
+from mlplab.errors import InputError
+from mlplab.hydra_words import check_sweep
+from mlplab.schema import STUDY
+from mlplab.sweeps.objectives import OBJECTIVES, read_objective
+from mlplab.sweeps.search_space import read_dimension, read_space
+
+optuna = pytest.importorskip("optuna", reason="the search needs Optuna: pip install 'mlplab[search]'")
+
+from mlplab.sweeps import samplers, search, search_record, trials  # noqa: E402
+
+
+def dimension(text, default=None, groups=None):
+    return read_dimension(text, OverridesParser.create().parse_override(text), default, groups)
+
+
+# What Hydra's words mean.
+
+
+@pytest.mark.parametrize(("text", "default", "values"), [
+    ("a=range(1,5)", None, [1, 2, 3, 4]),
+    ("a=range(16,65,16)", None, [16, 32, 48, 64]),
+    ("a=range(5,1,-2)", None, [3, 5]),
+    ("a=range(3)", None, [0, 1, 2]),
+    ("a=range(0,1,0.25)", None, [0.0, 0.25, 0.5, 0.75]),
+    ("a=range(0,0.5,0.1)", None, [0.0, 0.1, 0.2, 0.3, 0.4]),
+    ("a=float(range(1,3))", None, [1.0, 2.0]),
+    ("a=int(interval(1,5))", None, [1, 2, 3, 4]),
+    ("a=interval(1,5)", 128, [1, 2, 3, 4]),
+    ("a=tag(log, range(1,5))", None, [1, 2, 3, 4]),
+    ("a=choice(16)", None, ["16"]),
+    ("a=[16,8],[4]", None, ["[16,8]", "[4]"]),
+    ("optimizer=adam,sgd,adam", None, ["adam", "sgd"]),
+    ("a=null,true,'x y',1e-3", None, ["null", "True", "'x y'", "0.001"]),
+    ("optimizer=glob(*)", None, ["adam", "sgd"]),
+])  # fmt: skip
+def test_a_dimension_holds_the_values_that_hydra_would_run(text, default, values):
+    found = dimension(text, default, lambda group: ["adam", "sgd"])
+    assert found.count == len(values) and [found.value(index) for index in range(found.count)] == values
+    assert [type(found.value(i)) for i in range(len(values))] == [type(value) for value in values]
+    entry = OverridesParser.create().parse_override(text)
+    if entry.is_range_sweep():
+        assert sorted(entry.sweep_iterator()) == values
+    # What is written reads back as itself.
+    for index, value in enumerate(values):
+        again = OverridesParser.create().parse_override(found.override(found.value(index)))
+        assert value == again.get_value_element_as_str() if isinstance(value, str) else value == again.value()
+
+
+def test_an_interval_takes_its_low_end_and_not_its_high_one():
+    real = dimension("a=interval(0,1)", 0.5)
+    assert (real.kind, real.low, real.count) == ("real", 0.0, None)
+    assert 0.999999 < real.high < 1 and dimension("a=interval(0,1)", True).kind == "real"
+    assert real.ends() == ["a=0.0", f"a={real.high!r}"]
+    assert dimension("a=tag(log, interval(1e-4, 1e-1))").log
+    assert dimension("a=interval(0.5,5)", 3).kind == "real"  # and its ends are refused by the key's own rule
+
+
+@pytest.mark.parametrize(("text", "part"), [
+    ("a=interval(5,1)", "LOW < HIGH"),
+    ("a=interval(1,1)", "LOW < HIGH"),
+    ("a=interval(1e-4,nan)", "finite"),
+    ("a=range(5,1)", "no value"),
+    ("a=range(1,5,0)", "step other than 0"),
+    ("a=tag(log, interval(0,1))", "above 0"),
+    ("a=tag(log, range(1,9,2))", "step 1"),
+    ("a=tag(log, choice(1,2))", "tag is log"),
+    ("a=tag(lgo, interval(1,2))", "tag is log"),
+    ("a=glob(x*)", "at least one option"),
+])  # fmt: skip
+def test_what_holds_no_value_is_refused_in_one_line(text, part):
+    with pytest.raises(InputError) as caught:
+        dimension(text, None, lambda group: ["adam"])
+    assert part in str(caught.value) and text in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_space_is_what_is_searched_and_what_the_jobs_need_besides():
+    base = OmegaConf.create({"model": {"width": 128}, "seed": 0})
+    words = ["model.width=interval(1,9)", "data.noise=0.1", "search.trials=3", "sweep=x", "launcher=inline", "seed=1,2"]
+    space, fixed = read_space(words, base, lambda group: [])
+    assert [(one.key, one.kind) for one in space] == [("model.width", "whole"), ("seed", "choice")]
+    assert fixed == ["data.noise=0.1"]
+    for wrong, part in [(["a=1"], "needs a key to search"), (["a=1,2", "a=3,4"], "given once"), (["a=1,2", "a=3"], "given once")]:
+        with pytest.raises(InputError, match=part):
+            read_space(wrong, base, lambda group: [])
+
+
+def test_each_end_is_looked_at_before_anything_runs():
+    check_sweep("train", ["hydra/sweeper=search", "optimizer.lr=interval(1e-4,1e-1)", "model.width=interval(4,9)"])
+    for wrong, part in [
+        ("optimizer.lr=interval(-1,1)", "optimizer.lr must be a number > 0, got -1.0"),
+        ("model.dropout=interval(0,1.5)", "model.dropout must be"),
+        ("model.width=interval(0.5,9)", "model.width must be an integer >= 1, got 0.5"),
+        ("model.depth=range(-1,3)", "model.depth must be an integer >= 0, got -1"),
+        ("model.width=choice(16,abc)", "model.width must be an integer >= 1, got 'abc'"),
+        ("optimizer=choice(adam,adma)", "optimizer must be one of"),
+        ("model.widht=interval(1,2)", "did you mean model.width?"),
+    ]:
+        with pytest.raises(InputError) as caught:
+            check_sweep("train", ["hydra/sweeper=search", wrong])
+        assert part in str(caught.value)
+    with pytest.raises(InputError, match="needs hydra/sweeper=search"):
+        check_sweep("train", ["optimizer.lr=interval(1e-4,1e-1)"])
+
+
+# Objectives and samplers by name.
+
+
+def test_objectives_are_read_by_name_and_their_direction_is_known():
+    result = {"validation": {"nll": 0.5, "accuracy": math.nan}, "test": None, "parameters": 7, "seconds": {"fit": 2}}
+    assert read_objective(result, "validation/nll") == 0.5 and read_objective(result, "parameters") == 7
+    assert read_objective(result, "seconds/fit") == 2
+    for missing in ("validation/accuracy", "test/nll", "fresh/nll", "epochs"):
+        assert read_objective(result, missing) is None
+    assert OBJECTIVES["test/accuracy"] == "maximize" and OBJECTIVES["fresh/nll_regret"] == "minimize"
+
+
+def test_the_names_of_the_schema_are_those_that_there_are():
+    assert set(STUDY["search"]["sampler"].names) == set(samplers.SAMPLERS)
+    for name in OBJECTIVES:
+        STUDY["search"]["objective"].check("search.objective", name)
+    STUDY["search"]["objective"].check("search.objective", ["validation/nll", "parameters"])
+
+
+# Trials, with a function in the place of training.
+
+SPACE = ["a=range(1,9)", "b=tag(log, interval(1e-4, 1e-1))", "c=x,y"]
+
+
+def plan(sampler="tpe", total=24, batch=6, space=SPACE, objectives=("validation/nll",), **other):
+    dimensions = [dimension(text) for text in space]
+    values = {"fixed": ["d=1"], "config_digest": "0" * 64, "code_digest": "1" * 64, "first_batch": 6} | other
+    return trials.Plan(
+        space=dimensions, objectives=list(objectives), sampler=sampler, seed=0, trials=total, batch=batch, **values
+    )
+
+
+def answer(values):
+    """Compute what a trial "comes to": best at a = 5, b = 0.01, c = x; it diverges at a = 8."""
+    if values["a"] == 8:
+        return None
+    return (values["a"] - 5) ** 2 + math.log10(values.get("b", 0.01) / 0.01) ** 2 + (values.get("c") == "y")
+
+
+class Killed(BaseException):
+    pass
+
+
+def carry_on(folder, what, stop=math.inf):
+    """Search on; raise :class:`Killed` after ``stop`` answers of this call."""
+    found = trials.Trials(folder, what)
+    while batch := found.ask():
+        for trial in batch:
+            if stop == 0:
+                raise Killed
+            stop -= 1
+            value = answer(trial.params)
+            several = len(what.objectives) > 1
+            values = None if value is None else [value, float(trial.params["a"])][: 1 + several]
+            found.tell(trial, values, folder=f"job{trial.number}", status="finished" if values else "diverged")
+    return found
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "nsga2", "grid"])
+def test_a_search_killed_anywhere_ends_as_if_it_had_not_been(sampler, tmp_path):
+    space = SPACE if sampler != "grid" else ["a=range(1,9)", "c=x,y,z"]
+    objectives = ["validation/nll", "parameters"] if sampler == "nsga2" else ["validation/nll"]
+    what = plan(sampler, space=space, objectives=objectives)
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    expected = search_record.record(carry_on(whole, what))
+    assert expected["counts"] == {"complete": expected["counts"]["complete"], "failed": 24 - expected["counts"][
+        "complete"], "open": 0}
+    assert len({tuple(entry["overrides"]) for entry in expected["trials"]}) > 12
+
+    torn = tmp_path / "torn"
+    torn.mkdir()
+    for answers in (2, 7, 0):  # in the middle of a batch, in the next one, before the first answer
+        with pytest.raises(Killed):
+            carry_on(torn, what, stop=answers)
+    assert search_record.record(carry_on(torn, what)) == expected
+
+    # Cut the journal anywhere, in the middle of a line too: what was asked and not told is asked again.
+    content = (whole / trials.JOURNAL).read_bytes()
+    for share in [0.02, *np.linspace(0.3, 0.999, 5)]:
+        cut = tmp_path / f"cut{share:.3f}"
+        cut.mkdir()
+        (cut / trials.JOURNAL).write_bytes(content[: int(len(content) * share)])
+        assert search_record.record(carry_on(cut, what)) == expected
+
+
+def test_the_number_of_trials_is_a_total(tmp_path):
+    first = carry_on(tmp_path, plan(total=12))
+    before = search_record.record(first)["trials"]
+    assert carry_on(tmp_path, plan(total=12)).ask() == [] and len(before) == 12
+    assert carry_on(tmp_path, plan(total=5)).ask() == []
+    grown = search_record.record(carry_on(tmp_path, plan(total=18)))["trials"]
+    assert grown[:12] == before and len(grown) == 18
+    (tmp_path / "at_once").mkdir()
+    assert grown == search_record.record(carry_on(tmp_path / "at_once", plan(total=18)))["trials"]
+
+
+def test_the_batch_of_the_first_call_stays_unless_told_otherwise(tmp_path):
+    assert carry_on(tmp_path, plan(total=6, batch=None)).batch == 6
+    assert trials.Trials(tmp_path, plan(batch=None, first_batch=11)).batch == 6
+    assert trials.Trials(tmp_path, plan(batch=4)).batch == 4
+    assert trials.Trials(tmp_path, plan(batch=None)).batch == 4
+
+
+def test_another_search_in_the_same_folder_is_refused(tmp_path):
+    carry_on(tmp_path, plan(total=6))
+    for other, part in [
+        ({"sampler": "random"}, "search.sampler must be 'tpe'"),
+        ({"objectives": ["test/nll"]}, "search.objective must be 'validation/nll'"),
+        ({"space": ["a=range(1,9)"]}, "what is searched"),
+        ({"fixed": []}, "the other options must be 'd=1'"),
+        ({"config_digest": "2" * 64}, "config's digest"),
+        ({"code_digest": "2" * 64}, "resume.accept_code=true"),
+    ]:
+        with pytest.raises(InputError) as caught:
+            trials.Trials(tmp_path, plan(**other))
+        assert part in str(caught.value) and "sweep=NAME" in str(caught.value)
+    trials.Trials(tmp_path, plan(code_digest=None))
+
+
+def test_tpe_learns(tmp_path):
+    found = carry_on(tmp_path, plan(total=60, batch=6))
+    values = [trial.values[0] for trial in found.all() if trial.values]
+    assert sum(values[-20:]) < 0.6 * sum(values[:20])
+    assert found.best()[0].values[0] == min(values)
+
+
+def test_a_grid_walks_over_every_point_once_and_takes_no_interval(tmp_path):
+    what = plan("grid", total=100, space=["a=range(1,4)", "c=x,y"])
+    found = carry_on(tmp_path, what)
+    points = [tuple(found.overrides(trial)) for trial in found.all()]
+    assert points == [(f"a={a}", f"c={c}") for a in (1, 2, 3) for c in "xy"]
+    with pytest.raises(InputError, match="no interval, got b="):
+        samplers.grid_size(plan().space)
+
+
+def test_the_front_is_what_no_other_beats(tmp_path):
+    found = carry_on(tmp_path, plan("random", objectives=["validation/nll", "parameters"]))
+    complete = [trial for trial in found.all() if trial.values]
+
+    def beaten(one):
+        return any(
+            all(u <= v for u, v in zip(other.values, one.values)) and other.values != one.values for other in complete
+        )
+
+    expected = sorted(trial.number for trial in complete if not beaten(trial))
+    assert sorted(trial.number for trial in found.best()) == expected
+    assert set(search_record.record(found)["best"]) <= set(expected)
+    text = search_record.table(found, "name")
+    assert "on the front" in text and "best parameters: d=1 a=1" in text
+
+
+def test_the_table_fits_a_terminal_and_ends_with_what_to_paste(tmp_path):
+    space = [f"{group}.a_rather_long_name={first},{first + 1}" for first, group in enumerate("pqrstuvw")]
+    found = trials.Trials(tmp_path, plan("grid", total=3, space=space))
+    for trial in found.ask():
+        found.tell(trial, [trial.number + 0.123456], folder=None, status="finished", error=None)
+    lines = search_record.table(found, "name").splitlines()
+    assert all(len(line) <= 80 for line in lines[:-1]) and "left out:" in lines[-2]
+    assert lines[0] == "name: 3 complete; the best 3 by validation/nll"
+    assert lines[-1].startswith("best validation/nll: d=1 p.a_rather_long_name=0 q.a_rather_long_name=1")
+    assert search_record._aligned([["a", "bb"], ["ccc", "d"]]) == ["  a  bb", "ccc   d"]
+
+
+# Jobs.
+
+
+def job(result=None, status=JobStatus.COMPLETED, place="/s/x-12345678"):
+    value = JobReturn()
+    value.status, value.working_dir, value.return_value = status, place, result
+    return value
+
+
+def test_what_came_of_a_job(tmp_path):
+    from pathlib import Path
+
+    good = {"status": "finished", "validation": {"nll": 0.25}, "parameters": 9}
+    names, folder = ["validation/nll", "parameters"], Path("/s")
+    assert search.judge(job(good), names, folder) == (
+        [0.25, 9.0], {"folder": "x-12345678", "status": "finished", "error": None})
+    for outcome, status, part in [
+        (job(good | {"status": "diverged", "error": "not finite"}), "diverged", "not finite"),
+        (job({"status": "failed", "error": "boom"}), "failed", "boom"),
+        (job(good | {"validation": None}), "without", "validation/nll"),
+        (job(good | {"validation": {"nll": math.inf}}), "without", "validation/nll"),
+        (job(ValueError("bad"), JobStatus.FAILED), "failed", "ValueError: bad"),
+        (job(None), "failed", "no result"),
+        ("widths do not fit", "refused", "widths do not fit"),
+    ]:
+        values, facts = search.judge(outcome, names, folder)
+        assert values is None and facts["status"] == status and part in facts["error"]
+
+
+def test_jobs_whose_values_cannot_go_together_are_left_out_of_their_batch():
+    class Launcher:
+        def launch(self, jobs, initial_job_idx):
+            if ["bad"] in jobs:
+                raise InputError("bad is bad")
+            return [job({"name": one[0]}) for one in jobs]
+
+    def refusal(one):
+        return "bad is bad" if one == ["bad"] else None
+
+    found = search.launch([["a"], ["bad"], ["b"]], Launcher(), refusal, 0)
+    assert [one if isinstance(one, str) else one.return_value["name"] for one in found] == ["a", "bad is bad", "b"]
+    with pytest.raises(InputError):  # none of the jobs is at fault
+        search.launch([["bad"]], Launcher(), lambda one: None, 0)
+
+
+def test_a_batch_fills_the_processes_and_leaves_rounds_to_learn_from():
+    assert search.first_batch("tpe", 60, 2) == 15 and search.first_batch("tpe", 1000, 2) == 16
+    assert search.first_batch("nsga2", 1, 8) == 1
+    assert search.first_batch("random", 60, 2) == 60 and search.first_batch("grid", 60, 2) == 60
+    launcher = SimpleNamespace(workers=None, executor="inline")
+    assert search.workers(launcher) == 1 and search.workers(SimpleNamespace(workers=5, executor="ray")) == 5
+
+
+# From the command line.
+
+SMALL = ["launcher=inline", "data.points_per_arm=20", "data.batch_size=32", "data.validation_points=40",
+         "data.fresh_points=40", "logger=none", "figures=none", "trainer.max_epochs=1"]  # fmt: skip
+
+
+def lab(tmp_path, *words):
+    return app.main(["train", "-m", "hydra/sweeper=search", f"paths.logs={tmp_path}", "sweep=mine", *SMALL, *words])
+
+
+def results(folder):
+    return {path.parent.name: path.stat().st_mtime_ns for path in folder.glob("*/result.json")}
+
+
+def test_the_command_searches_goes_on_and_trains_nothing_twice(tmp_path, capsys):
+    space = ["model.width=choice(4,8)", "model.depth=range(1,3)", "optimizer.lr=tag(log, interval(1e-3, 1e-1))"]
+    assert lab(tmp_path, *space, "search.trials=2", "search.batch=2") == 0
+    folder = tmp_path / "search" / "mine"
+    before = results(folder)
+    assert len(before) == 2
+    capsys.readouterr()
+    assert lab(tmp_path, *space, "search.trials=4", "search.batch=2") == 0
+    said = capsys.readouterr().out
+    after = results(folder)
+    assert len(after) == 4 and before.items() <= after.items()
+    written = json.loads((folder / "search.json").read_text())
+    assert written["counts"] == {"complete": 4, "failed": 0, "open": 0}
+    for trial in written["trials"]:
+        result = json.loads((folder / trial["folder"] / "result.json").read_text())
+        assert trial["values"] == {"validation/nll": result["validation"]["nll"]} and result["evaluated"] == "best"
+    best = min(written["trials"], key=lambda trial: trial["values"]["validation/nll"])
+    assert written["best"] == [best["number"]]
+    assert said.splitlines()[-1].startswith("best validation/nll: data.points_per_arm=20")
+    assert said.splitlines()[-1].endswith(" ".join(best["overrides"]))
+
+    # The journal lost, the same trials are asked, and none is trained again.
+    (folder / trials.JOURNAL).unlink()
+    shutil.copy(folder / "search.json", folder / "before.json")
+    assert lab(tmp_path, *space, "search.trials=4", "search.batch=2") == 0
+    assert results(folder) == after
+    assert (folder / "search.json").read_bytes() == (folder / "before.json").read_bytes()
+
+
+def test_diverged_and_impossible_trials_are_told_as_failed_and_the_search_goes_on(tmp_path, capsys):
+    space = ["schedule=choice(cosine)", "model.hidden=choice([4,4])", "optimizer.lr=0.1,1e38",
+             "optimizer.nesterov=false,true", "optimizer.momentum=0.9,0"]  # fmt: skip
+    words = ["optimizer=sgd", "search.sampler=grid", "search.objective=[validation/nll,parameters]"]
+    assert lab(tmp_path, *space, *words) == 0
+    written = json.loads((tmp_path / "search" / "mine" / "search.json").read_text())
+    by_status = {"finished": [], "diverged": [], "refused": []}
+    for trial in written["trials"]:
+        by_status[trial["status"]].append(set(trial["overrides"]))
+    assert [len(found) for found in by_status.values()] == [3, 3, 2]
+    assert all("optimizer.lr=1e+38" in values for values in by_status["diverged"])
+    assert all({"optimizer.nesterov=True", "optimizer.momentum=0"} <= values for values in by_status["refused"])
+    refused = next(trial for trial in written["trials"] if trial["status"] == "refused")
+    assert refused["state"] == "failed" and refused["error"].startswith("optimizer.nesterov=true needs")
+    assert "3 complete, 5 failed; " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("words", "part"), [
+    (["model.width=4,8", "search.trials=0"], "search.trials must be an integer >= 1, got 0"),
+    (["model.width=4,8", "search.objective=validation/nl"], "did you mean validation/nll?"),
+    (["model.width=4,8", "search.sampler=tpee"], "did you mean tpe?"),
+    (["model.width=interval(9,4)"], "LOW < HIGH"),
+    (["model.width=8"], "needs a key to search"),
+    (["optimizer.lr=interval(0.1,1)", "search.sampler=grid"], "no interval"),
+    (["model.width=4,8", "data.fresh_points=0", "search.objective=fresh/nll", "search.trials=1"], "got none"),
+])  # fmt: skip
+def test_bad_input_is_one_line(words, part, tmp_path, capsys):
+    assert lab(tmp_path, *words) == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("mlplab: ") and part in last
+
+
+def test_without_optuna_one_line_says_how_to_get_it(tmp_path, capsys, monkeypatch):
+    import sys
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == "optuna"]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("samplers", "trials", "search_record"):
+        monkeypatch.delitem(sys.modules, f"mlplab.sweeps.{name}")
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert lab(tmp_path, "model.width=4,8") == 2
+    assert "pip install 'mlplab[search]'" in capsys.readouterr().err
