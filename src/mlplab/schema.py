@@ -184,7 +184,7 @@ STUDY: dict[str, object] = {
     "sweep": optional(NAME),
     "launcher": {
         "executor": choice("inline", "processes", "submitit", "ray"), "workers": optional(integer(1)),
-        "max_members": integer(1), "timeout_s": optional(number(0, above=True)),
+        "max_members": optional(integer(1)), "timeout_s": optional(number(0, above=True)),
         "cluster": optional(choice("slurm", "local")), "address": optional(PATH), "options": anything(),
     },
     "search": {

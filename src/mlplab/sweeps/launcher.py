@@ -19,7 +19,9 @@ from mlplab.sweeps.display import Display
 from mlplab.sweeps.executors import Processes, make_executor
 from mlplab.sweeps.jobs import Job, place_jobs
 from mlplab.sweeps.lock import locked
-from mlplab.sweeps.sweep import Outcome, Sweep
+from mlplab.sweeps.record import Outcome
+from mlplab.sweeps.sweep import Sweep
+from mlplab.sweeps.units import on_gpu
 
 # The study whose jobs train as populations; jobs of the others are run one by one.
 POPULATION_STUDY = "mlplab.studies.train:train"
@@ -45,6 +47,8 @@ def launch(
     setup_globals()
     configure_log(master.hydra.hydra_logging, master.hydra.verbose)
     options = OmegaConf.to_container(master.launcher, resolve=True)
+    if options["workers"] is None and options["executor"] == "processes" and on_gpu(master):
+        options["workers"] = 1  # one population fills the device
     folder = Path(str(master.hydra.sweep.dir)).absolute()
     display = Display()
     with locked(folder), terminable():

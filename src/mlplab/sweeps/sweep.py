@@ -34,7 +34,7 @@ class Sweep:
         executor: where units run.
         study: ``module:function`` of the study.
         population: its jobs train as populations where they stack.
-        max_members: of a unit.
+        max_members: of a unit; None for as many as its device is good for.
         timeout_s: a unit that gives no sign of life for so long is killed; None for never.
         accept_code: keep results of other code.
         command: the words of the command line, secrets removed.
@@ -44,7 +44,7 @@ class Sweep:
 
     def __init__(
         self, folder: Path, jobs: Sequence[Job], executor: Executor, *, study: str, population: bool,
-        max_members: int, timeout_s: float | None, accept_code: bool, command: Sequence[str],
+        max_members: int | None, timeout_s: float | None, accept_code: bool, command: Sequence[str],
         hydra_files: Callable[[Job], dict[str, str]], display: Display,
     ) -> None:  # fmt: skip
         self.folder, self.executor, self.display = folder, executor, display
@@ -221,7 +221,7 @@ class Sweep:
     def _fail(self, job: Job, error: str, words: str) -> None:
         self._take(job, Outcome("failed", None, error))
         job.folder.mkdir(exist_ok=True)
-        (job.folder / "traceback.txt").write_text(words.rstrip() + "\n")
+        (job.folder / "traceback.txt").write_text(f"{error}\n" if words == error else f"{error}\n\n{words.rstrip()}\n")
         write_status(job.folder, "failed", error, sync=False)
 
     def _take(self, job: Job, outcome: Outcome) -> None:

@@ -1,6 +1,7 @@
 """Units of work: jobs whose networks stack, cut so that all cores are busy to the end."""
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +21,9 @@ OPTIMIZER_MAY_DIFFER = tuple(f"optimizer.{name}" for name in ("lr", "weight_deca
 # More units than workers, so that the last to finish are short; but not fewer members than make stacking pay.
 UNITS_A_WORKER = 4
 FEWEST_MEMBERS = 8
-MEMBER_BYTES_LIMIT = 1 << 30
+# What a unit may hold: on a CPU a failure is to cost little, on a GPU one population is to fill the device.
+MOST_MEMBERS = {"cpu": 256, "gpu": 16384}
+MOST_BYTES = {"cpu": 1 << 30, "gpu": 1 << 34}
 
 
 @dataclass
@@ -53,6 +56,13 @@ def stack_key(config: dict[str, Any]) -> str:
     return config_digest(config, MAY_DIFFER + (OPTIMIZER_MAY_DIFFER if own else ()))
 
 
+def on_gpu(config: dict[str, Any]) -> bool:
+    """Say whether a job will train on a GPU, without asking torch: importing it takes seconds."""
+    name = config.get("trainer", {}).get("accelerator", "cpu")
+    driver = any(os.path.exists(path) for path in ("/dev/nvidiactl", "/dev/kfd"))
+    return name in ("gpu", "cuda", "mps") or (name == "auto" and driver)
+
+
 def cost(config: dict[str, Any]) -> float:
     """Estimate the seconds of a job on one core, for the order and the size of units only."""
     widths, points = shape_of(config)
@@ -80,15 +90,16 @@ def member_bytes(config: dict[str, Any]) -> int:
 
 
 def make_units(
-    jobs: Sequence[Job], places: Sequence[Any], *, workers: int, max_members: int, stackable: bool = True
-) -> list[Unit]:
+    jobs: Sequence[Job], places: Sequence[Any], *, workers: int, max_members: int | None = None,
+    stackable: bool = True,
+) -> list[Unit]:  # fmt: skip
     """Group jobs into units, the most expensive first.
 
     Args:
         jobs: to be run.
         places: for each where its checkpoint stands, or None to start afresh; only jobs of one place go together.
         workers: processes that will share the units.
-        max_members: members of a unit at most, >= 1.
+        max_members: members of a unit at most, >= 1; None for as many as the device is good for.
         stackable: False for studies that train no population: units of one.
     """
     groups: dict[Any, list[Job]] = {}
@@ -100,9 +111,14 @@ def make_units(
     for key, members in groups.items():
         # Members with the same settings side by side share one call of the optimiser.
         members.sort(key=lambda job: str(job.config.get("optimizer")))
-        by_time = max(FEWEST_MEMBERS, int(fair / cost(members[0].config)))
-        by_memory = max(1, MEMBER_BYTES_LIMIT // member_bytes(members[0].config))
-        count = math.ceil(len(members) / max(1, min(max_members, by_time, by_memory)))
+        device = "gpu" if on_gpu(members[0].config) else "cpu"
+        most = min(max_members or MOST_MEMBERS[device], max(1, MOST_BYTES[device] // member_bytes(members[0].config)))
+        if device == "cpu":
+            most = min(most, max(FEWEST_MEMBERS, int(fair / cost(members[0].config))))
+        count = math.ceil(len(members) / most)
+        if count > 1:
+            # As many to each worker, so that none waits for the last.
+            count = min(len(members), math.ceil(count / workers) * workers)
         place = key[1] if stackable else None
         bounds = [round(i * len(members) / count) for i in range(count + 1)]
         units += [Unit(members[a:b], resume=place is not None) for a, b in zip(bounds, bounds[1:])]

@@ -273,7 +273,9 @@ def _train(trainer: Trainer, classifier: Classifier) -> None:
             )
         except SystemExit as error:
             # Lightning turns a Ctrl-C inside of a step into an exit code of 1.
-            raise KeyboardInterrupt from error
+            if isinstance(error.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from error
+            raise
 
 
 @contextmanager
