@@ -214,6 +214,23 @@ ROOTS: dict[str, dict[str, object]] = {
         "surrogate": {"epochs": integer(0), "steps": integer(1), "lr": number(0, above=True)},
         "maps": boolean(),
     },
+    "relu_approximation": STUDY | {
+        "target": {
+            "name": text(r"[a-z][a-z0-9_]*", "a target's name"), "low": optional(number()), "high": optional(number()),
+            "path": optional(PATH),
+        },
+        "method": {"names": many(choice(
+            "uniform", "equidistributed", "least_squares", "greedy", "minimax", "trained", "depth"
+        ), least=1)},
+        "n": either(integer(1), many(integer(1), least=1)),
+        "equidistributed": {"balance": boolean()},
+        "trained": {
+            "starts": many(choice("default", "minimax"), least=1), "networks": integer(1, 64),
+            "adam_steps": integer(0), "lr": number(0, above=True), "lbfgs_steps": integer(0), "points": integer(2),
+        },
+        "depth": {"networks": integer(0, 64), "steps": integer(0)},
+        "figures": many(choice("decomposition", "width", "depth")),
+    },
     "lif": STUDY | {
         "neuron": Object(), "input": Object(),
         "simulation": {

@@ -88,6 +88,12 @@ def polish(chain: Chain, target: Target, level: float, end: str = "right", round
         The chain and the level of the last step that made sense; whether it is right is for the caller to
         measure.
     """
+    # A wrong guess may run off to infinity: that is noticed below, and no news to anybody.
+    with np.errstate(all="ignore"):
+        return _polish(chain, target, level, end, rounds)
+
+
+def _polish(chain: Chain, target: Target, level: float, end: str, rounds: int) -> tuple[Chain, float]:
     reach = 0.3
     for _ in range(rounds):
         chain = _touch(chain, target, level, reach, end == "graze")
@@ -99,7 +105,8 @@ def polish(chain: Chain, target: Target, level: float, end: str = "right", round
         exits = chain.exit + share * step
         if end == "right" and share == 1:
             exits[-1] = target.high
-        if not (np.diff(exits, prepend=chain.origin) > 0).all() or exits[-1] > target.high:
+        exits[-1] = min(exits[-1], target.high)
+        if not (np.diff(exits, prepend=chain.origin) > 0).all():
             return chain, level
         level += share * change
         chain = replace(chain, exit=exits)

@@ -134,14 +134,17 @@ def minimax(target: Target, n: int, *, samples_per_piece: int = 8, gap: float = 
         else:
             # The last exit tells which of the two ends it is; where a grid has misled it, the other is tried.
             near = target.high - chain.exit[n - 1] < 0.3 * (chain.exit - chain.before)[n - 1]
+            points = samples.x
             for right in (near, not near):
                 touches, level, polished = _free(chain, path, samples, target, low, n, right)
                 fits.append(polished)
+                points = np.union1d(points, touches[:, 0])
                 found = _bound(touches[:, 0], target, n, level * (1 - gap / 100))
-                if found:
+                # A chain that is not the one can have a level that is far too low, and a true bound for it.
+                if found > 0.95 * low:
                     break
             else:
-                found = _bound(np.union1d(touches[:, 0], samples.x), target, n, low, gap)
+                found = _bound(points, target, n, low, gap)
             if found > bound:
                 bound, contacts = found, touches
         for fit in fits:

@@ -1,0 +1,8 @@
+"""Approximate a function by ReLUs: scripts/lab relu_approximation target=exp method=minimax n=17"""
+
+import sys
+
+from mlplab.app import main
+
+if __name__ == "__main__":
+    sys.exit(main(["relu_approximation", *sys.argv[1:]]))
