@@ -18,6 +18,7 @@ from mlplab.studies.train import shown
 BENCHMARKS = {
     "train": "mlplab.studies.benchmark_train",
     "near_bayes": "mlplab.studies.benchmark_near_bayes",
+    "lif": "mlplab.studies.benchmark_lif",
 }
 
 Row = dict[str, Any]
