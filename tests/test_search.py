@@ -233,7 +233,17 @@ def test_another_search_in_the_same_folder_is_refused(tmp_path):
         with pytest.raises(InputError) as caught:
             trials.Trials(tmp_path, plan(**other))
         assert part in str(caught.value) and "sweep=NAME" in str(caught.value)
-    trials.Trials(tmp_path, plan(code_digest=None))
+    trials.Trials(tmp_path, plan(code_digest="2" * 64, accept_code=True))
+    with pytest.raises(InputError, match="other code"):  # accepted once is not accepted for ever
+        trials.Trials(tmp_path, plan(code_digest="2" * 64))
+
+
+def test_other_code_may_take_up_a_search_that_has_told_nothing(tmp_path):
+    with pytest.raises(Killed):
+        carry_on(tmp_path, plan(), stop=0)
+    carry_on(tmp_path, plan(code_digest="2" * 64), stop=24)
+    with pytest.raises(InputError, match="other code"):
+        trials.Trials(tmp_path, plan())
 
 
 def test_tpe_learns(tmp_path):

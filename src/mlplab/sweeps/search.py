@@ -96,7 +96,7 @@ def make_plan(master: DictConfig, space: Sequence[Dimension], fixed: Sequence[st
         first_batch=first_batch(options["sampler"], options["trials"], workers(master.launcher)),
         fixed=[text for text in fixed if not text.lstrip("+~").startswith(ASIDE)],
         config_digest=config_digest(OmegaConf.to_container(own, resolve=True)),
-        code_digest=None if master.resume.accept_code else code_digest(),
+        code_digest=code_digest(), accept_code=bool(master.resume.accept_code),
     )  # fmt: skip
 
 

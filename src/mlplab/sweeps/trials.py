@@ -35,7 +35,8 @@ class Plan:
         first_batch: see ``batch``.
         fixed: the other overrides that say what a job computes.
         config_digest: of the config without what is searched.
-        code_digest: of the lab's code, or None to keep what other code has found.
+        code_digest: of the lab's code.
+        accept_code: keep what other code has found.
     """
 
     space: Sequence[Dimension]
@@ -47,7 +48,8 @@ class Plan:
     first_batch: int
     fixed: Sequence[str]
     config_digest: str
-    code_digest: str | None
+    code_digest: str
+    accept_code: bool = False
 
     @property
     def total(self) -> int:
@@ -56,14 +58,11 @@ class Plan:
 
     def identity(self) -> dict[str, str]:
         """Name what two calls on one search must have in common."""
-        names = {
+        return {
             "search.objective": ", ".join(self.objectives), "search.sampler": self.sampler, "seed": str(self.seed),
             "what is searched": shlex.join(dimension.text for dimension in self.space),
             "the other options": shlex.join(self.fixed), "the config's digest": self.config_digest[:8],
         }  # fmt: skip
-        if self.code_digest is not None:
-            names["the code's digest, without resume.accept_code=true,"] = self.code_digest[:8]
-        return names
 
 
 class Unlocked:
@@ -95,7 +94,7 @@ class Trials:
         known = storage.get_all_studies()
         begun = json.loads(known[0].user_attrs.get("search", "{}")) if known else {}
         if begun:
-            self._expect_same(folder, begun["identity"])
+            self._expect_same(folder, begun)
         self.batch = plan.batch or begun.get("batch", plan.first_batch)
         self.study = optuna.create_study(
             storage=storage, study_name="search", load_if_exists=True,
@@ -105,15 +104,23 @@ class Trials:
             ),
             directions=[OBJECTIVES[name] for name in plan.objectives],
         )  # fmt: skip
-        if begun.get("batch") != self.batch:
-            words = {"identity": plan.identity(), "batch": self.batch}
-            self.study.set_user_attr("search", json.dumps(words))
+        told = bool(begun) and bool(self.ended())
+        if told and begun["code"] != plan.code_digest and not plan.accept_code:
+            raise InputError(
+                f"{folder} has trials of other code ({begun['code'][:8]}, now {plan.code_digest[:8]}): keep them with "
+                "resume.accept_code=true, or take another name with sweep=NAME"
+            )
+        # Trials of older code among those told stay named.
+        now = {"identity": plan.identity(), "batch": self.batch, "code": begun["code"] if told else plan.code_digest}
+        if now != begun:
+            self.study.set_user_attr("search", json.dumps(now))
 
-    def _expect_same(self, folder: Path, before: Mapping[str, str]) -> None:
+    def _expect_same(self, folder: Path, begun: Mapping[str, Any]) -> None:
         for name, now in self.plan.identity().items():
-            if before.get(name) != now:
+            before = begun["identity"].get(name)
+            if before != now:
                 raise InputError(
-                    f"{folder} holds another search: {name} must be {before.get(name)!r} as there, got {now!r}; "
+                    f"{folder} holds another search: {name} must be {before!r} as there, got {now!r}; "
                     "take another name with sweep=NAME"
                 )
 
