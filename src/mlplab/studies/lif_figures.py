@@ -22,7 +22,7 @@ SECOND_STEPS, SECOND_DT_MS = 1000, 1.0
 AXIS_MA = (-0.5, 2.0)
 RESISTANCES_KOHM = (1.0, 2.0, 5.0, 20.0, np.inf)
 REFRACTORIES_MS = (20.0, 10.0, 5.0, 2.0, 0.0)
-FINER = 20
+PATH_POINTS = 4000
 
 
 def kohm(value: float) -> str:
@@ -42,10 +42,12 @@ def exact_path(neuron: Neuron, rows_ma, steps: int, dt_ms: float):
 
     Each spike is two points, Vth and Vth + V_spike, and a third at the reset.
     """
-    fine = np.repeat(rows_ma, FINER, axis=0)
-    run = simulate(neuron, Samples(fine), steps=steps * FINER, dt_ms=dt_ms / FINER, method="exact",
-                   trace=True, spikes=True)  # fmt: skip
-    grid = np.arange(steps * FINER + 1) * dt_ms / FINER
+    finer = max(1, min(20, PATH_POINTS // max(steps, 1)))
+    run = simulate(
+        neuron, Samples(np.repeat(rows_ma, finer, axis=0)), steps=steps * finer, dt_ms=dt_ms / finer, method="exact",
+        trace=True, spikes=True,
+    )  # fmt: skip
+    grid = np.arange(steps * finer + 1) * dt_ms / finer
     spikes = run.spike_times_ms
     top, bottom = float(neuron.threshold_v), float(neuron.reset_v)
     below = run.trace_v <= top

@@ -1,0 +1,173 @@
+"""The LIF and spiking commands from end to end: what they leave in a run folder, and bad input in one line."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from mlplab.app import main
+from mlplab.core.lif import Neuron, rate_hz
+from mlplab.core.lif_grid import spike_count
+from mlplab.runs.status import read_status
+from mlplab.studies import lif_figures
+
+FIGURES = ("membrane", "families", "relu_limit", "convergence", "noise", "explorer")
+
+
+def run(tmp_path, command, *words):
+    """Run a command; return its exit code and the newest run folder."""
+    code = main([command, *words, f"paths.logs={tmp_path}"])
+    folders = sorted((tmp_path / command).glob("*"), key=lambda path: path.stat().st_mtime)
+    return code, folders[-1] if folders else None
+
+
+@pytest.fixture(scope="module")
+def default(tmp_path_factory):
+    code, folder = run(tmp_path_factory.mktemp("lif"), "lif")
+    assert code == 0
+    return folder
+
+
+def test_the_default_run_is_the_tutorials_trace(default):
+    result = json.loads((default / "result.json").read_text())
+    assert result["mean_count"] == result["closed_form_count"] == 2.0
+    assert result["closed_form_equals_simulation"] is True
+    np.testing.assert_allclose(result["first_spikes_ms"], [11.0, 32.0])
+    assert result["first_exact_spike_ms"] == pytest.approx(10 * np.log(3))
+    assert result["exact_rate_hz"] == pytest.approx(float(rate_hz(Neuron(), 1.5)))
+    assert result["order_of_convergence"]["euler"] == pytest.approx(1.0, abs=0.05)
+    assert read_status(default)["status"] == "finished"
+    assert {"config.yaml", "manifest.json", "result.json", "status.json", "tensorboard", ".hydra"} <= {
+        path.name for path in default.iterdir()
+    }
+
+
+def test_every_figure_is_there_with_its_arrays_and_in_tensorboard(default):
+    events = EventAccumulator(str(default / "tensorboard"), size_guidance={"images": 0})
+    events.Reload()
+    assert set(events.Tags()["images"]) == set(FIGURES)
+    for name in FIGURES:
+        assert (default / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        with np.load(default / "figures" / f"{name}.npz", allow_pickle=False) as arrays:
+            assert arrays.files
+    assert (default / "figures" / "lif_explorer.html").stat().st_size < 30_000
+
+
+def test_the_simulated_counts_in_the_figure_are_the_closed_form(default):
+    with np.load(default / "figures" / "families.npz") as arrays:
+        for neurons, counts in (
+            (Neuron(resistance_kohm=np.array(lif_figures.RESISTANCES_KOHM)[:, None]), arrays["by_resistance_counts"]),
+            (Neuron(tau_ref_ms=np.array(lif_figures.REFRACTORIES_MS)[:, None]), arrays["by_refractory_counts"]),
+        ):
+            known = spike_count(neurons, arrays["count_currents_ma"], steps=1000, dt_ms=1.0)
+            np.testing.assert_array_equal(counts, known)
+
+
+def test_the_distance_to_the_relu_shrinks_to_nothing():
+    distance = lambda r, t: float(lif_figures.relu_distance_hz(Neuron(resistance_kohm=r, tau_ref_ms=t)))  # noqa: E731
+    assert distance(1.0, 1.0) > distance(10.0, 0.1) > distance(1e3, 1e-3) > distance(np.inf, 0.0)
+    assert distance(np.inf, 0.0) < 1e-9
+    # Just below threshold a silent neuron is Vth/R away from the ReLU, times 1/(C Vth): 100 Hz / R.
+    assert distance(50.0, 0.0) == pytest.approx(2.0, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("input=noise", "simulation.duration_ms=60", "simulation.dt_ms=0.5", "figures=[noise,membrane]"),
+        ("input=poisson", "input.neurons=3", "simulation.method=exact", "figures=[]"),
+        ("input=sine", "neuron=saturating", "simulation.method=exponential", "figures=[membrane]"),
+        ("input=ramp", "neuron.tau_ref_ms=0.25", "simulation.start_v=0.5", "figures=[]"),
+        ("input.current_ma=[0.5,1.5,2]", "neuron.resistance_kohm=[1,2,inf]", "figures=[explorer]"),
+        ("simulation.duration_ms=0", "figures=[membrane,noise]"),
+    ],
+)
+def test_inputs_and_neurons_of_every_kind(tmp_path, words, capsys):
+    code, folder = run(tmp_path, "lif", *words)
+    assert code == 0
+    result = json.loads((folder / "result.json").read_text())
+    assert result.get("closed_form_equals_simulation", True) is True
+    assert ("does not divide" in capsys.readouterr().out) == ("neuron.tau_ref_ms=0.25" in words)
+
+
+def test_an_array_of_the_users(tmp_path):
+    np.savetxt(tmp_path / "current.csv", np.full(500, 1.5))
+    code, folder = run(tmp_path, "lif", "input=file", f"input.path={tmp_path / 'current.csv'}", "figures=[]")
+    assert code == 0 and json.loads((folder / "result.json").read_text())["mean_count"] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["neuron.resistance_kohm=-1"], "neuron.resistance_kohm must be"),
+        (["neuron.resistance_kohm=0"], "neuron.resistance_kohm must be"),
+        (["neuron.tau_ref_ms=-1"], "neuron.tau_ref_ms must be"),
+        (["neuron.threshold_v=-1"], "neuron.threshold_v must be above neuron.reset_v"),
+        (["simulation.dt_ms=30"], "simulation.dt_ms must be at most 2 R C = 20 ms"),
+        (["input.current_ma=nan"], "input.current_ma must be"),
+        (["simulation.method=rk4"], "simulation.method must be one of euler, exponential, exact"),
+        (["simulation.start_v=2"], "simulation.start_v must be"),
+        (["simulation.duration_ms=1e12"], "simulation.duration_ms must be at most"),
+        (["input=file", "input.path=/no/such.csv"], "input.path must be"),
+        (["neuron.resistence_kohm=1"], "did you mean neuron.resistance_kohm?"),
+        (["figures=[nope]"], "figures must be"),
+        (["explorer.current_ma=3"], "explorer.current_ma must be"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_no_folder(tmp_path, capsys, words, shown):
+    assert main(["lif", *words, f"paths.logs={tmp_path}"]) == 2
+    error = capsys.readouterr().err
+    assert shown in error and error.count("\n") == 1
+    assert not list((tmp_path / "lif").glob("*")) if (tmp_path / "lif").exists() else True
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    logs = tmp_path_factory.mktemp("train")
+    words = ["model.width=24", "trainer=cpu", "trainer.max_epochs=8", "optimizer.lr=1e-2", "logger=none",
+             "data.fresh_points=500", "figures=none", "callbacks.decision_maps=null"]  # fmt: skip
+    code, folder = run(logs, "train", *words)
+    assert code == 0
+    return folder
+
+
+def test_a_trained_run_as_spiking_neurons(trained, tmp_path, capsys):
+    words = ["simulation.duration_ms=200", "resistances_kohm=[1,inf]", "refractories_ms=[0,5]", "depths=[1,2]",
+             "depth_width=12", "depth_seeds=1", "surrogate.epochs=2", "surrogate.steps=8"]  # fmt: skip
+    code, folder = run(tmp_path, "spiking", str(trained), *words)
+    assert code == 0
+    result = json.loads((folder / "result.json").read_text())
+    recorded = json.loads((trained / "result.json").read_text())
+    relu, spiking, surrogate = result["table"]
+    assert relu["accuracy"] == pytest.approx(recorded["test"]["accuracy"])
+    assert spiking["accuracy"] == pytest.approx(relu["accuracy"], abs=0.02)
+    assert 0.2 < surrogate["accuracy"] <= 1.0
+    assert result["by_neuron"]["by_resistance"][1] == spiking["accuracy"] == result["by_neuron"]["by_refractory"][0]
+    assert set(result["by_depth"]) == {"1", "2"}
+    for name in ("accuracy_over_time", "accuracy_by_neuron", "decision_maps", "latency_by_depth"):
+        assert (folder / "figures" / f"{name}.png").is_file() and (folder / "figures" / f"{name}.npz").is_file()
+    assert "the same as spiking neurons" in capsys.readouterr().out
+
+
+def test_several_runs_and_nothing_else(trained, tmp_path):
+    words = ["simulation.duration_ms=20", "resistances_kohm=[]", "depths=[]", "surrogate.epochs=0", "maps=false"]
+    code, folder = run(tmp_path, "spiking", str(trained), str(trained), *words)
+    assert code == 0
+    assert len(json.loads((folder / "result.json").read_text())["networks"]) == 2
+    assert [path.name for path in sorted((folder / "figures").glob("*.png"))] == ["accuracy_over_time.png"]
+
+
+def test_what_is_no_relu_run_is_refused(trained, tmp_path, capsys):
+    assert main(["spiking"]) == 2
+    assert "spiking must be given a run folder" in capsys.readouterr().err
+    assert main(["spiking", str(tmp_path), f"paths.logs={tmp_path}"]) == 2
+    assert "is not a run folder" in capsys.readouterr().err
+    words = ["model.width=4", "model.activation=tanh", "trainer=cpu", "trainer.max_epochs=1", "logger=none",
+             "data.fresh_points=0", "figures=none", "callbacks.decision_maps=null"]  # fmt: skip
+    code, folder = run(tmp_path, "train", *words)
+    capsys.readouterr()
+    assert main(["spiking", str(folder), f"paths.logs={tmp_path}"]) == 2
+    assert "must be a ReLU network" in capsys.readouterr().err
+    assert not list(Path(tmp_path / "spiking").glob("*"))
