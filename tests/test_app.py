@@ -58,7 +58,7 @@ def test_a_run_gets_a_folder_of_its_own_with_what_was_composed(study, tmp_path):
     ((config, folder),) = study.calls
     assert folder.parent == tmp_path / "logs" / "train"
     assert folder.name.startswith("spiral-4x5-seed3-") and len(folder.name.rpartition("-")[2]) == 8
-    assert config.seed == 3 and config.resume is None
+    assert config.seed == 3 and config.resume.folder is None
     assert yaml.safe_load((folder / ".hydra" / "config.yaml").read_text())["model"]["hidden"] == [4, 5]
     overrides = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text())
     assert overrides[1:] == ["seed=3", "model.hidden=[4,5]"]
@@ -141,7 +141,7 @@ def test_resume_goes_on_in_the_folder_with_the_recorded_config(study, tmp_path, 
     assert train(tmp_path, f"resume={folder}") == 0
     assert train(tmp_path, f"resume={folder}", "model.width=7", "optimizer=sgd", "optimizer.lr=0.1") == 0
     for config, where in study.calls[1:]:
-        assert (config.model.width, config.resume, where) == (7, str(folder), folder)
+        assert (config.model.width, config.resume.folder, where) == (7, str(folder), folder)
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
     for words, part in [(["model.width=8"], "model.width must be 7, as in the run that is resumed, got 8"),
                         (["trainer.max_epochs=200"], "trainer.max_epochs must be 100"),
