@@ -1,0 +1,133 @@
+"""Small runs for the tests of fitting: their config, how one is stopped, and how two are compared."""
+
+import copy
+import csv
+import json
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from mlplab.config import compose
+from mlplab.runs import checkpoint
+from mlplab.runs.fingerprint import tensor_sha256
+from mlplab.training import blocks
+from mlplab.training.callbacks import MemberCallback
+from mlplab.training.fit import fit, fit_members
+
+SMALL = [
+    "data.points_per_arm=40", "data.batch_size=16", "data.validation_points=40", "data.fresh_points=100",
+    "model.width=6", "trainer.max_epochs=4", "trainer.accelerator=cpu", "callbacks.progress=null",
+    "callbacks.decision_maps.resolution=8",
+]  # fmt: skip
+# Times and names differ from run to run; everything else must not.
+VOLATILE = ("seconds", "name")
+
+
+@pytest.fixture(scope="module")
+def base():
+    """A resolved config of a small run: 128 train points, 8 minibatches an epoch, 4 epochs."""
+    return OmegaConf.to_container(compose("train", [*SMALL, "paths.logs=unused"]))
+
+
+def changed(base, **changes):
+    """The config with some dotted keys changed, written with __ for the dot."""
+    config = copy.deepcopy(base)
+    for key, value in changes.items():
+        *path, last = key.split("__")
+        node = config
+        for name in path:
+            node = node[name]
+        node[last] = value
+    if "seed" in changes and "data__order_seed" not in changes:
+        config["data"]["order_seed"] = changes["seed"]
+    return config
+
+
+def quick(base, **changes):
+    """Without pictures and TensorBoard: where only the numbers matter."""
+    return changed(base, **{"figures": "none", "logger__tensorboard": None, "callbacks__decision_maps": None} | changes)
+
+
+def train(config, folder, **options):
+    folder.mkdir(parents=True, exist_ok=True)
+    return fit(config, folder, **options)
+
+
+def comparable(result):
+    return {key: value for key, value in result.items() if key not in VOLATILE}
+
+
+def rows(folder):
+    with open(folder / "metrics.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def status(folder):
+    return json.loads((folder / "status.json").read_text())["status"]
+
+
+def assert_same_run(first, second):
+    """Two folders hold the same training: result, table, states and the arrays of all pictures."""
+    results = [json.loads((folder / "result.json").read_text()) for folder in (first, second)]
+    assert comparable(results[0]) == comparable(results[1])
+    assert (first / "metrics.csv").read_bytes() == (second / "metrics.csv").read_bytes()
+    for name in ("last.ckpt", "best.ckpt"):
+        pair = [folder / "checkpoints" / name for folder in (first, second)]
+        assert pair[0].exists() == pair[1].exists()
+        if pair[0].exists():
+            states = [checkpoint.load(path) for path in pair]
+            for state in states:
+                state.get("callbacks", {}).pop("Timing", None)
+            assert tensor_sha256(states[0]) == tensor_sha256(states[1])
+    pictures = [sorted(p.relative_to(f) for p in f.glob("figures/**/*") if p.is_file()) for f in (first, second)]
+    assert pictures[0] == pictures[1]
+    for name in pictures[0]:
+        if name.suffix == ".npz":
+            arrays = [np.load(folder / name) for folder in (first, second)]
+            assert set(arrays[0]) == set(arrays[1])
+            for key in arrays[0]:
+                np.testing.assert_array_equal(arrays[0][key], arrays[1][key])
+        else:
+            assert (first / name).read_bytes() == (second / name).read_bytes(), name
+
+
+@pytest.fixture(scope="module")
+def whole(base, tmp_path_factory):
+    """One run with everything on."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    train(base, folder)
+    return folder
+
+
+class StopAt(MemberCallback):
+    """Ask for a stop, as Ctrl-C does, after so many minibatches, or at the end of an epoch."""
+
+    def __init__(self, minibatches):
+        self.minibatches = minibatches
+
+    def on_train_batch_end(self, trainer, classifier, *_):
+        if classifier.minibatches >= self.minibatches:
+            classifier.interrupted = True
+
+
+@pytest.fixture(params=(1, 3, 1000))
+def block(request, monkeypatch):
+    limit_blocks(monkeypatch, request.param)
+    return request.param
+
+
+def limit_blocks(monkeypatch, minibatches):
+    init = blocks.BlockLoader.__init__
+
+    def limited(self, *args, **options):
+        init(self, *args, **{"block_minibatches": minibatches} | options)
+
+    monkeypatch.setattr(blocks.BlockLoader, "__init__", limited)
+
+
+def interrupt(config, folder, minibatches, **options):
+    folder.mkdir(parents=True, exist_ok=True)
+    with pytest.raises(KeyboardInterrupt):
+        fit_members([config], [folder], observer=StopAt(minibatches), **options)
+    assert status(folder) == "interrupted" and not (folder / "result.json").exists()
