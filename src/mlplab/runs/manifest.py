@@ -55,13 +55,15 @@ def collect(
     """
     import torch
 
+    # Asked for in one way everywhere: what is remembered goes by the arguments.
+    own = () if source == PACKAGE else (source,)
     return {
         "config_digest": config_digest(config),
-        "code_digest": code_digest(source),
+        "code_digest": code_digest(*own),
         "data_sha256": data_sha256,
         "seed": config.get("seed"),
         "command": without_secrets(sys.argv if argv is None else argv),
-        "git": git_state(source),
+        "git": git_state(*own),
         "versions": {"python": platform.python_version(), **versions()},
         "torch_build": torch.__version__,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
