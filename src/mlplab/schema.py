@@ -8,7 +8,7 @@ import ast
 from functools import cache
 from pathlib import Path
 
-from mlplab.constraints import Rule, anything, boolean, choice, either, integer, many, number, optional, text
+from mlplab.constraints import Rule, boolean, choice, either, integer, many, mapping, number, optional, text
 from mlplab.sweeps.objectives import OBJECTIVES
 
 SEED = integer(0, 2**63 - 1)
@@ -185,7 +185,7 @@ STUDY: dict[str, object] = {
     "launcher": {
         "executor": choice("inline", "processes", "submitit", "ray"), "workers": optional(integer(1)),
         "max_members": optional(integer(1)), "timeout_s": optional(number(0, above=True)),
-        "cluster": optional(choice("slurm", "local")), "address": optional(PATH), "options": anything(),
+        "cluster": optional(choice("slurm", "local")), "address": optional(PATH), "options": mapping(),
     },
     "search": {
         "trials": integer(1), "batch": optional(integer(1)),
@@ -201,18 +201,6 @@ ROOTS: dict[str, dict[str, object]] = {
         "figures": choice("all", "map", "none"),
         "data": Object(), "model": Object(), "loss": Object(), "optimizer": Object(), "schedule": Object(),
         "trainer": TRAINER, "callbacks": Objects(), "logger": Objects(),
-    },
-    "spiking": STUDY | {
-        "runs": many(PATH, least=1), "neuron": Object(),
-        "simulation": {
-            "duration_ms": number(0, above=True), "dt_ms": number(0, above=True),
-            "max_rate_hz": number(0, above=True), "start_fraction": number(0, 1, below=True),
-        },
-        "resistances_kohm": many(either(number(0, above=True), choice(float("inf")))),
-        "refractories_ms": many(number(0)), "depths": many(integer(0)), "depth_width": integer(1),
-        "depth_seeds": integer(1),
-        "surrogate": {"epochs": integer(0), "steps": integer(1), "lr": number(0, above=True)},
-        "maps": boolean(),
     },
     "relu_approximation": STUDY | {
         "target": {
@@ -230,6 +218,18 @@ ROOTS: dict[str, dict[str, object]] = {
         },
         "depth": {"networks": integer(0, 64), "steps": integer(0)},
         "figures": many(choice("decomposition", "width", "depth")),
+    },
+    "spiking": STUDY | {
+        "runs": many(PATH, least=1), "neuron": Object(),
+        "simulation": {
+            "duration_ms": number(0, above=True), "dt_ms": number(0, above=True),
+            "max_rate_hz": number(0, above=True), "start_fraction": number(0, 1, below=True),
+        },
+        "resistances_kohm": many(either(number(0, above=True), choice(float("inf")))),
+        "refractories_ms": many(number(0)), "depths": many(integer(0)), "depth_width": integer(1),
+        "depth_seeds": integer(1),
+        "surrogate": {"epochs": integer(0), "steps": integer(1), "lr": number(0, above=True)},
+        "maps": boolean(),
     },
     "lif": STUDY | {
         "neuron": Object(), "input": Object(),
