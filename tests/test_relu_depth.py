@@ -21,7 +21,9 @@ def test_yarotskys_square_is_off_by_exactly_its_bound(m):
     assert network.n == 3 * m - 1 and network.depth == m
     error = network(x) - x**2
     # Zero at the knots, the bound at every midpoint, all in binary fractions.
-    assert np.array_equal(error[1::2], np.full(2**m, 2.0 ** -(2 * m + 2))) and np.array_equal(error[::2], np.zeros(2**m + 1))
+    assert np.array_equal(error[1::2], np.full(2**m, 2.0 ** -(2 * m + 2))) and np.array_equal(
+        error[::2], np.zeros(2**m + 1)
+    )
     assert np.abs(square(m, centered=True)(x) - x**2).max() == 2.0 ** -(2 * m + 3)
     assert np.abs(network(x.astype(np.float32)) - network(x)).max() < 1e-6
 
@@ -30,7 +32,9 @@ def test_takagis_function_and_tents():
     for m in (1, 2, 5, 9):
         x = np.linspace(0, 1, 3 * 2**m + 1)
         assert blancmange(m).n == 3 * m - 1
-        assert np.abs(blancmange(m)(x) - make_target("takagi")(x)).max() == pytest.approx(2 / 3 * 2.0**-m, rel=1e-9)
+        assert np.abs(blancmange(m)(x) - make_target("takagi")(x)).max() == pytest.approx(
+            2 / 3 * 2.0**-m, rel=1e-9
+        )
     x = np.linspace(0, 1, 1001)
     assert np.allclose(sawtooth_sum(0.0, [0.0, 0.0, 1.0])(x), make_target("sawtooth")(x), atol=1e-12)
 
@@ -71,8 +75,16 @@ def test_deep_networks_keep_to_their_units(name, n):
     assert network.n <= n and np.isfinite(network(np.linspace(target.low, target.high, 100))).all()
 
 
-@pytest.mark.parametrize(("name", "n", "word"), [("x2", 1, "at least 2"), ("sin", 3, "at least 4"),
-                                                 ("step", 9, None), ("abs", 9, "symmetry"), ("sawtooth", 7, "at least 8")])
+@pytest.mark.parametrize(
+    ("name", "n", "word"),
+    [
+        ("x2", 1, "at least 2"),
+        ("sin", 3, "at least 4"),
+        ("step", 9, None),
+        ("abs", 9, "symmetry"),
+        ("sawtooth", 7, "at least 8"),
+    ],
+)
 def test_what_depth_does_not_suit(name, n, word):
     if word is None:
         with pytest.raises(InputError, match="symmetry"):
@@ -114,7 +126,9 @@ def test_deep_constructions_and_linear_terms_export_too():
                 assert np.abs(module(x)[:, 0].numpy() - network(x[:, 0].double().numpy())).max() < 1e-6
         left = from_units(np.array([-1.0, 2.0]), np.array([0.5, -1.0]), np.array([1.5, 1.0]), 0.25)
         assert left.linear and layered(left).n == left.n + 2
-        assert np.abs(to_sequential(left, (0, 1))(x)[:, 0].numpy() - left(x[:, 0].double().numpy())).max() < 1e-6
+        assert (
+            np.abs(to_sequential(left, (0, 1))(x)[:, 0].numpy() - left(x[:, 0].double().numpy())).max() < 1e-6
+        )
 
 
 def test_an_exported_network_loads_and_trains():

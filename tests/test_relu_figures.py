@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mlplab.plots.relu import decomposition, depth_gain, unit_colours, width_sweep
+from mlplab.plots.relu import decomposition, unit_colours
+from mlplab.plots.relu_errors import depth_gain, width_sweep
 from mlplab.plots.style import pixels
 
 
@@ -11,8 +12,18 @@ def column(x, n, name="some method", **more):
     knots = np.linspace(x[0], x[-1], n, endpoint=False)
     weights = np.linspace(1, -1, n)
     fit = 0.2 + weights @ np.maximum(x - knots[:, None], 0)
-    return {"name": name, "note": "", "knots": knots, "weights": weights, "offset": 0.2, "linear": 0.0, "fit": fit,
-            "max_error": 0.1, "rms_error": 0.05, "pieces": n} | more
+    return {
+        "name": name,
+        "note": "",
+        "knots": knots,
+        "weights": weights,
+        "offset": 0.2,
+        "linear": 0.0,
+        "fit": fit,
+        "max_error": 0.1,
+        "rms_error": 0.05,
+        "pieces": n,
+    } | more
 
 
 @pytest.mark.parametrize(("columns", "n"), [(1, 9), (2, 1), (3, 200), (4, 9)])
@@ -43,11 +54,15 @@ def test_an_exact_fit_and_a_constant_can_be_drawn():
 
 def test_width_sweep_with_gaps_zeros_and_dots():
     n = np.array([2, 8, 64])
-    series = {"uniform": {"max": np.array([1.0, 0.1, 1e-3]), "rms": np.array([0.5, 0.05, 5e-4])},
-              "minimax": {"max": np.array([0.5, 1e-17, 0.0]), "rms": np.array([0.2, 1e-18, 0.0])},
-              "depth": {"max": np.array([np.nan, 0.01, 1e-5]), "rms": np.array([np.nan, 0.01, 1e-5])}}
+    series = {
+        "uniform": {"max": np.array([1.0, 0.1, 1e-3]), "rms": np.array([0.5, 0.05, 5e-4])},
+        "minimax": {"max": np.array([0.5, 1e-17, 0.0]), "rms": np.array([0.2, 1e-18, 0.0])},
+        "depth": {"max": np.array([np.nan, 0.01, 1e-5]), "rms": np.array([np.nan, 0.01, 1e-5])},
+    }
     dots = [("trained from random", n, np.array([1.0, 0.5, 0.2]), np.array([1.0, 0.5, 0.2]))]
-    made = width_sweep(n, series, title="t", floor=np.array([0.1, 0.01, 1e-4]), constants={"uniform": 4.0}, dots=dots)
+    made = width_sweep(
+        n, series, title="t", floor=np.array([0.1, 0.01, 1e-4]), constants={"uniform": 4.0}, dots=dots
+    )
     pixels(made)
     lines = [line for line in made.axes[0].lines if len(line.get_xdata()) == 3]
     assert any(np.array_equal(line.get_ydata(), series["uniform"]["max"]) for line in lines)
@@ -57,9 +72,17 @@ def test_width_sweep_with_gaps_zeros_and_dots():
 @pytest.mark.parametrize("last", [20, 300])
 def test_depth_with_and_without_training_and_stages(last):
     n = np.arange(1, last)
-    for more in ({}, {"trained_n": np.array([5, 5]), "trained": np.array([0.1, 0.6])},
-                 {"x": np.linspace(0, 1, 9), "stages": [("one", np.linspace(0, 1, 9)), ("two", np.linspace(-1, 1, 9))]}):
-        made = depth_gain(n, 1 / n**2, n[::3], 4.0 ** -np.sqrt(n[::3]), title="t", floor=1 / (n + 1.0) ** 2, **more)
+    for more in (
+        {},
+        {"trained_n": np.array([5, 5]), "trained": np.array([0.1, 0.6])},
+        {
+            "x": np.linspace(0, 1, 9),
+            "stages": [("one", np.linspace(0, 1, 9)), ("two", np.linspace(-1, 1, 9))],
+        },
+    ):
+        made = depth_gain(
+            n, 1 / n**2, n[::3], 4.0 ** -np.sqrt(n[::3]), title="t", floor=1 / (n + 1.0) ** 2, **more
+        )
         pixels(made)
         assert len(made.axes) == 1 + len(more.get("stages", ()))
 

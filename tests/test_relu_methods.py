@@ -1,4 +1,4 @@
-"""Least squares, interpolation, greedy units and training, against closed forms, other solvers and brute force."""
+"""Least squares, interpolation, greedy units, training: against closed forms, solvers and brute force."""
 
 import itertools
 
@@ -10,8 +10,9 @@ from scipy.interpolate import make_lsq_spline
 from mlplab.core.deep_training import train_deep
 from mlplab.core.greedy import greedy
 from mlplab.core.knots import equidistributed, uniform
-from mlplab.core.least_squares import descend, fit_at, gradient, join, least_squares, moments, split
+from mlplab.core.least_squares import descend, fit_at, gradient, join, least_squares, moments
 from mlplab.core.minimax import minimax
+from mlplab.core.partition import split
 from mlplab.core.relu_training import Units, constructed_start, default_start, loss_and_gradient, train_units
 from mlplab.core.sampling import errors, peaks, quadrature, sample
 from mlplab.core.sawtooth import square
@@ -29,7 +30,9 @@ def test_uniform_interpolation_has_its_closed_form(n):
     assert largest == pytest.approx(1 / (4 * n * n), rel=1e-9)
     assert rms == pytest.approx(1 / (n * n * np.sqrt(30)), rel=1e-9)
     # sqrt with uniform knots: the first piece misses by 0.25 n^-1/2, exactly.
-    assert measured(make_target("sqrt"), uniform(make_target("sqrt"), n))[0] == pytest.approx(0.25 * n**-0.5, rel=1e-6)
+    assert measured(make_target("sqrt"), uniform(make_target("sqrt"), n))[0] == pytest.approx(
+        0.25 * n**-0.5, rel=1e-6
+    )
 
 
 @pytest.mark.parametrize(
@@ -48,7 +51,9 @@ def test_equidistributed_knots_against_the_reference_table(name, n, most):
 def test_balanced_interpolation_is_twice_minimax_where_convex():
     for name in ("exp", "x2"):
         target = make_target(name)
-        assert measured(target, equidistributed(target, 20))[0] == pytest.approx(2 * minimax(target, 20).level, rel=1e-3)
+        assert measured(target, equidistributed(target, 20))[0] == pytest.approx(
+            2 * minimax(target, 20).level, rel=1e-3
+        )
 
 
 @pytest.mark.parametrize("n", [1, 3, 8])
@@ -64,7 +69,11 @@ def test_hats_against_scipys_spline(n):
 def test_moments_of_points_are_plain_sums():
     x, y = np.array([0.0, 0.2, 0.5, 0.5001, 1.0]), np.array([1.0, 2.0, 3.0, 4.0, 5.0])
     left, cross, right, start, end = moments(make_points(x, y), np.array([0.0, 0.5, 1.0]))
-    assert np.allclose(left[0], 1 + 0.36) and np.allclose(end[0], 0.4 * 2) and np.allclose(right[1], 0.0002**2 + 1)
+    assert (
+        np.allclose(left[0], 1 + 0.36)
+        and np.allclose(end[0], 0.4 * 2)
+        and np.allclose(right[1], 0.0002**2 + 1)
+    )
     assert np.allclose(start[1], 3 + 0.9998 * 4) and np.allclose(cross[0], 0.24)
 
 
@@ -102,7 +111,9 @@ def test_split_against_brute_force_over_all_edges():
         return total
 
     for n in (1, 2, 3):
-        brute = min(cost(np.array([at[0], *inner, at[-1]])) for inner in itertools.combinations(at[1:-1], n - 1))
+        brute = min(
+            cost(np.array([at[0], *inner, at[-1]])) for inner in itertools.combinations(at[1:-1], n - 1)
+        )
         assert cost(split(x, y, np.ones(12), at, n, 12)) == pytest.approx(brute, rel=1e-9)
 
 
@@ -112,7 +123,9 @@ def test_least_squares_on_points_and_few_points():
     assert np.sqrt(np.mean((fit(x) - np.sin(x)) ** 2)) < 0.00950
     for count in (1, 2, 4):
         few = make_points(np.arange(count), np.arange(count) ** 2.0)
-        assert least_squares(few, 5).n == 5 and np.allclose(least_squares(few, 5)(np.arange(count)), np.arange(count) ** 2)
+        assert least_squares(few, 5).n == 5 and np.allclose(
+            least_squares(few, 5)(np.arange(count)), np.arange(count) ** 2
+        )
 
 
 def test_descent_and_newton_agree_on_a_smooth_target():
@@ -127,6 +140,7 @@ def test_each_greedy_unit_is_the_best_of_all_candidates():
     x, y = target.points
     knots = [x[0]]
     for n in range(2, 6):
+
         def cost(knot):
             basis = np.column_stack([np.ones_like(x), *[np.maximum(x - t, 0) for t in [*knots, knot]]])
             return np.sum((y - basis @ np.linalg.lstsq(basis, y, rcond=None)[0]) ** 2)
@@ -191,7 +205,10 @@ def test_deep_training_starts_where_told_and_its_members_do_not_mix():
     target, x = make_target("x2"), np.linspace(0, 1, 100)
     start = train_deep(target, [2, 3], seeds=[0], steps=0, start=square(2))[0]
     assert np.allclose(start(x), square(2)(x), atol=1e-6)
-    pair, lone = train_deep(target, [2, 3], seeds=[3, 4], steps=20), train_deep(target, [2, 3], seeds=[4], steps=20)
+    pair, lone = (
+        train_deep(target, [2, 3], seeds=[3, 4], steps=20),
+        train_deep(target, [2, 3], seeds=[4], steps=20),
+    )
     assert np.allclose(pair[1](x), lone[0](x), atol=1e-6)
 
 

@@ -37,15 +37,20 @@ def level_with_cells(x, y, cells) -> float:
                 right.append(0.0)
         cost = np.zeros(2 * pieces + 1)
         cost[-1] = 1
-        found = linprog(cost, A_ub=np.array(rows), b_ub=right, bounds=[(None, None)] * (2 * pieces) + [(0, None)])
+        found = linprog(
+            cost, A_ub=np.array(rows), b_ub=right, bounds=[(None, None)] * (2 * pieces) + [(0, None)]
+        )
         if found.success:
             best = min(best, found.fun)
     return best
 
 
 def brute_force(x, y, n: int) -> float:
-    return min(level_with_cells(x, y, cells) for k in range(n)
-               for cells in itertools.combinations(range(x.size - 1), k))
+    return min(
+        level_with_cells(x, y, cells)
+        for k in range(n)
+        for cells in itertools.combinations(range(x.size - 1), k)
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -76,7 +81,8 @@ def test_a_path_stays_in_the_corridor_and_no_shorter_one_exists():
 
 # SPEC section 3: target, n, no worse than.
 TABLE = [
-    ("sin", 9, 1.604e-2), ("sin", 64, 3.566e-4), ("sin", 256, 2.201e-5), ("x2", 9, 1.5434e-3), ("exp", 9, 1.2995e-3),
+    ("sin", 9, 1.604e-2), ("sin", 64, 3.566e-4), ("sin", 256, 2.201e-5), ("x2", 9, 1.5434e-3),
+    ("exp", 9, 1.2995e-3),
     ("sqrt", 9, 2.778e-3), ("sqrt", 256, 3.8e-6), ("runge", 9, 1.238e-2), ("runge", 256, 1.524e-5),
 ]  # fmt: skip
 
@@ -87,8 +93,13 @@ def test_the_reference_table_and_its_bounds(name, n, most):
     found = minimax(target, n)
     assert found.fit.n == n and found.level <= most
     assert found.level * 0.99 <= found.lower_bound <= found.level
-    dense = np.concatenate([np.linspace(target.low, target.high, 200_001), found.fit.knots,
-                            target.low + (target.high - target.low) * np.geomspace(1e-14, 1, 20_000)])
+    dense = np.concatenate(
+        [
+            np.linspace(target.low, target.high, 200_001),
+            found.fit.knots,
+            target.low + (target.high - target.low) * np.geomspace(1e-14, 1, 20_000),
+        ]
+    )
     assert np.abs(found.fit(dense) - target(dense)).max() <= found.level * (1 + 1e-6)
 
 
@@ -123,8 +134,9 @@ def test_what_is_made_of_pieces_is_met_exactly(name, n):
     assert found.fit.n == n and found.level < 1e-12 and found.lower_bound == 0
 
 
-@pytest.mark.parametrize(("name", "n"), [(name, n) for name in TARGETS for n in (1, 2, 3, 6)
-                                         if name != "takagi" or n < 3])
+@pytest.mark.parametrize(
+    ("name", "n"), [(name, n) for name in TARGETS for n in (1, 2, 3, 6) if name != "takagi" or n < 3]
+)
 def test_every_target_is_certified(name, n):
     found = minimax(make_target(name), n)
     assert found.fit.n == n
@@ -136,6 +148,7 @@ def test_the_bound_is_proved_by_the_points_of_alternation_in_exact_numbers():
     found = minimax(make_target("x2"), 4)
     points = sorted({Fraction(round(float(at) * 8), 8) for at, _ in found.contacts})
     assert points == [Fraction(i, 8) for i in range(9)]
+
     def pieces(level):
         return len(passage(points, [p * p - level for p in points], [p * p + level for p in points]).lines)
 

@@ -50,7 +50,8 @@ def test_points_from_files(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "word"),
-    [("", "at least one row"), ("x,y\n", "at least one row"), ("1,2,3\n", "line 1"), ("x,y\n1,nope\n", "line 2"),
+    [("", "at least one row"), ("x,y\n", "at least one row"), ("1,2,3\n", "line 1"),
+     ("x,y\n1,nope\n", "line 2"),
      ("1,2\n1,nan\n", "line 2"), ("1,2\n3\n", "line 2"), ("1,inf\n", "finite")],
 )  # fmt: skip
 def test_bad_files(tmp_path, text, word):

@@ -14,8 +14,8 @@ from mlplab.core.targets import Target
 class Chain:
     """Hold what forces each of n pieces: two touches of the corridor's walls, and the exit through one.
 
-    Piece i touches the wall on the side opposite to its exit last (``last``), before that the wall on the side
-    of its exit (``first``) or starts where the piece before left (``starts``), and leaves at ``exit``.
+    Piece i touches the wall on the side opposite to its exit last (``last``), before that the wall on the
+    side of its exit (``first``) or starts where the piece before left (``starts``), and leaves at ``exit``.
 
     Args:
         first: abscissae, shape ``(n,)``.
@@ -40,7 +40,14 @@ class Chain:
         exits = np.array(path.exits[:n])
         before = np.concatenate([x[:1], exits[:-1]])
         starts = first == EDGE
-        return cls(np.where(starts, before, x[first]), starts, np.array(path.after[:n]), exits, side.astype(float), float(x[0]))
+        return cls(
+            np.where(starts, before, x[first]),
+            starts,
+            np.array(path.after[:n]),
+            exits,
+            side.astype(float),
+            float(x[0]),
+        )
 
     def __getitem__(self, pieces: slice) -> "Chain":
         """Return neighbouring pieces."""
@@ -54,8 +61,13 @@ class Chain:
 
     def contacts(self) -> np.ndarray:
         """Return all touches and exits as ``(abscissa, side)``, shape ``(3 n, 2)``."""
-        return np.stack([np.stack([self.first, self.last, self.exit], 1).ravel(),
-                         np.stack([self.side, -self.side, self.side], 1).ravel()], 1)
+        return np.stack(
+            [
+                np.stack([self.first, self.last, self.exit], 1).ravel(),
+                np.stack([self.side, -self.side, self.side], 1).ravel(),
+            ],
+            1,
+        )
 
     def lines(self, target: Target, level: float) -> tuple[np.ndarray, np.ndarray]:
         """Return each piece's height at its first touch and its slope."""
@@ -69,7 +81,9 @@ class Chain:
         return Passage(lines, self.exit[:-1].tolist(), [], self.last[:-1].tolist())
 
 
-def polish(chain: Chain, target: Target, level: float, end: str = "right", rounds: int = 20) -> tuple[Chain, float]:
+def polish(
+    chain: Chain, target: Target, level: float, end: str = "right", rounds: int = 20
+) -> tuple[Chain, float]:
     """Solve for the exits and the level; the touches move to the extrema of the error.
 
     Piece i gives one equation, line_i(exit_i) = f(exit_i) + side_i level, in exit_i, in exit_i-1 where the
@@ -143,7 +157,7 @@ def smooth(chain: Chain, samples: Samples, end: float | None = None, ends: int =
             stop, exits[-1] = exits.size - 1, end
         even = np.linspace(*np.interp(exits[[start, stop]], samples.x, done), 2 * (stop - start) + 1)
         at = np.interp(even, done, samples.x)
-        exits[start + 1:stop], last[start + 1:stop + 1] = at[2:-1:2], at[1::2]
+        exits[start + 1 : stop], last[start + 1 : stop + 1] = at[2:-1:2], at[1::2]
     moved = replace(chain, exit=exits, last=last)
     return replace(moved, first=np.where(chain.starts, moved.before, chain.first))
 
@@ -188,7 +202,9 @@ def _touch(chain: Chain, target: Target, level: float, reach: float, graze: bool
     def climb(at: np.ndarray, side: np.ndarray) -> np.ndarray:
         at, width = at.copy(), wide
         for _ in range(14):
-            looks = np.clip(at + width * np.array([[0.0], [-1.0], [-0.5], [0.5], [1.0]]), target.low, target.high)
+            looks = np.clip(
+                at + width * np.array([[0.0], [-1.0], [-0.5], [0.5], [1.0]]), target.low, target.high
+            )
             gain = side * (height + slope * (looks - chain.first) - target(looks))
             at = np.take_along_axis(looks, gain.argmax(0)[None], 0)[0]
             width = width / 2
@@ -200,7 +216,9 @@ def _touch(chain: Chain, target: Target, level: float, reach: float, graze: bool
     exits = chain.exit
     if graze:
         exits = np.append(exits[:-1], climb(chain.exit, chain.side)[-1])
-    return replace(chain, first=np.where(good, first, chain.first), last=np.where(good, last, chain.last), exit=exits)
+    return replace(
+        chain, first=np.where(good, first, chain.first), last=np.where(good, last, chain.last), exit=exits
+    )
 
 
 def _derivative(target: Target, x: np.ndarray, length: np.ndarray) -> np.ndarray:

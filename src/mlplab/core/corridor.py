@@ -15,8 +15,8 @@ class Passage:
     Args:
         lines: per piece ``(x0, y0, slope)``.
         exits: per piece but the last, where it leaves the corridor (between two gates).
-        contacts: per piece but the last, the index of the first gate that it touches (or :data:`EDGE`), of the
-            last one, of the gate that it misses, and the side of that one, +1 above.
+        contacts: per piece but the last, the index of the first gate that it touches (or :data:`EDGE`),
+            of the last one, of the gate that it misses, and the side of that one, +1 above.
         after: per piece but the last, the position of the last touch, right of which the next piece starts.
     """
 
@@ -26,13 +26,14 @@ class Passage:
     after: list[float]
 
 
-def passage(x: list[float], low: list[float], high: list[float], walls: bool = False,
-            most: float = INFINITY) -> Passage:
+def passage(
+    x: list[float], low: list[float], high: list[float], walls: bool = False, most: float = INFINITY
+) -> Passage:
     """Go through gates ``{x_j} x [low_j, high_j]`` by a continuous function of the fewest straight pieces.
 
     Every piece goes on as far as any line can. When all lines that got so far rise above the next gate, the
-    lowest of them, E, is the piece: it touches an upper end, then a lower end at gate q, and leaves above gate
-    k. The next piece is not below E at q and is below it at k, so it crosses E in between, and it may be any
+    lowest of them, E, is the piece: it touches an upper end, then a lower end at gate q, and leaves above
+    gate k. The next piece is not below E at q and is below it at k, so it crosses E in between, and it may be any
     line over the lower ends from q on and under the upper ends from k on. (The other case is the mirror
     image.) No path of fewer pieces exists, knots between gates included, so the count is a lower bound for
     every function that stays within the corridor everywhere. Lines between data ranges: O'Rourke, CACM 24
@@ -77,14 +78,20 @@ def passage(x: list[float], low: list[float], high: list[float], walls: bool = F
         start, edge, height = k, 0.0, 0.0
         if walls and exits:
             # The next piece is on this side of the last one where that met the wall, before gate k.
-            edge = min(max(exits[-1], x[k - 1] + 1e-6 * (x[k] - x[k - 1])), x[k - 1] + 0.999999 * (x[k] - x[k - 1]))
+            edge = min(
+                max(exits[-1], x[k - 1] + 1e-6 * (x[k] - x[k - 1])), x[k - 1] + 0.999999 * (x[k] - x[k - 1])
+            )
             height = lines[-1][1] + lines[-1][2] * (edge - lines[-1][0])
             if first_high == k:
-                up_slope, at_low = min(((height - py) / (edge - px), i) for i, (px, py) in enumerate(zip(bx, by)))
+                up_slope, at_low = min(
+                    ((height - py) / (edge - px), i) for i, (px, py) in enumerate(zip(bx, by))
+                )
                 up_x, up_y, up_left, up_right = edge, height, bi[at_low], EDGE
                 tx.append(edge), ty.append(height), ti.append(EDGE)
             else:
-                down_slope, at_high = max(((height - py) / (edge - px), i) for i, (px, py) in enumerate(zip(tx, ty)))
+                down_slope, at_high = max(
+                    ((height - py) / (edge - px), i) for i, (px, py) in enumerate(zip(tx, ty))
+                )
                 down_x, down_y, down_left, down_right = edge, height, ti[at_high], EDGE
                 bx.append(edge), by.append(height), bi.append(EDGE)
         left = 0

@@ -1,4 +1,4 @@
-"""Training a deep, thin ReLU network on the line, many seeds at once: what random weights find at that size."""
+"""Training deep, thin ReLU networks on the line: what random weights find at that size."""
 
 import numpy as np
 import torch
@@ -8,8 +8,16 @@ from mlplab.core.seeds import generator
 from mlplab.core.targets import Target
 
 
-def train_deep(target: Target, widths: list[int], *, seeds: list[int], steps: int = 3000, lr: float = 1e-2,
-               points: int = 257, start: DeepRelu | None = None) -> list[DeepRelu]:
+def train_deep(
+    target: Target,
+    widths: list[int],
+    *,
+    seeds: list[int],
+    steps: int = 3000,
+    lr: float = 1e-2,
+    points: int = 257,
+    start: DeepRelu | None = None,
+) -> list[DeepRelu]:
     """Train networks of given hidden widths by Adam on equidistant points, full batch.
 
     Args:

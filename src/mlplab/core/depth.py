@@ -8,7 +8,7 @@ from mlplab.core.sawtooth import DeepRelu, blancmange, compose, layered, polynom
 from mlplab.core.targets import Target
 from mlplab.errors import InputError
 
-# Polynomials c_0, c_1, ... on [0, 1] that Horner's rule is tried with: the target itself, or Chebyshev's best.
+# Degrees of the Chebyshev interpolants that Horner's rule is tried with.
 _DEGREES = range(2, 8)
 
 
@@ -28,11 +28,19 @@ def fold(target: Target) -> tuple[DeepRelu, float, float] | None:
         return DeepRelu([layer, (np.array([[1.0, -2.0]]), np.array([low]))]), low, middle
     quarter = (high - low) / 4
     parts = target(low + np.linspace(0, 2 * quarter, 129)), target(high - np.linspace(0, 2 * quarter, 129))
-    half = target(low + quarter + np.linspace(0, quarter, 65)), target(low + quarter - np.linspace(0, quarter, 65))
-    if (np.allclose(parts[0], -parts[1], rtol=0, atol=1e-12 * size)
-            and np.allclose(*half, rtol=0, atol=1e-12 * size)):
+    half = (
+        target(low + quarter + np.linspace(0, quarter, 65)),
+        target(low + quarter - np.linspace(0, quarter, 65)),
+    )
+    if np.allclose(parts[0], -parts[1], rtol=0, atol=1e-12 * size) and np.allclose(
+        *half, rtol=0, atol=1e-12 * size
+    ):
         layer = (np.ones((3, 1)), np.array([-low, -low - quarter, -low - 3 * quarter]))
-        return DeepRelu([layer, (np.array([[1.0, -2.0, 2.0]]), np.array([low]))]), low - quarter, low + quarter
+        return (
+            DeepRelu([layer, (np.array([[1.0, -2.0, 2.0]]), np.array([low]))]),
+            low - quarter,
+            low + quarter,
+        )
     return None
 
 
@@ -81,8 +89,10 @@ def deep(target: Target, n: int) -> DeepRelu:
                 return found
             least = 10
         else:
-            raise InputError(f"method depth must have a target with a symmetry or on [0, 1], got {target.name} "
-                             f"on [{target.low:g}, {target.high:g}]")
+            raise InputError(
+                f"method depth must have a target with a symmetry or on [0, 1], got {target.name} "
+                f"on [{target.low:g}, {target.high:g}]"
+            )
     else:
         raise InputError("method depth must have a target given by name, got points")
     raise InputError(f"n must be at least {least} for method depth on {target.name}, got {n}")

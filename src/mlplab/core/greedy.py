@@ -66,8 +66,13 @@ def greedy(target: Target, n: int, *, candidates_per_unit: int = 16) -> ReluSum:
         left, cross, right, start, end = moments(target, grid)
         length, x = np.diff(grid), grid[:-1] - center
         w, wu, wuu, wf, wuf = left + 2 * cross + right, cross + right, right, start + end, end
-        terms = (w, w * x + wu * length, w * x * x + 2 * wu * x * length + wuu * length**2, wf,
-                 wf * x + wuf * length)
+        terms = (
+            w,
+            w * x + wu * length,
+            w * x * x + 2 * wu * x * length + wuu * length**2,
+            wf,
+            wf * x + wuf * length,
+        )
     else:
         x, y = grid - center, target.points[1]
         terms = tuple(term[:-1] for term in (np.ones_like(x), x, x * x, y, x * y))
@@ -84,8 +89,15 @@ def greedy(target: Target, n: int, *, candidates_per_unit: int = 16) -> ReluSum:
     return pad(fit, n, target.high)
 
 
-def _next(inner: np.ndarray, grid: np.ndarray, sums: list[np.ndarray], center: float, edges: np.ndarray,
-          fit: ReluSum, target: Target) -> float | None:
+def _next(
+    inner: np.ndarray,
+    grid: np.ndarray,
+    sums: list[np.ndarray],
+    center: float,
+    edges: np.ndarray,
+    fit: ReluSum,
+    target: Target,
+) -> float | None:
     """Return the candidate at which one more knot lowers the sum of squares most, None if none does."""
     piece = np.clip(np.searchsorted(edges, inner, side="right") - 1, 0, edges.size - 2)
     a, b, t = edges[piece] - center, edges[piece + 1] - center, inner - center
@@ -106,8 +118,11 @@ def _next(inner: np.ndarray, grid: np.ndarray, sums: list[np.ndarray], center: f
     rise, fall = line(s, -a / up, 1 / up), line(r, b / down, -1 / down)
     own, with_left, with_right, residual = (one + two for one, two in zip(rise, fall))
     diagonal, beside = _gram_inverse(*moments(target, edges)[:3])
-    known = (with_left**2 * diagonal[piece] + with_right**2 * diagonal[piece + 1]
-             + 2 * with_left * with_right * beside[piece])
+    known = (
+        with_left**2 * diagonal[piece]
+        + with_right**2 * diagonal[piece + 1]
+        + 2 * with_left * with_right * beside[piece]
+    )
     with np.errstate(all="ignore"):
         gain = np.where(free & (own - known > 1e-12 * own), residual**2 / (own - known), 0.0)
     best = int(gain.argmax())

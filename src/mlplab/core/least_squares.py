@@ -1,11 +1,14 @@
 """The best that n straight pieces can do in the mean square: knots by dynamic programming, then by Newton."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.linalg import solve_banded, solveh_banded
 from scipy.optimize import minimize
 
+from mlplab.core.partition import bend_measure, split
 from mlplab.core.relu import ReluSum, check_n, interpolant, pad
-from mlplab.core.sampling import Samples, quadrature, sample
+from mlplab.core.sampling import quadrature, sample
 from mlplab.core.targets import Target
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
@@ -26,8 +29,15 @@ def moments(target: Target, edges: np.ndarray) -> np.ndarray:
     if target.points is None:
         y = target(edges[:-1, None] + length[:, None] * _NODES)
         share = length / 3
-        return np.stack([share, share / 2, share, length * (y @ ((1 - _NODES) * _WEIGHTS)),
-                         length * (y @ (_NODES * _WEIGHTS))])
+        return np.stack(
+            [
+                share,
+                share / 2,
+                share,
+                length * (y @ ((1 - _NODES) * _WEIGHTS)),
+                length * (y @ (_NODES * _WEIGHTS)),
+            ]
+        )
     x, y = target.points
     piece = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, length.size - 1)
     u = (x - edges[piece]) / length[piece]
@@ -96,10 +106,14 @@ def join(target: Target, edges: np.ndarray, rounds: int = 20) -> np.ndarray:
     for _ in range(rounds if edges.size > 2 else 0):
         length = np.diff(edges)
         start, end = _own_lines(target, edges, 0, 0)
-        by_left = [(a - b) / (2 * step * length) for a, b in
-                   zip(_own_lines(target, edges, step, 0), _own_lines(target, edges, -step, 0))]
-        by_right = [(a - b) / (2 * step * length) for a, b in
-                    zip(_own_lines(target, edges, 0, step), _own_lines(target, edges, 0, -step))]
+        by_left = [
+            (a - b) / (2 * step * length)
+            for a, b in zip(_own_lines(target, edges, step, 0), _own_lines(target, edges, -step, 0))
+        ]
+        by_right = [
+            (a - b) / (2 * step * length)
+            for a, b in zip(_own_lines(target, edges, 0, step), _own_lines(target, edges, 0, -step))
+        ]
         bands = np.zeros((3, edges.size - 2))
         bands[0, 1:] = by_right[0][1:-1]
         bands[1] = by_left[0][1:] - by_right[1][:-1]
@@ -139,71 +153,19 @@ def descend(target: Target, edges: np.ndarray, rounds: int = 200) -> np.ndarray:
 
     value = fit_at(target, edges)[1]
     scale = 1e-6 * abs(value) + 1e-300
-    found = minimize(cost, np.log(np.diff(edges)), jac=True, method="L-BFGS-B",
-                     options={"maxiter": rounds, "maxcor": 30, "ftol": 1e-15, "gtol": 1e-12})
+    found = minimize(
+        cost,
+        np.log(np.diff(edges)),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": rounds, "maxcor": 10, "ftol": 1e-15, "gtol": 1e-12},
+    )
     return place(found.x)
-
-
-def _measure(samples: Samples) -> np.ndarray:
-    """Return the running integral of |f''|^(2/5) at the samples, along which optimal knots are equidistant."""
-    length = np.diff(samples.x)
-    share = length * (samples.bend / np.maximum(length, 1e-300)) ** 0.8
-    # Straight stretches get a little, so that the inverse exists.
-    share += 1e-6 * share.sum() * length / length.sum() + 1e-300 * length
-    return np.concatenate([[0.0], np.cumsum(share)])
-
-
-def split(x: np.ndarray, y: np.ndarray, w: np.ndarray, at: np.ndarray, n: int, widest: int) -> np.ndarray:
-    """Choose n pieces, not joined, of the smallest weighted sum of squares, their edges among given ones.
-
-    Args:
-        x: nodes, increasing.
-        y: values there.
-        w: weights.
-        at: allowed edges, shape ``(G + 1,)``, both ends included.
-        n: pieces, <= G.
-        widest: most cells in a piece.
-
-    Returns:
-        Edges, shape ``(n + 1,)``.
-    """
-    cells = at.size - 1
-    cut = np.searchsorted(x, at, side="left")
-    cut[-1] = x.size
-    # Bellman's recursion over cells; sums of squares from running sums of a target made small and central.
-    center, scale = (x[0] + x[-1]) / 2, max(x[-1] - x[0], 1e-300)
-    z = (x - center) / scale
-    z_, y_ = z, y - np.average(y, weights=w)
-    sums = [np.concatenate([[0.0], np.cumsum(term)])[cut]
-            for term in (w, w * z_, w * z_ * z_, w * y_, w * z_ * y_, w * y_ * y_)]
-    widest = min(widest, cells)
-    ends = np.arange(1, cells + 1)
-    starts = ends[:, None] - np.arange(1, widest + 1)
-    inside = starts >= 0
-    starts = np.maximum(starts, 0)
-    s0, s1, s2, t0, t1, tt = (total[ends][:, None] - total[starts] for total in sums)
-    with np.errstate(all="ignore"):
-        mean_z, mean_y = s1 / s0, t0 / s0
-        var, cov = s2 - s1 * mean_z, t1 - t0 * mean_z
-        cost = tt - t0 * mean_y - np.where(var > 1e-14 * s2, cov * cov / var, 0)
-    cost = np.where(inside, np.where(s0 > 0, np.maximum(cost, 0), 0), np.inf)
-    reach = np.full(cells + 1, np.inf)
-    reach[0] = 0
-    choices = []
-    for _ in range(n):
-        through = reach[starts] + cost
-        pick = through.argmin(1)
-        reach = np.concatenate([[np.inf], through[np.arange(cells), pick]])
-        choices.append(pick + 1)
-    edges = [cells]
-    for pick in reversed(choices):
-        edges.append(edges[-1] - int(pick[edges[-1] - 1]))
-    return at[edges[::-1]]
 
 
 def _starts(target: Target, n: int) -> list[np.ndarray]:
     samples = sample(target, max(16 * n, 128))
-    measure = _measure(samples)
+    measure = bend_measure(samples)
     ends = target.low, target.high
 
     def even(count: int) -> np.ndarray:
@@ -216,8 +178,9 @@ def _starts(target: Target, n: int) -> list[np.ndarray]:
         per_piece = max(4, min(16, 256 // n + 4))
         if target.points is not None:
             x, y = target.points
-            w, at = np.ones(x.size), np.append(x[:1], (x[1:-2] + x[2:-1]) / 2) if x.size > 3 else x[:1]
-            at = np.append(at, x[-1])
+            # Edges lie between points; many points do with fewer edges, since descent moves them afterwards.
+            every = max(1, x.size // max(per_piece * n, 128))
+            w, at = np.ones(x.size), np.concatenate([x[:1], ((x[1:-2] + x[2:-1]) / 2)[::every], x[-1:]])
         else:
             at = even(per_piece * n)
             x, w = quadrature(at)
@@ -227,10 +190,14 @@ def _starts(target: Target, n: int) -> list[np.ndarray]:
     return [start for start in starts if start.size == n + 1 and np.isfinite(start).all()]
 
 
+def _cost(target: Target, edges: np.ndarray) -> float:
+    return fit_at(target, edges)[1] if (np.diff(edges) > 0).all() else np.inf
+
+
 def least_squares(target: Target, n: int) -> ReluSum:
     """Approximate a target by n straight pieces with the smallest mean square of the error.
 
-    Where neighbouring pieces' own best lines meet at the knots, no joined or unjoined pieces do better nearby:
+    Where neighbouring pieces' own best lines meet at the knots, no pieces nearby, joined or not, do better:
     Newton's method finds such knots. Which ones are best is settled before, by dynamic programming for pieces
     that need not join; where lines cannot meet (a knot by an inflection), descent finishes.
 
@@ -248,8 +215,14 @@ def least_squares(target: Target, n: int) -> ReluSum:
     if target.points is not None and target.points[0].size <= n + 1:
         return pad(interpolant(*target.points), n, target.high)
     best, cost = None, np.inf
+    line = (
+        replace(target, points=None)
+        if target.points is not None and target.points[0].size >= 20 * n
+        else None
+    )
     for start in _starts(target, n):
-        tried = [start]
+        # So many points are nearly a function: Newton's method on the line through them is a good start.
+        tried = [start] if line is None else [start, join(line, start)]
         if target.points is None:
             tried.append(join(target, start))
             start_, end_ = _own_lines(target, tried[-1], 0, 0)
@@ -259,7 +232,7 @@ def least_squares(target: Target, n: int) -> ReluSum:
         else:
             met = False
         if not met and n <= 512:
-            tried.append(descend(target, start))
+            tried.append(descend(target, min(tried, key=lambda edges: _cost(target, edges))))
             if target.points is None:
                 tried.append(join(target, tried[-1]))
         for edges in tried:

@@ -1,4 +1,4 @@
-"""The best that n straight pieces can do in the largest error, with a proof of how much better none can be."""
+"""The best that n straight pieces can do in the largest error, with a proof that none do much better."""
 
 import math
 from dataclasses import dataclass, replace
@@ -92,7 +92,9 @@ class _Gates:
         return low, short, high, path
 
 
-def minimax(target: Target, n: int, *, samples_per_piece: int = 8, gap: float = 1e-3, rounds: int = 2) -> Minimax:
+def minimax(
+    target: Target, n: int, *, samples_per_piece: int = 8, gap: float = 1e-3, rounds: int = 2
+) -> Minimax:
     """Approximate a target by n straight pieces with the smallest largest error.
 
     The corridor round the samples is solved exactly for the fewest pieces
@@ -157,8 +159,9 @@ def minimax(target: Target, n: int, *, samples_per_piece: int = 8, gap: float = 
     return Minimax(pad(best[0], n, target.high), best[1], bound, contacts)
 
 
-def _free(chain: Chain, path: Passage, samples: Samples, target: Target, level: float, n: int,
-          right: bool) -> tuple[np.ndarray, float, ReluSum]:
+def _free(
+    chain: Chain, path: Passage, samples: Samples, target: Target, level: float, n: int, right: bool
+) -> tuple[np.ndarray, float, ReluSum]:
     """Solve for the optimum without the samples, from the path that just fails and the one that just passes.
 
     Either the failing path falls short of the right end by a hair, or by a whole piece: then there is a piece
@@ -184,7 +187,9 @@ def _free(chain: Chain, path: Passage, samples: Samples, target: Target, level: 
     return contacts, level, _sum(passed, target)
 
 
-def _last(chain: Chain, target: Target, level: float, spare: tuple[float, float, float]) -> tuple[float, float, float]:
+def _last(
+    chain: Chain, target: Target, level: float, spare: tuple[float, float, float]
+) -> tuple[float, float, float]:
     """Find a piece from the chain's last exit to the right end, or else return the spare line."""
     start, side = chain.exit[-1], chain.side[-1]
     x = np.union1d(np.linspace(chain.last[-1], target.high, 1001), [start])
@@ -197,7 +202,7 @@ def _last(chain: Chain, target: Target, level: float, spare: tuple[float, float,
 
 
 def _bound(points: np.ndarray, target: Target, n: int, level: float, gap: float | None = None) -> float:
-    """Return a level at which no n pieces pass gates at the points: the one given or 0, or the best within gap."""
+    """Return a level at which no n pieces pass the points: the one given or else 0, or the best within gap."""
     points = np.unique(np.clip(points[np.isfinite(points)], target.low, target.high))
     held = _Gates(points, target(points), np.diff(points), walls=False)
     if gap is None:

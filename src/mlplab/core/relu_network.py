@@ -12,7 +12,7 @@ from mlplab.core.sawtooth import DeepRelu, layered
 def centred(fit: ReluSum, low: float, high: float) -> DeepRelu:
     """Write a sum of n ReLUs as one layer of n units whose partial sums stay small on an interval.
 
-    Units left of the piece in the middle face left, relu(t - x), and the first one carries that piece's slope,
+    Units left of a piece in the middle face left, relu(t - x), and the first one carries its slope,
     which is right between ``low`` and ``high`` only. A sum of units that all face right cancels more digits.
 
     Args:
@@ -26,9 +26,14 @@ def centred(fit: ReluSum, low: float, high: float) -> DeepRelu:
     if fit.linear or fit.knots[0] < low or fit.knots[0] > low + 1e-12 * (high - low):
         return layered(fit)
     # The piece whose slope is least makes the smallest common term among those near the middle.
-    inner = np.flatnonzero((fit.knots >= low + 0.25 * (high - low)) & (fit.knots <= low + 0.75 * (high - low)))
-    keep = int(inner[np.abs(fit.slopes[inner]).argmin()]) if inner.size else int(np.searchsorted(
-        fit.knots, (low + high) / 2, side="right") - 1)
+    inner = np.flatnonzero(
+        (fit.knots >= low + 0.25 * (high - low)) & (fit.knots <= low + 0.75 * (high - low))
+    )
+    keep = (
+        int(inner[np.abs(fit.slopes[inner]).argmin()])
+        if inner.size
+        else int(np.searchsorted(fit.knots, (low + high) / 2, side="right") - 1)
+    )
     side = np.where(np.arange(fit.n) <= keep, -1.0, 1.0)
     side[0] = 1.0
     output = fit.weights.copy()
@@ -39,8 +44,11 @@ def centred(fit: ReluSum, low: float, high: float) -> DeepRelu:
     return DeepRelu([(side[:, None], -side * fit.knots), (output[None], np.array([bias]))])
 
 
-def to_sequential(network: ReluSum | DeepRelu, interval: tuple[float, float] | None = None,
-                  dtype: torch.dtype = torch.float32) -> nn.Sequential:
+def to_sequential(
+    network: ReluSum | DeepRelu,
+    interval: tuple[float, float] | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> nn.Sequential:
     """Turn a construction into Linear and ReLU modules, in float32 or float64.
 
     Args:
@@ -67,7 +75,7 @@ def to_sequential(network: ReluSum | DeepRelu, interval: tuple[float, float] | N
 
 
 def to_mlp(network: ReluSum | DeepRelu, interval: tuple[float, float] | None = None) -> MLP:
-    """Turn a construction into the lab's MLP (see :func:`to_sequential`), ready to be saved and trained on."""
+    """Turn a construction into the lab's MLP, to be saved or trained on; see :func:`to_sequential`."""
     layers = to_sequential(network, interval)
     linear = [module for module in layers if isinstance(module, nn.Linear)]
     mlp = MLP(linear[0].in_features, [module.out_features for module in linear[:-1]], linear[-1].out_features)

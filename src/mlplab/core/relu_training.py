@@ -36,7 +36,7 @@ class Units:
     def of(cls, flat: np.ndarray) -> "Units":
         """Read parameters of shape ``(P, 3 n + 1)``."""
         n = flat.shape[1] // 3
-        return cls(flat[:, :n], flat[:, n:2 * n], flat[:, 2 * n:3 * n], flat[:, 3 * n:])
+        return cls(flat[:, :n], flat[:, n : 2 * n], flat[:, 2 * n : 3 * n], flat[:, 3 * n :])
 
 
 def loss_and_gradient(flat: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -57,7 +57,9 @@ def loss_and_gradient(flat: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[n
     members, n = units.scale.shape
     count = x.size
     with np.errstate(all="ignore"):
-        knots = np.where(units.scale == 0, np.where(units.bias > 0, -np.inf, np.inf), -units.bias / units.scale)
+        knots = np.where(
+            units.scale == 0, np.where(units.bias > 0, -np.inf, np.inf), -units.bias / units.scale
+        )
     right = units.scale >= 0
     # Units that face right are active from `first` on, the others before it.
     first = np.searchsorted(x, knots.ravel()).reshape(members, n)
@@ -69,7 +71,9 @@ def loss_and_gradient(flat: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[n
         total = np.where(right, 0.0, weight).sum(1, keepdims=True)
         return total + np.cumsum(steps.reshape(members, count + 1), 1)[:, :count]
 
-    residual = spread(units.output * units.scale) * x + spread(units.output * units.bias) + units.output_bias - y
+    residual = (
+        spread(units.output * units.scale) * x + spread(units.output * units.bias) + units.output_bias - y
+    )
     loss = np.mean(residual**2, 1)
     grade = 2 * residual / count
 
@@ -79,15 +83,24 @@ def loss_and_gradient(flat: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[n
         return np.where(right, running[:, -1:] - before, before)
 
     plain, moment = gather(grade), gather(grade * x)
-    return loss, np.concatenate([units.output * moment, units.output * plain,
-                                 units.scale * moment + units.bias * plain, grade.sum(1, keepdims=True)], 1)
+    return loss, np.concatenate(
+        [
+            units.output * moment,
+            units.output * plain,
+            units.scale * moment + units.bias * plain,
+            grade.sum(1, keepdims=True),
+        ],
+        1,
+    )
 
 
 def default_start(n: int, seeds: list[int]) -> np.ndarray:
     """Draw parameters as torch.nn.Linear(1, n) and Linear(n, 1) do, shape ``(len(seeds), 3 n + 1)``."""
     rows = []
     for seed in seeds:
-        draw = torch.rand(3 * n + 1, generator=generator(seed, "relu_training", n), dtype=torch.float64).numpy()
+        draw = torch.rand(
+            3 * n + 1, generator=generator(seed, "relu_training", n), dtype=torch.float64
+        ).numpy()
         rows.append((2 * draw - 1) * np.concatenate([np.ones(2 * n), np.full(n + 1, n**-0.5)]))
     return np.stack(rows)
 
@@ -116,8 +129,17 @@ class Trained:
     steps: np.ndarray
 
 
-def train_units(target: Target, n: int, *, seeds: list[int], start: str | ReluSum = "default", adam_steps: int = 2000,
-                lr: float = 1e-2, lbfgs_steps: int = 500, points: int = 1024) -> Trained:
+def train_units(
+    target: Target,
+    n: int,
+    *,
+    seeds: list[int],
+    start: str | ReluSum = "default",
+    adam_steps: int = 2000,
+    lr: float = 1e-2,
+    lbfgs_steps: int = 500,
+    points: int = 1024,
+) -> Trained:
     """Train one-hidden-layer networks on a target by Adam, then by L-BFGS, full batch, float64.
 
     Args:
@@ -161,15 +183,22 @@ def train_units(target: Target, n: int, *, seeds: list[int], start: str | ReluSu
         first = 0.9 * first + 0.1 * slope
         second = 0.999 * second + 0.001 * slope**2
         now = rate * 0.5 * (1 + np.cos(np.pi * step / adam_steps))
-        flat = flat - now * (first / (1 - 0.9 ** (step + 1))) / (np.sqrt(second / (1 - 0.999 ** (step + 1))) + 1e-8)
+        flat = flat - now * (first / (1 - 0.9 ** (step + 1))) / (
+            np.sqrt(second / (1 - 0.999 ** (step + 1))) + 1e-8
+        )
     if lbfgs_steps:
         flat = np.stack([_lbfgs(row, x, y, lbfgs_steps) for row in flat])
     losses, _ = loss_and_gradient(flat, x, y)
     history.append(losses)
     steps.append(adam_steps + lbfgs_steps)
     units = Units.of(flat)
-    fits = [from_units(*(field[member] for field in (units.scale, units.bias, units.output)),
-                       float(units.output_bias[member, 0])) for member in range(len(flat))]
+    fits = [
+        from_units(
+            *(field[member] for field in (units.scale, units.bias, units.output)),
+            float(units.output_bias[member, 0]),
+        )
+        for member in range(len(flat))
+    ]
     with np.errstate(all="ignore"):
         knots = -units.bias / units.scale
     inside = ((knots >= target.low) & (knots <= target.high)).sum(1)
@@ -183,5 +212,10 @@ def _lbfgs(row: np.ndarray, x: np.ndarray, y: np.ndarray, steps: int) -> np.ndar
 
     # Relative stopping rules of scipy's would end the search where the loss is small.
     scale = max(float(loss_and_gradient(row[None], x, y)[0][0]), 1e-300)
-    return minimize(cost, row, jac=True, method="L-BFGS-B",
-                    options={"maxiter": steps, "maxcor": 20, "ftol": 1e-16, "gtol": 1e-12}).x
+    return minimize(
+        cost,
+        row,
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": steps, "maxcor": 10, "ftol": 1e-16, "gtol": 1e-12},
+    ).x

@@ -81,8 +81,14 @@ def sample(target: Target, cells: int) -> Samples:
     return Samples(grid, target(grid), np.diff(np.interp(grid, x, done)))
 
 
-def peaks(target: Target, fit: Callable[[np.ndarray], np.ndarray], breaks: np.ndarray, *,
-          per_cell: int = 4, rounds: int = 4) -> tuple[np.ndarray, np.ndarray]:
+def peaks(
+    target: Target,
+    fit: Callable[[np.ndarray], np.ndarray],
+    breaks: np.ndarray,
+    *,
+    per_cell: int = 4,
+    rounds: int = 4,
+) -> tuple[np.ndarray, np.ndarray]:
     """Find every local extremum of the error fit - target.
 
     Args:
@@ -98,7 +104,9 @@ def peaks(target: Target, fit: Callable[[np.ndarray], np.ndarray], breaks: np.nd
     if target.points is not None:
         x, y = target.points
         return x, fit(x) - y
-    breaks = np.unique(np.clip(np.concatenate([[target.low], breaks, [target.high]]), target.low, target.high))
+    breaks = np.unique(
+        np.clip(np.concatenate([[target.low], breaks, [target.high]]), target.low, target.high)
+    )
     parts = breaks[:-1, None] + np.diff(breaks)[:, None] * (np.arange(per_cell) / per_cell)
     x = np.append(parts.ravel(), breaks[-1])
     error = fit(x) - target(x)
@@ -107,8 +115,13 @@ def peaks(target: Target, fit: Callable[[np.ndarray], np.ndarray], breaks: np.nd
     left, best, right = x[inner - 1], x[inner], x[inner + 1]
     best_error = error[inner]
     for _ in range(rounds):
-        grid = np.concatenate([left + (best - left) * np.array([[0.5], [0.75]]), [best],
-                               best + (right - best) * np.array([[0.25], [0.5]])])
+        grid = np.concatenate(
+            [
+                left + (best - left) * np.array([[0.5], [0.75]]),
+                [best],
+                best + (right - best) * np.array([[0.25], [0.5]]),
+            ]
+        )
         looks = fit(grid) - target(grid)
         pick = np.abs(looks).argmax(0)
         columns = np.arange(best.size)
@@ -135,7 +148,9 @@ def quadrature(breaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (breaks[:-1, None] + half * (1 + _NODES)).ravel(), (half * _WEIGHTS).ravel()
 
 
-def errors(target: Target, fit: Callable[[np.ndarray], np.ndarray], breaks: np.ndarray) -> tuple[float, float]:
+def errors(
+    target: Target, fit: Callable[[np.ndarray], np.ndarray], breaks: np.ndarray
+) -> tuple[float, float]:
     """Measure an approximation.
 
     Args:

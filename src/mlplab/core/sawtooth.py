@@ -87,15 +87,19 @@ def square(m: int, centered: bool = False) -> DeepRelu:
         A network of one input; its error is from 0 to 2^-(2m+2), or half of that both ways where centred.
     """
     m = check_n(m, "m")
-    return sawtooth_sum(1.0, [-(4.0**-s) for s in range(1, m + 1)], -(2.0 ** -(2 * m + 3)) if centered else 0.0)
+    return sawtooth_sum(
+        1.0, [-(4.0**-s) for s in range(1, m + 1)], -(2.0 ** -(2 * m + 3)) if centered else 0.0
+    )
 
 
 def blancmange(m: int) -> DeepRelu:
-    """Approximate Takagi's function on [0, 1] by its first m terms, sum_s g_s(x) / 2^s; max error (2/3) 2^-m."""
+    """Approximate Takagi's function on [0, 1] by m terms, sum_s g_s(x) / 2^s; max error (2/3) 2^-m."""
     return sawtooth_sum(0.0, [2.0**-s for s in range(1, check_n(m, "m") + 1)])
 
 
-def beside(networks: list[DeepRelu], inputs: list[np.ndarray], output: np.ndarray, bias: np.ndarray) -> DeepRelu:
+def beside(
+    networks: list[DeepRelu], inputs: list[np.ndarray], output: np.ndarray, bias: np.ndarray
+) -> DeepRelu:
     """Run networks of one depth side by side on one input.
 
     Args:
@@ -152,8 +156,12 @@ def polynomial(coefficients: list[float], m: int) -> DeepRelu:
     for constant in reversed(rest):
         # x v = bound (2 x u - x) with u = (v / bound + 1) / 2 in [0, 1].
         scaled = np.array([[1.0, 0.0, 0.0], [0.0, 0.5 / max(bound, 1e-300), 0.5]])
-        step = beside([keep, product(m)], [np.array([[1.0, 0.0, 0.0]]), scaled],
-                      np.array([[1.0, 0.0], [-bound, 2 * bound]]), np.array([0.0, constant]))
+        step = beside(
+            [keep, product(m)],
+            [np.array([[1.0, 0.0, 0.0]]), scaled],
+            np.array([[1.0, 0.0], [-bound, 2 * bound]]),
+            np.array([0.0, constant]),
+        )
         network = compose(step, network)
         bound = bound * (1 + 4.0**-m) + abs(constant)
     weight, shift = network.layers[-1]

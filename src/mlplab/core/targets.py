@@ -98,7 +98,9 @@ def make_target(name: str, low: float | None = None, high: float | None = None) 
         grid = np.linspace(low, high, 1001)
         bad = ~np.isfinite(target(grid))
     if bad.any():
-        raise InputError(f"target {name} must be finite on [{low:g}, {high:g}], but is not at x = {grid[bad][0]:g}")
+        raise InputError(
+            f"target {name} must be finite on [{low:g}, {high:g}], but is not at x = {grid[bad][0]:g}"
+        )
     return target
 
 
@@ -111,7 +113,7 @@ def make_points(x: np.ndarray, y: np.ndarray, label: str = "points") -> Target:
         label: as figures write it.
 
     Returns:
-        The target; its note says what was sorted or averaged. One point spans an interval of length 1 round it.
+        The target; its note says what was sorted or averaged. One point gets an interval of length 1.
 
     Raises:
         InputError: no point, or one that is not finite.
@@ -129,8 +131,15 @@ def make_points(x: np.ndarray, y: np.ndarray, label: str = "points") -> Target:
         notes.append(f"{x.size - unique.size} rows with repeated x averaged into {repeated}")
     mean = np.bincount(inverse, y) / counts
     low, high = (unique[0], unique[-1]) if unique.size > 1 else (unique[0] - 0.5, unique[0] + 0.5)
-    return Target("points", lambda z: np.interp(z, unique, mean), float(low), float(high), label,
-                  (unique, mean), "; ".join(notes))
+    return Target(
+        "points",
+        lambda z: np.interp(z, unique, mean),
+        float(low),
+        float(high),
+        label,
+        (unique, mean),
+        "; ".join(notes),
+    )
 
 
 def read_points(path: str | Path) -> Target:
@@ -148,7 +157,9 @@ def read_points(path: str | Path) -> Target:
     path = Path(path)
     try:
         with path.open(newline="", encoding="utf-8") as stream:
-            rows = [(number, row) for number, row in enumerate(csv.reader(stream), 1) if any(map(str.strip, row))]
+            rows = [
+                (number, row) for number, row in enumerate(csv.reader(stream), 1) if any(map(str.strip, row))
+            ]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"target.path must be a readable CSV file, got {path} ({error})") from None
     x, y = [], []
@@ -160,7 +171,9 @@ def read_points(path: str | Path) -> Target:
         except ValueError:
             if place == 0 and len(row) == 2:
                 continue
-            raise InputError(f"{path} line {number}: a row must be two numbers, x,y, got {','.join(row)}") from None
+            raise InputError(
+                f"{path} line {number}: a row must be two numbers, x,y, got {','.join(row)}"
+            ) from None
         if not np.isfinite(pair).all():
             raise InputError(f"{path} line {number}: points must be finite, got {','.join(row)}")
         x.append(pair[0])

@@ -19,6 +19,7 @@ BENCHMARKS = {
     "train": "mlplab.studies.benchmark_train",
     "near_bayes": "mlplab.studies.benchmark_near_bayes",
     "lif": "mlplab.studies.benchmark_lif",
+    "relu": "mlplab.studies.benchmark_relu",
 }
 
 Row = dict[str, Any]

@@ -67,7 +67,9 @@ def _trained(target: Target, n: int, config: Mapping[str, Any]) -> list[Approxim
         fits = train_units(target, n, seeds=seeds, start=begin, **options).fits
         measured = [measure(target, fit, n) for fit in fits]
         best = int(np.argmin([largest for largest, _ in measured]))
-        made.append(Approximation(fits[best], start, None, [m for m, _ in measured], [r for _, r in measured]))
+        made.append(
+            Approximation(fits[best], start, None, [m for m, _ in measured], [r for _, r in measured])
+        )
     return made
 
 
@@ -147,12 +149,23 @@ def relu_approximation(config: Mapping[str, Any], folder: str | Path) -> dict[st
     return final
 
 
-def row(target: Target, method: str, n: int, one: Approximation, floor: float | None, seconds: float) -> dict[str, Any]:
+def row(
+    target: Target, method: str, n: int, one: Approximation, floor: float | None, seconds: float
+) -> dict[str, Any]:
     """Make a row of the result."""
     largest, rms = measure(target, one.fit, n)
-    made = {"target": target.name, "method": method, "n": n, "max_error": largest, "rms_error": rms,
-            "lower_bound": one.lower_bound, "floor": floor if method != "depth" else None, "seconds": seconds,
-            "start": one.start, "units": one.fit.n}
+    made = {
+        "target": target.name,
+        "method": method,
+        "n": n,
+        "max_error": largest,
+        "rms_error": rms,
+        "lower_bound": one.lower_bound,
+        "floor": floor if method != "depth" else None,
+        "seconds": seconds,
+        "start": one.start,
+        "units": one.fit.n,
+    }
     if isinstance(one.fit, DeepRelu):
         made["hidden_layers"] = one.fit.depth
     return made | ({"all_max_errors": one.all_max, "all_rms_errors": one.all_rms} if one.all_max else {})
@@ -160,7 +173,11 @@ def row(target: Target, method: str, n: int, one: Approximation, floor: float | 
 
 def digits(target: Target, fits: Mapping[tuple, Approximation]) -> dict[str, Any]:
     """Measure what float32 loses at the largest width: by segment, by a plain sum, and as a network."""
-    sums = [one.fit for (method, _, _), one in fits.items() if method != "trained" and isinstance(one.fit, ReluSum)]
+    sums = [
+        one.fit
+        for (method, _, _), one in fits.items()
+        if method != "trained" and isinstance(one.fit, ReluSum)
+    ]
     if not sums:
         return {}
     fit = max(sums, key=lambda one: one.n)
@@ -174,11 +191,19 @@ def digits(target: Target, fits: Mapping[tuple, Approximation]) -> dict[str, Any
     off = {"segments": fit(x), "plain_sum": fit.plain(x), "network": network}
     lost = {f"{name}_error": float(np.abs(values - right).max()) for name, values in off.items()}
     plain = max(lost["plain_sum_error"], ulp / 2)
-    return {"float32": lost | {"n": fit.n, "segments_ulp": lost["segments_error"] / ulp,
-                               "plain_sum_digits_lost": float(np.log10(plain / (ulp / 2)))}}
+    return {
+        "float32": lost
+        | {
+            "n": fit.n,
+            "segments_ulp": lost["segments_error"] / ulp,
+            "plain_sum_digits_lost": float(np.log10(plain / (ulp / 2))),
+        }
+    }
 
 
-def write(record: Recording, target: Target, rows: list[dict[str, Any]], fits: Mapping[tuple, Approximation]) -> dict:
+def write(
+    record: Recording, target: Target, rows: list[dict[str, Any]], fits: Mapping[tuple, Approximation]
+) -> dict:
     """Write the table as CSV and Markdown, the errors to TensorBoard, and every fit as a network's state."""
     stream = io.StringIO()
     table = csv.DictWriter(stream, COLUMNS, extrasaction="ignore", lineterminator="\n")
@@ -188,8 +213,9 @@ def write(record: Recording, target: Target, rows: list[dict[str, Any]], fits: M
     write_text(record.folder.path / "errors.md", markdown(rows) + "\n")
     for entry in rows:
         tag = entry["method"] + (f"_from_{entry['start']}" if entry["start"] else "")
-        record.board.log_metrics({f"max_error/{tag}": entry["max_error"], f"rms_error/{tag}": entry["rms_error"]},
-                                 step=entry["n"])
+        record.board.log_metrics(
+            {f"max_error/{tag}": entry["max_error"], f"rms_error/{tag}": entry["rms_error"]}, step=entry["n"]
+        )
     saved = []
     for (method, start, n), one in fits.items():
         if one.fit.n <= 4096:
@@ -202,6 +228,7 @@ def write(record: Recording, target: Target, rows: list[dict[str, Any]], fits: M
 
 def markdown(rows: list[dict[str, Any]]) -> str:
     """Write rows as a Markdown table."""
+
     def cell(value: Any) -> str:
         return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
@@ -209,17 +236,26 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     heads = [name.replace("_", " ") for name in COLUMNS[1:]]
     wide = [max(map(len, column)) for column in zip(heads, *lines)]
     lines = [heads, ["-" * width for width in wide], *lines]
-    return "\n".join("| " + " | ".join(c.ljust(width) for c, width in zip(line, wide)) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(c.ljust(width) for c, width in zip(line, wide)) + " |" for line in lines
+    )
 
 
-def summary(target: Target, rows: list[dict[str, Any]], measured: Mapping[str, Any], notes: list[str],
-            record: Recording) -> str:
+def summary(
+    target: Target,
+    rows: list[dict[str, Any]],
+    measured: Mapping[str, Any],
+    notes: list[str],
+    record: Recording,
+) -> str:
     """Write the closing lines of the study."""
     lines = ["", f"{target.label} on [{target.low:g}, {target.high:g}]", "", markdown(rows), ""]
     lines += ["lower bound: no n pieces do better; floor: no one-layer network of n ReLUs does"]
     lost = measured.get("float32")
     if lost:
-        lines.append(f"float32 at n = {lost['n']}: by segment off by {lost['segments_ulp']:.2f} ulp of max|f|, as a plain sum by "
-                     f"{lost['plain_sum_error']:.2g} ({lost['plain_sum_digits_lost']:.1f} digits lost)")
+        lines.append(
+            f"float32 at n = {lost['n']}: by segment off by {lost['segments_ulp']:.2f} ulp of max|f|, "
+            f"as a plain sum by {lost['plain_sum_error']:.2g} ({lost['plain_sum_digits_lost']:.1f} digits lost)"
+        )
     lines += [f"note: {note}" for note in notes]
     return "\n".join([*lines, "", f"folder       {shown(record.folder.path)}"])

@@ -17,16 +17,23 @@ from mlplab.core.sawtooth import DeepRelu, sawtooth_sum
 from mlplab.core.seeds import derive
 from mlplab.core.targets import Target
 from mlplab.errors import InputError
-from mlplab.plots import relu as plots
+from mlplab.plots.relu import METHODS, decomposition
+from mlplab.plots.relu_errors import depth_gain, width_sweep
 
 # Which columns the decomposition shows, first come first served; four fit.
 _SHOWN = ("uniform", "equidistributed", "minimax", "trained", "least_squares", "greedy")
-_NOTES = {"uniform": "the tutorial's knots, offset included", "equidistributed": "the same bend in every piece",
-          "minimax": "the error touches its bound all along", "least_squares": "the smallest RMS",
-          "greedy": "each unit where it helps most"}
+_NOTES = {
+    "uniform": "the tutorial's knots, offset included",
+    "equidistributed": "the same bend in every piece",
+    "minimax": "the error touches its bound all along",
+    "least_squares": "the smallest RMS",
+    "greedy": "each unit where it helps most",
+}
 
 
-def draw(record, config: Mapping[str, Any], target: Target, rows: list, fits: Mapping, floors: Mapping) -> dict[str, Any]:
+def draw(
+    record, config: Mapping[str, Any], target: Target, rows: list, fits: Mapping, floors: Mapping
+) -> dict[str, Any]:
     """Draw the asked figures that the rows allow; return what was measured on the way."""
     wanted, measured = config["figures"], {}
     widths = sorted({entry["n"] for entry in rows})
@@ -40,8 +47,10 @@ def draw(record, config: Mapping[str, Any], target: Target, rows: list, fits: Ma
         _save(record, "depth", arrays)
         if "trained" in arrays:
             chosen = arrays["trained_n"] == arrays["trained_n"].max()
-            measured["trained_deep"] = {"units": int(arrays["trained_n"].max()),
-                                        "max_errors": sorted(arrays["trained"][chosen].tolist())}
+            measured["trained_deep"] = {
+                "units": int(arrays["trained_n"].max()),
+                "max_errors": sorted(arrays["trained"][chosen].tolist()),
+            }
     return measured
 
 
@@ -60,7 +69,9 @@ def redraw(path: str | Path) -> Figure:
     """
     path = Path(path)
     if path.stem not in FIGURES:
-        raise InputError(f"the arrays must be one of {', '.join(f'{name}.npz' for name in FIGURES)}, got {path.name}")
+        raise InputError(
+            f"the arrays must be one of {', '.join(f'{name}.npz' for name in FIGURES)}, got {path.name}"
+        )
     with np.load(path, allow_pickle=False) as arrays:
         return FIGURES[path.stem](dict(arrays))
 
@@ -69,7 +80,9 @@ def _words(arrays: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(str(arrays["words"]))
 
 
-def decomposition_arrays(target: Target, rows: list, fits: Mapping, floors: Mapping, n: int) -> dict[str, Any]:
+def decomposition_arrays(
+    target: Target, rows: list, fits: Mapping, floors: Mapping, n: int
+) -> dict[str, Any]:
     """Collect what :func:`mlplab.plots.relu.decomposition` draws, for one width."""
     x = target.points[0] if target.points else np.linspace(target.low, target.high, 2001)
     if x.size < 2:
@@ -85,9 +98,18 @@ def decomposition_arrays(target: Target, rows: list, fits: Mapping, floors: Mapp
         if entry["method"] == "trained":
             count = len(entry["all_max_errors"])
             note = f"Adam, then L-BFGS; the best of {count} networks"
-        columns.append({"name": plots.METHODS[entry["method"]][1], "note": note, "offset": fit.offset,
-                        "linear": fit.linear, "max_error": entry["max_error"], "rms_error": entry["rms_error"],
-                        "pieces": n, "clipped": entry["method"] == "trained"})
+        columns.append(
+            {
+                "name": METHODS[entry["method"]][1],
+                "note": note,
+                "offset": fit.offset,
+                "linear": fit.linear,
+                "max_error": entry["max_error"],
+                "rms_error": entry["rms_error"],
+                "pieces": n,
+                "clipped": entry["method"] == "trained",
+            }
+        )
     bound = next((e["lower_bound"] for e in rows if e["method"] == "minimax" and e["n"] == n), None)
     units = "1 ReLU" if n == 1 else f"{n} ReLUs"
     arrays["words"] = np.array(json.dumps({
@@ -99,25 +121,38 @@ def decomposition_arrays(target: Target, rows: list, fits: Mapping, floors: Mapp
 
 def _decomposition(arrays: Mapping[str, Any]) -> Figure:
     words = _words(arrays)
-    columns = [column | {key: arrays[f"{key}_{place}"] for key in ("knots", "weights", "fit")}
-               for place, column in enumerate(words["columns"])]
-    return plots.decomposition(arrays["x"], arrays["target"], columns, title=words["title"],
-                               subtitle=words["subtitle"], floor=words["floor"], bound=words["bound"])
+    columns = [
+        column | {key: arrays[f"{key}_{place}"] for key in ("knots", "weights", "fit")}
+        for place, column in enumerate(words["columns"])
+    ]
+    return decomposition(
+        arrays["x"],
+        arrays["target"],
+        columns,
+        title=words["title"],
+        subtitle=words["subtitle"],
+        floor=words["floor"],
+        bound=words["bound"],
+    )
 
 
 def width_arrays(target: Target, rows: list, floors: Mapping, widths: list[int]) -> dict[str, Any]:
-    """Collect what :func:`mlplab.plots.relu.width_sweep` draws."""
+    """Collect what :func:`mlplab.plots.relu_errors.width_sweep` draws."""
     arrays: dict[str, Any] = {"n": np.array(widths)}
-    methods = [name for name in plots.METHODS if name != "trained" and any(e["method"] == name for e in rows)]
+    methods = [name for name in METHODS if name != "trained" and any(e["method"] == name for e in rows)]
     for name in methods:
         found = {e["n"]: e for e in rows if e["method"] == name}
         for kind in ("max", "rms"):
-            arrays[f"{kind}_{name}"] = np.array([found[n][f"{kind}_error"] if n in found else np.nan for n in widths])
+            arrays[f"{kind}_{name}"] = np.array(
+                [found[n][f"{kind}_error"] if n in found else np.nan for n in widths]
+            )
     dots = []
     for start, heading in (("default", "trained from random"), ("minimax", "trained from minimax")):
         chosen = [e for e in rows if e["method"] == "trained" and e["start"] == start]
         if chosen:
-            arrays[f"dots_n_{len(dots)}"] = np.concatenate([[e["n"]] * len(e["all_max_errors"]) for e in chosen])
+            arrays[f"dots_n_{len(dots)}"] = np.concatenate(
+                [[e["n"]] * len(e["all_max_errors"]) for e in chosen]
+            )
             arrays[f"dots_max_{len(dots)}"] = np.concatenate([e["all_max_errors"] for e in chosen])
             arrays[f"dots_rms_{len(dots)}"] = np.concatenate([e["all_rms_errors"] for e in chosen])
             dots.append(heading)
@@ -125,7 +160,8 @@ def width_arrays(target: Target, rows: list, floors: Mapping, widths: list[int])
         arrays["floor"] = np.array([floors[n] for n in widths])
     bend = 0.0 if target.points else sample(target, 16 * widths[-1]).total_bend
     arrays["words"] = np.array(json.dumps({
-        "methods": methods, "dots": dots, "constants": {"minimax": bend**2 / 16, "equidistributed": bend**2 / 8},
+        "methods": methods, "dots": dots,
+        "constants": {"minimax": bend**2 / 16, "equidistributed": bend**2 / 8},
         "title": f"{target.label}: error against width",
         "subtitle": f"one hidden layer on [{target.low:.4g}, {target.high:.4g}]"
                     + (", and deep networks of as many ReLUs" if "depth" in methods else ""),
@@ -136,10 +172,19 @@ def width_arrays(target: Target, rows: list, floors: Mapping, widths: list[int])
 def _width(arrays: Mapping[str, Any]) -> Figure:
     words = _words(arrays)
     series = {name: {kind: arrays[f"{kind}_{name}"] for kind in ("max", "rms")} for name in words["methods"]}
-    dots = [(heading, *(arrays[f"dots_{kind}_{place}"] for kind in ("n", "max", "rms")))
-            for place, heading in enumerate(words["dots"])]
-    return plots.width_sweep(arrays["n"], series, title=words["title"], subtitle=words["subtitle"],
-                             floor=arrays.get("floor"), constants=words["constants"], dots=dots)
+    dots = [
+        (heading, *(arrays[f"dots_{kind}_{place}"] for kind in ("n", "max", "rms")))
+        for place, heading in enumerate(words["dots"])
+    ]
+    return width_sweep(
+        arrays["n"],
+        series,
+        title=words["title"],
+        subtitle=words["subtitle"],
+        floor=arrays.get("floor"),
+        constants=words["constants"],
+        dots=dots,
+    )
 
 
 def depth_arrays(target: Target, widths: list[int], config: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,7 +219,10 @@ def depth_arrays(target: Target, widths: list[int], config: Mapping[str, Any]) -
             sizes = [len(bias) for _, bias in built[n].layers[:-1]]
             trained = train_deep(target, sizes, seeds=seeds, steps=config["depth"]["steps"])
             found += [(n, errors(target, network, grid)[0]) for network in trained]
-        arrays["trained_n"], arrays["trained"] = np.array([n for n, _ in found]), np.array([e for _, e in found])
+        arrays["trained_n"], arrays["trained"] = (
+            np.array([n for n, _ in found]),
+            np.array([e for _, e in found]),
+        )
     x = np.linspace(target.low, target.high, 1001)
     square = target.name == "x2"
     stages, law = [], []
@@ -182,8 +230,13 @@ def depth_arrays(target: Target, widths: list[int], config: Mapping[str, Any]) -
         arrays["law_wide"] = 1 / (8.0 * wide_n**2)
         arrays["law_deep"] = 2.0 ** -(2 * (arrays["deep_n"] + 1) / 3 + 3)
         law = [["wide_n", "law_wide", "wide"], ["deep_n", "law_deep", "deep"]]
-        stages = [(f"layer {m} subtracts {2 ** (m - 1)} {'tooth' if m == 1 else 'teeth'} of height 1/{4**m}",
-                   sawtooth_sum(0.0, [0.0] * (m - 1) + [4.0**-m])(x)) for m in (1, 2, 3, 4)]
+        stages = [
+            (
+                f"layer {m} subtracts {2 ** (m - 1)} {'tooth' if m == 1 else 'teeth'} of height 1/{4**m}",
+                sawtooth_sum(0.0, [0.0] * (m - 1) + [4.0**-m])(x),
+            )
+            for m in (1, 2, 3, 4)
+        ]
     elif len(built[max(built)].layers) == 3:
         first = built[max(built)]
         hidden = np.maximum(first.layers[0][0] @ x[None] + first.layers[0][1][:, None], 0)
@@ -192,20 +245,34 @@ def depth_arrays(target: Target, widths: list[int], config: Mapping[str, Any]) -
     arrays["x"] = x
     for place, (_, values) in enumerate(stages):
         arrays[f"stage_{place}"] = values
-    how = {"x2": "deep: the tent map composed with itself (Yarotsky 2017)", "takagi": "deep: the tent map composed with itself",
-           "sawtooth": "deep: three tents, exact"}.get(target.name, "deep: fold the symmetry, then fit" if stages else
-                                                       "deep: Horner's rule with Yarotsky's products")
-    arrays["words"] = np.array(json.dumps({"title": f"{target.label}: depth against width", "subtitle": how,
-                                           "laws": law, "stages": [name for name, _ in stages]}))
+    how = {
+        "x2": "deep: the tent map composed with itself (Yarotsky 2017)",
+        "takagi": "deep: the tent map composed with itself",
+        "sawtooth": "deep: three tents, exact",
+    }.get(
+        target.name,
+        "deep: fold the symmetry, then fit" if stages else "deep: Horner's rule with Yarotsky's products",
+    )
+    arrays["words"] = np.array(
+        json.dumps(
+            {
+                "title": f"{target.label}: depth against width",
+                "subtitle": how,
+                "laws": law,
+                "stages": [name for name, _ in stages],
+            }
+        )
+    )
     return arrays
 
 
 def _depth(arrays: Mapping[str, Any]) -> Figure:
     words = _words(arrays)
-    return plots.depth_gain(
+    return depth_gain(
         arrays["wide_n"], arrays["wide"], arrays["deep_n"], arrays["deep"], title=words["title"],
         subtitle=words["subtitle"], laws=[("", arrays[n], arrays[e], key) for n, e, key in words["laws"]],
-        floor=arrays["floor"], trained_n=arrays.get("trained_n"), trained=arrays.get("trained"), x=arrays["x"],
+        floor=arrays["floor"], trained_n=arrays.get("trained_n"), trained=arrays.get("trained"),
+        x=arrays["x"],
         stages=[(name, arrays[f"stage_{place}"]) for place, name in enumerate(words["stages"])],
     )  # fmt: skip
 
