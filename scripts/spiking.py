@@ -1,4 +1,4 @@
-"""Run a trained ReLU network as spiking LIF neurons: scripts/lab spiking logs/train/RUN neuron.tau_ref_ms=1"""
+"""Run a trained ReLU network as spiking neurons: scripts/lab spiking logs/train/RUN neuron.tau_ref_ms=1"""
 
 import sys
 

@@ -37,7 +37,9 @@ def test_shapes_of_inputs_in_time():
 
 
 def test_noise_has_the_mean_spread_and_memory_it_says():
-    rows = OrnsteinUhlenbeck(dt_ms=1.0, neurons=4000, mean_ma=1.5, std_ma=0.5, tau_ms=5.0, seed=2).block(0, 60)
+    rows = OrnsteinUhlenbeck(dt_ms=1.0, neurons=4000, mean_ma=1.5, std_ma=0.5, tau_ms=5.0, seed=2).block(
+        0, 60
+    )
     # 4000 independent neurons: standard error of the mean 0.008, of the deviation 0.006.
     for row in rows[[0, 59]]:
         assert row.mean() == pytest.approx(1.5, abs=0.04)

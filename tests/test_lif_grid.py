@@ -36,20 +36,27 @@ def count_in_rationals(current, resistance, capacitance, tau_ref, threshold, res
 
 
 def random_cases(number, seed):
-    """Yield rational cases with small numbers, in which ties, threshold currents and large steps are common."""
+    """Yield cases of small rational numbers, in which ties, threshold currents and large steps are common."""
     rng = np.random.default_rng(seed)
     pick = lambda *values: values[rng.integers(len(values))]  # noqa: E731
     for _ in range(number):
-        resistance = pick(None, Fraction(1), Fraction(1, 2), Fraction(2), Fraction(int(rng.integers(1, 50)), 7))
+        resistance = pick(
+            None, Fraction(1), Fraction(1, 2), Fraction(2), Fraction(int(rng.integers(1, 50)), 7)
+        )
         capacitance = pick(Fraction(1), Fraction(2), Fraction(10), Fraction(int(rng.integers(1, 40)), 4))
-        dt = pick(Fraction(1, 10), Fraction(1, 4), Fraction(1), Fraction(5), Fraction(int(rng.integers(1, 30)), 8))
+        dt = pick(
+            Fraction(1, 10), Fraction(1, 4), Fraction(1), Fraction(5), Fraction(int(rng.integers(1, 30)), 8)
+        )
         if resistance is not None and dt > 2 * resistance * capacitance:
             dt = 2 * resistance * capacitance
         threshold = pick(Fraction(1), Fraction(1, 2), Fraction(3, 4))
         current = pick(
-            Fraction(0), Fraction(-1), Fraction(int(rng.integers(-10, 60)), 10),
-            threshold / resistance if resistance else Fraction(1), Fraction(int(rng.integers(1, 400)), 16),
-        )  # fmt: skip
+            Fraction(0),
+            Fraction(-1),
+            Fraction(int(rng.integers(-10, 60)), 10),
+            threshold / resistance if resistance else Fraction(1),
+            Fraction(int(rng.integers(1, 400)), 16),
+        )
         tau_ref = pick(Fraction(0), dt / 3, dt, 2 * dt, Fraction(int(rng.integers(0, 50)), 10))
         reset = pick(Fraction(0), Fraction(0), Fraction(1, 4), Fraction(-1, 2))
         start = pick(None, None, reset - Fraction(1, 3), (reset + 3 * threshold) / 4)
@@ -132,8 +139,10 @@ def test_the_rate_of_the_grid_is_the_limit_of_its_counts_and_of_order_one():
     neuron = Neuron(tau_ref_ms=2.0)
     counts = spike_count(neuron, currents, steps=10**6, dt_ms=1.0)
     np.testing.assert_allclose(counts / 1000.0, grid_rate_hz(neuron, currents, 1.0), atol=2e-3)
-    errors = [np.abs(grid_rate_hz(neuron, currents, dt) / rate_hz(neuron, currents) - 1).mean()
-              for dt in (1.0, 0.1, 0.01)]  # fmt: skip
+    errors = [
+        np.abs(grid_rate_hz(neuron, currents, dt) / rate_hz(neuron, currents) - 1).mean()
+        for dt in (1.0, 0.1, 0.01)
+    ]
     slopes = np.diff(np.log10(errors))
     assert np.all(np.abs(slopes + 1.0) < 0.1), f"order of convergence {-slopes}"
 

@@ -21,18 +21,22 @@ def test_a_sharp_threshold_gives_the_exact_rate():
         far = np.abs(resistance * x.numpy() - 1.0) > 0.05
         above = far & (x.numpy() > 1 / resistance)
         np.testing.assert_allclose(soft.numpy()[above], exact[above], rtol=1e-9)
-        # Below the threshold the softened rate falls off like 1/distance, which is what keeps a gradient there.
+        # Below the threshold the softened rate falls off like 1/distance, which keeps a gradient there.
         assert (soft.numpy()[far & ~above] < 0.05 / resistance).all()
 
 
 def test_the_relu_is_its_limit():
     x = torch.linspace(-2, 3, 101, dtype=torch.float64)
-    gaps = [(LIFRate(r, t, s)(x) - x.clamp_min(0)).abs().max().item() for r, t, s in (
-        (1, 0.1, 0.1), (10, 0.01, 0.1), (1e3, 1e-4, 0.1), (1e6, 0, 0.01))]  # fmt: skip
+    gaps = [
+        (LIFRate(r, t, s)(x) - x.clamp_min(0)).abs().max().item()
+        for r, t, s in ((1, 0.1, 0.1), (10, 0.01, 0.1), (1e3, 1e-4, 0.1), (1e6, 0, 0.01))
+    ]
     assert gaps == sorted(gaps, reverse=True) and gaps[-1] < 1e-4
 
 
-@pytest.mark.parametrize("arguments", [{}, {"resistance": 1.0, "tau_ref": 0.0, "softness": 0.02}, {"tau_ref": 2.0}])
+@pytest.mark.parametrize(
+    "arguments", [{}, {"resistance": 1.0, "tau_ref": 0.0, "softness": 0.02}, {"tau_ref": 2.0}]
+)
 def test_the_written_gradient_is_the_gradient(arguments):
     module = LIFRate(**arguments)
     x = torch.linspace(-30, 30, 2001, dtype=torch.float64, requires_grad=True)
@@ -64,7 +68,9 @@ def test_extreme_inputs_stay_finite_in_float32():
 def test_it_is_an_activation_by_name():
     net = MLP(2, [8], 3, activation={"name": "lif_rate", "resistance": 5.0})
     assert net(torch.zeros(4, 2)).shape == (4, 3)
-    with pytest.raises(InputError, match="lif_rate takes resistance, tau_ref, softness, got the argument 'slope'"):
+    with pytest.raises(
+        InputError, match="lif_rate takes resistance, tau_ref, softness, got the argument 'slope'"
+    ):
         activation_module({"name": "lif_rate", "slope": 1.0})
     for wrong in ({"resistance": 0.0}, {"tau_ref": -1.0}, {"softness": 0.0}, {"resistance": float("inf")}):
         with pytest.raises(InputError, match="model.activation.*must be a finite number"):

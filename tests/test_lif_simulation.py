@@ -29,9 +29,17 @@ def loop(neuron, rows, dt_ms):
     """Step each neuron by itself in Python floats, as the rule is written: trace and counts."""
     shape = np.broadcast_shapes(neuron.shape, rows.shape[1:])
     trace, count = np.empty((len(rows) + 1, *shape)), np.zeros(shape)
-    params = [np.broadcast_to(v, shape) for v in (
-        neuron.resistance_kohm, neuron.capacitance_uf, neuron.tau_ref_ms, neuron.threshold_v, neuron.reset_v,
-        neuron.spike_v)]  # fmt: skip
+    params = [
+        np.broadcast_to(v, shape)
+        for v in (
+            neuron.resistance_kohm,
+            neuron.capacitance_uf,
+            neuron.tau_ref_ms,
+            neuron.threshold_v,
+            neuron.reset_v,
+            neuron.spike_v,
+        )
+    ]
     for at in np.ndindex(shape):
         r, c, tau, threshold, reset, spike = (float(p[at]) for p in params)
         v, held = reset, 0
@@ -94,8 +102,9 @@ def test_counts_equal_the_closed_form(method):
     for dt_ms in (0.1, 1.0, 1.25):
         neuron = random_neurons(rng, (4000,))
         # Nice numbers make ties, threshold currents and silence common.
-        current = np.where(rng.random(4000) < 0.5, np.round(rng.uniform(-0.5, 3, 4000), 1),
-                           rng.uniform(-1, 5, 4000))  # fmt: skip
+        current = np.where(
+            rng.random(4000) < 0.5, np.round(rng.uniform(-0.5, 3, 4000), 1), rng.uniform(-1, 5, 4000)
+        )
         threshold = neuron.threshold_v / neuron.leak_kohm
         exact = (threshold * neuron.leak_kohm == neuron.threshold_v) & (rng.random(4000) < 0.5)
         current = np.where(exact, threshold, current)
@@ -134,7 +143,14 @@ def test_a_run_can_be_cut_anywhere_and_continued(method):
     for cut in (0, 1, 37, 119, 120):
         first = simulate(neuron, noise(), steps=cut, dt_ms=0.5, method=method)
         second = simulate(
-            neuron, noise(), steps=120 - cut, dt_ms=0.5, method=method, state=first.state, trace=True, spikes=True
+            neuron,
+            noise(),
+            steps=120 - cut,
+            dt_ms=0.5,
+            method=method,
+            state=first.state,
+            trace=True,
+            spikes=True,
         )
         np.testing.assert_array_equal(first.count + second.count, whole.count)
         np.testing.assert_array_equal(second.state.above_reset_v, whole.state.above_reset_v)
@@ -193,9 +209,15 @@ def test_exact_spikes_under_a_ramp_against_an_ode_solver():
         at = max(at, n * dt_ms, min(free_from, end))
         while at < end:
             path = solve_ivp(
-                lambda t, v, i: (i - v / 2.0) / 10.0, (at, end), [v], args=(rows[n],), events=meets,
-                method="DOP853", rtol=1e-13, atol=1e-14,
-            )  # fmt: skip
+                lambda t, v, i: (i - v / 2.0) / 10.0,
+                (at, end),
+                [v],
+                args=(rows[n],),
+                events=meets,
+                method="DOP853",
+                rtol=1e-13,
+                atol=1e-14,
+            )
             at, v = path.t[-1], path.y[0, -1]
             if path.status == 1:
                 times.append(at)

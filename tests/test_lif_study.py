@@ -1,4 +1,4 @@
-"""The LIF and spiking commands from end to end: what they leave in a run folder, and bad input in one line."""
+"""The LIF and spiking commands from end to end: the run folder they leave, and bad input in one line."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from mlplab.app import main
 from mlplab.core.lif import Neuron, rate_hz
 from mlplab.core.lif_grid import spike_count
 from mlplab.runs.status import read_status
-from mlplab.studies import lif_figures
+from mlplab.studies import transfer_figures
 
 FIGURES = ("membrane", "families", "relu_limit", "convergence", "noise", "explorer")
 
@@ -58,15 +58,21 @@ def test_every_figure_is_there_with_its_arrays_and_in_tensorboard(default):
 def test_the_simulated_counts_in_the_figure_are_the_closed_form(default):
     with np.load(default / "figures" / "families.npz") as arrays:
         for neurons, counts in (
-            (Neuron(resistance_kohm=np.array(lif_figures.RESISTANCES_KOHM)[:, None]), arrays["by_resistance_counts"]),
-            (Neuron(tau_ref_ms=np.array(lif_figures.REFRACTORIES_MS)[:, None]), arrays["by_refractory_counts"]),
+            (
+                Neuron(resistance_kohm=np.array(transfer_figures.RESISTANCES_KOHM)[:, None]),
+                arrays["by_resistance_counts"],
+            ),
+            (
+                Neuron(tau_ref_ms=np.array(transfer_figures.REFRACTORIES_MS)[:, None]),
+                arrays["by_refractory_counts"],
+            ),
         ):
             known = spike_count(neurons, arrays["count_currents_ma"], steps=1000, dt_ms=1.0)
             np.testing.assert_array_equal(counts, known)
 
 
 def test_the_distance_to_the_relu_shrinks_to_nothing():
-    distance = lambda r, t: float(lif_figures.relu_distance_hz(Neuron(resistance_kohm=r, tau_ref_ms=t)))  # noqa: E731
+    distance = lambda r, t: float(transfer_figures.relu_distance_hz(Neuron(resistance_kohm=r, tau_ref_ms=t)))  # noqa: E731
     assert distance(1.0, 1.0) > distance(10.0, 0.1) > distance(1e3, 1e-3) > distance(np.inf, 0.0)
     assert distance(np.inf, 0.0) < 1e-9
     # Just below threshold a silent neuron is Vth/R away from the ReLU, times 1/(C Vth): 100 Hz / R.
@@ -126,16 +132,32 @@ def test_bad_input_is_one_line_and_leaves_no_folder(tmp_path, capsys, words, sho
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     logs = tmp_path_factory.mktemp("train")
-    words = ["model.width=24", "trainer=cpu", "trainer.max_epochs=8", "optimizer.lr=1e-2", "logger=none",
-             "data.fresh_points=500", "figures=none", "callbacks.decision_maps=null"]  # fmt: skip
+    words = [
+        "model.width=24",
+        "trainer=cpu",
+        "trainer.max_epochs=8",
+        "optimizer.lr=1e-2",
+        "logger=none",
+        "data.fresh_points=500",
+        "figures=none",
+        "callbacks.decision_maps=null",
+    ]
     code, folder = run(logs, "train", *words)
     assert code == 0
     return folder
 
 
 def test_a_trained_run_as_spiking_neurons(trained, tmp_path, capsys):
-    words = ["simulation.duration_ms=200", "resistances_kohm=[1,inf]", "refractories_ms=[0,5]", "depths=[1,2]",
-             "depth_width=12", "depth_seeds=1", "surrogate.epochs=2", "surrogate.steps=8"]  # fmt: skip
+    words = [
+        "simulation.duration_ms=200",
+        "resistances_kohm=[1,inf]",
+        "refractories_ms=[0,5]",
+        "depths=[1,2]",
+        "depth_width=12",
+        "depth_seeds=1",
+        "surrogate.epochs=2",
+        "surrogate.steps=8",
+    ]
     code, folder = run(tmp_path, "spiking", str(trained), *words)
     assert code == 0
     result = json.loads((folder / "result.json").read_text())
@@ -144,15 +166,27 @@ def test_a_trained_run_as_spiking_neurons(trained, tmp_path, capsys):
     assert relu["accuracy"] == pytest.approx(recorded["test"]["accuracy"])
     assert spiking["accuracy"] == pytest.approx(relu["accuracy"], abs=0.02)
     assert 0.2 < surrogate["accuracy"] <= 1.0
-    assert result["by_neuron"]["by_resistance"][1] == spiking["accuracy"] == result["by_neuron"]["by_refractory"][0]
+    assert (
+        result["by_neuron"]["by_resistance"][1]
+        == spiking["accuracy"]
+        == result["by_neuron"]["by_refractory"][0]
+    )
     assert set(result["by_depth"]) == {"1", "2"}
     for name in ("accuracy_over_time", "accuracy_by_neuron", "decision_maps", "latency_by_depth"):
-        assert (folder / "figures" / f"{name}.png").is_file() and (folder / "figures" / f"{name}.npz").is_file()
+        assert (folder / "figures" / f"{name}.png").is_file() and (
+            folder / "figures" / f"{name}.npz"
+        ).is_file()
     assert "the same as spiking neurons" in capsys.readouterr().out
 
 
 def test_several_runs_and_nothing_else(trained, tmp_path):
-    words = ["simulation.duration_ms=20", "resistances_kohm=[]", "depths=[]", "surrogate.epochs=0", "maps=false"]
+    words = [
+        "simulation.duration_ms=20",
+        "resistances_kohm=[]",
+        "depths=[]",
+        "surrogate.epochs=0",
+        "maps=false",
+    ]
     code, folder = run(tmp_path, "spiking", str(trained), str(trained), *words)
     assert code == 0
     assert len(json.loads((folder / "result.json").read_text())["networks"]) == 2
@@ -164,8 +198,16 @@ def test_what_is_no_relu_run_is_refused(trained, tmp_path, capsys):
     assert "spiking must be given a run folder" in capsys.readouterr().err
     assert main(["spiking", str(tmp_path), f"paths.logs={tmp_path}"]) == 2
     assert "is not a run folder" in capsys.readouterr().err
-    words = ["model.width=4", "model.activation=tanh", "trainer=cpu", "trainer.max_epochs=1", "logger=none",
-             "data.fresh_points=0", "figures=none", "callbacks.decision_maps=null"]  # fmt: skip
+    words = [
+        "model.width=4",
+        "model.activation=tanh",
+        "trainer=cpu",
+        "trainer.max_epochs=1",
+        "logger=none",
+        "data.fresh_points=0",
+        "figures=none",
+        "callbacks.decision_maps=null",
+    ]
     code, folder = run(tmp_path, "train", *words)
     capsys.readouterr()
     assert main(["spiking", str(folder), f"paths.logs={tmp_path}"]) == 2

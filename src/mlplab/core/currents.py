@@ -157,7 +157,7 @@ class OrnsteinUhlenbeck(_Recursive):
 
 @dataclass
 class Poisson(_Recursive):
-    """Let `synapses` Poisson inputs of `rate_hz` each push the current by `weight_ma`, decaying with `tau_ms`.
+    """Let `synapses` Poisson inputs of `rate_hz` each add `weight_ma` an event, decaying with `tau_ms`.
 
     Mean synapses * rate * weight * tau; variance synapses * rate * weight^2 * tau / 2 (Campbell's theorem),
     both up to terms in dt/tau.
@@ -230,4 +230,6 @@ class FileSamples(Samples):
             raise
         except (OSError, ValueError, TypeError) as error:
             reason = str(error).splitlines()[0]
-            raise InputError(f"input.path must be an NPY or CSV file of numbers, got {path}: {reason}") from None
+            raise InputError(
+                f"input.path must be an NPY or CSV file of numbers, got {path}: {reason}"
+            ) from None

@@ -12,7 +12,7 @@ from mlplab.errors import InputError
 # rounding would decide. Simulation and closed form both lengthen the step by this part, and a tie is a spike.
 TIE = 1e-10
 
-# Quotients of two times that miss a whole number by less than this were meant to be one (0.3 / 0.1 is 2.999...).
+# Quotients of two times that miss a whole number by less were meant to be one (0.3 / 0.1 is 2.999...).
 _WHOLE = 1e-9
 
 
@@ -28,10 +28,10 @@ def divides(time_ms, dt_ms) -> np.ndarray:
 
 
 def step_weight(neuron: Neuron, dt_ms: float, method: str = "euler") -> np.ndarray:
-    """Return w of the step V := V + w (R I - V): dt/(R C) for Euler, 1 - exp(-dt/(R C)) for exponential Euler.
+    """Return w of V := V + w (R I - V): dt/(R C) for Euler, 1 - exp(-dt/(R C)) for exponential Euler.
 
     Raises:
-        InputError: for dt <= 0, for an unknown method, and for dt > 2 R C with Euler, which is unstable there.
+        InputError: for dt <= 0, an unknown method, and dt > 2 R C with Euler, which is unstable there.
     """
     if not (np.isfinite(dt_ms) and dt_ms > 0):
         raise InputError(f"simulation.dt_ms must be a finite number > 0, got {dt_ms}")
@@ -43,12 +43,15 @@ def step_weight(neuron: Neuron, dt_ms: float, method: str = "euler") -> np.ndarr
     if np.any(ratio > 2.0):
         limit = 2.0 * float(np.min(neuron.time_constant_ms))
         raise InputError(
-            f"simulation.dt_ms must be at most 2 R C = {limit:g} ms, where Euler turns unstable, got {dt_ms:g}"
+            f"simulation.dt_ms must be at most 2 R C = {limit:g} ms, "
+            f"where Euler turns unstable, got {dt_ms:g}"
         )
     return ratio * (1.0 + TIE)
 
 
-def steps_to_spike(neuron: Neuron, current_ma, dt_ms: float, method: str = "euler", start_v=None) -> np.ndarray:
+def steps_to_spike(
+    neuron: Neuron, current_ma, dt_ms: float, method: str = "euler", start_v=None
+) -> np.ndarray:
     """Return the number of integration steps from `start_v` to the spike; infinite where there is none.
 
     After n steps V = R I + (V_start - R I)(1 - w)^n, so n is the smallest integer with V >= Vth.
@@ -70,7 +73,7 @@ def steps_to_spike(neuron: Neuron, current_ma, dt_ms: float, method: str = "eule
     steps = np.where(above > 0, np.maximum(np.ceil(steps), 1.0), np.inf)
     if simple:
         return steps
-    # From above the drive, or with w >= 1, the potential is highest in the first two steps or never gets there.
+    # From above the drive, or with w >= 1, the potential is highest in one of the first two steps.
     first = start + weight * (drive - start)
     second = np.where(weight > 1.0, first + weight * (drive - first), -np.inf)
     steps = np.where(weight >= 1.0, np.inf, steps)

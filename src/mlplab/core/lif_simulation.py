@@ -57,9 +57,9 @@ class Recorder:
 class Simulation:
     """Hold the outcome: counts and the final state always, traces and spikes where they were asked for.
 
-    `count` has the shape of the neurons. `trace_v`, `(steps + 1, *neurons)`, starts with the initial state and
-    is raised by V_spike at a spike. `spike_times_ms` and `spike_neurons` (index into the flattened neurons)
-    list all spikes in the order of time.
+    `count` has the shape of the neurons. `trace_v`, `(steps + 1, *neurons)`, starts with the initial state
+    and is raised by V_spike at a spike. `spike_times_ms` and `spike_neurons` (index into the flattened
+    neurons) list all spikes in the order of time.
     """
 
     count: np.ndarray

@@ -6,8 +6,8 @@ import torch
 from mlplab.core.lif import Neuron
 from mlplab.core.lif_grid import whole_steps
 
-# Neurons advanced together. Six float64 arrays of this length lie in the outer caches, and the cost of calling
-# an operation (about 1 us) is spread over enough neurons. Measured: 32,768 is slower by a quarter.
+# Neurons advanced together. Five float64 arrays of this length lie in the outer caches, and the cost of
+# calling an operation (about 1 us) is spread over enough neurons. Measured: 32,768 is slower by a quarter.
 _BLOCK_NEURONS = 131_072
 
 # grad where x > threshold, else 0: the one vectorised operation of torch that clears by a comparison.

@@ -11,7 +11,11 @@ BOUNDS = {"R": (0.5, math.inf), "tau": (0.0, 100.0), "C": (1.0, 100.0), "I": (-0
 
 
 def lif_explorer(
-    *, resistance_kohm: float = 1.0, tau_ref_ms: float = 1.0, capacitance_uf: float = 10.0, current_ma: float = 1.5
+    *,
+    resistance_kohm: float = 1.0,
+    tau_ref_ms: float = 1.0,
+    capacitance_uf: float = 10.0,
+    current_ma: float = 1.5,
 ) -> str:
     """Return the page as HTML that starts with the given neuron and current; Vth = 1 V, reset at 0.
 

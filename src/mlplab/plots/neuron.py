@@ -30,9 +30,16 @@ def draw_membrane(axes, times_ms, trace_v, exact_times_ms, exact_v, *, threshold
     axes.plot(exact_times_ms, exact_v, color=EXACT, lw=points_of(3), zorder=3, solid_joinstyle="miter")
     few = len(times_ms) <= 140
     axes.plot(
-        times_ms, trace_v, color=EULER, lw=points_of(5), zorder=2, solid_joinstyle="round",
-        marker="o" if few else None, ms=points_of(9), clip_on=False,
-    )  # fmt: skip
+        times_ms,
+        trace_v,
+        color=EULER,
+        lw=points_of(5),
+        zorder=2,
+        solid_joinstyle="round",
+        marker="o" if few else None,
+        ms=points_of(9),
+        clip_on=False,
+    )
     axes.set_xlim(times_ms[0], times_ms[-1])
     axes.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
@@ -91,9 +98,20 @@ def membrane_trace(
 
 
 def raster(
-    spike_times_ms, spike_neurons, neurons, current_times_ms, currents_ma, rate_times_ms, rates_hz, *,
-    duration_ms, level_hz=None, level_name="", title, subtitle="",
-) -> Figure:  # fmt: skip
+    spike_times_ms,
+    spike_neurons,
+    neurons,
+    current_times_ms,
+    currents_ma,
+    rate_times_ms,
+    rates_hz,
+    *,
+    duration_ms,
+    level_hz=None,
+    level_name="",
+    title,
+    subtitle="",
+) -> Figure:
     """Draw the spikes of many neurons under noisy input, some of their inputs above, their mean rate below.
 
     Args:
@@ -119,17 +137,24 @@ def raster(
     currents_ma = np.asarray(currents_ma)
     for k in range(currents_ma.shape[1])[::-1]:
         inputs.plot(
-            current_times_ms, currents_ma[:, k], color=INPUT if k == 0 else FAINT,
+            current_times_ms,
+            currents_ma[:, k],
+            color=INPUT if k == 0 else FAINT,
             lw=points_of(2.5 if k == 0 else 1.5),
-        )  # fmt: skip
+        )
     inputs.yaxis.set_major_locator(MaxNLocator(3))
     label(inputs, y="input, mA")
     spikes = add_chart(made, 120, 310, width, 350)
     size = max(2.0, min(12.0, 700 / max(neurons, 1)))
     spikes.plot(
-        spike_times_ms, np.asarray(spike_neurons) + 1, ls="none", marker="|", color=EULER, ms=points_of(size),
+        spike_times_ms,
+        np.asarray(spike_neurons) + 1,
+        ls="none",
+        marker="|",
+        color=EULER,
+        ms=points_of(size),
         mew=points_of(1.8),
-    )  # fmt: skip
+    )
     own = np.asarray(spike_times_ms)[np.asarray(spike_neurons) == 0]
     spikes.plot(
         own, np.ones(len(own)), ls="none", marker="|", color=INPUT, ms=points_of(12), mew=points_of(2.5)

@@ -38,10 +38,17 @@ def accuracy_over_time(times_ms, accuracies, relu_accuracy, settled_ms, *, title
     if np.isfinite(settled_ms):
         axes.axvline(settled_ms, color=MUTED, lw=points_of(2), ls=(0, (2, 2)))
         axes.annotate(
-            f"within 1 point from {settled_ms:g} ms", (settled_ms, 1), xycoords=("data", "axes fraction"),
-            xytext=(0, points_of(8)), textcoords="offset points", ha="center", va="bottom", color=MUTED,
-            fontsize=points_of(20), fontfamily="DejaVu Sans",
-        )  # fmt: skip
+            f"within 1 point from {settled_ms:g} ms",
+            (settled_ms, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, points_of(8)),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            color=MUTED,
+            fontsize=points_of(20),
+            fontfamily="DejaVu Sans",
+        )
     axes.set_xlim(times_ms[0], times_ms[-1])
     axes.set_ylim(max(0.0, percent.min() - 3), 100.5)
     axes.yaxis.set_major_locator(MaxNLocator(6))
@@ -51,8 +58,9 @@ def accuracy_over_time(times_ms, accuracies, relu_accuracy, settled_ms, *, title
     return made
 
 
-def accuracy_by_neuron(resistances_kohm, by_resistance, refractories_ms, by_refractory, relu_accuracy, *, title,
-                       subtitle="") -> Figure:  # fmt: skip
+def accuracy_by_neuron(
+    resistances_kohm, by_resistance, refractories_ms, by_refractory, relu_accuracy, *, title, subtitle=""
+) -> Figure:
     """Draw the accuracy at the end of the run against R (left) and tau_ref (right).
 
     Args:
@@ -79,17 +87,29 @@ def accuracy_by_neuron(resistances_kohm, by_resistance, refractories_ms, by_refr
         # Places in even steps: the values span decades, and one of them is infinite or zero.
         places = np.arange(len(values))
         axes.axhline(100 * relu_accuracy, color=INK, lw=points_of(3), ls=(0, (4, 2)))
-        axes.plot(places, 100 * np.asarray(accuracies), color=SPIKING, lw=points_of(4), marker="o", ms=points_of(13),
-                  clip_on=False, zorder=3)  # fmt: skip
+        axes.plot(
+            places,
+            100 * np.asarray(accuracies),
+            color=SPIKING,
+            lw=points_of(4),
+            marker="o",
+            ms=points_of(13),
+            clip_on=False,
+            zorder=3,
+        )
         axes.set_xticks(places, ["∞" if np.isinf(v) else f"{v:g}" for v in values])
         axes.set_xlim(-0.3, len(values) - 0.7)
         axes.set_ylim(max(0.0, low - 4), 101)
         label(axes, name, "" if last else "test accuracy, %")
-    end_names(axes, [(100 * relu_accuracy, "ReLU network", INK), (100 * by_refractory[-1], "spiking", SPIKING)])
+    end_names(
+        axes, [(100 * relu_accuracy, "ReLU network", INK), (100 * by_refractory[-1], "spiking", SPIKING)]
+    )
     return made
 
 
-def latency_by_depth(times_ms, disagreements, depths, agreed_90_ms, agreed_99_ms, *, title, subtitle="") -> Figure:
+def latency_by_depth(
+    times_ms, disagreements, depths, agreed_90_ms, agreed_99_ms, *, title, subtitle=""
+) -> Figure:
     """Draw disagreement over time for each depth (left), and the times until 90 % and 99 % agree (right).
 
     Args:
@@ -129,8 +149,17 @@ def latency_by_depth(times_ms, disagreements, depths, agreed_90_ms, agreed_99_ms
         medians = [float(np.median(row)) for row in times]
         right.plot(depths, medians, color=MUTED, lw=points_of(2.5), zorder=2)
         for colour, depth, row in zip(colours, depths, times, strict=True):
-            right.plot(np.full(len(row), depth), row, ls="none", marker=marker, ms=points_of(13), mfc=colour,
-                       mec="#ffffff", mew=points_of(1.5), zorder=3)  # fmt: skip
+            right.plot(
+                np.full(len(row), depth),
+                row,
+                ls="none",
+                marker=marker,
+                ms=points_of(13),
+                mfc=colour,
+                mec="#ffffff",
+                mew=points_of(1.5),
+                zorder=3,
+            )
         ends.append((medians[-1], name, INK))
     low, high = positive_range([np.concatenate([np.ravel(agreed_90_ms), np.ravel(agreed_99_ms)])])
     right.set_ylim(low, high)

@@ -34,9 +34,17 @@ def draw_rates(axes, currents_ma, families, relu_hz, count_currents_ma=None, *, 
         axes.plot(currents_ma, rates, color=colour, lw=points_of(4), zorder=3, solid_joinstyle="round")
         if counts is not None:
             axes.plot(
-                count_currents_ma, counts, ls="none", marker="o", ms=points_of(11), mfc="#ffffff", mec=colour,
-                mew=points_of(2.5), zorder=4, clip_on=False,
-            )  # fmt: skip
+                count_currents_ma,
+                counts,
+                ls="none",
+                marker="o",
+                ms=points_of(11),
+                mfc="#ffffff",
+                mec=colour,
+                mew=points_of(2.5),
+                zorder=4,
+                clip_on=False,
+            )
         names.append((min(rates[-1], top_hz), name, colour))
     axes.plot(currents_ma, relu_hz, color=RELU, lw=points_of(3.5), ls=(0, (5, 3)), zorder=3.5)
     names.append((min(relu_hz[-1], top_hz), "ReLU", RELU))
@@ -147,8 +155,17 @@ def convergence(dts_ms, methods, *, title, subtitle="") -> Figure:
         colour = colours[k % len(colours)]
         spread = 10 ** ((k - (len(methods) - 1) / 2) * 0.05)
         for dt, row in zip(dts_ms, np.asarray(errors), strict=True):
-            axes.plot(np.full(len(row), dt * spread), row, ls="none", marker="o", ms=points_of(5), color=colour,
-                      alpha=0.16, mew=0, zorder=2)  # fmt: skip
+            axes.plot(
+                np.full(len(row), dt * spread),
+                row,
+                ls="none",
+                marker="o",
+                ms=points_of(5),
+                color=colour,
+                alpha=0.16,
+                mew=0,
+                zorder=2,
+            )
         axes.plot(dts_ms, mean, color=colour, lw=points_of(4), marker="o", ms=points_of(12), zorder=3)
         names.append((mean[-1], name, colour))
     guide = means[0][1][-1] * 2.5 * dts_ms / dts_ms[-1]
@@ -165,9 +182,22 @@ def convergence(dts_ms, methods, *, title, subtitle="") -> Figure:
 
 
 def explorer(
-    currents_ma, rates_hz, relu_hz, count_currents_ma, counts, current_ma, rate_hz, membrane, readings, *,
-    threshold_ma, ceiling_hz, threshold_v, title, subtitle="",
-) -> Figure:  # fmt: skip
+    currents_ma,
+    rates_hz,
+    relu_hz,
+    count_currents_ma,
+    counts,
+    current_ma,
+    rate_hz,
+    membrane,
+    readings,
+    *,
+    threshold_ma,
+    ceiling_hz,
+    threshold_v,
+    title,
+    subtitle="",
+) -> Figure:
     """Draw the explorer page as a picture: transfer function, membrane trace and readings for given values.
 
     Args:
@@ -197,11 +227,28 @@ def explorer(
     axes.plot(currents_ma, rates_hz, color=CURVE, lw=points_of(5), zorder=3)
     axes.plot(currents_ma, relu_hz, color=RELU, lw=points_of(3), ls=(0, (5, 3)), zorder=3.5)
     axes.plot(
-        count_currents_ma, counts, ls="none", marker="o", ms=points_of(12), mfc="#ffffff", mec=INK,
-        mew=points_of(2.2), zorder=4, clip_on=False,
-    )  # fmt: skip
-    axes.plot([current_ma], [rate_hz], marker="o", ms=points_of(22), mfc=CURVE, mec="#ffffff", mew=points_of(3),
-              zorder=5, clip_on=False)  # fmt: skip
+        count_currents_ma,
+        counts,
+        ls="none",
+        marker="o",
+        ms=points_of(12),
+        mfc="#ffffff",
+        mec=INK,
+        mew=points_of(2.2),
+        zorder=4,
+        clip_on=False,
+    )
+    axes.plot(
+        [current_ma],
+        [rate_hz],
+        marker="o",
+        ms=points_of(22),
+        mfc=CURVE,
+        mec="#ffffff",
+        mew=points_of(3),
+        zorder=5,
+        clip_on=False,
+    )
     axes.set_xlim(currents_ma[0], currents_ma[-1])
     axes.set_ylim(0, top)
     axes.xaxis.set_major_locator(MaxNLocator(6))

@@ -1,6 +1,5 @@
-"""The LIF neuron against its targets and peers: counts without simulating, steps, spike times, page, networks."""
+"""The LIF neuron against its targets and peers: counts, steps, spike times, page, networks."""
 
-import ctypes
 import re
 import shutil
 import statistics
@@ -21,31 +20,11 @@ from mlplab.core.lif_grid import spike_count
 from mlplab.core.lif_simulation import simulate
 from mlplab.pages.lif_explorer import lif_explorer
 from mlplab.studies.benchmark import Row, in_turn, installed, row
+from mlplab.studies.lif_peers import c_loop, numba_loop, numpy_loop, tutorial_counts
 
 NEURONS, STEPS, DT_MS = 1_000_000, 1000, 1.0
 NEURON = Neuron(tau_ref_ms=1.0)
 ACTIVATION_SEEDS = range(8)
-
-# Blocks of neurons and no branches, so that the compiler makes vectors of it.
-C_LOOP = """
-#define B 1024
-void lif(const double *current, double *count, long neurons, long steps, double w, double r, long hold) {
-    for (long at = 0; at < neurons; at += B) {
-        long n = neurons - at < B ? neurons - at : B;
-        double v[B] = {0}, held[B] = {0}, c[B] = {0}, drive[B];
-        for (long i = 0; i < n; i++) drive[i] = r * current[at + i];
-        for (long t = 0; t < steps; t++)
-            for (long i = 0; i < n; i++) {
-                double next = held[i] > 0 ? 0.0 : v[i] + w * (drive[i] - v[i]);
-                double spike = next >= 1.0 ? 1.0 : 0.0;
-                held[i] = spike > 0 ? hold : held[i] - 1.0;
-                c[i] += spike;
-                v[i] = spike > 0 ? 0.0 : next;
-            }
-        for (long i = 0; i < n; i++) count[at + i] = c[i];
-    }
-}
-"""
 
 
 def rows(repeats: int, logs: Path) -> Iterator[Row]:
@@ -77,6 +56,7 @@ def million_rows(repeats: int) -> Iterator[Row]:
     def keep(name, work):
         def run():
             counts[name] = work()
+
         return run
 
     options = {"steps": STEPS, "dt_ms": DT_MS}
@@ -86,100 +66,42 @@ def million_rows(repeats: int) -> Iterator[Row]:
         "stepped, constant input": lambda: simulate(NEURON, Constant(current), **options).count,
         "stepped, input new in each step": lambda: simulate(NEURON, reread, **options).count,
     }
-    loop = c_loop()
+    loop = c_loop(STEPS)
     if loop is not None:
         systems["C loop, gcc -O3"] = lambda: loop(current)
     if installed("numba"):
-        systems["numba, compiled before"] = numba_loop(current)
+        systems["numba, compiled before"] = numba_loop(current, STEPS)
     taken = in_turn({name: keep(name, work) for name, work in systems.items()}, repeats, cpu=True)
     # Too slow to be repeated.
     start = time.process_time()
-    counts["numpy, whole arrays"] = numpy_loop(current)
+    counts["numpy, whole arrays"] = numpy_loop(current, STEPS)
     taken["numpy, whole arrays"] = time.process_time() - start
     work = "1,000,000 neurons x 1000 steps"
     closed = taken["closed form"]
     slowest_ratio = min(seconds for name, seconds in taken.items() if name != "closed form") / closed
-    yield row(work, "closed form", closed, ratio=1.0, target="at most 0.1 s, 10x faster than every simulator",
-              ok=closed <= 0.1 and slowest_ratio >= 10, value=slowest_ratio)  # fmt: skip
+    yield row(
+        work,
+        "closed form",
+        closed,
+        ratio=1.0,
+        target="at most 0.1 s, 10x faster than every simulator",
+        ok=closed <= 0.1 and slowest_ratio >= 10,
+        value=slowest_ratio,
+    )
     for name, seconds in taken.items():
         if name == "closed form":
             continue
         differing = int((counts[name] != counts["closed form"]).sum())
         ours = name.startswith("stepped")
-        yield row(work, f"{name} ({differing} counts differ)", seconds, ratio=seconds / closed,
-                  target="at most 2.0 s" if ours else "", ok=seconds <= 2.0 if ours else None,
-                  differing=differing)  # fmt: skip
-
-
-def c_loop():
-    """Compile the loop in C; None where there is no gcc."""
-    if shutil.which("gcc") is None:
-        return None
-    folder = tempfile.mkdtemp()
-    source, library = Path(folder) / "lif.c", Path(folder) / "lif.so"
-    source.write_text(C_LOOP)
-    subprocess.run(["gcc", "-O3", "-march=native", "-fno-trapping-math", "-shared", "-fPIC", source, "-o", library], check=True)
-    function = ctypes.CDLL(str(library)).lif
-    pointer = ctypes.POINTER(ctypes.c_double)
-
-    def run(current: np.ndarray) -> np.ndarray:
-        count = np.empty_like(current)
-        function(current.ctypes.data_as(pointer), count.ctypes.data_as(pointer), ctypes.c_long(len(current)),
-                 ctypes.c_long(STEPS), ctypes.c_double(DT_MS / 10.0), ctypes.c_double(1.0), ctypes.c_long(1))  # fmt: skip
-        return count
-
-    return run
-
-
-def numba_loop(current: np.ndarray):
-    import numba
-
-    @numba.njit
-    def run(current, count, steps, w, hold):
-        for i in range(len(current)):
-            v, held, n = 0.0, 0, 0
-            for _ in range(steps):
-                if held:
-                    held -= 1
-                    v = 0.0
-                    continue
-                v += w * (current[i] - v)
-                if v >= 1.0:
-                    n += 1
-                    v = 0.0
-                    held = hold
-            count[i] = n
-        return count
-
-    return lambda: run(current, np.empty_like(current), STEPS, DT_MS / 10.0, 1)
-
-
-def numpy_loop(current: np.ndarray) -> np.ndarray:
-    """Step whole arrays, as one writes it first."""
-    v, held, count = np.zeros_like(current), np.zeros_like(current), np.zeros_like(current)
-    for _ in range(STEPS):
-        v = np.where(held > 0, 0.0, v + DT_MS / 10.0 * (current - v))
-        held = np.maximum(held - 1, 0)
-        spikes = v >= 1.0
-        count += spikes
-        held[spikes] = 1
-    return count
-
-
-def tutorial_counts() -> list[int]:
-    """Count as the tutorial does: a Python loop over tensors, one current after the other."""
-    counts = []
-    for current in torch.linspace(0, 2, 10):
-        times = torch.arange(0, 1000 + 1.0, 1.0)
-        v, rest = torch.zeros(len(times)), 0.0
-        for i, t in enumerate(times):
-            if t > rest:
-                v[i] = v[i - 1] + 1 / 10 * (-v[i - 1] / 1 + current) * 1.0
-            if v[i] >= 1:
-                v[i] += 0.5
-                rest = t + 1.0
-        counts.append(int((v > 1).sum()))
-    return counts
+        yield row(
+            work,
+            f"{name} ({differing} counts differ)",
+            seconds,
+            ratio=seconds / closed,
+            target="at most 2.0 s" if ours else "",
+            ok=seconds <= 2.0 if ours else None,
+            differing=differing,
+        )
 
 
 def explorer_rows(repeats: int) -> Iterator[Row]:
@@ -197,7 +119,9 @@ def explorer_rows(repeats: int) -> Iterator[Row]:
     equal = counts == spike_count(NEURON, ten, steps=1000, dt_ms=1.0).tolist()
     work = "one slider move, 10 currents, T = 1000 ms"
     yield row(work, "closed form", seconds, ratio=1.0, target="at most 0.001 s", ok=seconds <= 1e-3)
-    yield row(work, f"the tutorial's loop ({'equal' if equal else 'OTHER'} counts)", slow, ratio=slow / seconds)
+    yield row(
+        work, f"the tutorial's loop ({'equal' if equal else 'OTHER'} counts)", slow, ratio=slow / seconds
+    )
 
 
 def exactness_rows() -> Iterator[Row]:
@@ -208,13 +132,24 @@ def exactness_rows() -> Iterator[Row]:
     for _ in range(300):
         r, c = 10 ** rng.uniform(-1, 2), 10 ** rng.uniform(0, 1.5)
         current = (1.0 + 10 ** rng.uniform(-3, 1)) / r
-        root = brentq(lambda t: -r * current * np.expm1(-t / (r * c)) - 1.0, 0.0, 40 * r * c, xtol=1e-300, rtol=1e-15)
+        root = brentq(
+            lambda t: -r * current * np.expm1(-t / (r * c)) - 1.0, 0.0, 40 * r * c, xtol=1e-300, rtol=1e-15
+        )
         neuron = Neuron(resistance_kohm=r, capacitance_uf=c, tau_ref_ms=1.0)
         steps = 20
-        run = simulate(neuron, Constant(current), steps=steps, dt_ms=1.01 * root / steps, method="exact", spikes=True)
+        run = simulate(
+            neuron, Constant(current), steps=steps, dt_ms=1.01 * root / steps, method="exact", spikes=True
+        )
         worst = max(worst, abs(run.spike_times_ms[0] / root - 1.0))
-    yield row("spike times against a root-finder", "exact method, 300 neurons", time.perf_counter() - start,
-              target="1e-9 relative", ok=bool(worst <= 1e-9), value=float(worst), shown=f"{worst:.1e} relative")  # fmt: skip
+    yield row(
+        "spike times against a root-finder",
+        "exact method, 300 neurons",
+        time.perf_counter() - start,
+        target="1e-9 relative",
+        ok=bool(worst <= 1e-9),
+        value=float(worst),
+        shown=f"{worst:.1e} relative",
+    )
 
 
 def page_rows() -> Iterator[Row]:
@@ -225,14 +160,25 @@ def page_rows() -> Iterator[Row]:
         yield row(work, "headless browser", None, target=target, note="no chromium installed")
         return
     measure = """<script>
-    const taken = [...Array(60).keys()].map(k => { set({R: 1 + k / 3, I: 1 + k / 100}); return +document.documentElement.dataset.redrawMs })
+    const page = document.documentElement.dataset
+    const move = k => { set({R: 1 + k / 3, I: 1 + k / 100}); return +page.redrawMs }
+    const taken = [...Array(60).keys()].map(move)
     document.title = 'median ' + taken.sort((a, b) => a - b)[30]</script></body>"""
     page = lif_explorer().replace("</body>", measure)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "page.html"
         path.write_text(page, encoding="utf-8")
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-                 "--disable-component-update", "--disable-sync", f"--user-data-dir={folder}/profile", "--dump-dom"]  # fmt: skip
+        flags = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            f"--user-data-dir={folder}/profile",
+            "--dump-dom",
+        ]
         done = subprocess.run([browser, *flags, path.as_uri()], capture_output=True, text=True, timeout=60)
     found = re.search(r"<title>median ([0-9.]+)</title>", done.stdout)
     if found is None:
@@ -248,16 +194,28 @@ def network_rows() -> Iterator[Row]:
     from mlplab.training.fit import fit
 
     with tempfile.TemporaryDirectory() as folder:
-        fit(compose("train", ["trainer=cpu", "logger=none", "figures=none", "callbacks.decision_maps=null"]), folder)
+        fit(
+            compose("train", ["trainer=cpu", "logger=none", "figures=none", "callbacks.decision_maps=null"]),
+            folder,
+        )
         trained = load_run(folder)
     options = {"duration_ms": 500.0, "dt_ms": 1.0, "max_rate_hz": 200.0, "start_fraction": 0.5}
     start = time.process_time()
     found = over_time(trained, Neuron(resistance_kohm=np.inf, tau_ref_ms=0.0), options)
     seconds = time.process_time() - start
     gap = 100 * abs(found["final_accuracy"] - found["relu_accuracy"])
-    shown = f"{gap:.2f} points ({100 * found['final_accuracy']:.2f} against {100 * found['relu_accuracy']:.2f} %)"
-    yield row("spiking network against its ReLU network, 500 ms", "800 test points", seconds,
-              target="within 0.5 points", ok=bool(gap <= 0.5), value=float(gap), shown=shown)  # fmt: skip
+    shown = (
+        f"{gap:.2f} points ({100 * found['final_accuracy']:.2f} against {100 * found['relu_accuracy']:.2f} %)"
+    )
+    yield row(
+        "spiking network against its ReLU network, 500 ms",
+        "800 test points",
+        seconds,
+        target="within 0.5 points",
+        ok=bool(gap <= 0.5),
+        value=float(gap),
+        shown=shown,
+    )
 
 
 def activation_rows() -> Iterator[Row]:
@@ -266,13 +224,24 @@ def activation_rows() -> Iterator[Row]:
 
     for name in ("relu", "lif_rate"):
         configs = [
-            compose("train", [f"model.activation={name}", f"seed={seed}", "trainer=cpu", "logger=none",
-                              "figures=none", "callbacks.decision_maps=null"])
+            compose(
+                "train",
+                [
+                    f"model.activation={name}",
+                    f"seed={seed}",
+                    "trainer=cpu",
+                    "logger=none",
+                    "figures=none",
+                    "callbacks.decision_maps=null",
+                ],
+            )
             for seed in ACTIVATION_SEEDS
-        ]  # fmt: skip
+        ]
         start = time.perf_counter()
         results = fit_members(configs, [None] * len(configs))
         seconds = (time.perf_counter() - start) / len(configs)
         values = [100 * result["fresh"]["accuracy"] for result in results]
         shown = f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f} % ({seconds:.1f} s a seed)"
-        yield row("default run by activation, fresh accuracy", f"{name}, {len(values)} seeds", seconds, shown=shown)
+        yield row(
+            "default run by activation, fresh accuracy", f"{name}, {len(values)} seeds", seconds, shown=shown
+        )

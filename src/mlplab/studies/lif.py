@@ -15,7 +15,7 @@ from mlplab.core.lif_simulation import initial_state, simulate
 from mlplab.errors import InputError
 from mlplab.pages.lif_explorer import BOUNDS, lif_explorer
 from mlplab.runs.files import write_text
-from mlplab.studies import lif_figures
+from mlplab.studies import lif_figures, transfer_figures
 from mlplab.studies.recording import Recording, recording
 from mlplab.studies.train import shown
 
@@ -37,11 +37,19 @@ def lif(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
     options = config["simulation"]
     steps = int(whole_steps(options["duration_ms"], options["dt_ms"]))
     if steps > MOST_STEPS:
-        raise InputError(f"simulation.duration_ms must be at most {MOST_STEPS:,} steps of dt_ms, got {steps:,}")
+        raise InputError(
+            f"simulation.duration_ms must be at most {MOST_STEPS:,} steps of dt_ms, got {steps:,}"
+        )
     shape = np.broadcast_shapes(neuron.shape, current.block(0, min(steps, 1)).shape[1:])
     state = initial_state(neuron, shape, options["start_v"])
     run = simulate(
-        neuron, current, steps=steps, dt_ms=options["dt_ms"], method=options["method"], state=state, spikes=True
+        neuron,
+        current,
+        steps=steps,
+        dt_ms=options["dt_ms"],
+        method=options["method"],
+        state=state,
+        spikes=True,
     )
     with recording(config, folder) as record:
         figures = draw(record, config, neuron, current, steps)
@@ -56,20 +64,26 @@ def lif(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
 
 def draw(record: Recording, config: Mapping[str, Any], neuron, current, steps: int) -> dict[str, Any]:
     """Draw the asked figures; return what was measured on the way."""
-    options, one, measured = config["simulation"], lif_figures.one_neuron(neuron), {}
+    options, one, measured = config["simulation"], transfer_figures.one_neuron(neuron), {}
     dt_ms, wanted = options["dt_ms"], config["figures"]
-    capacitance, resistance, tau_ref = float(one.capacitance_uf), float(one.resistance_kohm), float(one.tau_ref_ms)
+    capacitance, resistance, tau_ref = (
+        float(one.capacitance_uf),
+        float(one.resistance_kohm),
+        float(one.tau_ref_ms),
+    )
     if "membrane" in wanted and steps:
         # The picture holds what an eye can tell apart; counts and arrays are of the whole run.
         shown_steps = min(steps, 20_000)
         method = "exponential" if options["method"] == "exponential" else "euler"
-        record.figure("membrane", *lif_figures.membrane(one, current, steps=shown_steps, dt_ms=dt_ms, method=method))
+        record.figure(
+            "membrane", *lif_figures.membrane(one, current, steps=shown_steps, dt_ms=dt_ms, method=method)
+        )
     if "families" in wanted:
-        record.figure("families", *lif_figures.families(capacitance, resistance, tau_ref))
+        record.figure("families", *transfer_figures.families(capacitance, resistance, tau_ref))
     if "relu_limit" in wanted:
-        record.figure("relu_limit", *lif_figures.limit(capacitance))
+        record.figure("relu_limit", *transfer_figures.limit(capacitance))
     if "convergence" in wanted:
-        figure, arrays, orders = lif_figures.convergence(one)
+        figure, arrays, orders = transfer_figures.convergence(one)
         record.figure("convergence", figure, arrays)
         measured["order_of_convergence"] = orders
     if "noise" in wanted:
@@ -94,9 +108,11 @@ def page(neuron, current_ma: float) -> str:
     """Return the explorer page at a neuron; a value beyond its sliders is taken to their end."""
     pick = lambda key, value: float(np.clip(value, *BOUNDS[key]))  # noqa: E731
     return lif_explorer(
-        resistance_kohm=pick("R", neuron.resistance_kohm), tau_ref_ms=pick("tau", neuron.tau_ref_ms),
-        capacitance_uf=pick("C", neuron.capacitance_uf), current_ma=current_ma,
-    )  # fmt: skip
+        resistance_kohm=pick("R", neuron.resistance_kohm),
+        tau_ref_ms=pick("tau", neuron.tau_ref_ms),
+        capacitance_uf=pick("C", neuron.capacitance_uf),
+        current_ma=current_ma,
+    )
 
 
 def result_of(neuron, current, run, steps: int, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,7 +127,7 @@ def result_of(neuron, current, run, steps: int, options: Mapping[str, Any]) -> d
         "mean_rate_hz": float(run.count.mean()) / seconds if seconds else 0.0,
         "first_spikes_ms": [float(t) for t in run.spike_times_ms[:10]],
         "threshold_current_ma": float(np.min(threshold_current_ma(neuron))),
-        "relu_distance_hz": float(np.max(lif_figures.relu_distance_hz(neuron))),
+        "relu_distance_hz": float(np.max(transfer_figures.relu_distance_hz(neuron))),
         "tau_ref_is_whole_steps": divided,
         "refractory_steps": float(np.max(whole_steps(neuron.tau_ref_ms, options["dt_ms"]))),
     }
@@ -119,14 +135,24 @@ def result_of(neuron, current, run, steps: int, options: Mapping[str, Any]) -> d
         amount = current.current_ma
         result |= {
             "exact_rate_hz": float(np.mean(rate_hz(neuron, amount))),
-            "exact_count": float(np.mean(exact_count(neuron, amount, duration))) if options["start_v"] is None else None,
+            "exact_count": float(np.mean(exact_count(neuron, amount, duration)))
+            if options["start_v"] is None
+            else None,
             "first_exact_spike_ms": float(np.min(interval_ms(neuron, amount, options["start_v"]))),
         }
         if options["method"] != "exact":
-            known = spike_count(neuron, amount, steps=steps, dt_ms=options["dt_ms"], method=options["method"],
-                                start_v=options["start_v"])  # fmt: skip
+            known = spike_count(
+                neuron,
+                amount,
+                steps=steps,
+                dt_ms=options["dt_ms"],
+                method=options["method"],
+                start_v=options["start_v"],
+            )
             result["closed_form_count"] = float(np.mean(known))
-            result["closed_form_equals_simulation"] = bool(np.array_equal(np.broadcast_to(known, run.count.shape), run.count))
+            result["closed_form_equals_simulation"] = bool(
+                np.array_equal(np.broadcast_to(known, run.count.shape), run.count)
+            )
     return result
 
 
@@ -136,20 +162,35 @@ def summary(result: Mapping[str, Any], record: Recording, options: Mapping[str, 
     lines = ["", f"{what}, {result['steps']:,} steps of {options['dt_ms']:g} ms, {options['method']}"]
     lines.append(f"spikes a neuron        {result['mean_count']:g}   ({result['mean_rate_hz']:.2f} Hz)")
     if result["first_spikes_ms"]:
-        lines.append("first spikes           " + ", ".join(f"{t:.5g}" for t in result["first_spikes_ms"][:5]) + " ms")
+        lines.append(
+            "first spikes           " + ", ".join(f"{t:.5g}" for t in result["first_spikes_ms"][:5]) + " ms"
+        )
     if "exact_rate_hz" in result:
-        lines.append(f"known exactly          {result['exact_rate_hz']:.5g} Hz, first spike at {result['first_exact_spike_ms']:.7g} ms")
+        lines.append(
+            f"known exactly          {result['exact_rate_hz']:.5g} Hz, "
+            f"first spike at {result['first_exact_spike_ms']:.7g} ms"
+        )
     if "closed_form_count" in result:
-        same = "equal to the simulation" if result["closed_form_equals_simulation"] else "NOT that of the simulation"
+        same = (
+            "equal to the simulation"
+            if result["closed_form_equals_simulation"]
+            else "NOT that of the simulation"
+        )
         lines.append(f"closed form of the grid  {result['closed_form_count']:g} spikes, {same}")
-    lines.append(f"distance to the ReLU   {result['relu_distance_hz']:.4g} Hz at most, for currents from 0 to 2 mA")
+    lines.append(
+        f"distance to the ReLU   {result['relu_distance_hz']:.4g} Hz at most, for currents from 0 to 2 mA"
+    )
     if not result["tau_ref_is_whole_steps"] and options["method"] != "exact":
         held = result["refractory_steps"] * options["dt_ms"]
         lines.append(f"note: dt does not divide tau_ref; the grid holds a neuron for {held:g} ms")
     orders = result.get("order_of_convergence")
     if orders:
-        lines.append(f"order of the error     {orders['euler']:.2f} Euler, {orders['exponential']:.2f} exponential")
+        lines.append(
+            f"order of the error     {orders['euler']:.2f} Euler, {orders['exponential']:.2f} exponential"
+        )
     lines += ["", f"folder       {shown(record.folder.path)}"]
     if (record.folder.figures / "lif_explorer.html").exists():
-        lines.append(f"page         {shown(record.folder.figures / 'lif_explorer.html')}   (open it in a browser)")
+        lines.append(
+            f"page         {shown(record.folder.figures / 'lif_explorer.html')}   (open it in a browser)"
+        )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What the spiking study measures: a run's network as neurons, over R and tau_ref, by depth, and its rivals."""
+"""What the spiking study measures: a run's network as neurons, over R and tau_ref, by depth, its rivals."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -82,8 +82,12 @@ def over_time(trained: Trained, neuron: Neuron, options: Mapping[str, Any]) -> d
     """Run the test points and measure accuracy over time beside the ReLU network's."""
     x, y = trained.test
     relu = relu_logits(trained.weights, x)
-    reads = np.unique(np.round(np.geomspace(options["dt_ms"], options["duration_ms"], 120) / options["dt_ms"]))
-    times, logits, spikes = run_spiking(trained.weights, x, neuron, **options, read_ms=reads * options["dt_ms"])
+    reads = np.unique(
+        np.round(np.geomspace(options["dt_ms"], options["duration_ms"], 120) / options["dt_ms"])
+    )
+    times, logits, spikes = run_spiking(
+        trained.weights, x, neuron, **options, read_ms=reads * options["dt_ms"]
+    )
     accuracies, reference = accuracy(logits, y), float(accuracy(relu, y))
     return {
         "times_ms": times,
@@ -102,7 +106,9 @@ def final_accuracies(trained: Trained, neurons: Sequence[Neuron], options: Mappi
     """Return the accuracy at the end of the run for each kind of neuron."""
     x, y = trained.test
     end = [options["duration_ms"]]
-    return [float(accuracy(run_spiking(trained.weights, x, n, **options, read_ms=end)[1][-1], y)) for n in neurons]
+    return [
+        float(accuracy(run_spiking(trained.weights, x, n, **options, read_ms=end)[1][-1], y)) for n in neurons
+    ]
 
 
 def job(trained: Trained, *overrides: str) -> dict[str, Any]:
@@ -114,9 +120,16 @@ def job(trained: Trained, *overrides: str) -> dict[str, Any]:
     return config
 
 
-def by_depth(trained: Trained, depths: Sequence[int], width: int, seeds: int, neuron: Neuron,
-             options: Mapping[str, Any], folder: Path) -> dict[str, Any]:  # fmt: skip
-    """Train ReLU networks of some depths on the run's data; measure how long their spiking twins need to agree.
+def by_depth(
+    trained: Trained,
+    depths: Sequence[int],
+    width: int,
+    seeds: int,
+    neuron: Neuron,
+    options: Mapping[str, Any],
+    folder: Path,
+) -> dict[str, Any]:
+    """Train ReLU networks of some depths on the run's data; measure how long their twins need to agree.
 
     The networks stay in run folders of their own under `folder`.
     """
@@ -134,7 +147,9 @@ def by_depth(trained: Trained, depths: Sequence[int], width: int, seeds: int, ne
         for path in folders:
             twin = load_run(path, trained.data)
             relu = relu_logits(twin.weights, x)
-            times, logits, _ = run_spiking(twin.weights, x, neuron, **options, read_ms=reads * options["dt_ms"])
+            times, logits, _ = run_spiking(
+                twin.weights, x, neuron, **options, read_ms=reads * options["dt_ms"]
+            )
             agreement = (logits.argmax(-1) == relu.argmax(-1)).mean(-1)
             disagreements.append(1 - agreement)
             begun.append(settling_time_ms(times, agreement, 0.9))
@@ -145,16 +160,24 @@ def by_depth(trained: Trained, depths: Sequence[int], width: int, seeds: int, ne
         settled.append(ready)
         within.append(points)
     return {
-        "times_ms": times, "disagreements": np.array(rows), "depths": list(depths), "agreed_90_ms": first,
-        "agreed_99_ms": settled, "within_one_point_ms": within,
-    }  # fmt: skip
+        "times_ms": times,
+        "disagreements": np.array(rows),
+        "depths": list(depths),
+        "agreed_90_ms": first,
+        "agreed_99_ms": settled,
+        "within_one_point_ms": within,
+    }
 
 
 def trained_through_spikes(trained: Trained, options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Train a spiking network of the same shape on the same data by a surrogate gradient; return its result."""
+    """Train a spiking network of the same shape on the same data by a surrogate; return its result."""
     hidden = ",".join(map(str, trained.hidden))
     config = job(
-        trained, "model=spiking_mlp", f"model.hidden=[{hidden}]", f"model.steps={options['steps']}",
-        f"optimizer.lr={options['lr']}", f"trainer.max_epochs={options['epochs']}",
-    )  # fmt: skip
+        trained,
+        "model=spiking_mlp",
+        f"model.hidden=[{hidden}]",
+        f"model.steps={options['steps']}",
+        f"optimizer.lr={options['lr']}",
+        f"trainer.max_epochs={options['epochs']}",
+    )
     return fit(config, claim(folder, "surrogate"))
