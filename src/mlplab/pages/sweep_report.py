@@ -10,7 +10,8 @@ body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 sy
 main { max-width: 1180px; margin: 0 auto; padding: 32px 24px 80px; }
 h1 { margin: 0 0 4px; font-size: 28px; } h2 { margin: 40px 0 12px; font-size: 20px; }
 p.lead { margin: 4px 0; } p.muted, figcaption, li { color: var(--muted); }
-figure { margin: 20px 0; padding: 12px; background: #fff; border: 1px solid var(--faint); border-radius: 6px; }
+figure { margin: 20px 0; padding: 12px; background: #fff; border: 1px solid var(--faint);
+  border-radius: 6px; }
 figure img { display: block; width: 100%; height: auto; } figcaption { font-size: 14px; padding-top: 6px; }
 .scroll { overflow-x: auto; border: 1px solid var(--faint); border-radius: 6px; background: #fff; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums; }
@@ -72,8 +73,11 @@ def sweep_page(
             f'<figure><img alt="{alt}" src="data:image/png;base64,{source}">'
             f"<figcaption>{html.escape(caption)}</figcaption></figure>"
         )
-    parts.append('<h2>Settings</h2><p class="muted">A click on a heading sorts by its column. Shaded settings '
-                 'cannot be told from the best one at this number of seeds.</p><div class="scroll"><table><thead><tr>')  # fmt: skip
+    parts.append(
+        '<h2>Settings</h2><p class="muted">A click on a heading sorts by its column. Shaded settings'
+    )
+    parts.append("cannot be told from the best one at this number of seeds.</p>")
+    parts.append('<div class="scroll"><table><thead><tr>')
     parts += [f"<th>{html.escape(name)}</th>" for name in header]
     parts.append("</tr></thead><tbody>")
     for kind, cells in rows:

@@ -1,4 +1,4 @@
-"""Accuracy and NLL against a number: means with their intervals, joined within a series, and the Bayes limit."""
+"""Accuracy and NLL against a number: means with their intervals, joined in series, and the Bayes limit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ def against(
     series_name: str = "",
     names: Sequence[str] | None = None,
     bayes: tuple[Sequence[float], Sequence[float], Sequence[float]] | None = None,
-    best: tuple[float, float, float] | None = None,
+    best: tuple[int, int] | None = None,
     log: bool | None = None,
 ) -> Figure:
     """Draw accuracy (left) and NLL (right) against x, on logarithmic scales of the error.
@@ -56,7 +56,7 @@ def against(
         series_name: what tells the series apart.
         names: names of x = 0, 1, ... where x is no number.
         bayes: x, and the Bayes classifier's accuracy and NLL there; None draws no limit.
-        best: x, accuracy and NLL of the best-known setting, for its star.
+        best: numbers of the series and of the point in it that get the star.
         log: whether x is logarithmic; None decides by the values.
 
     Returns:
@@ -74,14 +74,18 @@ def against(
         axes = add_chart(made, left, 186, 590, 420)
         draw(axes, series, colours, kind, every, bayes, best, log)
         value_axis(axes, every, log, names)
-        label(axes, f"{x_name} (log scale)" if log else x_name, words)
+        label(axes, f"{x_name}, log scale" if log else x_name, words)
     return made
 
 
 def draw(axes, series, colours, kind: str, every, bayes, best, log: bool) -> None:
     """Draw one chart of all series."""
     values = [errors(getattr(one, kind), kind) for one in series]
-    level = None if bayes is None else np.maximum(errors(bayes[1 if kind == "accuracy" else 2], kind), LEAST_ERROR)
+    level = (
+        None
+        if bayes is None
+        else np.maximum(errors(bayes[1 if kind == "accuracy" else 2], kind), LEAST_ERROR)
+    )
     axes.set_yscale("log")
     lowest = LEAST_ERROR if kind == "accuracy" else 1e-6
     means = [np.maximum(value[:, 0], lowest) for value in values]
@@ -99,28 +103,29 @@ def draw(axes, series, colours, kind: str, every, bayes, best, log: bool) -> Non
         axes.set_ylim(low, high)
         log_ticks(axes, low, high)
     shift = offsets(len(series), every, log)
-    for one, value, mean, colour, by in zip(series, values, means, colours, shift):
+    for number, (one, value, mean, colour, by) in enumerate(zip(series, values, means, colours, shift)):
         x = np.asarray(one.x, dtype=float)
         x = x * by if log else x + by
         ends = np.sort(np.clip(value[:, 1:], low / 100, None), axis=1)
         seen = np.isfinite(ends).all(axis=1)
-        axes.vlines(x[seen], ends[seen, 0], ends[seen, 1], color=colour, lw=points_of(5), alpha=0.45, zorder=3)
+        axes.vlines(
+            x[seen], ends[seen, 0], ends[seen, 1], color=colour, lw=points_of(5), alpha=0.45, zorder=3
+        )
         axes.plot(x, mean, color=colour, lw=points_of(2.5), zorder=3.5, alpha=0.8)
         axes.plot(x, mean, ls="none", marker="o", ms=points_of(13), mfc=colour, mec="#ffffff",
                   mew=points_of(2), zorder=4)  # fmt: skip
+        if best is not None and best[0] == number:
+            star = {"marker": "*", "ms": points_of(32), "mfc": "#ffa90e", "mec": INK, "mew": points_of(1.5)}
+            axes.plot(x[[best[1]]], mean[[best[1]]], ls="none", zorder=5, clip_on=False, **star)
     if level is not None:
         if len(np.unique(level)) == 1:
             axes.axhline(level[0], color=BAYES, lw=points_of(3), ls=(0, (4, 2)), zorder=2)
         else:
             axes.plot(bayes[0], level, color=BAYES, lw=points_of(3), ls=(0, (4, 2)), zorder=2)
-    if best is not None:
-        at = max(float(errors(best[1 if kind == "accuracy" else 2], kind)), lowest)
-        axes.plot([best[0]], [at], ls="none", marker="*", ms=points_of(32), mfc="#ffa90e", mec=INK,
-                  mew=points_of(1.5), zorder=5, clip_on=False)  # fmt: skip
 
 
 def offsets(count: int, every, log: bool) -> np.ndarray:
-    """Move the series apart a little, so that their intervals at one x stay visible; factors where x is log."""
+    """Move series apart a little, so that intervals at one x stay visible; factors where x is log."""
     places = np.linspace(-0.5, 0.5, count) if count > 1 else np.zeros(1)
     if len(every) < 2:
         return np.exp(places * 0) if log else places * 0
@@ -170,7 +175,7 @@ def legend(made: Figure, series, colours, series_name: str, bayes: bool, best: b
     """Name the series, the limit and the star in one line over the charts."""
     entries = [("●", colour, one.name) for one, colour in zip(series, colours) if one.name]
     if len(entries) > 8:
-        entries = [entries[0], *entries[1:-1:len(entries) // 6 + 1], entries[-1]]
+        entries = [entries[0], *entries[1 : -1 : len(entries) // 6 + 1], entries[-1]]
     x = 130
     if entries and series_name:
         x += text_width(text(made, x, 142, series_name, 22, color=MUTED)) + 22

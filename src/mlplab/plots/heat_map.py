@@ -25,8 +25,8 @@ class Cells:
 
     Attributes:
         title: over the panel.
-        values: rows (y, bottom first) of columns (x) of the finished runs' values, one for each seed; an empty
-            sequence where there is none.
+        values: rows (y, bottom first) of columns (x) of the finished runs' values, one for each seed; an
+            empty sequence where there is none.
         kind: ``"accuracy"`` (in [0, 1]) or ``"nll"``.
     """
 
@@ -103,7 +103,9 @@ def draw_cells(square, panel: Cells, wide: float, tall: float) -> None:
     colours = ramp(0.06 + 0.86 * shares)
     colours[np.isnan(means)] = 1.0
     boxes = [Rectangle((x, y), 1, 1) for y, x in np.ndindex(means.shape)]
-    square.add(PatchCollection(boxes, facecolors=colours.reshape(-1, 3), edgecolors="#ffffff", lw=points_of(3)))
+    square.add(
+        PatchCollection(boxes, facecolors=colours.reshape(-1, 3), edgecolors="#ffffff", lw=points_of(3))
+    )
     fullest = max((len(cell) for row in panel.values for cell in row), default=0)
     size = letters_of(wide, tall)
     dots, rails = ({INK: [], "#ffffff": []} for _ in range(2))

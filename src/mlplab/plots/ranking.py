@@ -12,6 +12,7 @@ from mlplab.plots.style import FAINT, INK, MUTED, figure, points_of, text
 
 MOST = 24
 NAMES = 420
+LEAST = 1e-12
 
 
 def ranking(
@@ -29,7 +30,7 @@ def ranking(
 
     Args:
         names: of the settings, best first.
-        values: of each setting's runs, > 0, smaller is better.
+        values: of each setting's runs, >= 0, smaller is better.
         intervals: lower and upper end for each geometric mean; NaN where there is none.
         near: whether a setting cannot be told from the first.
         title: of the picture.
@@ -50,7 +51,7 @@ def ranking(
     axes = add_chart(made, left, 128, 1560 - left - 60, step * len(shown))
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set_xscale("log")
-    drawn = [values[row] for row in shown]
+    drawn = [np.maximum(values[row], LEAST) for row in shown]
     low, high = positive_range([*drawn, *([] if bayes is None else [[bayes]])])
     axes.set_xlim(low, high)
     axes.grid(False, axis="y")
@@ -64,12 +65,12 @@ def ranking(
         ends = np.array([intervals[row] for row in own], dtype=float).reshape(-1, 2).clip(low, high)
         seen = np.isfinite(ends).all(axis=1)
         axes.hlines(np.array(own)[seen], *ends[seen].T, color=bar, lw=points_of(13), alpha=0.75, zorder=2)
-        dots = [(value, row) for row in own for value in values[row]]
+        dots = [(value, row) for row in own for value in drawn[row]]
         if dots:
             axes.plot(*zip(*dots), ls="none", marker="o", ms=points_of(9), color=letters, mew=0, alpha=0.7,
                       zorder=4)  # fmt: skip
-    axes.plot([np.exp(np.mean(np.log(one))) for one in drawn], rows, ls="none", marker="|", ms=points_of(26), color=INK,
-              mew=points_of(4), zorder=5)  # fmt: skip
+    means = [np.exp(np.mean(np.log(one))) for one in drawn]
+    axes.plot(means, rows, ls="none", marker="|", ms=points_of(26), color=INK, mew=points_of(4), zorder=5)
     for row in shown:
         words = f"★ {names[row]}" if row == 0 else names[row]
         text(made, left - 20, 128 + (row + 0.5) * step, words, 22, ha="right", va="center", width=NAMES - 10,

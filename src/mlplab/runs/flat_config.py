@@ -70,6 +70,7 @@ def _from_lines(text: str) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     parents: list[tuple[int, str]] = []
     lists: dict[str, list[Any]] = {}
+    childless: dict[str, None] = {}
     open_key, open_indent = None, -1
     for line in text.splitlines():
         kind, indent, key, value = _line(line)
@@ -77,6 +78,7 @@ def _from_lines(text: str) -> dict[str, Any]:
             if open_key is None or indent < open_indent:
                 raise _Unusual
             lists.setdefault(open_key, []).append(value)
+            childless.pop(open_key, None)
             continue
         if kind == "blank":
             continue
@@ -84,17 +86,21 @@ def _from_lines(text: str) -> dict[str, Any]:
             parents.pop()
         if (indent > 0) != bool(parents) or (parents and open_key is None and indent > open_indent):
             raise _Unusual
-        name = parents[-1][1] + key if parents else key
+        name = key
+        if parents:
+            name = parents[-1][1] + key
+            childless.pop(parents[-1][1][:-1], None)
         if kind == "open":
             parents.append((indent, f"{name}."))
             open_key = name
+            childless[name] = None
         else:
             flat[name] = value
             open_key = None
         open_indent = indent
     if not flat:
         raise _Unusual
-    return flat | {name: _plain(values) for name, values in lists.items()}
+    return flat | childless | {name: _plain(values) for name, values in lists.items()}
 
 
 @lru_cache(maxsize=65536)

@@ -1,6 +1,7 @@
 """The table of sweeps: jobs grouped into settings, each with its mean, spread and interval over seeds."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,11 @@ BAYES = ("bayes_accuracy", "bayes_nll")
 # The best setting is chosen on validation points; the others are for data without them.
 CHOOSING = ("validation", "fresh", "test", "train")
 LEAST_NLL = 1e-12
+# What may be swept of the data without changing the limit that can be reached.
+SAME_LIMIT = (
+    "data.points_per_arm", "data.points_per_class", "data.batch_size", "data.drop_last", "data.test_fraction",
+    "data.validation_points", "data.fresh_points", "data.rotation_degrees", "data.seeding",
+)  # fmt: skip
 
 
 @dataclass
@@ -89,8 +95,9 @@ class Table:
         return [job for setting in self.settings for job in setting.jobs]
 
     @property
-    def best(self) -> Setting | None:
-        return next((setting for setting in self.settings if setting.best), None)
+    def bests(self) -> list[Setting]:
+        """List the best-known settings: one, or one for each kind of data, or none."""
+        return [setting for setting in self.settings if setting.best]
 
     @property
     def near(self) -> list[Setting]:
@@ -169,7 +176,8 @@ def merged_keys(sweeps: Sequence[SweepFolder], notes: list[str]) -> list[str]:
     if len(studies) > 1:
         raise InputError(f"sweeps must be of one study to be merged, got {', '.join(sorted(studies))}")
     configs = [first_config(sweep) for sweep in sweeps]
-    swept = list(dict.fromkeys(key for sweep in sweeps for key in sweep.swept))
+    by_path = sorted(sweeps, key=lambda sweep: str(sweep.path))
+    swept = list(dict.fromkeys(key for sweep in by_path for key in sweep.swept))
     known = [config for config in configs if config]
     if len(known) < len(sweeps):
         notes.append("a sweep folder has no config.yaml that can be read: what else differs is not known")
@@ -222,13 +230,15 @@ def replicate_order(job: Job, replicates: Sequence[str]) -> list[tuple]:
 
 
 def order(value: Any) -> tuple:
-    """Sort numbers first and by size, then texts, null last; lists in brackets by length."""
+    """Sort numbers first and by size, then texts, then lists by length and numbers, null last."""
     if value is None:
         return (3, 0.0, "")
     if isinstance(value, int | float):
         return (0, float(value), "")
     text = str(value)
-    return (1, float(text.count(",")) if text.startswith("[") else 0.0, text)
+    if text.startswith("["):
+        return (2, float(text.count(",")), re.sub(r"\d+", lambda found: found[0].zfill(12), text))
+    return (1, 0.0, text)
 
 
 def summaries_of(jobs: Sequence[Job]) -> dict[tuple[str, str], Summary]:
@@ -245,10 +255,9 @@ def summaries_of(jobs: Sequence[Job]) -> dict[tuple[str, str], Summary]:
 def choose_best(table: Table) -> None:
     """Mark the setting of the lowest NLL on validation points, and those that cannot be told from it.
 
-    What is averaged and tested is the logarithm of the NLL: its spread over seeds is about the same at 1 and at
-    0.1, where that of the NLL itself grows with its size and would leave a few runs without any power. Only
-    settings with at least half as many finished runs as the fullest one can be best: a single run that went well
-    is no setting that does.
+    What is averaged and tested is the logarithm of the NLL: its spread over seeds is about the same at 1 and
+    at 0.1, where that of the NLL itself grows with its size and would leave a few runs without any power.
+    Settings whose data have different limits are not compared: each kind of data has its own best one.
     """
     having = [setting for setting in table.settings if setting.finished]
     for part in CHOOSING:
@@ -260,9 +269,29 @@ def choose_best(table: Table) -> None:
     for setting in having:
         values = [job.figure(part, "nll") for job in setting.finished]
         setting.log_nll = summarise([math.log(max(value, LEAST_NLL)) for value in values])
-    enough = math.ceil(max(setting.log_nll.count for setting in having) / 2)
-    able = [index for index, setting in enumerate(having) if setting.log_nll.count >= enough]
-    best = min(able, key=lambda index: having[index].log_nll.mean)
-    having[best].best = True
-    for setting, near in zip(having, not_distinguishable([one.log_nll for one in having], best)):
+    places = [
+        place for place, key in enumerate(table.keys) if key.startswith("data") and key not in SAME_LIMIT
+    ]
+    groups: dict[tuple, list[Setting]] = {}
+    for setting in having:
+        groups.setdefault(tuple(repr(setting.values[place]) for place in places), []).append(setting)
+    if len(groups) > 1:
+        names = " and ".join(table.keys[place] for place in places)
+        table.notes.append(f"settings of different {names} have different limits and are not compared")
+    for group in groups.values():
+        if len(group) > 1 or len(groups) == 1:
+            mark_best(group)
+
+
+def mark_best(settings: Sequence[Setting]) -> None:
+    """Mark the best of some settings, and those that cannot be told from it.
+
+    Only settings with at least half as many finished runs as the fullest one can be best: a single run that
+    went well is no setting that does.
+    """
+    enough = math.ceil(max(setting.log_nll.count for setting in settings) / 2)
+    able = [index for index, setting in enumerate(settings) if setting.log_nll.count >= enough]
+    best = min(able, key=lambda index: settings[index].log_nll.mean)
+    settings[best].best = True
+    for setting, near in zip(settings, not_distinguishable([one.log_nll for one in settings], best)):
         setting.near = near

@@ -1,4 +1,4 @@
-"""The report of sweeps: tables, figures and a page from what the runs left; no torch, no Hydra, two seconds."""
+"""The report of sweeps: tables, figures and a page from what the runs left; no torch, no Hydra."""
 
 import hashlib
 import os
@@ -11,6 +11,7 @@ from mlplab.pages.sweep_report import sweep_page
 from mlplab.runs.files import write_bytes, write_text
 from mlplab.runs.sweep_folder import read_sweep
 from mlplab.runs.table import Table, build
+from mlplab.studies import sweep_csv as csv
 from mlplab.studies import sweep_words as words
 
 USAGE = "report SWEEP_FOLDER [SWEEP_FOLDER ...] [paths.logs=DIR]"
@@ -23,8 +24,8 @@ def report(argv: Sequence[str]) -> int:
     """Report on one or several sweep folders: ``report SWEEP_FOLDER [SWEEP_FOLDER ...] [paths.logs=DIR]``.
 
     Args:
-        argv: folders of sweeps or of runs, and where to write; by default into the one folder, or for several into
-            one of their own under ``logs/report``.
+        argv: folders of sweeps or of runs, and where to write; by default into the one folder, or for several
+            into one of their own under ``report/`` beside their experiments.
 
     Returns:
         0.
@@ -61,7 +62,11 @@ def split(argv: Sequence[str]) -> tuple[list[Path] | None, Path | None]:
             folders.append(Path(word).expanduser())
     if not folders:
         raise InputError(f"report must be given a sweep folder: {USAGE}")
-    twice = [folder for index, folder in enumerate(folders) if folder.resolve() in map(Path.resolve, folders[:index])]
+    twice = [
+        folder
+        for index, folder in enumerate(folders)
+        if folder.resolve() in map(Path.resolve, folders[:index])
+    ]
     if twice:
         raise InputError(f"each sweep folder must be given once, got {twice[0]} twice")
     return folders, logs
@@ -83,12 +88,14 @@ def write(table: Table, place: Path) -> None:
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"cannot make {place}: {error.strerror}; choose another place with paths.logs=DIR") from error
+        raise InputError(
+            f"cannot make {place}: {error.strerror}; choose another place with paths.logs=DIR"
+        ) from error
     if not os.access(place, os.W_OK):
         raise InputError(f"cannot write into {place}; choose another place with paths.logs=DIR")
-    write_text(place / "sweep.csv", words.settings_csv(table), sync=False)
-    write_text(place / "runs.csv", words.runs_csv(table), sync=False)
-    write_text(place / "seconds.csv", words.seconds_csv(table), sync=False)
+    write_text(place / "sweep.csv", csv.settings_csv(table), sync=False)
+    write_text(place / "runs.csv", csv.runs_csv(table), sync=False)
+    write_text(place / "seconds.csv", csv.seconds_csv(table), sync=False)
     figures = draw_figures(table, place / "figures")
     text = words.markdown(table, [(f"{name}.png", caption) for name, caption, _ in figures])
     write_text(place / "sweep.md", text, sync=False)
@@ -98,7 +105,7 @@ def write(table: Table, place: Path) -> None:
 def draw_figures(table: Table, folder: Path) -> list[tuple[str, str, bytes]]:
     """Draw and save the figures; returns (name, caption, PNG bytes) each."""
     figures = []
-    if table.best is not None:
+    if table.chosen_by is not None:
         # Imported here: a sweep without results does not wait for matplotlib.
         from mlplab.plots.style import png_bytes
         from mlplab.studies.sweep_figures import draw
@@ -131,7 +138,9 @@ def tell(table: Table, place: Path) -> None:
     lost = words.failures(table)
     if lost:
         number = len(lost)
-        print(f"\n{words.plural(number, 'run')} of {len(table.jobs)} without a result; see sweep.md. The first:")
+        print(
+            f"\n{words.plural(number, 'run')} of {len(table.jobs)} without a result; see sweep.md. The first:"
+        )
         print("\n".join(f"  {line}" for line in lost[:3]))
     for note in table.notes:
         print(f"note: {note}")
