@@ -42,10 +42,20 @@ def result(error: float, *, seed: int = 0, parameters: int = 100, bayes: bool = 
         regrets = {"accuracy_regret": BAYES["bayes_accuracy"] - 1 + error, "nll_regret": 3 * error - 0.0324}
         figures |= BAYES | regrets
     return {
-        "status": "finished", "seed": seed, "epochs": 20, "steps": 500, "parameters": parameters,
-        "test": figures, "fresh": dict(figures, points=20000), "validation": dict(figures), "train": dict(figures),
-        "best_epoch": 20, "evaluated": "best", "seconds": {"fit": 1.5, "total": 2.5}, "state_sha256": f"{error:.17g}",
-    } | more  # fmt: skip
+        "status": "finished",
+        "seed": seed,
+        "epochs": 20,
+        "steps": 500,
+        "parameters": parameters,
+        "test": figures,
+        "fresh": dict(figures, points=20000),
+        "validation": dict(figures),
+        "train": dict(figures),
+        "best_epoch": 20,
+        "evaluated": "best",
+        "seconds": {"fit": 1.5, "total": 2.5},
+        "state_sha256": f"{error:.17g}",
+    } | more
 
 
 def write_run(folder: Path, record: dict | None, *, status="finished", error=None, **config) -> None:

@@ -139,7 +139,8 @@ def test_clear_differences_are_seen_and_single_runs_never_judged():
 
 def test_the_module_needs_neither_torch_nor_scipy():
     code = (
-        "import sys\nfrom mlplab.core.intervals import summarise as s, welch\nwelch(s([1., 2.]), s([3., 2.]))\n"
+        "import sys\nfrom mlplab.core.intervals import summarise as s, welch\n"
+        "welch(s([1., 2.]), s([3., 2.]))\n"
         "print([name for name in ('torch', 'scipy', 'numpy', 'hydra') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str | None, str]] = {
     "train": ("train", "mlplab.studies.train:train"),
     "evaluate": (None, "mlplab.app:evaluate"),
     "reproduce": (None, "mlplab.app:reproduce"),
+    "report": (None, "mlplab.studies.report:report"),
     "relu_approximation": ("relu_approximation", "mlplab.studies.relu:relu_approximation"),
     "lif": ("lif", "mlplab.studies.lif:lif"),
     "spiking": ("spiking", "mlplab.studies.spiking:spiking"),
