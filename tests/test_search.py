@@ -1,4 +1,4 @@
-"""Search: the words of a space, the trials and their journal under kills, and the whole of it from the command line."""
+"""Search: the words of a space, the trials and their journal under kills, the whole from the command line."""
 
 import json
 import math
@@ -89,17 +89,30 @@ def test_what_holds_no_value_is_refused_in_one_line(text, part):
 
 def test_a_space_is_what_is_searched_and_what_the_jobs_need_besides():
     base = OmegaConf.create({"model": {"width": 128}, "seed": 0})
-    words = ["model.width=interval(1,9)", "data.noise=0.1", "search.trials=3", "sweep=x", "launcher=inline", "seed=1,2"]
+    words = [
+        "model.width=interval(1,9)",
+        "data.noise=0.1",
+        "search.trials=3",
+        "sweep=x",
+        "launcher=inline",
+        "seed=1,2",
+    ]
     space, fixed = read_space(words, base, lambda group: [])
     assert [(one.key, one.kind) for one in space] == [("model.width", "whole"), ("seed", "choice")]
     assert fixed == ["data.noise=0.1"]
-    for wrong, part in [(["a=1"], "needs a key to search"), (["a=1,2", "a=3,4"], "given once"), (["a=1,2", "a=3"], "given once")]:
+    for wrong, part in [
+        (["a=1"], "needs a key to search"),
+        (["a=1,2", "a=3,4"], "given once"),
+        (["a=1,2", "a=3"], "given once"),
+    ]:
         with pytest.raises(InputError, match=part):
             read_space(wrong, base, lambda group: [])
 
 
 def test_each_end_is_looked_at_before_anything_runs():
-    check_sweep("train", ["hydra/sweeper=search", "optimizer.lr=interval(1e-4,1e-1)", "model.width=interval(4,9)"])
+    check_sweep(
+        "train", ["hydra/sweeper=search", "optimizer.lr=interval(1e-4,1e-1)", "model.width=interval(4,9)"]
+    )
     for wrong, part in [
         ("optimizer.lr=interval(-1,1)", "optimizer.lr must be a number > 0, got -1.0"),
         ("model.dropout=interval(0,1.5)", "model.dropout must be"),
@@ -120,7 +133,12 @@ def test_each_end_is_looked_at_before_anything_runs():
 
 
 def test_objectives_are_read_by_name_and_their_direction_is_known():
-    result = {"validation": {"nll": 0.5, "accuracy": math.nan}, "test": None, "parameters": 7, "seconds": {"fit": 2}}
+    result = {
+        "validation": {"nll": 0.5, "accuracy": math.nan},
+        "test": None,
+        "parameters": 7,
+        "seconds": {"fit": 2},
+    }
     assert read_objective(result, "validation/nll") == 0.5 and read_objective(result, "parameters") == 7
     assert read_objective(result, "seconds/fit") == 2
     for missing in ("validation/accuracy", "test/nll", "fresh/nll", "epochs"):
@@ -144,7 +162,13 @@ def plan(sampler="tpe", total=24, batch=6, space=SPACE, objectives=("validation/
     dimensions = [dimension(text) for text in space]
     values = {"fixed": ["d=1"], "config_digest": "0" * 64, "code_digest": "1" * 64, "first_batch": 6} | other
     return trials.Plan(
-        space=dimensions, objectives=list(objectives), sampler=sampler, seed=0, trials=total, batch=batch, **values
+        space=dimensions,
+        objectives=list(objectives),
+        sampler=sampler,
+        seed=0,
+        trials=total,
+        batch=batch,
+        **values,
     )
 
 
@@ -170,7 +194,9 @@ def carry_on(folder, what, stop=math.inf):
             value = answer(trial.params)
             several = len(what.objectives) > 1
             values = None if value is None else [value, float(trial.params["a"])][: 1 + several]
-            found.tell(trial, values, folder=f"job{trial.number}", status="finished" if values else "diverged")
+            found.tell(
+                trial, values, folder=f"job{trial.number}", status="finished" if values else "diverged"
+            )
     return found
 
 
@@ -178,12 +204,15 @@ def carry_on(folder, what, stop=math.inf):
 def test_a_search_killed_anywhere_ends_as_if_it_had_not_been(sampler, tmp_path):
     space = SPACE if sampler != "grid" else ["a=range(1,9)", "c=x,y,z"]
     objectives = ["validation/nll", "parameters"] if sampler == "nsga2" else ["validation/nll"]
-    what = plan(sampler, space=space, objectives=objectives)
+    what = plan(sampler, total=18, space=space, objectives=objectives)
     whole = tmp_path / "whole"
     whole.mkdir()
     expected = search_record.record(carry_on(whole, what))
-    assert expected["counts"] == {"complete": expected["counts"]["complete"], "failed": 24 - expected["counts"][
-        "complete"], "open": 0}
+    assert expected["counts"] == {
+        "complete": expected["counts"]["complete"],
+        "failed": 18 - expected["counts"]["complete"],
+        "open": 0,
+    }
     assert len({tuple(entry["overrides"]) for entry in expected["trials"]}) > 12
 
     torn = tmp_path / "torn"
@@ -195,7 +224,7 @@ def test_a_search_killed_anywhere_ends_as_if_it_had_not_been(sampler, tmp_path):
 
     # Cut the journal anywhere, in the middle of a line too: what was asked and not told is asked again.
     content = (whole / trials.JOURNAL).read_bytes()
-    for share in [0.02, *np.linspace(0.3, 0.999, 5)]:
+    for share in [0.02, *np.linspace(0.4, 0.999, 4)]:
         cut = tmp_path / f"cut{share:.3f}"
         cut.mkdir()
         (cut / trials.JOURNAL).write_bytes(content[: int(len(content) * share)])
@@ -268,7 +297,8 @@ def test_the_front_is_what_no_other_beats(tmp_path):
 
     def beaten(one):
         return any(
-            all(u <= v for u, v in zip(other.values, one.values)) and other.values != one.values for other in complete
+            all(u <= v for u, v in zip(other.values, one.values)) and other.values != one.values
+            for other in complete
         )
 
     expected = sorted(trial.number for trial in complete if not beaten(trial))
@@ -305,7 +335,9 @@ def test_what_came_of_a_job(tmp_path):
     good = {"status": "finished", "validation": {"nll": 0.25}, "parameters": 9}
     names, folder = ["validation/nll", "parameters"], Path("/s")
     assert search.judge(job(good), names, folder) == (
-        [0.25, 9.0], {"folder": "x-12345678", "status": "finished", "error": None})
+        [0.25, 9.0],
+        {"folder": "x-12345678", "status": "finished", "error": None},
+    )
     for outcome, status, part in [
         (job(good | {"status": "diverged", "error": "not finite"}), "diverged", "not finite"),
         (job({"status": "failed", "error": "boom"}), "failed", "boom"),
@@ -330,7 +362,11 @@ def test_jobs_whose_values_cannot_go_together_are_left_out_of_their_batch():
         return "bad is bad" if one == ["bad"] else None
 
     found = search.launch([["a"], ["bad"], ["b"]], Launcher(), refusal, 0)
-    assert [one if isinstance(one, str) else one.return_value["name"] for one in found] == ["a", "bad is bad", "b"]
+    assert [one if isinstance(one, str) else one.return_value["name"] for one in found] == [
+        "a",
+        "bad is bad",
+        "b",
+    ]
     with pytest.raises(InputError):  # none of the jobs is at fault
         search.launch([["bad"]], Launcher(), lambda one: None, 0)
 
@@ -350,7 +386,9 @@ SMALL = ["launcher=inline", "data.points_per_arm=20", "data.batch_size=32", "dat
 
 
 def lab(tmp_path, *words):
-    return app.main(["train", "-m", "hydra/sweeper=search", f"paths.logs={tmp_path}", "sweep=mine", *SMALL, *words])
+    return app.main(
+        ["train", "-m", "hydra/sweeper=search", f"paths.logs={tmp_path}", "sweep=mine", *SMALL, *words]
+    )
 
 
 def results(folder):
@@ -358,7 +396,11 @@ def results(folder):
 
 
 def test_the_command_searches_goes_on_and_trains_nothing_twice(tmp_path, capsys):
-    space = ["model.width=choice(4,8)", "model.depth=range(1,3)", "optimizer.lr=tag(log, interval(1e-3, 1e-1))"]
+    space = [
+        "model.width=choice(4,8)",
+        "model.depth=range(1,3)",
+        "optimizer.lr=tag(log, interval(1e-3, 1e-1))",
+    ]
     assert lab(tmp_path, *space, "search.trials=2", "search.batch=2") == 0
     folder = tmp_path / "search" / "mine"
     before = results(folder)
@@ -372,7 +414,10 @@ def test_the_command_searches_goes_on_and_trains_nothing_twice(tmp_path, capsys)
     assert written["counts"] == {"complete": 4, "failed": 0, "open": 0}
     for trial in written["trials"]:
         result = json.loads((folder / trial["folder"] / "result.json").read_text())
-        assert trial["values"] == {"validation/nll": result["validation"]["nll"]} and result["evaluated"] == "best"
+        assert (
+            trial["values"] == {"validation/nll": result["validation"]["nll"]}
+            and result["evaluated"] == "best"
+        )
     best = min(written["trials"], key=lambda trial: trial["values"]["validation/nll"])
     assert written["best"] == [best["number"]]
     assert said.splitlines()[-1].startswith("best validation/nll: data.points_per_arm=20")
@@ -397,7 +442,9 @@ def test_diverged_and_impossible_trials_are_told_as_failed_and_the_search_goes_o
         by_status[trial["status"]].append(set(trial["overrides"]))
     assert [len(found) for found in by_status.values()] == [3, 3, 2]
     assert all("optimizer.lr=1e+38" in values for values in by_status["diverged"])
-    assert all({"optimizer.nesterov=True", "optimizer.momentum=0"} <= values for values in by_status["refused"])
+    assert all(
+        {"optimizer.nesterov=True", "optimizer.momentum=0"} <= values for values in by_status["refused"]
+    )
     refused = next(trial for trial in written["trials"] if trial["status"] == "refused")
     assert refused["state"] == "failed" and refused["error"].startswith("optimizer.nesterov=true needs")
     assert "3 complete, 5 failed; " in capsys.readouterr().out

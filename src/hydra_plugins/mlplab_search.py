@@ -1,4 +1,4 @@
-"""Hydra finds sweepers in this namespace package; the work is done in mlplab.sweeps, imported when a search starts."""
+"""Hydra finds sweepers in this namespace package; mlplab.sweeps does the work, imported when it starts."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +26,9 @@ class SearchSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         from mlplab.sweeps.search import search
 
-        return search(self.config, self.hydra_context.config_loader, self.launcher, self.task_function, arguments)
+        return search(
+            self.config, self.hydra_context.config_loader, self.launcher, self.task_function, arguments
+        )
 
 
 @dataclass

@@ -148,7 +148,8 @@ def sweep(
         quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
         overrides.append(f"hydra.sweep.dir='{quoted}'")
         alone = locked(folder)  # before Hydra writes anything there
-        if isinstance(base.get("figures"), str) and not any(text.startswith("figures=") for text in overrides):
+        chosen = any(text.startswith("figures=") for text in overrides)
+        if isinstance(base.get("figures"), str) and not chosen:
             overrides.append("figures=map")  # Of a thousand runs nobody looks at every curve.
     flags = [name if value is None else f"{name}={value}" for name, value in words.flags.items()]
     if words.config_dir is not None:
@@ -173,7 +174,7 @@ def sweep(
 def check_sweep(
     config_name: str, overrides: Sequence[str], config_dir: str | Path | None = None
 ) -> "Composition":
-    """Look at every value of a sweep by itself, before anything runs; of numbers at the least and the greatest.
+    """Look at every value of a sweep by itself, before anything runs; of numbers at the least and greatest.
 
     Args:
         config_name: the root config.

@@ -1,4 +1,4 @@
-"""How a search chooses: Optuna's samplers by name, each draw a function of the seed, the trial and what is known."""
+"""How a search chooses: Optuna's samplers by name, each draw a function of seed, trial and what is known."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -49,7 +49,9 @@ def grid_size(space: Sequence[Dimension]) -> int:
     size = 1
     for dimension in space:
         if dimension.count is None:
-            raise InputError(f"search.sampler=grid takes choices and ranges, no interval, got {dimension.text}")
+            raise InputError(
+                f"search.sampler=grid takes choices and ranges, no interval, got {dimension.text}"
+            )
         size *= dimension.count
     return size
 
@@ -71,19 +73,23 @@ def is_joint(name: str, objectives: int) -> bool:
 class Reseeded(BaseSampler):
     """Answer each question by a fresh sampler with a seed of its own.
 
-    A sampler of Optuna's draws from one stream, whose place is lost with the process; so made, a trial depends only
-    on the seed, its number and the trials known, and a search goes on as if it had never stopped.
+    Optuna's samplers draw from one stream, whose place is lost with the process; so made, a trial depends
+    only on the seed, its number and the trials known, and a search goes on as if it had never stopped.
 
     Args:
         make: gives a sampler for a seed below 2**32.
         seed: of the search.
-        joint: the dimensions that are drawn together. Left to itself Optuna takes those that all trials have in
-            common, and would miss some where a call was killed between two values of a trial.
+        joint: the dimensions that are drawn together. Left to itself Optuna takes those that all trials have
+            in common, and would miss some where a call was killed between two values of a trial.
     """
 
-    def __init__(self, make: Callable[[int], BaseSampler], seed: int, joint: Sequence[Dimension] = ()) -> None:
+    def __init__(
+        self, make: Callable[[int], BaseSampler], seed: int, joint: Sequence[Dimension] = ()
+    ) -> None:
         self.make, self.seed = make, seed
-        found = {dimension.key: dimension.distribution() for dimension in sorted(joint, key=lambda one: one.key)}
+        found = {
+            dimension.key: dimension.distribution() for dimension in sorted(joint, key=lambda one: one.key)
+        }
         self.joint = {key: distribution for key, distribution in found.items() if not distribution.single()}
 
     def _fresh(self, trial: FrozenTrial, *question: str) -> BaseSampler:

@@ -1,4 +1,4 @@
-"""What Hydra's sweeper does in a search: ask for jobs in batches, launch each as a sweep, tell what came of them."""
+"""A search as Hydra's sweeper: ask for batches of jobs, launch each as a sweep, tell what came of it."""
 
 import math
 import sys
@@ -23,14 +23,17 @@ from mlplab.sweeps.units import FEWEST_MEMBERS
 ROUNDS = 4
 
 
-def search(master: DictConfig, loader: Any, launcher: Any, task: Any, arguments: Sequence[str]) -> list[JobReturn]:
+def search(
+    master: DictConfig, loader: Any, launcher: Any, task: Any, arguments: Sequence[str]
+) -> list[JobReturn]:
     """Search until there are ``search.trials`` trials.
 
     Args:
         master: the config with its ``hydra`` node.
         loader: Hydra's config loader.
         launcher: any Hydra launcher; the lab's own trains a batch as populations.
-        task: the app's task function; ``resolve`` and ``check`` check a config, ``conclude`` takes what decides the exit code.
+        task: the app's task function; ``resolve`` and ``check`` check a config, ``conclude`` takes what
+            decides the exit code.
         arguments: the overrides.
 
     Returns:
@@ -91,7 +94,8 @@ def make_plan(master: DictConfig, space: Sequence[Dimension], fixed: Sequence[st
     objective = options["objective"]
     own = OmegaConf.masked_copy(master, [key for key in master if key != "hydra"])
     return Plan(
-        space=space, objectives=[objective] if isinstance(objective, str) else objective, sampler=options["sampler"],
+        space=space, objectives=[objective] if isinstance(objective, str) else objective,
+        sampler=options["sampler"],
         seed=master.seed, trials=options["trials"], batch=options["batch"],
         first_batch=first_batch(options["sampler"], options["trials"], workers(master.launcher)),
         fixed=[text for text in fixed if not text.lstrip("+~").startswith(ASIDE)],
@@ -108,8 +112,8 @@ def workers(launcher: DictConfig) -> int:
 def first_batch(sampler: str, trials: int, at_a_time: int) -> int:
     """Choose how many trials are asked together.
 
-    Random and grid learn nothing from results, so all go together. The others get enough for a population in each
-    process, but at least ``ROUNDS`` rounds to learn from.
+    Random and grid learn nothing from results, so all go together. The others get enough for a population in
+    each process, but at least ``ROUNDS`` rounds to learn from.
     """
     if sampler in ("random", "grid"):
         return trials
@@ -156,7 +160,9 @@ def refusal(job: list[str], master: DictConfig, loader: Any, task: Any) -> str |
     return None
 
 
-def judge(outcome: JobReturn | str, objectives: Sequence[str], folder: Path) -> tuple[list[float] | None, dict]:
+def judge(
+    outcome: JobReturn | str, objectives: Sequence[str], folder: Path
+) -> tuple[list[float] | None, dict]:
     """Read what came of a job.
 
     Args:
@@ -165,7 +171,7 @@ def judge(outcome: JobReturn | str, objectives: Sequence[str], folder: Path) -> 
         folder: of the search.
 
     Returns:
-        The figures, or None where the trial is to count as failed; and what is kept with the trial: ``folder``,
+        The figures, or None where the trial is to count as failed; and what is kept with it: ``folder``,
         ``status`` (finished, diverged, failed, or refused) and ``error``.
     """
     if isinstance(outcome, str):
@@ -175,7 +181,11 @@ def judge(outcome: JobReturn | str, objectives: Sequence[str], folder: Path) -> 
     try:
         result = outcome.return_value
     except Exception as error:  # what a job raised under Hydra's own launchers
-        return None, {"folder": name, "status": "failed", "error": f"{type(error).__name__}: {error}".splitlines()[0]}
+        return None, {
+            "folder": name,
+            "status": "failed",
+            "error": f"{type(error).__name__}: {error}".splitlines()[0],
+        }
     if outcome.status != JobStatus.COMPLETED or not isinstance(result, dict):
         return None, {"folder": name, "status": "failed", "error": "it told no result"}
     status = result.get("status", "finished")
@@ -195,6 +205,6 @@ def _expect_objective(trials: Any, told: Sequence[tuple[Any, dict]]) -> None:
     if without:
         trials.forget()
         raise InputError(
-            f"search.objective={','.join(trials.plan.objectives)} must be figures that the jobs have, got none: "
-            f"of {len(told)} jobs, {len(without)} finished and {without[0]}; the trained jobs are kept"
+            f"search.objective={','.join(trials.plan.objectives)} must be figures of the jobs, got none: "
+            f"{len(without)} of {len(told)} jobs finished and {without[0]}; the trained jobs are kept"
         )

@@ -20,7 +20,7 @@ STATES = {TrialState.COMPLETE: "complete", TrialState.FAIL: "failed", TrialState
 
 
 def record(trials: Trials) -> dict[str, Any]:
-    """Put together what ``search.json`` says; no times in it, so that a search that was stopped writes the same."""
+    """Put together what ``search.json`` says; without times: a search that was stopped writes the same."""
     plan, entries = trials.plan, [_entry(trials, trial) for trial in trials.all()]
     best = distinct(trials.best())
     return {
@@ -30,7 +30,7 @@ def record(trials: Trials) -> dict[str, Any]:
         "space": [dimension.text for dimension in plan.space],
         "fixed": list(plan.fixed),
         "counts": {state: sum(entry["state"] == state for entry in entries) for state in STATES.values()},
-        "best": [trial.number for trial in best] if len(plan.objectives) > 1 else [trial.number for trial in best[:1]],
+        "best": [trial.number for trial in (best if len(plan.objectives) > 1 else best[:1])],
         "trials": entries,
     }  # fmt: skip
 
@@ -91,7 +91,11 @@ def _thinned(front: Sequence[FrozenTrial], rows: int) -> list[FrozenTrial]:
 
 def _row(trials: Trials, trial: FrozenTrial) -> list[str]:
     values = [dimension.override(trial.params[dimension.key]) for dimension in trials.plan.space]
-    return [str(trial.number), *map(_number, trial.values), *(_cell(text.partition("=")[2]) for text in values)]
+    return [
+        str(trial.number),
+        *map(_number, trial.values),
+        *(_cell(text.partition("=")[2]) for text in values),
+    ]
 
 
 def _number(value: float) -> str:

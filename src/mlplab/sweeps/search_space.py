@@ -54,7 +54,7 @@ class Dimension:
         return value if self.kind == "whole" else float(f"{value:.12g}")
 
     def ends(self) -> list[str]:
-        """Give the overrides to look at before anything runs: each option, or the least and the greatest number."""
+        """Give the overrides to look at before anything runs: every option, or least and greatest number."""
         values = self.options if self.kind == "choice" else dict.fromkeys((self.low, self.high))
         return [self.override(value) for value in values]
 
@@ -113,8 +113,8 @@ def read_space(
         dimensions[dimension.key] = dimension
     if not dimensions:
         raise InputError(
-            "hydra/sweeper=search needs a key to search, such as 'model.width=choice(16,32)', 'model.depth=range(1,5)' "
-            "or 'optimizer.lr=tag(log, interval(1e-4, 1e-1))', got none"
+            "hydra/sweeper=search needs a key to search, such as 'model.width=choice(16,32)', "
+            "'model.depth=range(1,5)' or 'optimizer.lr=tag(log, interval(1e-4, 1e-1))', got none"
         )
     return list(dimensions.values()), fixed
 
@@ -127,7 +127,8 @@ def read_dimension(
     Args:
         text: the override as typed.
         entry: the same, parsed by Hydra.
-        default: what the key holds otherwise: an interval with whole ends is one of whole numbers where this is one.
+        default: what the key holds otherwise: an interval with whole ends is one of whole numbers where this
+            is one.
         group_options: gives the names in a config group, for ``glob``.
 
     Returns:
@@ -177,10 +178,14 @@ def _range(key: str, text: str, sweep: RangeSweep) -> Dimension:
     whole = all(isinstance(end, int) for end in ends)
     values = sweep.range() if whole else list(sweep.range())
     if not len(values):
-        raise InputError(f"{key}: range(START, STOP) holds no value, since STOP itself is left out, got {text}")
+        raise InputError(
+            f"{key}: range(START, STOP) holds no value, since STOP itself is left out, got {text}"
+        )
     low, high = min(values[0], values[-1]), max(values[0], values[-1])
     if log and (not whole or abs(sweep.step) != 1):
-        raise InputError(f"{key}: a range with the tag log must be one of whole numbers with step 1, got {text}")
+        raise InputError(
+            f"{key}: a range with the tag log must be one of whole numbers with step 1, got {text}"
+        )
     if whole:
         return Dimension(key, text, "whole", low=low, high=high, step=abs(sweep.step), log=log)
     return Dimension(key, text, "real", low=low, high=high, step=abs(float(sweep.step)))

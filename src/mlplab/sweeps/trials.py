@@ -1,4 +1,4 @@
-"""The trials of a search, kept in Optuna's journal file, so that a search that was killed goes on where it stood."""
+"""The trials of a search, kept in Optuna's journal file: a search that was killed goes on where it stood."""
 
 import json
 import os
@@ -31,7 +31,7 @@ class Plan:
         sampler: a key of :data:`~mlplab.sweeps.samplers.SAMPLERS`.
         seed: of the search.
         trials: how many there are to be, those of earlier calls included.
-        batch: asked together, or None for that of the earlier calls, and ``first_batch`` where there were none.
+        batch: asked together, or None for that of earlier calls, ``first_batch`` where there were none.
         first_batch: see ``batch``.
         fixed: the other overrides that say what a job computes.
         config_digest: of the config without what is searched.
@@ -59,14 +59,15 @@ class Plan:
     def identity(self) -> dict[str, str]:
         """Name what two calls on one search must have in common."""
         return {
-            "search.objective": ", ".join(self.objectives), "search.sampler": self.sampler, "seed": str(self.seed),
+            "search.objective": ", ".join(self.objectives), "search.sampler": self.sampler,
+            "seed": str(self.seed),
             "what is searched": shlex.join(dimension.text for dimension in self.space),
             "the other options": shlex.join(self.fixed), "the config's digest": self.config_digest[:8],
         }  # fmt: skip
 
 
 class Unlocked:
-    """No lock for the journal: the sweep folder has one, which goes with the process, and Optuna's would stay."""
+    """No lock for the journal: the sweep folder has one that goes with the process; Optuna's would stay."""
 
     def acquire(self) -> bool:
         return True
@@ -107,11 +108,15 @@ class Trials:
         told = bool(begun) and bool(self.ended())
         if told and begun["code"] != plan.code_digest and not plan.accept_code:
             raise InputError(
-                f"{folder} has trials of other code ({begun['code'][:8]}, now {plan.code_digest[:8]}): keep them with "
-                "resume.accept_code=true, or take another name with sweep=NAME"
+                f"{folder} has trials of other code ({begun['code'][:8]}, now {plan.code_digest[:8]}): keep "
+                "them with resume.accept_code=true, or take another name with sweep=NAME"
             )
         # Trials of older code among those told stay named.
-        now = {"identity": plan.identity(), "batch": self.batch, "code": begun["code"] if told else plan.code_digest}
+        now = {
+            "identity": plan.identity(),
+            "batch": self.batch,
+            "code": begun["code"] if told else plan.code_digest,
+        }
         if now != begun:
             self.study.set_user_attr("search", json.dumps(now))
 
@@ -135,8 +140,8 @@ class Trials:
     def ask(self) -> list[FrozenTrial]:
         """Give the next trials to run, and write them down; none when the search is at its end.
 
-        Those that an earlier call left without an answer come first, with what they were asked. Batches begin at
-        multiples of their size, so that it is the same trials that know of one another after a stop.
+        Those that an earlier call left without an answer come first, with what they were asked. Batches begin
+        at multiples of their size, so that it is the same trials that know of one another after a stop.
         """
         trials, total = self.all(), self.plan.total
         open_ones = [trial for trial in trials if not trial.state.is_finished()]
@@ -167,10 +172,12 @@ class Trials:
             facts: plain values to be kept with it.
         """
         Trial(self.study, trial._trial_id).set_user_attr("facts", facts)
-        self.study.tell(trial.number, values, state=TrialState.FAIL if values is None else TrialState.COMPLETE)
+        self.study.tell(
+            trial.number, values, state=TrialState.FAIL if values is None else TrialState.COMPLETE
+        )
 
     def best(self) -> list[FrozenTrial]:
-        """Give the best trials: all, the best first, or of several objectives those that no other beats in all."""
+        """Give all trials, the best first, or of several objectives those that no other beats in all."""
         if len(self.plan.objectives) > 1:
             front = self.study.best_trials
             return sorted(front, key=lambda trial: (self._rank(trial), trial.number))
@@ -187,7 +194,7 @@ class Trials:
 
 
 def drop_torn_line(path: Path) -> None:
-    """Cut a journal back to its last whole line: of a line that a killed process began, Optuna can make nothing."""
+    """Cut a journal back to its last whole line: of one that a killed process began, Optuna makes nothing."""
     if not path.is_file():
         return
     content = path.read_bytes()
