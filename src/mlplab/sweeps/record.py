@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from mlplab.errors import InputError
 from mlplab.runs.files import read_json, write_text
 from mlplab.sweeps.jobs import Job, swept_values
@@ -42,13 +44,20 @@ class Record:
             before = read_json(self.path)["jobs"]
         except (InputError, KeyError, TypeError):
             before = []
-        own = {job.digest for job in jobs}
+        own = {job.digest: job for job in jobs}
         entries = [entry for entry in before if entry["config_digest"] not in own]
         entries += [{"name": job.name, "overrides": job.overrides, "config_digest": job.digest} for job in jobs]
         entries.sort(key=lambda entry: entry["name"])
         swept = swept_values([entry["overrides"] for entry in entries])
         keys = list(dict.fromkeys(key for values in swept for key in values))
-        self.entries = {entry["config_digest"]: entry | {"swept": values} for entry, values in zip(entries, swept)}
+        for entry, values in zip(entries, swept):
+            job = own.get(entry["config_digest"])
+            # A job of a smaller grid names only some of the keys; the others it left at what they are.
+            for key in keys if len(values) < len(keys) else ():
+                if key not in values:
+                    values |= _value(job.config if job else _config(folder / entry["name"]), key)
+            entry["swept"] = {key: values[key] for key in keys if key in values}
+        self.entries = {entry["config_digest"]: entry for entry in entries}
         self.head = {
             "format": FORMAT, "name": folder.name, "study": study, "command": list(command), "swept": keys
         }  # fmt: skip
@@ -80,6 +89,25 @@ class Record:
         write_text(self.path, f'{{{head}, "jobs": [\n{jobs}\n]}}\n', sync=force)
         now = time.monotonic()
         self._due = now + max(WRITE_EVERY_S, (now - start) / SHARE)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """Read the config of an earlier call's job; nothing where it cannot be read."""
+    try:
+        value = yaml.load((folder / "config.yaml").read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (OSError, yaml.YAMLError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _value(config: dict[str, Any], key: str) -> dict[str, Any]:
+    """Look a dotted key up; nothing where the config has no plain value there, as for a whole group."""
+    value: Any = config
+    for part in key.split("."):
+        if not isinstance(value, dict) or part not in value:
+            return {}
+        value = value[part]
+    return {} if isinstance(value, dict) else {key: str(value) if isinstance(value, list) else value}
 
 
 def _plain(value: Any) -> Any:
