@@ -7,10 +7,10 @@ from collections.abc import Sequence
 STYLE = """
 :root { --ink: #1b1d24; --muted: #5d6371; --faint: #e2e4e9; --paper: #fdfbf8; --near: #fff3d9; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
-main { max-width: 1180px; margin: 0 auto; padding: 32px 24px 80px; }
+main { max-width: 1460px; margin: 0 auto; padding: 32px 24px 80px; }
 h1 { margin: 0 0 4px; font-size: 28px; } h2 { margin: 40px 0 12px; font-size: 20px; }
 p.lead { margin: 4px 0; } p.muted, figcaption, li { color: var(--muted); }
-figure { margin: 20px 0; padding: 12px; background: #fff; border: 1px solid var(--faint);
+figure { max-width: 1180px; margin: 20px 0; padding: 12px; background: #fff; border: 1px solid var(--faint);
   border-radius: 6px; }
 figure img { display: block; width: 100%; height: auto; } figcaption { font-size: 14px; padding-top: 6px; }
 .scroll { overflow-x: auto; border: 1px solid var(--faint); border-radius: 6px; background: #fff; }
@@ -26,9 +26,9 @@ SCRIPT = """
 document.querySelectorAll("th").forEach(head => head.addEventListener("click", () => {
   const body = head.closest("table").tBodies[0], column = head.cellIndex;
   const sign = head.dataset.sign = head.dataset.sign === "1" ? "-1" : "1";
-  const key = row => row.cells[column].dataset.value ?? row.cells[column].textContent;
+  const key = row => row.cells[column].textContent;
   const order = (a, b) => {
-    const x = parseFloat(key(a)), y = parseFloat(key(b));
+    const x = parseFloat(key(a).replaceAll(",", "")), y = parseFloat(key(b).replaceAll(",", ""));
     if (isNaN(x) || isNaN(y)) return isNaN(x) - isNaN(y) || key(a).localeCompare(key(b));
     return x - y;
   };

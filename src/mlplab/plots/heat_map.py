@@ -124,7 +124,7 @@ def draw_cells(square, panel: Cells, wide: float, tall: float) -> None:
                  color=letters, ha="center", weight="bold")  # fmt: skip
         if not full:
             continue
-        few = f" · {len(cell)} of {fullest}" if len(cell) < fullest else ""
+        few = f" · {len(cell)} runs" if len(cell) < fullest else ""
         spread = f"± {number(cell.std(ddof=1), panel.kind)}" if len(cell) > 1 else "one run"
         text(square.figure, centre, bottom - 0.25 * tall, spread + few, 0.64 * size,
              color=letters, ha="center", width=0.96 * wide)  # fmt: skip
