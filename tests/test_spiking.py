@@ -72,9 +72,7 @@ def test_the_logits_converge_to_the_relu_networks_like_one_over_time(hidden):
     x = inputs(60)
     net = normalise(weights(hidden), x)
     truth = relu_logits(net, x)
-    _, logits, _ = run_spiking(
-        net, x, RELU_LIMIT, duration_ms=1600, dt_ms=1.0, read_ms=[100, 400, 1600]
-    )
+    _, logits, _ = run_spiking(net, x, RELU_LIMIT, duration_ms=1600, dt_ms=1.0, read_ms=[100, 400, 1600])
     errors = np.abs(logits - truth).mean(axis=(1, 2))
     assert errors[2] < 0.03 * np.abs(truth).mean() + 2e-3
     assert errors[0] / errors[2] > 6.0, "16 times as long should be about 16 times nearer"

@@ -13,7 +13,7 @@ from mlplab.errors import InputError
 
 MS_PER_S = 1000.0
 
-# A neuron without a leak is the neuron whose resistance is this power of two: R I - V then rounds to R I and
+# A neuron without a leak is the neuron whose resistance is this power of two: I - V/R then rounds to I and
 # R cancels without a rounding error, so that the result is the perfect integrator's to the bit.
 _NO_LEAK_KOHM = 2.0**70
 
@@ -65,12 +65,26 @@ class Neuron:
         return self.threshold_v - self.reset_v
 
     @property
+    def reset_ma(self) -> np.ndarray:
+        """Return the current that holds the membrane at the reset: V_reset / R."""
+        return self.reset_v / self.leak_kohm
+
+    @property
+    def gap_ma(self) -> np.ndarray:
+        """Return the way from reset to threshold in currents that hold the membrane there.
+
+        Potentials are computed in this unit, V / R: then the input is where the membrane is drawn to, without
+        a product, and an input of just Vth / R is just at the threshold.
+        """
+        return self.threshold_v / self.leak_kohm - self.reset_ma
+
+    @property
     def shape(self) -> tuple[int, ...]:
         return np.broadcast_shapes(*(getattr(self, field.name).shape for field in fields(self)))
 
-    def drive_v(self, current_ma) -> np.ndarray:
-        """Return the potential that the current leads to, measured from the reset."""
-        return self.leak_kohm * current_ma - self.reset_v
+    def drive_ma(self, current_ma) -> np.ndarray:
+        """Return where the current draws the membrane to, above the reset, in the unit of `gap_ma`."""
+        return current_ma - self.reset_ma
 
 
 _RANGES = {
@@ -127,9 +141,11 @@ def interval_ms(neuron: Neuron, current_ma, start_v=None) -> np.ndarray:
     Returns:
         float64 array of the broadcast shape; without the refractory time.
     """
-    drive = neuron.drive_v(checked_current(current_ma))
-    gap = neuron.gap_v
-    way = gap if start_v is None else neuron.threshold_v - np.asarray(start_v, dtype=np.float64)
+    drive = neuron.drive_ma(checked_current(current_ma))
+    gap = neuron.gap_ma
+    way = (
+        gap if start_v is None else (neuron.threshold_v - np.asarray(start_v, np.float64)) / neuron.leak_kohm
+    )
     above = drive - gap
     with np.errstate(divide="ignore", invalid="ignore"):
         # log1p of way/above keeps all digits both just above threshold and far above it.

@@ -15,10 +15,10 @@ def advance(neuron: Neuron, blocks, state, dt_ms: float, recorder):
 
     Args and returns as for the grid's `advance`.
     """
-    shape, size = state.above_reset_v.shape, state.above_reset_v.size
+    shape, size = state.above_reset_ma.shape, state.above_reset_ma.size
     flat = _flattened(neuron, shape)
-    resistance, reset, spike_v = flat.leak_kohm, flat.reset_v, flat.spike_v
-    potential = state.above_reset_v.reshape(size).copy()
+    resistance, reset_ma, spike_v = flat.leak_kohm, flat.reset_ma, flat.spike_v
+    potential = state.above_reset_ma.reshape(size).copy()
     held = state.refractory_ms.reshape(size).copy()
     count = recorder.count.reshape(size)
     trace = None if recorder.trace_v is None else recorder.trace_v.reshape(len(recorder.trace_v), size)
@@ -26,7 +26,7 @@ def advance(neuron: Neuron, blocks, state, dt_ms: float, recorder):
     done = 0
     for rows, values in blocks:
         for row in range(rows):
-            drive = np.broadcast_to(resistance * values[min(row, len(values) - 1)] - reset, (size,))
+            drive = np.broadcast_to(values[min(row, len(values) - 1)] - reset_ma, (size,))
             before = count.copy() if trace is not None else None
             if recorder.keep_spikes:
                 begin_ms = (state.step + done) * dt_ms
@@ -38,11 +38,13 @@ def advance(neuron: Neuron, blocks, state, dt_ms: float, recorder):
             done += 1
             if trace is not None:
                 # A spike inside the step shows at its end, where the potential may have left the reset again.
-                trace[done] = np.where(count > before, flat.gap_v + spike_v, potential) + reset
+                trace[done] = (
+                    np.where(count > before, flat.gap_v + spike_v, potential * resistance) + flat.reset_v
+                )
     return potential.reshape(shape), held.reshape(shape)
 
 
-def advance_step(neuron: Neuron, drive_v, potential, held, count, dt_ms: float, on_spike=None) -> None:
+def advance_step(neuron: Neuron, drive_ma, potential, held, count, dt_ms: float, on_spike=None) -> None:
     """Advance by one step of constant input, in place.
 
     The membrane follows V(t) = R I + (V - R I) exp(-t/(R C)) and meets the threshold after
@@ -50,19 +52,19 @@ def advance_step(neuron: Neuron, drive_v, potential, held, count, dt_ms: float, 
 
     Args:
         neuron: parameters, each of size 1 or N.
-        drive_v: R I - V_reset, (N,).
-        potential: V - V_reset before and after the step, (N,).
+        drive_ma: I - V_reset/R, (N,).
+        potential: (V - V_reset)/R before and after the step, (N,).
         held: remaining refractory time in ms before and after, (N,).
         count: the step's spikes are added, (N,).
         dt_ms: length of the step.
         on_spike: called with the time left in the step (K,) and the neurons (K,) of spikes.
     """
-    constant, gap, tau_ref = neuron.time_constant_ms, neuron.gap_v, neuron.tau_ref_ms
+    constant, gap, tau_ref = neuron.time_constant_ms, neuron.gap_ma, neuron.tau_ref_ms
     # Most neurons are free and stay below threshold: one step for all of them, then the others anew.
     resting = held > 0
     some_resting = resting.any()
-    end = potential + -np.expm1(-dt_ms / constant) * (drive_v - potential)
-    others = (end >= gap * (1.0 - _NEAR)) & (drive_v > gap)
+    end = potential + -np.expm1(-dt_ms / constant) * (drive_ma - potential)
+    others = (end >= gap * (1.0 - _NEAR)) & (drive_ma > gap)
     if some_resting:
         others |= resting
     at = np.flatnonzero(others)
@@ -77,14 +79,14 @@ def advance_step(neuron: Neuron, drive_v, potential, held, count, dt_ms: float, 
         wait = np.minimum(held[at], left)
         held[at] -= wait
         left = left - wait
-        above = drive_v[at] - cut(gap)
+        above = drive_ma[at] - cut(gap)
         with np.errstate(divide="ignore", invalid="ignore"):
             need = np.log1p(np.maximum(cut(gap) - potential[at], 0.0) / above)
         need = np.where(above > 0, cut(constant) * need, np.inf)
         fires = need <= left * (1.0 + _TIE)
         calm = at[~fires]
         scale = constant if constant.size == 1 else constant.reshape(-1)[calm]
-        potential[calm] += -np.expm1(-left[~fires] / scale) * (drive_v[calm] - potential[calm])
+        potential[calm] += -np.expm1(-left[~fires] / scale) * (drive_ma[calm] - potential[calm])
         at, left = at[fires], np.maximum(left[fires] - need[fires], 0.0)
         potential[at] = 0.0
         held[at] = tau_ref if tau_ref.size == 1 else tau_ref.reshape(-1)[at]

@@ -63,11 +63,15 @@ def steps_to_spike(
         start_v: where the membrane starts; the reset potential if None.
     """
     weight = step_weight(neuron, dt_ms, method)
-    drive = neuron.drive_v(checked_current(current_ma))
-    gap = neuron.gap_v
+    drive = neuron.drive_ma(checked_current(current_ma))
+    gap = neuron.gap_ma
     above = drive - gap
     simple = start_v is None and np.all(weight < 1.0)
-    start = 0.0 if start_v is None else np.asarray(start_v, dtype=np.float64) - neuron.reset_v
+    start = (
+        0.0
+        if start_v is None
+        else (np.asarray(start_v, dtype=np.float64) - neuron.reset_v) / neuron.leak_kohm
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
         steps = np.log1p((gap - start) / above) / -np.log1p(-np.minimum(weight, 1.0))
     steps = np.where(above > 0, np.maximum(np.ceil(steps), 1.0), np.inf)

@@ -23,10 +23,11 @@ _INPUT_BYTES = 2**26
 class State:
     """Hold what a run needs to go on to the same bits; both arrays have the shape of the neurons.
 
-    Potentials are counted from the reset, so that a neuron without a leak keeps all its digits.
+    Potentials are counted from the reset, in mA: as the current that would hold the membrane there,
+    (V - V_reset) / R. This is what the methods compute with.
     """
 
-    above_reset_v: np.ndarray
+    above_reset_ma: np.ndarray
     refractory_ms: np.ndarray
     step: int = 0
 
@@ -74,7 +75,7 @@ def initial_state(neuron: Neuron, shape: tuple[int, ...], start_v=None) -> State
     start = neuron.reset_v if start_v is None else np.asarray(start_v, dtype=np.float64)
     if not np.all(start < neuron.threshold_v):
         raise InputError(f"simulation.start_v must be a number below the threshold, got {start_v}")
-    return State(np.broadcast_to(start - neuron.reset_v, shape).copy(), np.zeros(shape))
+    return State(np.broadcast_to((start - neuron.reset_v) / neuron.leak_kohm, shape).copy(), np.zeros(shape))
 
 
 def simulate(
@@ -113,12 +114,12 @@ def simulate(
     first = 0 if state is None else state.step
     shape = np.broadcast_shapes(neuron.shape, current.block(first, first + min(steps, 1)).shape[1:])
     state = initial_state(neuron, shape) if state is None else state
-    if state.above_reset_v.shape != shape:
-        raise InputError(f"the state has neurons of shape {state.above_reset_v.shape}, this run has {shape}")
+    if state.above_reset_ma.shape != shape:
+        raise InputError(f"the state has neurons of shape {state.above_reset_ma.shape}, this run has {shape}")
 
     recorder = Recorder(np.zeros(shape), np.empty((steps + 1, *shape)) if trace else None, spikes)
     if trace:
-        recorder.trace_v[0] = state.above_reset_v + neuron.reset_v
+        recorder.trace_v[0] = state.above_reset_ma * neuron.leak_kohm + neuron.reset_v
     blocks = input_blocks(current, first, steps, shape)
     if method == "exact":
         from mlplab.core.lif_exact import advance

@@ -28,12 +28,12 @@ def advance(neuron: Neuron, blocks, state, dt_ms: float, weight, recorder):
         recorder: takes counts, traces and spikes.
 
     Returns:
-        `(above_reset_v, refractory_ms)`, of the shape of the state.
+        `(above_reset_ma, refractory_ms)`, of the shape of the state.
     """
-    shape = state.above_reset_v.shape
-    size = state.above_reset_v.size
+    shape = state.above_reset_ma.shape
+    size = state.above_reset_ma.size
     flat = _Flat(neuron, weight, dt_ms, shape)
-    potential = torch.from_numpy(state.above_reset_v.reshape(size).copy())
+    potential = torch.from_numpy(state.above_reset_ma.reshape(size).copy())
     # Minus the number of the last step in which the neuron is still refractory.
     held = torch.from_numpy(-whole_steps(state.refractory_ms, dt_ms).reshape(size))
     count = torch.zeros(size, dtype=torch.float64)
@@ -53,7 +53,8 @@ def advance(neuron: Neuron, blocks, state, dt_ms: float, weight, recorder):
                 number = done + row + 1
                 step.advance(number)
                 if trace is not None:
-                    trace[number, cut] = (step.potential + step.spike * flat.cut(flat.spike, cut)).numpy()
+                    volts = step.potential * flat.cut(flat.resistance, cut)
+                    trace[number, cut] = (volts + step.spike * flat.cut(flat.spike, cut)).numpy()
                 if recorder.keep_spikes:
                     found = step.spike.nonzero().ravel().numpy()
                     recorder.add_spikes((state.step + number) * dt_ms, found + low)
@@ -74,8 +75,8 @@ class _Flat:
         self.shape = shape
         self.weight = self._flat(weight)
         self.resistance = self._flat(neuron.leak_kohm)
-        self.reset = self._flat(neuron.reset_v)
-        self.gap = self._flat(neuron.gap_v)
+        self.reset = self._flat(neuron.reset_ma)
+        self.gap = self._flat(neuron.gap_ma)
         self.spike = self._flat(neuron.spike_v)
         steps = whole_steps(neuron.tau_ref_ms, dt_ms)
         self.refractory = self._flat(steps)
@@ -97,17 +98,21 @@ class _Block:
 
     def __init__(self, flat, cut, potential, held, count, spike, drive, done):
         self.potential, self.held, self.count = potential, held, count
-        self.spike, self.drive = spike, drive  # buffers: what they held before does not matter
-        self.weight, self.resistance = flat.cut(flat.weight, cut), flat.cut(flat.resistance, cut)
+        self.spike, self.buffer = spike, drive  # what they held before does not matter
+        self.drive = drive
+        self.weight = flat.cut(flat.weight, cut)
         self.reset, self.gap = flat.cut(flat.reset, cut), flat.cut(flat.gap, cut)
         self.some_reset_at_once = flat.some_reset_at_once
         # What `held` becomes at a spike; falls by one a step.
         self.holding = torch.as_tensor(flat.cut(flat.refractory, cut), dtype=torch.float64).neg() - done
 
     def set_input(self, current):
-        torch.mul(current, self.resistance, out=self.drive)
-        if not (isinstance(self.reset, float) and self.reset == 0.0):
-            self.drive.sub_(self.reset)
+        """Take the current (n,) or (1,) in mA of the steps to come; most often it is used where it lies."""
+        same = current.dtype == self.buffer.dtype and len(current) == len(self.buffer)
+        if same and isinstance(self.reset, float) and self.reset == 0.0:
+            self.drive = current
+        else:
+            self.drive = torch.sub(current.expand(len(self.buffer)), self.reset, out=self.buffer)
 
     def advance(self, number):
         """Do step `number`, counted from 1."""

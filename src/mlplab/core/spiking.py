@@ -141,13 +141,13 @@ class _Layer:
     def __init__(self, neuron, count, size, start_fraction, dt_ms):
         self.size, self.dt_ms, self.shape = size, dt_ms, (count, size)
         self.neuron = neuron
-        self.potential = np.full(count * size, start_fraction * float(neuron.gap_v))
+        self.potential = np.full(count * size, start_fraction * float(neuron.gap_ma))
         self.held = np.zeros(count * size)
 
     def step(self, current_ma):
         """Advance by one step of constant currents (N, size); return spikes in it, same shape."""
         spikes = np.zeros(len(self.potential))
-        drive = float(self.neuron.leak_kohm) * current_ma.ravel() - float(self.neuron.reset_v)
+        drive = self.neuron.drive_ma(current_ma.ravel())
         advance_step(self.neuron, drive, self.potential, self.held, spikes, self.dt_ms)
         return spikes.reshape(self.shape)
 

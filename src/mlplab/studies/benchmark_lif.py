@@ -161,8 +161,8 @@ def page_rows() -> Iterator[Row]:
         return
     measure = """<script>
     const page = document.documentElement.dataset
-    const move = k => { set({R: 1 + k / 3, I: 1 + k / 100}); return +page.redrawMs }
-    const taken = [...Array(60).keys()].map(move)
+    const once = k => { set({R: 1 + k / 3, I: 1 + k / 100}); return +page.redrawMs }
+    const taken = [...Array(60).keys()].map(once)
     document.title = 'median ' + taken.sort((a, b) => a - b)[30]</script></body>"""
     page = lif_explorer().replace("</body>", measure)
     with tempfile.TemporaryDirectory() as folder:
