@@ -41,6 +41,7 @@ def test_decomposition_in_every_number_of_columns(columns, n):
 def test_a_training_that_failed_does_not_flatten_the_rest():
     x = np.linspace(0, 1, 101)
     good = column(x, 3)
+    good["max_error"] = 0.01
     bad = column(x, 3, clipped=True, fit=good["fit"] + 100)
     made = decomposition(x, good["fit"] + 0.01, [good, bad], title="t")
     assert max(made.axes[3].get_ylim()) < 0.02 and max(made.axes[7].get_ylim()) < 0.02
@@ -50,6 +51,14 @@ def test_an_exact_fit_and_a_constant_can_be_drawn():
     x = np.linspace(0, 1, 50)
     flat = column(x, 1, weights=np.zeros(1), fit=np.full(50, 0.2))
     pixels(decomposition(x, np.full(50, 0.2), [flat], title="t", floor=0.0, bound=0.0))
+
+
+def test_points_are_drawn_with_stems():
+    x = np.linspace(0, 1, 101)
+    at = np.array([0.0, 0.25, 1.0])
+    made = decomposition(x, x, [column(x, 3)], title="t", points=(at, at))
+    drawn = made.axes[3].lines[-1] if len(made.axes[3].lines[-1].get_xdata()) == 3 else made.axes[3].lines[0]
+    assert np.allclose(drawn.get_ydata(), np.interp(at, x, column(x, 3)["fit"]) - at)
 
 
 def test_width_sweep_with_gaps_zeros_and_dots():

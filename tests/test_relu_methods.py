@@ -155,6 +155,7 @@ def test_each_greedy_unit_is_the_best_of_all_candidates():
 def test_greedy_errors_never_rise(name):
     target = make_target(name)
     rms = [measured(target, greedy(target, n))[1] for n in (1, 2, 4, 8, 16)]
+    assert rms[2] < 0.5 * rms[0]
     assert all(b <= a * (1 + 1e-9) + 1e-9 for a, b in itertools.pairwise(rms))
 
 

@@ -45,7 +45,7 @@ def moments(target: Target, edges: np.ndarray) -> np.ndarray:
     return np.stack([np.bincount(piece, term, length.size) for term in terms])
 
 
-def fit_at(target: Target, edges: np.ndarray) -> tuple[ReluSum, float]:
+def fit_at(target: Target, edges: np.ndarray, known: np.ndarray | None = None) -> tuple[ReluSum, float]:
     """Fit by least squares with given knots: a tridiagonal system in the basis of hats.
 
     Hats, not ReLUs: the Gram matrix of n ReLUs has a condition of about 3.9 n^4, that of hats 4.
@@ -53,11 +53,12 @@ def fit_at(target: Target, edges: np.ndarray) -> tuple[ReluSum, float]:
     Args:
         target: what to fit.
         edges: the n knots, the first one at the left end, and the right end.
+        known: the moments of the pieces, where they have been computed more finely.
 
     Returns:
         The best sum of ReLUs at these knots, and minus what it saves of the sum of squares (a cost).
     """
-    left, cross, right, start, end = moments(target, edges)
+    left, cross, right, start, end = moments(target, edges) if known is None else known
     bands = np.zeros((2, edges.size))
     bands[0, 1:] = cross
     bands[1, :-1] += left

@@ -202,7 +202,7 @@ def _last(
 
 
 def _bound(points: np.ndarray, target: Target, n: int, level: float, gap: float | None = None) -> float:
-    """Return a level at which no n pieces pass the points: the one given or else 0, or the best within gap."""
+    """Return a level at which no n pieces pass the points: the one given or 0, or the best within gap."""
     points = np.unique(np.clip(points[np.isfinite(points)], target.low, target.high))
     held = _Gates(points, target(points), np.diff(points), walls=False)
     if gap is None:

@@ -142,7 +142,7 @@ def interpolant(x: np.ndarray, y: np.ndarray) -> ReluSum:
         y: shape ``(N,)``.
 
     Returns:
-        A :class:`ReluSum` of max(N - 1, 1) units, constant left of x_0; right of x_N-1 its last slope goes on.
+        A :class:`ReluSum` of max(N - 1, 1) units, constant left of the points, straight right of them.
 
     Raises:
         InputError: unsorted, repeated or non-finite points.

@@ -60,6 +60,7 @@ def decomposition(
     subtitle: str = "",
     floor: float | None = None,
     bound: float | None = None,
+    points: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Figure:
     """Draw how sums of n ReLUs make a function, a column for each method.
 
@@ -74,6 +75,7 @@ def decomposition(
         title: words above.
         subtitle: words under the title.
         floor: no network of n ReLUs in one layer has a smaller largest error; None where not known.
+        points: abscissae and ordinates where errors count at them alone; they are drawn, with stems.
         bound: no n pieces with n ReLUs, the first at the left end, have a smaller one.
 
     Returns:
@@ -89,7 +91,7 @@ def decomposition(
     names = ("activations", "weighted", "summing up", "error")
     # What training misses by would flatten everything else: the constructions set the scale.
     leading = [c for c in columns if not c.get("clipped")] or list(columns)
-    worst = max(float(np.abs(np.asarray(c["fit"]) - target).max()) for c in leading)
+    worst = max(c["max_error"] for c in leading)
     worst = worst if worst > 1e-13 * max(float(np.abs(target).max()), 1e-300) else 1.0
     low, high = float(target.min()), float(target.max())
     room = 0.18 * max(high - low, 1e-12)
@@ -140,8 +142,18 @@ def decomposition(
             )
         charts[2].set_ylim(low - room, high + room)
         error = fit - target
-        charts[3].fill_between(x, error, color=mix(COLOURS[0], 0.35, BACKGROUND), lw=0, zorder=2)
-        charts[3].plot(x, error, color=COLOURS[0], lw=points_of(2), zorder=3)
+        if points is None:
+            charts[3].fill_between(x, error, color=mix(COLOURS[0], 0.35, BACKGROUND), lw=0, zorder=2)
+            charts[3].plot(x, error, color=COLOURS[0], lw=points_of(2), zorder=3)
+        else:
+            stems = np.interp(points[0], x, fit) - points[1]
+            charts[3].vlines(
+                points[0], 0, stems, color=mix(COLOURS[0], 0.5, BACKGROUND), lw=points_of(4), zorder=3
+            )
+            dots = {"ls": "none", "marker": "o", "mec": BACKGROUND, "mew": points_of(1), "clip_on": False}
+            charts[3].plot(points[0], stems, mfc=COLOURS[0], ms=points_of(9), zorder=5, **dots)
+            charts[2].plot(*points, mfc=MUTED, ms=points_of(10), zorder=4.5, **dots)
+            error = stems
         charts[3].axhline(0, color=MUTED, lw=points_of(1.5), zorder=2.5)
         for level, dash in ((bound, (0, (5, 3))), (floor, "solid")):
             if level:

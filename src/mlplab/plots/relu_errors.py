@@ -184,11 +184,11 @@ def depth_gain(
         stages: (name, values (S,)) of the construction layer by layer, at most four.
 
     Returns:
-        A ``Figure`` of 1900 x 960 pixels.
+        A ``Figure`` of 1900 x 960 pixels, 1260 wide without stages.
     """
-    made = figure(1900, 960)
+    made = figure(1900 if stages else 1260, 960)
     text(made, 60, 54, title, 34, width=1780, weight="bold")
-    text(made, 60, 94, subtitle, 23, width=1780, color=MUTED)
+    text(made, 60, 94, subtitle, 23, width=1780 if stages else 1140, color=MUTED)
     axes = add_chart(made, 150, 160, 720, 680, size=21)
     axes.set_yscale("log")
     low, high = positive_range(

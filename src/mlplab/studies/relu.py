@@ -255,7 +255,8 @@ def summary(
     if lost:
         lines.append(
             f"float32 at n = {lost['n']}: by segment off by {lost['segments_ulp']:.2f} ulp of max|f|, "
-            f"as a plain sum by {lost['plain_sum_error']:.2g} ({lost['plain_sum_digits_lost']:.1f} digits lost)"
+            f"as a plain sum by {lost['plain_sum_error']:.2g} "
+            f"({lost['plain_sum_digits_lost']:.1f} digits lost)"
         )
     lines += [f"note: {note}" for note in notes]
     return "\n".join([*lines, "", f"folder       {shown(record.folder.path)}"])

@@ -84,12 +84,15 @@ def decomposition_arrays(
     target: Target, rows: list, fits: Mapping, floors: Mapping, n: int
 ) -> dict[str, Any]:
     """Collect what :func:`mlplab.plots.relu.decomposition` draws, for one width."""
-    x = target.points[0] if target.points else np.linspace(target.low, target.high, 2001)
-    if x.size < 2:
-        x = np.linspace(target.low, target.high, 3)
+    x = np.linspace(target.low, target.high, 2001)
     chosen = [entry for name in _SHOWN for entry in rows if entry["method"] == name and entry["n"] == n]
     chosen = [e for e in chosen if e["start"] != "minimax"][:4]
+    if target.points:
+        # The places where errors count, and where the fit turns, are drawn exactly.
+        x = np.union1d(x, target.points[0])
     arrays: dict[str, Any] = {"x": x, "target": target(x)}
+    if target.points:
+        arrays |= {"points_x": target.points[0], "points_y": target.points[1]}
     columns = []
     for place, entry in enumerate(chosen):
         fit: ReluSum = fits[entry["method"], entry["start"], n].fit
@@ -133,6 +136,7 @@ def _decomposition(arrays: Mapping[str, Any]) -> Figure:
         subtitle=words["subtitle"],
         floor=words["floor"],
         bound=words["bound"],
+        points=(arrays["points_x"], arrays["points_y"]) if "points_x" in arrays else None,
     )
 
 
