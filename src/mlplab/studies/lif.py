@@ -176,7 +176,7 @@ def summary(result: Mapping[str, Any], record: Recording, options: Mapping[str, 
             if result["closed_form_equals_simulation"]
             else "NOT that of the simulation"
         )
-        lines.append(f"closed form of the grid  {result['closed_form_count']:g} spikes, {same}")
+        lines.append(f"closed form            {result['closed_form_count']:g} spikes, {same}")
     lines.append(
         f"distance to the ReLU   {result['relu_distance_hz']:.4g} Hz at most, for currents from 0 to 2 mA"
     )
