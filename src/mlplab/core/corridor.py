@@ -33,7 +33,7 @@ def passage(
 
     Every piece goes on as far as any line can. When all lines that got so far rise above the next gate, the
     lowest of them, E, is the piece: it touches an upper end, then a lower end at gate q, and leaves above
-    gate k. The next piece is not below E at q and is below it at k, so it crosses E in between, and may be any
+    gate k. The next piece is not below E at q and is below it at k, so it crosses E in between and may be any
     line over the lower ends from q on and under the upper ends from k on. (The other case is the mirror
     image.) No path of fewer pieces exists, knots between gates included, so the count is a lower bound for
     every function that stays within the corridor everywhere. Lines between data ranges: O'Rourke, CACM 24
