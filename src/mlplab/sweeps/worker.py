@@ -86,13 +86,18 @@ def _orphan(owner: dict[str, Any]) -> bool:
 
 def _train(payload: dict[str, Any], folders: list[Path], tell: "Messages") -> None:
     from mlplab.sweeps.observer import Observer
+    from mlplab.training import posteriors
     from mlplab.training.fit import fit_members
 
     tell("started")
-    fit_members(
-        payload["configs"], folders, resume=payload["resume"], observer=Observer(tell),
-        on_result=lambda index, result: tell("done", index=index, result=result),
-    )  # fmt: skip
+    posteriors.share(Path(payload["messages"]).parent)
+    try:
+        fit_members(
+            payload["configs"], folders, resume=payload["resume"], observer=Observer(tell),
+            on_result=lambda index, result: tell("done", index=index, result=result),
+        )  # fmt: skip
+    finally:
+        posteriors.share(None)
 
 
 def _call_each(payload: dict[str, Any], folders: list[Path], tell: "Messages") -> None:

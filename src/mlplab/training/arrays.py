@@ -7,11 +7,11 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from mlplab.core.bayes import log_posterior
 from mlplab.core.ranges import require_flag, require_integer, require_number
 from mlplab.core.seeds import generator
 from mlplab.errors import InputError
 from mlplab.training.blocks import BlockLoader, WholeLoader
+from mlplab.training.posteriors import posterior
 
 SEEDINGS = ("derived", "tutorial")
 LARGEST_SEED = 2**63 - 1
@@ -107,7 +107,7 @@ class ArrayDataModule(LightningDataModule):
         if self.density is None or points is None:
             return None
         if part not in self._posteriors:
-            self._posteriors[part] = log_posterior(points.x, self.density)
+            self._posteriors[part] = posterior(points.x, self.density)
         return self._posteriors[part]
 
     def order(self, epoch: int) -> Tensor:

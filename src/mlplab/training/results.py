@@ -122,4 +122,5 @@ def close(run: MemberRun, result: dict[str, Any]) -> None:
     if run.folder is not None:
         write_json(run.folder.result, result)
         words = f"the loss was not finite at step {result['steps']}, in epoch {result['epochs'] + 1}" if failed else None
-        write_status(run.folder.path, result["status"], words)
+        # The result, which is synced, says it too.
+        write_status(run.folder.path, result["status"], words, sync=False)

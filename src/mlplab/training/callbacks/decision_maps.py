@@ -97,6 +97,8 @@ class DecisionMaps(MemberCallback):
             with classifier.population.at(theta, buffers):
                 for index, run in enumerate(trainer.runs):
                     stop = classifier.stops.get(index)
+                    if run.config.get("figures", "all") != "all":
+                        continue  # the one map of the end is drawn then
                     if run.data.input_shape != (2,) or (stop is not None and stop.epoch < epoch):
                         continue
                     grid = map_of(classifier, index, self.extent(run.data), self.resolution)
@@ -111,7 +113,7 @@ class DecisionMaps(MemberCallback):
         accuracy = float((predicted == points.y).double().mean())
         self.accuracies.setdefault(index, {})[epoch] = accuracy
         logger = run.tensorboard()
-        if run.folder is None or run.config.get("figures", "all") != "all":
+        if run.folder is None:
             return
         from mlplab.plots.decision_map import decision_map
         from mlplab.plots.style import encode_png, pixels
