@@ -50,6 +50,7 @@ def test_goodness_runs_from_worst_to_best_by_log_error():
     assert goodness([3.0, 3.0], "nll").tolist() == [0.5, 0.5]
     assert goodness([1.0, 0.1], "nll").tolist() == [0.0, 1.0]
     assert np.isnan(goodness([np.nan], "nll")).all()
+    assert goodness([0.1], "nll", among=[1.0, 0.1, 0.01]).tolist() == pytest.approx([0.5])
 
 
 def cells(rows, columns, seeds, kind="accuracy"):

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from mlplab.plots.order import errors, goodness, letters_on, ramp
+from mlplab.plots.order import goodness, letters_on, ramp
 from mlplab.plots.panel import Square
-from mlplab.plots.style import FAINT, INK, MUTED, figure, points_of, text
+from mlplab.plots.style import DPI, FAINT, INK, MUTED, figure, points_of, text
 
 EDGE, TOP, FOOT = 36, 150, 116
 LEFT, GAP = 74, 52
@@ -87,7 +87,7 @@ def heat_map(
         )
         title = panel.title if letters_of(wide, tall) >= LEAST_LETTERS else f"{panel.title}: {ends(panel)}"
         text(made, left, top - 16, title, 24, weight="bold", width=panel_width - LEFT)
-        draw_cells(square, panel, wide, tall)
+        draw_cells(square, panel, wide, tall, [other for other in panels if other.kind == panel.kind])
         draw_marks(square, [cell[1:] for cell in best if cell[0] == index],
                    [cell[1:] for cell in near if cell[0] == index], wide, tall)  # fmt: skip
         draw_names(square, x_values, y_values, x_name, y_name, wide, tall)
@@ -95,10 +95,11 @@ def heat_map(
     return made
 
 
-def draw_cells(square, panel: Cells, wide: float, tall: float) -> None:
-    """Draw the colours, numbers and dots of one panel; all lengths in pixels."""
+def draw_cells(square, panel: Cells, wide: float, tall: float, alike: Sequence[Cells]) -> None:
+    """Draw the colours, numbers and dots of one panel, on the scales of all panels of its kind; in pixels."""
     means = panel.means()
-    shares = goodness(means, panel.kind)
+    shares = goodness(means, panel.kind, np.concatenate([other.means().ravel() for other in alike]))
+    every = [value for other in alike for row in other.values for cell in row for value in cell]
     # Not the whole ramp: the lightest cell still has a colour, and the darkest room for its dots.
     colours = ramp(0.06 + 0.86 * shares)
     colours[np.isnan(means)] = 1.0
@@ -109,7 +110,6 @@ def draw_cells(square, panel: Cells, wide: float, tall: float) -> None:
     fullest = max((len(cell) for row in panel.values for cell in row), default=0)
     size = letters_of(wide, tall)
     dots, rails = ({INK: [], "#ffffff": []} for _ in range(2))
-    low, high = limits(panel)
     for (y, x), mean in np.ndenumerate(means):
         centre, bottom = square.left + (x + 0.5) * wide, square.top + square.height - y * tall
         cell = np.asarray(panel.values[y][x], dtype=float)
@@ -129,8 +129,7 @@ def draw_cells(square, panel: Cells, wide: float, tall: float) -> None:
         text(square.figure, centre, bottom - 0.25 * tall, spread + few, 0.64 * size,
              color=letters, ha="center", width=0.96 * wide)  # fmt: skip
         if len(cell) > 1:
-            place = np.log(np.maximum(errors(cell, panel.kind), 1e-4))
-            along = (high - place) / (high - low) if high > low else np.full(len(cell), 0.5)
+            along = goodness(cell, panel.kind, every)
             dots[letters] += [(x + 0.1 + 0.8 * share, y + 0.11) for share in along]
             rails[letters] += [x + 0.1, x + 0.9, np.nan], [y + 0.11, y + 0.11, np.nan]
     for colour, places in dots.items():
@@ -155,13 +154,6 @@ def ends(panel: Cells) -> str:
         return "no runs"
     worst, best = (means.min(), means.max()) if panel.kind == "accuracy" else (means.max(), means.min())
     return f"{number(worst, panel.kind)} (light) to {number(best, panel.kind)} (dark)"
-
-
-def limits(panel: Cells) -> tuple[float, float]:
-    """Return least and largest log error of all runs of a panel."""
-    flat = [value for row in panel.values for cell in row for value in cell]
-    logs = np.log(np.maximum(errors(flat, panel.kind), 1e-4)) if flat else np.zeros(1)
-    return float(logs.min()), float(logs.max())
 
 
 def number(value: float, kind: str) -> str:
@@ -212,9 +204,9 @@ def draw_legend(made, left: float, top: float, wide: float, tall: float, near: b
     if near:
         parts.append(("□", "#e59400", "cannot be told from it"))
     if tall >= 62 and wide >= 80:
-        parts.append(("•", INK, "one seed each, from the panel's worst run (left) to its best, by log error"))
+        parts.append(("•", INK, "seeds, from the worst run (left) to the best, by log error"))
     x = left
     for sign, colour, words in parts:
         text(made, x, top, sign, 24, color=colour, weight="bold")
-        text(made, x + 30, top, words, 20, color=MUTED)
-        x += 30 + 0.55 * 20 * len(words) + 36
+        text(made, x + 30, top, words, 20, color=MUTED, width=made.get_figwidth() * DPI - EDGE - x - 30)
+        x += 30 + 0.55 * 20 * len(words) + 24

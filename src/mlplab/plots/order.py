@@ -4,6 +4,7 @@ import numpy as np
 
 from mlplab.plots.style import INK, rgb
 
+LEAST_ERROR = 1e-4
 # From paper through blue-green to night blue; lightness falls evenly, so that it also reads in grey.
 RAMP = ("#f3f5ee", "#cfe6dd", "#9ad1cb", "#5fb3bd", "#3a8fb0", "#35699d", "#344580", "#29255c")
 
@@ -42,7 +43,7 @@ def letters_on(colour) -> str:
     return INK if float(linear @ [0.2126, 0.7152, 0.0722]) > 0.23 else "#ffffff"
 
 
-def goodness(values, kind: str) -> np.ndarray:
+def goodness(values, kind: str, among=None) -> np.ndarray:
     """Place values from worst (0) to best (1) by the logarithm of their error.
 
     The step from 98 to 99 % of accuracy is then as wide as from 0 to 50 %.
@@ -50,9 +51,11 @@ def goodness(values, kind: str) -> np.ndarray:
     Args:
         values: accuracies in [0, 1] or NLLs; NaN stays.
         kind: ``"accuracy"`` or ``"nll"``.
+        among: the values whose worst and best are the ends; by default the values themselves.
     """
-    logs = np.log(np.maximum(errors(values, kind), 1e-4))
-    finite = logs[np.isfinite(logs)]
+    logs = np.log(np.maximum(errors(values, kind), LEAST_ERROR))
+    others = logs if among is None else np.log(np.maximum(errors(among, kind), LEAST_ERROR))
+    finite = others[np.isfinite(others)]
     if not finite.size or finite.max() == finite.min():
         return np.where(np.isfinite(logs), 0.5, np.nan)
     return (finite.max() - logs) / (finite.max() - finite.min())

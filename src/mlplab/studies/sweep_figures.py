@@ -86,7 +86,7 @@ def draw_heat_map(table: Table, axes: Sequence[Axis], part: str) -> Drawing:
         marks, stars = ([(p, *m[1:]) for p in range(len(kinds)) for m in found] for found in (marks, stars))
     about = subtitle(table, part)
     if pooled:
-        about = f"runs of all {' and '.join(axis.name for axis in pooled)} taken together  ·  {about}"
+        about += "".join(f"  ·  all of {plain(axis)} together" for axis in pooled)
     if facets != [None]:
         about = f"{words['accuracy']}  ·  {about}"
     title = f"{plain(x)} and {plain(y)}" + (f", for each {plain(axes[2])}" if facets != [None] else "")
@@ -102,27 +102,24 @@ def draw_heat_map(table: Table, axes: Sequence[Axis], part: str) -> Drawing:
 def draw_against(table: Table, axes: Sequence[Axis], part: str) -> Drawing:
     """Draw accuracy and NLL against the number of parameters where it varies, else against the first axis."""
     counts = [setting.parameters for setting in table.settings]
-    by_parameters = None not in counts and len(set(counts)) > 2 and len(axes) > 1
-    if axes[-1].key == "parameters" or not axes[0].is_number and not by_parameters:
-        by_parameters = False
-    if by_parameters:
-        # Along a line of one depth only the width changes: that is what a line should say.
-        x, lines, others = Axis("parameters", "parameters", counts), axes[1], [axes[0], *axes[2:]]
-        others = [axis for axis in others if axis is not axes[0]]
-    else:
-        x, lines, others = axes[0], axes[1] if len(axes) > 1 else None, list(axes[2:])
+    x, lines, others = axes[0], axes[1] if len(axes) > 1 else None, axes[2:]
+    budgets = any(axis.key == "parameters" for axis in axes)
+    if lines is not None and not budgets and None not in counts and len(set(counts)) > 2:
+        # Along a line of one depth only the width changes: the first axis is in the number of parameters.
+        x = Axis("parameters", "parameters", counts)
     names = None if x.is_number else x.names
     series, star = [], None
     best = table.settings.index(table.bests[0]) if len(table.bests) == 1 else None
+    fixed = {number + 2: axis.at[best] for number, axis in enumerate(others)} if best is not None else {}
     values = lines.values if lines is not None else [None]
     for value in [values[place] for place in thinned(len(values))]:
-        rows = [index for index in range(len(table.settings)) if lines is None or lines.at[index] == value]
+        rows = picked(table, fixed | ({} if lines is None else {1: value}), axes)
         found = []
         for place, at in enumerate(x.values):
             here = [index for index in rows if x.at[index] == at]
             jobs = jobs_of(table, here)
             if jobs:
-                star = (len(series), len(found)) if best in here and not others else star
+                star = (len(series), len(found)) if best in here else star
                 found.append(
                     (place if names else at, interval(jobs, part, "accuracy"), interval(jobs, part, "nll"))
                 )
@@ -131,8 +128,10 @@ def draw_against(table: Table, axes: Sequence[Axis], part: str) -> Drawing:
             name = "" if lines is None else shown(value)
             series.append(Series(name, at, np.array(accuracies), np.array(nlls)))
     about = subtitle(table, part).replace("mean ± standard deviation", "mean and 95 % interval")
-    if others:
-        about = f"runs of all {' and '.join(map(plain, others))} taken together  ·  {about}"
+    for number, axis in enumerate(others, start=2):
+        about += (
+            f"  ·  {plain(axis)} {shown(fixed[number])}" if fixed else f"  ·  all of {plain(axis)} together"
+        )
     title = f"Accuracy and cross entropy on {POINTS[part]} against {plain(x)}"
     made = against(
         series,
