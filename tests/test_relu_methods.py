@@ -178,7 +178,7 @@ def test_the_gradient_of_training_against_autograd():
 def test_training_improves_both_starts_and_repeats():
     target = make_target("sin")
     built = minimax(target, 9).fit
-    options = {"adam_steps": 200, "lbfgs_steps": 60, "points": 257}
+    options = {"adam_steps": 100, "lbfgs_steps": 40, "points": 129}
     cold = train_units(target, 9, seeds=[0, 1], **options)
     again = train_units(target, 9, seeds=[1], **options)
     assert np.array_equal(cold.fits[1].knots, again.fits[0].knots), "a network depends on its neighbours"

@@ -165,8 +165,8 @@ def test_fast_enough():
 
 
 def test_thousands_of_pieces():
-    found = minimax(make_target("exp"), 3000)
-    assert found.level == pytest.approx((2 * (np.sqrt(np.e) - 1)) ** 2 / (16 * 3000**2), rel=1e-3)
+    found = minimax(make_target("exp"), 2000)
+    assert found.level == pytest.approx((2 * (np.sqrt(np.e) - 1)) ** 2 / (16 * 2000**2), rel=1e-3)
     assert found.lower_bound > 0.99 * found.level
 
 
