@@ -1,7 +1,7 @@
 """The LightningModule: P networks trained in step through blocks of minibatches.
 
-Lightning's cost per optimiser step is many times that of so small a network, so a batch, as Lightning sees it, is a
-block of minibatches, and metrics are taken once an epoch from tensors.
+Lightning's cost per optimiser step is many times that of so small a network, so a batch, as Lightning sees it,
+is a block of minibatches, and metrics are taken once an epoch from tensors.
 """
 
 import math
@@ -17,8 +17,9 @@ from mlplab.core.losses import CrossEntropy, gradient_at_logits
 from mlplab.core.population import Population, stack
 from mlplab.errors import InputError
 from mlplab.training.blocks import Block, BlockLoader
+from mlplab.training.devices import wide_float
 from mlplab.training.epoch import EpochSums
-from mlplab.training.optimizers import Adam, MemberOptimizer
+from mlplab.training.optimizers import Adam, MemberOptimizer, moments_of
 from mlplab.training.rules import Rules, Stop, rules_of
 from mlplab.training.schedules import Constant, Schedule
 from mlplab.training.selection import BestState
@@ -88,13 +89,23 @@ class Classifier(L.LightningModule):
         return self.optimizer
 
     def place(self) -> None:
-        """Bring the population to the module's device and build the optimiser there, once."""
-        if self.optimizer is not None:
+        """Bring the population to the module's device and type, and build the optimiser there, once."""
+        device, dtype = self.theta.device, self.theta.dtype
+        own = self.population.theta
+        if self.optimizer is not None and (own.device, own.dtype) == (device, dtype):
             return
-        self.population.to(self.theta.device, self.theta.dtype)
+        self.population.to(device, dtype)
         self.theta.data = self.population.theta
-        self.best = BestState(self.population)
-        self.optimizer = self.make_optimizer([self.theta])
+        if self.optimizer is None:
+            self.best = BestState(self.population)
+            self.optimizer = self.make_optimizer([self.theta])
+            return
+        # Placed before Lightning brought the module to its device, as when a run goes on on a GPU.
+        self.best.to(device, dtype)
+        self.sums.to(device)
+        self.gathered = None if self.gathered is None else self.gathered.to(device, dtype)
+        moments = moments_of(self.optimizer, self.theta)
+        moments |= {name: value.to(device, dtype) for name, value in moments.items() if _fits(value, self.theta)}
 
     def stop(self, index: int, reason: str) -> None:
         """End the training of one member; its parameters stay as they are now."""
@@ -113,7 +124,7 @@ class Classifier(L.LightningModule):
             return
         active = [i not in self.stops for i in range(self.members)]
         losses, correct = [], []
-        # Other optimisers than the lab's step all members at once, so those cannot be walked one run after the other.
+        # Other optimisers than the lab's step all members at once, so they cannot walk one run after the other.
         runs = [slice(0, self.members)]
         if isinstance(self.optimizer, MemberOptimizer):
             runs = self.population.chunks(block.x.shape[2])
@@ -198,7 +209,7 @@ class Classifier(L.LightningModule):
 
     @property
     def total_epochs(self) -> int:
-        """Epochs of the whole training; callbacks may ask before the module has taken its rules from the trainer."""
+        """Epochs of the whole training; callbacks may ask before the module has the rules of the trainer."""
         return rules_of(self.trainer).epochs(getattr(self.trainer.train_dataloader, "per_epoch", 1))
 
     def factor(self, step: int) -> float:
@@ -230,7 +241,7 @@ class Classifier(L.LightningModule):
         for group in self.optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
             group["lr"] = group["initial_lr"] * factor
-        # Lightning drops gradients at the start of a fit, and a step without one changes nothing, without a word.
+        # Lightning drops gradients at the start of a fit, and a step without one silently changes nothing.
         self.theta.grad = self.population.gradient
         self.optimizer.step()
 
@@ -241,12 +252,12 @@ class Classifier(L.LightningModule):
 
     def _arrays(self) -> list[Tensor]:
         """Everything of shape (P, S) that a step changes."""
-        moments = getattr(self.optimizer, "moments", None)
-        if moments is None:
-            moments = {k: v for k, v in self.optimizer.state[self.theta].items() if v.shape == self.theta.shape}
-        return [self.population.theta, *moments.values()]
+        moments = moments_of(self.optimizer, self.theta).values()
+        return [self.population.theta, *(value for value in moments if _fits(value, self.theta))]
 
-    def _keep(self, members: slice, saved: list[Tensor], loss: Tensor, active: list[bool], first: int) -> None:
+    def _keep(
+        self, members: slice, saved: list[Tensor], loss: Tensor, active: list[bool], first: int
+    ) -> None:
         """Put back the members that had ended, and those whose loss or state went non-finite in this block.
 
         The last step of a block shows in no loss of it, and the next block would save what that step broke.
@@ -273,7 +284,8 @@ class Classifier(L.LightningModule):
         loader = self.trainer.train_dataloader
         if not isinstance(loader, BlockLoader):
             raise InputError(
-                f"the Classifier trains from a BlockLoader (see the lab's data modules), got {type(loader).__name__}"
+                "the Classifier trains from a BlockLoader (see the lab's data modules), "
+                f"got {type(loader).__name__}"
             )
         self.rules = rules_of(self.trainer)
         self.minibatches_per_epoch = loader.per_epoch
@@ -296,9 +308,10 @@ class Classifier(L.LightningModule):
         x, y = batch
         logits = self.population.forward(x)
         labels = y.expand(len(logits), -1)
-        nll = PLAIN.per_batch(logits, labels).double()
-        loss = nll if _is_plain(self.loss) else _per_batch(self.loss, logits, labels).double()
-        accuracy = (logits.argmax(-1) == labels).double().mean(1)
+        wide = wide_float(logits.device)
+        nll = PLAIN.per_batch(logits, labels).to(wide)
+        loss = nll if _is_plain(self.loss) else _per_batch(self.loss, logits, labels).to(wide)
+        accuracy = (logits.argmax(-1) == labels).to(wide).mean(1)
         self.metrics |= {"val/loss": loss, "val/nll": nll, "val/accuracy": accuracy}
 
     def close_epoch(self) -> bool:
@@ -330,11 +343,17 @@ def _per_batch(loss: nn.Module, logits: Tensor, labels: Tensor) -> Tensor:
     return torch.stack([loss(rows, answers) for rows, answers in zip(logits, labels)])
 
 
+def _fits(value: Any, theta: Tensor) -> bool:
+    """Say whether a value of an optimiser's state belongs to the members, (P, S), and not to all of them."""
+    return isinstance(value, Tensor) and value.shape == theta.shape
+
+
 def _is_plain(loss: nn.Module) -> bool:
     """Say whether a loss is the plain mean NLL."""
     if type(loss) not in (CrossEntropy, nn.CrossEntropyLoss):
         return False
-    return loss.weight is None and not loss.label_smoothing and loss.ignore_index < 0 and loss.reduction == "mean"
+    plain = loss.weight is None and not loss.label_smoothing and loss.reduction == "mean"
+    return plain and loss.ignore_index < 0
 
 
 def member_state(classifier: Classifier, index: int) -> dict[str, Any]:
@@ -347,18 +366,13 @@ def member_state(classifier: Classifier, index: int) -> dict[str, Any]:
     Returns:
         ``model``, ``buffers``, ``optimizer`` (moments by name and then parameter) and ``steps``.
     """
-    population, optimizer = classifier.population, classifier.optimizer
-    stop = classifier.stops.get(index)
-    if isinstance(optimizer, MemberOptimizer):
-        moments = optimizer.moments
-    else:
-        moments = optimizer.state[classifier.theta]
+    population, stop = classifier.population, classifier.stops.get(index)
     return {
         "model": population.split(population.theta[index]),
         "buffers": population.buffers(index),
         "optimizer": {
-            name: population.split(value[index]) if value.shape == classifier.theta.shape else value
-            for name, value in moments.items()
+            name: population.split(value[index]) if _fits(value, classifier.theta) else value
+            for name, value in moments_of(classifier.optimizer, classifier.theta).items()
         },
         "steps": stop.step if stop else classifier.steps,
     }

@@ -23,11 +23,18 @@ def choose_accelerator(name: str) -> str:
         # Apple's GPU loses to its CPU on networks this small, so that it is taken only when asked for.
         return "gpu" if cuda else "cpu"
     if name == "gpu" and not cuda:
-        build = f"torch {torch.__version__}"
-        raise InputError(f"trainer=gpu needs an NVIDIA or AMD GPU that {build} can use, and finds none; use trainer=cpu")
+        raise InputError(
+            f"trainer=gpu needs an NVIDIA or AMD GPU that torch {torch.__version__} can use, and finds none; "
+            "use trainer=cpu"
+        )
     if name == "mps" and not mps:
         raise InputError("trainer=mps needs an Apple GPU, and torch finds none; use trainer=cpu")
     return name
+
+
+def wide_float(device: torch.device) -> torch.dtype:
+    """Give the widest floating type of a device, in which figures are summed: Apple's GPU has no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def describe_device(device: torch.device) -> str:

@@ -1,8 +1,8 @@
 """Optimisers over a population: elementwise, one fused kernel call for members of equal settings.
 
-They are ordinary ``torch.optim.Optimizer`` objects over the one parameter ``theta`` (P, S). Each setting is a number
-or one number a member. The arithmetic is torch's own fused kernel, so that one member's bits are those of torch's
-optimiser with ``fused=True`` on the same array.
+They are ordinary ``torch.optim.Optimizer`` objects over the one parameter ``theta`` (P, S). Each setting is a
+number or one number a member. The arithmetic is torch's own fused kernel, so that one member's bits are those of
+torch's optimiser with ``fused=True`` on the same array.
 """
 
 from collections.abc import Sequence
@@ -29,8 +29,7 @@ class MemberOptimizer(torch.optim.Optimizer):
         columns = {name: _column(name, value, members) for name, value in settings.items()}
         self.settings = [{name: column[i] for name, column in columns.items()} for i in range(members)]
         self.moments = {name: torch.zeros_like(self.theta) for name in self.state_names}
-        # torch's kernels add one to the step on their own, so each run of members gets a fresh scalar of the count.
-        self.count = 0
+        self.count = 0  # of the steps taken by `step`; `update` is told
         self._runs: dict[tuple[int, int], list[tuple[slice, dict]]] = {}
 
     def runs(self, members: slice) -> list[tuple[slice, dict]]:
@@ -96,12 +95,12 @@ class Adam(MemberOptimizer):
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
     def _kernel(self, theta: list, gradient: list, moments: dict, count: int, lr: float, settings: dict) -> None:
-        step = torch.full((), float(count), device=theta[0].device)
-        step += 1
+        # The kernel is told the number of this step, from 1.
+        step = torch.full((), float(count + 1), device=theta[0].device)
         self.kernel(
             theta, gradient, moments["exp_avg"], moments["exp_avg_sq"], [], [step],
-            lr=lr, beta1=settings["betas"][0], beta2=settings["betas"][1], weight_decay=settings["weight_decay"],
-            eps=settings["eps"], amsgrad=False, maximize=False,
+            lr=lr, beta1=settings["betas"][0], beta2=settings["betas"][1], eps=settings["eps"],
+            weight_decay=settings["weight_decay"], amsgrad=False, maximize=False,
         )  # fmt: skip
 
 
@@ -152,6 +151,11 @@ class SGD(MemberOptimizer):
         )  # fmt: skip
 
 
+def moments_of(optimizer: torch.optim.Optimizer, theta: Tensor) -> dict[str, Any]:
+    """Give what an optimiser keeps for ``theta`` (P, S), by name: the dict itself, not a copy."""
+    return optimizer.moments if isinstance(optimizer, MemberOptimizer) else optimizer.state[theta]
+
+
 def _first(value: Any) -> Any:
     return value[0] if isinstance(value, list) else value
 
@@ -161,5 +165,7 @@ def _column(name: str, value: Any, members: int) -> list:
     if not isinstance(value, list):
         return [value] * members
     if len(value) != members:
-        raise ValueError(f"optimizer.{name} must be one value or one for each of {members} members, got {len(value)}")
+        raise ValueError(
+            f"optimizer.{name} must be one value or one for each of {members} members, got {len(value)}"
+        )
     return value

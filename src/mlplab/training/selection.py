@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from mlplab.core.population import Population
+from mlplab.training.devices import wide_float
 
 
 class BestState:
@@ -16,12 +17,13 @@ class BestState:
         value: lowest figure, (P,); inf before the first.
         epoch: epochs trained when it was reached, (P,); -1 before the first.
         theta: parameters then, (P, S).
+        buffers: what the members' modules held besides then, by member and name.
     """
 
     def __init__(self, population: Population) -> None:
         self.population = population
         device = population.theta.device
-        self.value = torch.full((population.members,), torch.inf, dtype=torch.float64, device=device)
+        self.value = torch.full((population.members,), torch.inf, dtype=wide_float(device), device=device)
         self.epoch = torch.full((population.members,), -1, device=device)
         self.theta = population.theta.detach().clone()
         self.buffers: dict[int, dict[str, Tensor]] = {}
@@ -35,6 +37,11 @@ class BestState:
         if self.population.buffers(0):
             for index in better.nonzero().flatten().tolist():
                 self.buffers[index] = self.population.buffers(index)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Move what is kept to a device, the parameters as another floating type."""
+        self.value, self.epoch = self.value.to(device, wide_float(device)), self.epoch.to(device)
+        self.theta = self.theta.to(device, dtype)
 
     def known(self, index: int) -> bool:
         """Say whether the member has had a finite figure yet."""

@@ -12,17 +12,17 @@ from mlplab.runs import checkpoint
 from mlplab.training.callbacks.member import MemberCallback
 from mlplab.training.classifier import Classifier, member_state
 from mlplab.training.epoch import EpochSums
-from mlplab.training.optimizers import MemberOptimizer
+from mlplab.training.optimizers import MemberOptimizer, moments_of
 from mlplab.training.rules import Stop
 
 FORMAT = 1
 
 
 class Checkpoints(Checkpoint, MemberCallback):
-    """Write ``checkpoints/last.ckpt``, from which a run goes on to the same bits, and ``checkpoints/best.ckpt``.
+    """Write ``checkpoints/last.ckpt``, from which a run goes on to the same bits, and ``best.ckpt`` beside it.
 
     Args:
-        every_seconds: time between two savings while the run goes on, > 0.
+        every_seconds: time from one saving to the next while the run goes on, >= 0.
     """
 
     def __init__(self, every_seconds: float = 10.0) -> None:
@@ -48,7 +48,6 @@ class Checkpoints(Checkpoint, MemberCallback):
 
     def save(self, trainer: L.Trainer, classifier: Classifier) -> None:
         """Write the files of every member that has a folder."""
-        self._last = time.monotonic()
         for callback in trainer.callbacks:
             if isinstance(callback, MemberCallback):
                 callback.settle(trainer, classifier)
@@ -63,6 +62,8 @@ class Checkpoints(Checkpoint, MemberCallback):
                 self._saved_best[index] = best
                 content = {"format": FORMAT, "config_digest": run.digest, **payload["best"]}
                 checkpoint.save(run.folder.checkpoints / "best.ckpt", content)
+        # After the work, so that many members on a slow disk leave time to train.
+        self._last = time.monotonic()
 
 
 def state_of(trainer: L.Trainer, classifier: Classifier, index: int) -> dict[str, Any]:
@@ -109,10 +110,14 @@ def restore(trainer: L.Trainer, classifier: Classifier, payloads: list[dict[str,
         (p["epochs"], p["minibatches"]) for p in payloads
     }
     if len(places) != 1:
-        raise InputError(f"the checkpoints of a population must be of one place, got epochs and minibatches {sorted(places)}")
+        raise InputError(
+            f"the checkpoints of a population must be of one place, got epochs and minibatches {sorted(places)}"
+        )
     for index, (payload, run) in enumerate(zip(payloads, trainer.runs)):
         if payload["format"] != FORMAT or payload["config_digest"] != run.digest:
-            raise InputError(f"the checkpoint in {run.folder.checkpoints} is of another config than {run.folder.config}")
+            raise InputError(
+                f"the checkpoint in {run.folder.checkpoints} is of another config than {run.folder.config}"
+            )
         population.join(payload["model"], population.theta[index])
         population.load_buffers(index, payload["buffers"])
         population.join(payload["best"]["model"], classifier.best.theta[index])
@@ -125,14 +130,18 @@ def restore(trainer: L.Trainer, classifier: Classifier, payloads: list[dict[str,
             classifier.stops[index] = Stop(**payload["stop"])
         for callback in trainer.callbacks:
             if isinstance(callback, MemberCallback):
-                callback.load_member_state(index, payload["callbacks"].get(type(callback).__name__, {}), classifier)
+                state = payload["callbacks"].get(type(callback).__name__, {})
+                callback.load_member_state(index, state, classifier)
     first = next((p for p in payloads if not p["stop"]), payloads[0])
-    classifier.steps, classifier.minibatches, classifier.epochs = first["steps"], first["minibatches"], first["epochs"]
+    classifier.steps, classifier.minibatches = first["steps"], first["minibatches"]
+    classifier.epochs = first["epochs"]
+    # One that had ended may be of an earlier saving than the others; its running epoch is of no account.
+    running = [p if p["minibatches"] == first["minibatches"] else first for p in payloads]
     if first["gathered"] is not None:
-        classifier.gathered = torch.stack([p["gathered"] for p in payloads]).to(population.theta.device)
+        classifier.gathered = torch.stack([p["gathered"] for p in running]).to(population.theta.device)
     classifier.sums.sizes = list(first["sums"]["sizes"])
     for name in ("losses", "correct"):
-        parts = zip(*(p["sums"][name] for p in payloads))
+        parts = zip(*(p["sums"][name] for p in running))
         setattr(classifier.sums, name, [torch.stack(part).to(population.theta.device) for part in parts])
     # Lightning's own count of epochs and steps.
     progress = trainer.fit_loop.epoch_progress
@@ -148,7 +157,7 @@ def _restore_moments(classifier: Classifier, index: int, moments: dict[str, Any]
         for name, named in moments.items():
             population.join(named, optimizer.moments[name][index])
         return
-    state = optimizer.state[classifier.theta]
+    state = moments_of(optimizer, classifier.theta)
     for name, value in moments.items():
         if isinstance(value, dict):
             array = state.setdefault(name, torch.zeros_like(population.theta))
