@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mlplab.core.currents import Constant
+from mlplab.core.currents import Constant, Samples
 from mlplab.core.lif import Neuron
 from mlplab.core.lif_grid import step_weight
 from mlplab.errors import InputError
 
-# The input is drawn for as many steps at a time as fit into this memory.
-_INPUT_BYTES = 2**26
+# The input is drawn for as many steps at a time as fit into this memory. A block of neurons then stays in the
+# cache for all of them: with a million neurons 32 steps, a tenth faster than 8.
+_INPUT_BYTES = 2**28
 
 
 @dataclass
@@ -139,8 +140,8 @@ def input_blocks(current, first: int, steps: int, shape: tuple[int, ...]):
     One row of values for many rows means that the input stays; one column that all neurons share it.
     """
     size = int(np.prod(shape))
-    # A constant input needs memory for one row, whatever the number of steps.
-    limit = steps if isinstance(current, Constant) else max(1, _INPUT_BYTES // (8 * max(size, 1)))
+    # Blocks of a constant, and of an array that is there already, need no memory of their own.
+    limit = steps if isinstance(current, Constant | Samples) else max(1, _INPUT_BYTES // (8 * max(size, 1)))
     done = 0
     while done < steps:
         rows = min(limit, steps - done)

@@ -42,7 +42,7 @@ class Reread:
     """Give a constant current as if it were new in every step, from memory that is read again."""
 
     def __init__(self, current: np.ndarray) -> None:
-        self.rows = np.tile(current, (8, 1))
+        self.rows = np.tile(current, (32, 1))
 
     def block(self, start: int, stop: int) -> np.ndarray:
         return self.rows[: stop - start]
