@@ -45,6 +45,9 @@ def whole_rows() -> Iterator[Row]:
     folder = Path(tempfile.mkdtemp())
     try:
         own = timed(["-m", "mlplab.app", "train", "-m", *SWEEP, f"paths.logs={folder}"])
+        (sweep,) = (folder / "sweep").iterdir()
+        multiply(sweep, folder / "thousand", 16)
+        report = timed(["-m", "mlplab.app", "report", str(folder / "thousand")])
         few = timed([str(write_ordinary(folder)), "-m", "width=16,128", "depth=1,4", f"hydra.sweep.dir={folder}/ordinary"])
         none = timed([str(folder / "ordinary.py"), "--help"])
     finally:
@@ -53,6 +56,21 @@ def whole_rows() -> Iterator[Row]:
     ordinary = none + (few - none) / 4 * JOBS
     yield row(work, "mlplab train -m", own, ratio=ordinary / own, target="at least 30x the ordinary way", ok=ordinary >= 30 * own)
     yield row(work, "Hydra's basic launcher, ordinary LightningModule (from 4 jobs)", ordinary, ratio=1.0)
+    yield row("report on 1,024 runs, figures included, from the shell", "mlplab report", report, target="under 2 s", ok=report < 2)
+
+
+def multiply(sweep: Path, target: Path, times: int) -> None:
+    """Make a sweep folder of many seeds from one of few: the same files under other names, linked and not copied."""
+    record = json.loads((sweep / "sweep.json").read_text())
+    entries = []
+    for entry in record["jobs"]:
+        for copy in range(times):
+            name = f"{entry['name']}-{copy}"
+            shutil.copytree(sweep / entry["name"], target / name, copy_function=os.link)
+            seed = entry["swept"]["seed"] + len(SEEDS) * copy
+            digest = f"{copy:02d}{entry['config_digest'][2:]}"
+            entries.append({**entry, "name": name, "config_digest": digest, "swept": {**entry["swept"], "seed": seed}})
+    (target / "sweep.json").write_text(json.dumps({**record, "name": target.name, "jobs": entries}))
 
 
 def timed(words: list[str]) -> float:
