@@ -108,6 +108,40 @@ def test_bad_input_found_by_the_study_removes_the_empty_folder_only(study, tmp_p
     assert (tmp_path / "logs" / "train" / "kept" / "checkpoints" / "last.pt").exists()
 
 
+def test_bad_input_removes_the_folders_above_only_where_they_were_made_for_it(study, tmp_path):
+    study.error = InputError("no")
+    (tmp_path / "logs").mkdir()
+    assert train(tmp_path) == 2
+    assert list((tmp_path / "logs").iterdir()) == []
+    assert app.main(["train", f"paths.logs={tmp_path}/new/deeper/logs"]) == 2
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_unforeseen_error_before_the_study_began_leaves_nothing(study, tmp_path, monkeypatch):
+    def fail(config, folder):
+        raise ZeroDivisionError("a bug")
+
+    put_in_place(monkeypatch, fail)
+    with pytest.raises(ZeroDivisionError):
+        train(tmp_path)
+    assert not (tmp_path / "logs").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "words"),
+    [
+        ("resume=", "resume must be a run folder, got nothing"),
+        ("resume.folder=", "resume.folder must be a run folder, got nothing"),
+        ("resume.folder=/nowhere", "/nowhere is not a run folder: there is no such folder"),
+        ("--multirun=3", "--multirun takes no value, got --multirun=3"),
+    ],
+)
+def test_words_that_would_start_another_run_are_refused(study, tmp_path, capsys, word, words):
+    assert train(tmp_path, word) == 2
+    assert words in only_line(capsys)
+    assert not study.calls and not (tmp_path / "logs").exists()
+
+
 def test_an_interrupt_is_130_and_an_unforeseen_error_keeps_its_traceback(study, tmp_path, capsys):
     study.error = KeyboardInterrupt()
     assert train(tmp_path) == 130

@@ -126,15 +126,15 @@ def test_every_wrong_value_of_every_rule_is_refused_by_its_key(default):
         ("model.width=0", ["model.width must be an integer >= 1, got 0"]),
         ("model.width=abc", ["model.width must be an integer >= 1, got 'abc'"]),
         ("model.width.foo=1", ["model.width.foo is not an option"]),
-        ("data.noise=-0.1", ["data.noise must be a number >= 0, got -0.1"]),
-        ("data={noise:-1}", ["data.noise must be a number >= 0, got -1"]),
+        ("data.noise=-0.1", ["data.noise must be a number from 0 to 1000, got -0.1"]),
+        ("data={noise:-1}", ["data.noise must be a number from 0 to 1000, got -1"]),
         ("data={nosie:1}", ["data.nosie is not an option", "did you mean data.noise?"]),
         ("optimizer.lr=nan", ["optimizer.lr must be a number > 0, got nan"]),
         ("optimizer.lr=inf", ["optimizer.lr must be a number > 0, got inf"]),
         ("seed=", ["seed must be an integer", "got ''"]),
         ("seed=-1", ["seed must be an integer", "got -1"]),
         ("seed=0,1", ["seed takes one value here", "-m", "seed=[0,1]"]),
-        ("name=a/b", ["name must be null, or letters", "'a/b'"]),
+        ("name=a/b", ["name must be null, or at most 200 letters", "'a/b'"]),
         ("model.activation=rleu", ["model.activation must be one of relu", "did you mean relu?"]),
         ("model.hidden=[8,0]", ["model.hidden must be null, or a list", "[8, 0]"]),
         ("evaluate_state=bset", ["evaluate_state must be one of best, last", "did you mean best?"]),
@@ -150,6 +150,18 @@ def test_every_wrong_value_of_every_rule_is_refused_by_its_key(default):
         ("width", ["options must be KEY=VALUE, got 'width'"]),
         ("=3", ["options must be KEY=VALUE, got '=3'"]),
         ("data=file", ["data.path must be given"]),
+        ("+experiment=tutorial", ["experiment has a choice already; write experiment=NAME without +"]),
+        ("seed=range(3)", ["seed takes one value here, got seed=range(3); add -m for a sweep"]),
+        ("name=" + "x" * 201, ["name must be null, or at most 200 letters"]),
+        ("model.depth=100000000", ["model.depth must be an integer from 0 to 10000, got 100000000"]),
+        ("data.arms=1000000", ["data.arms must be an integer from 1 to 1000, got 1000000"]),
+        ("data.noise=1e300", ["data.noise must be a number from 0 to 1000, got 1e+300"]),
+        ("data.t_max=1e300", ["data.t_max must be a number > 0 and <= 100, got 1e+300"]),
+        ("trainer.threads=10000000", ["trainer.threads must be an integer from 1 to 1024, got 10000000"]),
+        ("trainer.precision=bf16-mixed", ["trainer.precision must be one of 32-true, 64-true, got 'bf16-mixed'"]),
+        ("trainer.gradient_clip_val=0", ["trainer.gradient_clip_val must be null, or a number > 0, got 0"]),
+        ("loss.weight=[0,0,0,0]", ["loss.weight must have an entry above 0, got [0, 0, 0, 0]"]),
+        ("+data._partial_=true", ["data._partial_ must be false: only an optimizer", "got true"]),
         ("paths.logs=", ["paths.logs must be a path, got ''"]),
     ],
 )
@@ -191,7 +203,7 @@ def test_keys_that_contradict_each_other_are_refused(overrides, part):
         "model.activation={name:leaky_relu,negative_slope:0.2}", "callbacks.decision_maps=null",
         "callbacks.decision_maps.epochs=[0,5]", "trainer.limit_train_batches=1",
         "trainer.limit_train_batches=0.5",
-        "trainer.fast_dev_run=true", "trainer.devices=[0]", "trainer.precision=64", "data.batch_size=3200",
+        "trainer.fast_dev_run=true", "trainer.devices=[0]", "trainer.precision=64-true", "data.batch_size=3200",
         "loss.weight=[1,1,1,2.5]", "name=first-try_2", "model.init_seed=0",
     ],
 )  # fmt: skip
@@ -306,7 +318,7 @@ def test_override_changes_a_copy_and_checks_it():
     wider = configs.override(config, ["data.noise=0.3", "model.hidden=[3]"])
     assert (wider.data.noise, list(wider.model.hidden), config.data.noise) == (0.3, [3], 0.16)
     assert configs.override(config, ["data=moons"]).data._target_.endswith("MoonsDataModule")
-    for wrong, part in [("data.nosie=1", "did you mean data.noise?"), ("data.noise=-1", ">= 0"),
+    for wrong, part in [("data.nosie=1", "did you mean data.noise?"), ("data.noise=-1", "from 0 to 1000"),
                         ("data.noise=1,2", "one value"), ("+data.foo=1", "without +"),
                         ("noise", "KEY=VALUE")]:
         with pytest.raises(InputError, match=part.replace("?", r"\?").replace("+", r"\+")):

@@ -203,15 +203,15 @@ def test_without_noise_the_density_is_unknown():
 
 
 REFUSED = [
-    (SpiralDataModule, {"noise": -0.1}, "data.noise must be a number >= 0, got -0.1"),
-    (SpiralDataModule, {"noise": float("nan")}, "data.noise must be a number >= 0, got nan"),
-    (SpiralDataModule, {"arms": 0}, "data.arms must be an integer >= 1, got 0"),
-    (SpiralDataModule, {"arms": 2.5}, "data.arms must be an integer >= 1, got 2.5"),
+    (SpiralDataModule, {"noise": -0.1}, "data.noise must be a number >= 0 and <= 1000, got -0.1"),
+    (SpiralDataModule, {"noise": float("nan")}, "data.noise must be a number >= 0 and <= 1000, got nan"),
+    (SpiralDataModule, {"arms": 0}, "data.arms must be an integer from 1 to 1000, got 0"),
+    (SpiralDataModule, {"arms": 2.5}, "data.arms must be an integer from 1 to 1000, got 2.5"),
     (SpiralDataModule, {"points_per_arm": 0}, "data.points_per_arm must be an integer >= 1, got 0"),
     (SpiralDataModule, {"t_min": -1}, "data.t_min must be a number >= 0, got -1"),
-    (SpiralDataModule, {"t_min": 1, "t_max": 0.5}, "data.t_max must be a number >= 1, got 0.5"),
+    (SpiralDataModule, {"t_min": 1, "t_max": 0.5}, "data.t_max must be a number >= 1 and <= 100, got 0.5"),
     (SpiralDataModule, {"rotation_degrees": "x"}, "data.rotation_degrees must be a finite number, got 'x'"),
-    (CirclesDataModule, {"classes": 0}, "data.classes must be an integer >= 1, got 0"),
+    (CirclesDataModule, {"classes": 0}, "data.classes must be an integer from 1 to 1000, got 0"),
     (MoonsDataModule, {"points_per_class": -3}, "data.points_per_class must be an integer >= 1, got -3"),
     (XorDataModule, {"batch_size": 0}, "data.batch_size must be an integer >= 1, got 0"),
     (XorDataModule, {"test_fraction": 1.0}, "data.test_fraction must be a number >= 0 and < 1, got 1.0"),
@@ -259,6 +259,9 @@ def test_file_data_without_validation_and_from_a_config(table):
 def test_file_faults(table, tmp_path):
     with pytest.raises(InputError, match="data.validation_fraction must be a number >= 0 and < 0.8, got 0.8"):
         FileDataModule(path=str(table), validation_fraction=0.8)
+    for name in ("validation_fraction", "test_fraction"):
+        with pytest.raises(InputError, match=f"data.{name} must set at least one point aside, got 0.001 of"):
+            ready(FileDataModule, path=str(table), batch_size=4, **{name: 0.001})
     with pytest.raises(InputError, match="data.path must name a file that exists"):
         ready(FileDataModule, path="missing.csv")
     rare = tmp_path / "rare.csv"

@@ -47,7 +47,10 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(InputError, match="cannot make a run folder in .*logs.*paths.logs"):
         claim(tmp_path / "logs" / "train", "a")
     with pytest.raises(InputError, match="name too long"):
-        claim(tmp_path, "a" * 300)
+        claim(tmp_path / "new" / "folders", "a" * 300)
+    with pytest.raises(InputError, match="name too long"):
+        claim(tmp_path / ("b" * 300) / "folders", "a")
+    assert [path.name for path in tmp_path.iterdir()] == ["logs"]
 
 
 def test_the_files_of_a_run_have_their_names(tmp_path):

@@ -45,6 +45,14 @@ class Faulty(Radial):
 class Halved(nn.Module):
     def forward(self, logits, labels):
         return nn.functional.cross_entropy(logits, labels) / 2
+
+class Each(nn.Module):
+    def forward(self, logits, labels):
+        return nn.functional.cross_entropy(logits, labels, reduction="none")
+
+class Touchy(torch.optim.SGD):
+    def __init__(self, params, lr):
+        raise ZeroDivisionError("a slip")
 """
 
 
@@ -102,16 +110,33 @@ def test_a_users_loss(base, tmp_path, own_module):
         ({"optimizer": {"_target_": "own_networks.Nothing"}}, "optimizer._target_=own_networks.Nothing cannot be found"),
         ({"schedule": {"_target_": "own_networks.Nothing"}}, "schedule._target_"),
         ({"callbacks__timing": {"_target_": "own_networks.Nothing"}}, "callbacks.timing._target_"),
+        ({"model": {"_target_": "builtins.dict"}}, "model._target_ must name a torch.nn.Module, got builtins.dict"),
+        ({"model": {"_target_": "os.system"}}, "model._target_=os.system cannot be found"),
+        ({"data": {"_target_": "torch.nn.Identity"}}, "data._target_ must name a LightningDataModule"),
+        ({"schedule": {"_target_": "torch.nn.Identity"}}, r"schedule._target_ must name a class with the method at\("),
+        ({"callbacks__timing": {"_target_": "torch.nn.Identity"}}, "callbacks.timing._target_ must name a Lightning Ca"),
+        ({"logger": {"csv": {"_target_": "torch.nn.Identity"}}}, "logger._target_ must name a Lightning Logger"),
+        ({"loss": {"_target_": "torch.nn.Identity"}}, "Identity cannot take logits .8, 4. and labels .8,."),
+        ({"loss": {"_target_": "torch.nn.BCELoss"}}, "BCELoss cannot take logits"),
+        ({"loss": {"_target_": "own_networks.Each"}}, r"Each must give one number with a gradient, got \(8,\)"),
+        ({"optimizer": {"_target_": "torch.nn.Identity"}}, "optimizer._target_ must name a torch.optim.Optimizer"),
+        ({"optimizer": {"_target_": "torch.optim.Adam", "nope": 3}}, "optimizer._target_=.*Adam cannot train here.*nope"),
+        ({"optimizer": {"_target_": "torch.optim.LBFGS"}}, "LBFGS cannot train here: .*closure"),
+        ({"optimizer": {"_target_": "own_networks.Touchy", "lr": 1}}, "Touchy cannot train here: a slip"),
+        ({"model__width": 10**13}, "this does not fit into memory, got .*model.width=10000000000000"),
+        ({"data__points_per_arm": 10**14}, "this does not fit into memory, got .*points_per_arm=100000000000000"),
+        ({"data__fresh_points": 10**30}, "this does not fit into memory, got .*fresh_points=1"),
         ({"data__batch_size": 1000}, "data.batch_size must be at most .* 128, got 1000"),
         ({"trainer__precision": "16-mixed"}, "trainer.precision must be one of 32-true, 64-true, got '16-mixed'"),
         ({"trainer__limit_train_batches": 0.01}, "trainer.limit_train_batches=0.01 leaves no minibatch"),
     ],
 )
-def test_bad_input_is_one_line_and_leaves_no_file(base, tmp_path, own_module, change, words):
+def test_bad_input_is_one_line_and_leaves_no_file(base, tmp_path, own_module, change, words, capfd):
     folder = tmp_path / "run"
     with pytest.raises(InputError, match=words) as caught:
         train(quick(base, **change), folder)
     assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
     assert [path.name for path in folder.iterdir() if path.name not in ("status.json", "config.yaml", "manifest.json")] == []
 
 

@@ -117,7 +117,7 @@ def test_each_end_is_looked_at_before_anything_runs():
         ("optimizer.lr=interval(-1,1)", "optimizer.lr must be a number > 0, got -1.0"),
         ("model.dropout=interval(0,1.5)", "model.dropout must be"),
         ("model.width=interval(0.5,9)", "model.width must be an integer >= 1, got 0.5"),
-        ("model.depth=range(-1,3)", "model.depth must be an integer >= 0, got -1"),
+        ("model.depth=range(-1,3)", "model.depth must be an integer from 0 to 10000, got -1"),
         ("model.width=choice(16,abc)", "model.width must be an integer >= 1, got 'abc'"),
         ("optimizer=choice(adam,adma)", "optimizer must be one of"),
         ("model.widht=interval(1,2)", "did you mean model.width?"),

@@ -33,7 +33,12 @@ def one_line(error: Exception, config_name: str, overrides: list[str]) -> str:
         return _unknown_key(unknown[1], error, config_name, overrides)
     if "Config group override must be" in message:
         return _group_without_name(overrides)
-    twice = re.match(r"(\S+) appears more than once in the final defaults list", message)
+    sweep = re.match(r"Sweep parameters '(([^=]*)=.*)' requires --multirun", message)
+    if sweep:
+        return f"{sweep[2]} takes one value here, got {sweep[1]}; add -m for a sweep"
+    twice = re.match(r"(\S+) appears more than once in the final defaults list", message) or re.match(
+        r"Multiple values for (\S+?)\.? ", message
+    )
     if twice:
         return f"{twice[1]} has a choice already; write {twice[1]}=NAME without +"
     cause = error.__cause__

@@ -59,8 +59,11 @@ def split_words(argv: Sequence[str]) -> Words:
     while rest:
         word = rest.pop(0)
         if not word.startswith("-"):
-            if word.partition("=")[0].lstrip("+") == "resume":
-                words.resume = word.partition("=")[2].strip("'\"")
+            key, equals, value = word.partition("=")
+            if equals and key.lstrip("+") in ("resume", "resume.folder"):
+                words.resume = value.strip("'\"")
+                if not words.resume:
+                    raise InputError(f"{key} must be a run folder, got nothing")
             else:
                 words.overrides.append(word)
             continue
@@ -69,6 +72,8 @@ def split_words(argv: Sequence[str]) -> Words:
         if name not in FLAGS:
             raise InputError(_unknown_flag(name, word))
         needs = FLAGS[name]
+        if needs == "none" and equals:
+            raise InputError(f"{name} takes no value, got {word}")
         if needs != "none" and not equals:
             following = rest[0] if rest else "-"
             is_value = following in CHOICES[name] if name in CHOICES else not following.startswith("-")
@@ -80,7 +85,7 @@ def split_words(argv: Sequence[str]) -> Words:
             words.config_dir = value
         else:
             words.flags[name] = value or None
-    if words.resume in ("", "null"):
+    if words.resume == "null":
         words.resume = None
     if words.resume is not None and words.flags:
         raise InputError(f"resume={words.resume} goes on with one run; leave out {' '.join(words.flags)}")

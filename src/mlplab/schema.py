@@ -13,7 +13,9 @@ from mlplab.sweeps.objectives import OBJECTIVES
 
 SEED = integer(0, 2**63 - 1)
 FRACTION = number(0, 1, above=True, below=True)
-NAME = text(r"[A-Za-z0-9][A-Za-z0-9._=,+-]*", "letters, digits and . _ = , + -, a letter or digit first")
+NAME = text(
+    r"[A-Za-z0-9][A-Za-z0-9._=,+-]{0,199}", "at most 200 letters, digits and . _ = , + -, a letter or digit first"
+)
 PATH = text(words="a path")
 
 
@@ -48,10 +50,10 @@ _DATA = {
     "order_seed": SEED,
 }
 _SYNTHETIC = _DATA | {
-    "noise": number(0), "validation_points": integer(0), "fresh_points": integer(0),
+    "noise": number(0, 1000), "validation_points": integer(0), "fresh_points": integer(0),
     "seeding": choice("derived", "tutorial"),
 }
-_CLASSES = {"classes": integer(1), "points_per_class": integer(1)}
+_CLASSES = {"classes": integer(1, 1000), "points_per_class": integer(1)}
 _LOSS = {
     "weight": optional(many(number(0), least=1)),
     "ignore_index": integer(),
@@ -77,7 +79,8 @@ _NOISE = {"dt_ms": number(0, above=True), "neurons": integer(1), "seed": SEED, "
 # The keys of each class that conf/ can name. A class that is not here is its author's own affair.
 TARGETS: dict[str, dict[str, Rule]] = {
     "mlplab.training.data.SpiralDataModule": _SYNTHETIC | {
-        "arms": integer(1), "points_per_arm": integer(1), "t_min": number(0), "t_max": number(0, above=True),
+        "arms": integer(1, 1000), "points_per_arm": integer(1), "t_min": number(0),
+        "t_max": number(0, 100, above=True),
         "rotation_degrees": number(),
     },
     "mlplab.training.data.CirclesDataModule": _SYNTHETIC | _CLASSES,
@@ -89,7 +92,7 @@ TARGETS: dict[str, dict[str, Rule]] = {
         "label": text(words="a name"), "validation_fraction": number(0, 1, below=True),
     },
     "mlplab.core.mlp.MLP": {
-        "hidden": optional(many(integer(1))), "width": integer(1), "depth": integer(0),
+        "hidden": optional(many(integer(1))), "width": integer(1), "depth": integer(0, 10_000),
         "activation": ACTIVATION, "dropout": number(0, 1, below=True),
         "initialization": choice("default", "kaiming", "xavier", "orthogonal"), "init_seed": optional(SEED),
     },
@@ -122,7 +125,7 @@ TARGETS: dict[str, dict[str, Rule]] = {
     "mlplab.training.callbacks.LearningRateMonitor": {},
     "mlplab.training.callbacks.Timing": {},
     "mlplab.core.surrogate.SpikingMLP": {
-        "hidden": optional(many(integer(1))), "width": integer(1), "depth": integer(0), "steps": integer(1),
+        "hidden": optional(many(integer(1))), "width": integer(1), "depth": integer(0, 10_000), "steps": integer(1),
         "resistance_kohm": number(0, above=True), "capacitance_uf": number(0, above=True),
         "steepness": number(0, above=True),
     },
@@ -161,11 +164,11 @@ TRAINER: dict[str, Rule] = {
     "fast_dev_run": either(boolean(), integer(1)),
     "check_val_every_n_epoch": integer(1),
     "accumulate_grad_batches": integer(1),
-    "gradient_clip_val": optional(number(0)),
+    "gradient_clip_val": optional(number(0, above=True)),
     "gradient_clip_algorithm": choice("norm", "value"),
-    "precision": choice("32-true", "64-true", "bf16-mixed", "16-mixed", "32", "64", 32, 64),
+    "precision": choice("32-true", "64-true"),
     "profiler": optional(choice("simple", "advanced")),
-    "threads": integer(1),
+    "threads": integer(1, 1024),  # torch itself crashes where it cannot start so many
 }
 
 

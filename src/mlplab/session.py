@@ -13,7 +13,7 @@ from mlplab.config import Composition
 from mlplab.constraints import shown
 from mlplab.errors import InputError
 from mlplab.runs.fingerprint import config_digest
-from mlplab.runs.folder import claim, open_run
+from mlplab.runs.folder import absent, claim, open_run, remove_empty
 from mlplab.runs.status import is_alive, read_status
 
 
@@ -29,29 +29,22 @@ def start(load: Callable[[], Callable], composition: Composition, parent: Path) 
         What the study returns.
 
     Raises:
-        InputError: the study found bad input; a folder in which nothing was trained is gone again.
+        InputError: the study found bad input; a folder in which nothing was trained is gone again, and so are
+            those above it that were made for it.
     """
+    made = absent(parent)
     folder = claim(parent, run_name(composition.config, composition.choices))
     try:
         record(folder, composition)
         return load()(composition.config, folder)
-    except InputError:
-        if not any((folder / "checkpoints").glob("*")):
-            _remove(folder)
+    except BaseException as error:
+        began = (folder / "config.yaml").exists()
+        if isinstance(error, InputError):
+            began = any((folder / "checkpoints").glob("*"))
+        if not began:
+            shutil.rmtree(folder, ignore_errors=True)
+            remove_empty(made)
         raise
-    except KeyboardInterrupt:
-        if not (folder / "config.yaml").exists():  # the study had not begun
-            _remove(folder)
-        raise
-
-
-def _remove(folder: Path) -> None:
-    """Remove a run folder, and the two above it where that leaves them empty."""
-    shutil.rmtree(folder, ignore_errors=True)
-    for parent in list(folder.parents)[:2]:
-        if any(parent.iterdir()):
-            break
-        parent.rmdir()
 
 
 def run_name(config: DictConfig, choices: dict[str, str | None]) -> str:

@@ -72,6 +72,8 @@ def _check_object(key: str, value: object) -> None:
     if "_target_" not in value:
         raise InputError(f"{key}._target_ is missing; it must be the dotted name of a class")
     INSTANTIATE["_target_"].check(f"{key}._target_", value["_target_"])
+    if value.get("_partial_") is True and key != "optimizer":
+        raise InputError(f"{key}._partial_ must be false: only an optimizer is completed later, got true")
     table = TARGETS.get(value["_target_"])
     if table is not None:
         _check_keys(key, value, INSTANTIATE | table)
@@ -125,6 +127,8 @@ def check_training(config: Mapping) -> None:
     weight = config["loss"].get("weight")
     if weight is not None and "arms" in data and len(weight) != data["arms"]:
         raise InputError(f"loss.weight must be a list of {data['arms']}, one a class, got {shown(weight)}")
+    if weight is not None and not any(weight):
+        raise InputError(f"loss.weight must have an entry above 0, got {shown(weight)}")
 
 
 def train_points(data: Mapping) -> int | None:

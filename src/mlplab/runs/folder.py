@@ -1,5 +1,7 @@
 """The run folder: its files by name, how one is claimed, and how one is opened again."""
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -67,6 +69,7 @@ def claim(parent: str | Path, name: str) -> Path:
     if not name or name in (".", "..") or "/" in name or "\\" in name or not name.isprintable():
         raise InputError(f"name must be a plain file name without slashes, got {name!r}")
     parent = Path(parent)
+    made = absent(parent)
     try:
         parent.mkdir(parents=True, exist_ok=True)
         for number in count(1):
@@ -77,10 +80,25 @@ def claim(parent: str | Path, name: str) -> Path:
                 continue
             return path
     except OSError as error:
+        remove_empty(made)
         raise InputError(
             f"cannot make a run folder in {parent}: {error.strerror or error}; "
             "choose another place with paths.logs=DIR"
         ) from error
+
+
+def absent(folder: Path) -> list[Path]:
+    """List a folder and those above it that do not exist, innermost first."""
+    return [place for place in (folder, *folder.parents) if not os.path.exists(place)]
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders, innermost first, up to the first that is missing or that somebody has put something in."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
 
 
 def open_run(path: str | Path) -> RunFolder:

@@ -22,7 +22,7 @@ class SyntheticDataModule(ArrayDataModule):
 
     Args:
         points: points of each class before the split; what the person types is `points_key`.
-        noise: standard deviation of the noise, at least 0.
+        noise: standard deviation of the noise, from 0 to 1000.
         base: arguments of `ArrayDataModule`.
     """
 
@@ -32,7 +32,7 @@ class SyntheticDataModule(ArrayDataModule):
         super().__init__(**base)
         self.classes = classes
         self.points = require_integer(f"data.{self.points_key}", points, 1)
-        self.noise = require_number("data.noise", noise, 0)
+        self.noise = require_number("data.noise", noise, 0, 1000)
 
     def sample(self, counts: list[int], stream: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw ``counts[k]`` points of each class k."""
@@ -79,9 +79,9 @@ class SpiralDataModule(SyntheticDataModule):
         rotation_degrees: float = 0.0,
         **base,
     ):
-        super().__init__(require_integer("data.arms", arms, 1), points_per_arm, noise, **base)
+        super().__init__(require_integer("data.arms", arms, 1, 1000), points_per_arm, noise, **base)
         self.t_min = require_number("data.t_min", t_min, 0)
-        self.t_max = require_number("data.t_max", t_max, self.t_min)
+        self.t_max = require_number("data.t_max", t_max, self.t_min, 100)
         self.rotation_degrees = require_number("data.rotation_degrees", rotation_degrees)
 
     def sample(self, counts, stream):
@@ -104,7 +104,7 @@ class CirclesDataModule(SyntheticDataModule):
     """Serve :func:`mlplab.core.datasets.circles`; the other arguments are those of `ArrayDataModule`."""
 
     def __init__(self, classes: int = 2, points_per_class: int = 1000, noise: float = 0.1, **base):
-        super().__init__(require_integer("data.classes", classes, 1), points_per_class, noise, **base)
+        super().__init__(require_integer("data.classes", classes, 1, 1000), points_per_class, noise, **base)
 
     def sample(self, counts, stream):
         return datasets.circles(
@@ -145,7 +145,7 @@ class BlobsDataModule(SyntheticDataModule):
     """Serve :func:`mlplab.core.datasets.blobs`; the other arguments are those of `ArrayDataModule`."""
 
     def __init__(self, classes: int = 3, points_per_class: int = 1000, noise: float = 0.4, **base):
-        super().__init__(require_integer("data.classes", classes, 1), points_per_class, noise, **base)
+        super().__init__(require_integer("data.classes", classes, 1, 1000), points_per_class, noise, **base)
 
     def sample(self, counts, stream):
         return datasets.blobs(
@@ -177,6 +177,12 @@ class FileDataModule(ArrayDataModule):
         count = len(table.y)
         test, rest = datasets.shuffle_split(count, self.test_fraction, generator(self.seed, "split"))
         held = int(self.validation_fraction * count)
+        for name, share, points in (
+            ("test_fraction", self.test_fraction, len(test)),
+            ("validation_fraction", self.validation_fraction, held),
+        ):
+            if share and not points:
+                raise InputError(f"data.{name} must set at least one point aside, got {share:g} of {count} points")
         parts = {"train": rest[held:], "validation": rest[:held], "test": test}
         absent = sorted(set(range(table.classes)) - set(table.y[parts["train"]].tolist()))
         if absent:

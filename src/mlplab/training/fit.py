@@ -6,13 +6,10 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import get_class, instantiate
 from lightning.pytorch.callbacks import Checkpoint
 from omegaconf import OmegaConf
 from torch import nn
@@ -31,6 +28,7 @@ from mlplab.training.callbacks.checkpoints import restore
 from mlplab.training.classifier import Classifier
 from mlplab.training.devices import choose_accelerator, describe_device
 from mlplab.training.members import MemberData, MemberRun, share_data
+from mlplab.training.objects import arguments_of, build, find_class, try_loss, try_optimizer, within_memory
 from mlplab.training.optimizers import MemberOptimizer
 from mlplab.training.record import Record
 from mlplab.training.results import finish
@@ -78,26 +76,33 @@ def fit_members(
     torch.set_num_threads(first["trainer"]["threads"])
     accelerator = choose_accelerator(first["trainer"]["accelerator"])
     _expect_alike(plain)
-    began = False
+    began, done = False, set()
+
+    def tell(index: int, result: dict[str, Any]) -> None:
+        done.add(index)
+        if on_result is not None:
+            on_result(index, result)
+
     try:
-        runs = build_runs(plain, folders)
-        classifier = build_classifier(runs)
-        trainer = build_trainer(first, accelerator, observer)
-        trainer.runs = runs
-        if not (resume and _resume(trainer, classifier)):
-            _describe(runs, trainer)
-        began = True
-        for run in runs:
-            if run.folder is not None:
-                write_status(run.folder.path, "running")
-        _train(trainer, classifier)
-        if classifier.interrupted:
-            raise KeyboardInterrupt
-        return finish(trainer, classifier, started, on_result)
+        with within_memory(plain):
+            runs = build_runs(plain, folders)
+            classifier = build_classifier(runs)
+            trainer = build_trainer(first, accelerator, observer)
+            trainer.runs = runs
+            if not (resume and _resume(trainer, classifier)):
+                _describe(runs, trainer)
+            began = True
+            for run in runs:
+                if run.folder is not None:
+                    write_status(run.folder.path, "running")
+            _train(trainer, classifier)
+            if classifier.interrupted:
+                raise KeyboardInterrupt
+            return finish(trainer, classifier, started, tell)
     except BaseException as error:
         # A run that could not begin leaves its folder as it was: one that is resumed stays interrupted.
         if began:
-            _fail(folders, error)
+            _fail([folder for index, folder in enumerate(folders) if index not in done], error)
         raise
 
 
@@ -127,7 +132,7 @@ def build_loggers(config: dict[str, Any], folder: RunFolder | None) -> list[Any]
         if node is None or folder is None or config["trainer"]["fast_dev_run"]:
             continue
         place = {}
-        if "folder" in signature(find_class(node, "logger")).parameters and "folder" not in node:
+        if "folder" in arguments_of(find_class(node, "logger")) and "folder" not in node:
             tensorboard = node["_target_"].endswith("TensorBoardLogger")
             place = {"folder": str(folder.tensorboard if tensorboard else folder.path)}
         loggers.append(build(node, "logger", **place))
@@ -141,7 +146,7 @@ def build_model(config: dict[str, Any], data: Any) -> nn.Module:
     is built with torch's global generator seeded for it, which is put back after.
     """
     node = dict(config["model"])
-    accepted = signature(find_class(node, "model")).parameters
+    accepted = arguments_of(find_class(node, "model"))
     features = 1
     for size in data.input_shape:
         features *= size
@@ -150,12 +155,9 @@ def build_model(config: dict[str, Any], data: Any) -> nn.Module:
     state = torch.get_rng_state()
     try:
         torch.default_generator.manual_seed(derive(config["seed"], "weights"))
-        model = build(node, "model")
+        return build(node, "model")
     finally:
         torch.set_rng_state(state)
-    if not isinstance(model, nn.Module):
-        raise InputError(f"model._target_ must name a torch.nn.Module, got {node['_target_']}")
-    return model
 
 
 def build_classifier(runs: Sequence[MemberRun]) -> Classifier:
@@ -176,46 +178,14 @@ def build_classifier(runs: Sequence[MemberRun]) -> Classifier:
 def build_loss(config: dict[str, Any], classes: int, dtype: torch.dtype) -> nn.Module:
     """Make the loss; class weights, which torch's own takes as a tensor only, must be one a class."""
     node, weight = dict(config["loss"]), config["loss"].get("weight")
-    if not isinstance(weight, list):
-        return build(node, "loss")
-    if len(weight) != classes:
-        raise InputError(f"loss.weight must be a list of {classes}, one a class, got {len(weight)}")
-    return build(node, "loss", weight=torch.tensor(weight, dtype=dtype))
-
-
-def find_class(node: Mapping[str, Any], key: str) -> Any:
-    """Import the class that a config node names.
-
-    Raises:
-        InputError: there is no such class.
-    """
-    try:
-        return get_class(node["_target_"])
-    except Exception as error:  # whatever a module of the user's raises while it is imported
-        reason = " ".join(str(error).split())
-        raise InputError(f"{key}._target_={node['_target_']} cannot be found: {reason}") from error
-
-
-def build(node: Mapping[str, Any], key: str, **more: Any) -> Any:
-    """Build the object that a config node names.
-
-    Args:
-        node: a mapping with ``_target_``.
-        key: where it stands in the config, for the error.
-        **more: arguments besides the node's own.
-
-    Raises:
-        InputError: the class is not found or refuses its arguments.
-    """
-    find_class(node, key)
-    try:
-        return instantiate(node, **more, _convert_="all")
-    except InstantiationException as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, InputError):
-            raise cause from error
-        reason = " ".join(str(cause).split()) or type(cause).__name__
-        raise InputError(f"{key}._target_={node['_target_']} cannot be built: {reason}") from error
+    more = {}
+    if isinstance(weight, list):
+        if len(weight) != classes:
+            raise InputError(f"loss.weight must be a list of {classes}, one a class, got {len(weight)}")
+        more["weight"] = torch.tensor(weight, dtype=dtype)
+    loss = build(node, "loss", **more)
+    try_loss(loss, classes, dtype)
+    return loss
 
 
 def _try_out(model: nn.Module, run: MemberRun, dtype: torch.dtype) -> None:
@@ -246,6 +216,7 @@ def _optimizer(runs: Sequence[MemberRun]) -> Any:
             continue
         column = [tuple(node[name]) if isinstance(node[name], list) else node[name] for node in nodes]
         settings[name] = column[0] if all(value == column[0] for value in column) else column
+    try_optimizer(target, settings, len(runs))
     return lambda parameters: target(parameters, **settings)
 
 

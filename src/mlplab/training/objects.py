@@ -1,0 +1,161 @@
+"""From a node of a config to the object that it names; what cannot be built is answered in one line."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from inspect import Parameter, signature
+from typing import Any
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import get_class, instantiate
+from lightning.pytorch import Callback, LightningDataModule
+from lightning.pytorch.loggers import Logger
+from torch import nn
+
+from mlplab.errors import InputError
+from mlplab.training.optimizers import MemberOptimizer
+
+# What the node of each group must name.
+KINDS: dict[str, type] = {
+    "data": LightningDataModule, "model": nn.Module, "loss": nn.Module, "optimizer": torch.optim.Optimizer,
+    "callbacks": Callback, "logger": Logger,
+}  # fmt: skip
+NAMES = {
+    "data": "LightningDataModule", "model": "torch.nn.Module", "loss": "torch.nn.Module",
+    "optimizer": "torch.optim.Optimizer", "callbacks": "Lightning Callback", "logger": "Lightning Logger",
+}  # fmt: skip
+# The keys that decide how much memory is needed.
+DATA_SIZES = ("arms", "classes", "points_per_arm", "points_per_class", "validation_points", "fresh_points")
+MODEL_SIZES = ("hidden", "width", "depth")
+# What torch says where there is too little memory, or where a size is more than it can count.
+NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "size calculation overflowed",
+             "integer multiplication overflow", "Overflow when unpacking long")  # fmt: skip
+
+
+def find_class(node: Mapping[str, Any], key: str) -> Any:
+    """Import the class that a config node names.
+
+    Args:
+        node: a mapping with ``_target_``.
+        key: where it stands in the config; its first word says what the class must be.
+
+    Raises:
+        InputError: there is no such class, or it is of another kind.
+    """
+    logger = logging.getLogger("hydra.utils")
+    before, logger.disabled = logger.disabled, True  # what it would print is in the error too
+    try:
+        found = get_class(node["_target_"])
+    except Exception as error:  # whatever a module of the user's raises while it is imported
+        raise InputError(f"{key}._target_={node['_target_']} cannot be found: {_words(error)}") from error
+    finally:
+        logger.disabled = before
+    group = key.partition(".")[0]
+    kind = KINDS.get(group)
+    if kind is not None and not issubclass(found, kind):
+        raise InputError(f"{key}._target_ must name a {NAMES[group]}, got {node['_target_']}")
+    if group == "schedule" and not callable(getattr(found, "at", None)):
+        wanted = "a class with the method at(step, steps, steps_per_epoch)"
+        raise InputError(f"{key}._target_ must name {wanted}, got {node['_target_']}")
+    return found
+
+
+def arguments_of(found: Any) -> Mapping[str, Parameter]:
+    """List the arguments that a class takes; none where it does not say."""
+    try:
+        return signature(found).parameters
+    except ValueError:  # classes written in C
+        return {}
+
+
+def build(node: Mapping[str, Any], key: str, **more: Any) -> Any:
+    """Build the object that a config node names.
+
+    Args:
+        node: a mapping with ``_target_``.
+        key: where it stands in the config, for the error.
+        **more: arguments besides the node's own.
+
+    Raises:
+        InputError: the class is not found, is of another kind, or refuses its arguments.
+    """
+    find_class(node, key)
+    try:
+        return instantiate(node, **more, _convert_="all")
+    except InstantiationException as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, InputError):
+            raise cause from error
+        if wants_memory(cause):
+            raise cause
+        reason = f"{key}._target_={node['_target_']} cannot be built: {_words(cause)}"
+        raise InputError(reason) from error
+
+
+def try_optimizer(target: type, settings: Mapping[str, Any], members: int) -> None:
+    """Refuse an optimiser that does not take its settings or cannot step by itself, before anything is trained.
+
+    Args:
+        target: its class.
+        settings: its arguments.
+        members: networks of the population.
+    """
+    theta = nn.Parameter(torch.zeros(members, 1))
+    theta.grad = torch.zeros_like(theta)
+    try:
+        optimizer = target([theta], **settings)
+        if not isinstance(optimizer, MemberOptimizer):
+            optimizer.step()
+    except InputError:
+        raise
+    except Exception as error:  # a user's own code, or one of torch's that needs more than a gradient
+        name = f"{target.__module__}.{target.__qualname__}"
+        raise InputError(f"optimizer._target_={name} cannot train here: {_words(error)}") from error
+
+
+def try_loss(loss: nn.Module, classes: int, dtype: torch.dtype) -> None:
+    """Refuse a loss that does not give one number, with a gradient, for logits and labels.
+
+    Args:
+        loss: the module.
+        classes: of the data.
+        dtype: of the networks.
+    """
+    name = f"{type(loss).__module__}.{type(loss).__qualname__}"
+    logits = torch.zeros(2 * classes, classes, dtype=dtype, requires_grad=True)
+    try:
+        value = loss(logits, torch.arange(classes).repeat(2))
+    except Exception as error:  # a user's own code, or one of torch's that takes other labels
+        given = f"logits {tuple(logits.shape)} and labels ({2 * classes},)"
+        raise InputError(f"loss._target_={name} cannot take {given}: {_words(error)}") from error
+    if not isinstance(value, torch.Tensor) or value.numel() != 1 or not value.requires_grad:
+        given = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+        raise InputError(f"loss._target_={name} must give one number with a gradient, got {given}")
+
+
+def wants_memory(error: BaseException) -> bool:
+    """Say whether an error is for want of memory."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, (RuntimeError, ValueError)) and any(words in str(error) for words in NO_MEMORY)
+
+
+@contextmanager
+def within_memory(configs: Sequence[Mapping[str, Any]]) -> Iterator[None]:
+    """Answer what does not fit into memory in one line that names the keys which decide it."""
+    try:
+        yield
+    except Exception as error:
+        if not wants_memory(error):
+            raise
+        data, model = configs[0]["data"], configs[0]["model"]
+        sizes = [f"data.{name}={data[name]}" for name in DATA_SIZES if name in data]
+        sizes += [f"model.{name}={model[name]}" for name in MODEL_SIZES if model.get(name) is not None]
+        together = f", {len(configs)} networks together" if len(configs) > 1 else ""
+        reason = f"{', '.join(sizes)}{together}; take smaller ones ({_words(error)[:160]})"
+        raise InputError(f"this does not fit into memory, got {reason}") from error
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
