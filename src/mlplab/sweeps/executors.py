@@ -179,7 +179,10 @@ class SubmititJob:
         return not self.job.done()
 
     def end(self) -> str:
-        error = self.job.exception()
+        try:
+            error = self.job.exception()
+        except Exception as failure:  # whatever became of the job's files
+            error = failure
         return f"job {self.job.job_id}: {worker.one_line(error) if error else self.job.state}"
 
     def kill(self) -> None:

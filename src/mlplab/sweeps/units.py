@@ -116,7 +116,7 @@ def make_units(
         if device == "cpu":
             most = min(most, max(FEWEST_MEMBERS, int(fair / cost(members[0].config))))
         count = math.ceil(len(members) / most)
-        if count > 1:
+        if count > workers:
             # As many to each worker, so that none waits for the last.
             count = min(len(members), math.ceil(count / workers) * workers)
         place = key[1] if stackable else None

@@ -66,7 +66,10 @@ def wanted(payload: dict[str, Any]) -> Iterator[None]:
             if not asked and os.path.exists(payload["stop"]):
                 asked = True
                 # As if by Ctrl-C: the training saves its state at the end of a block.
-                _thread.interrupt_main(signal.SIGINT)
+                if signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []):  # as in Ray's workers
+                    _thread.interrupt_main(signal.SIGINT)
+                else:  # wakes a thread that sleeps, too
+                    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
             if not os.path.exists(payload["messages"]) or _orphan(payload["owner"]):
                 os._exit(1)
 
