@@ -8,11 +8,11 @@ from mlplab.core.bayes import log_posterior
 from mlplab.core.grid import decision_grid
 from mlplab.errors import InputError
 from mlplab.plots.decision_map import decision_map, summary
-from mlplab.training.arrays import PARTS, ArrayDataModule
+from mlplab.training.arrays import ArrayDataModule
 from mlplab.training.callbacks.decision_maps import map_of
 from mlplab.training.classifier import Classifier
-from mlplab.training.evaluation import measure
 from mlplab.training.figures import model_title
+from mlplab.training.results import part_figures, part_logits
 
 
 def evaluate(classifier: Classifier, data: ArrayDataModule, *, member: int = 0) -> dict[str, dict[str, Any]]:
@@ -24,19 +24,13 @@ def evaluate(classifier: Classifier, data: ArrayDataModule, *, member: int = 0) 
         member: which network, where the classifier holds many.
 
     Returns:
-        Part ("train", "validation", "test", "fresh") to the figures of
+        Part ("test", "fresh", "validation", "train"; those that are there) to the figures of
         :func:`mlplab.training.evaluation.measure`.
     """
     classifier.place()
     data.setup()
-    figures = {}
-    for name in PARTS:
-        points = getattr(data, name)
-        if points is not None:
-            x = points.x.to(classifier.theta)
-            logits = classifier.population.forward(x[None], slice(member, member + 1))[0].cpu()
-            figures[name] = measure(logits, points.y, data.log_posterior(name))
-    return figures
+    figures = part_figures(part_logits(classifier.population, member, data), data)
+    return {name: values for name, values in figures.items() if values is not None}
 
 
 def draw_decision_map(
@@ -74,10 +68,11 @@ def draw_decision_map(
     if bayes and data.density is not None:
         best = log_posterior(decision_grid(resolution, limit), data.density).exp().reshape(grid.shape).numpy()
     x, y = data.test
-    predicted = classifier.population.forward(x.to(classifier.theta)[None], slice(member, member + 1))[0].argmax(1)
-    wrong = int((predicted.cpu() != y).sum())
+    logits = classifier.population.forward(x.to(classifier.theta)[None], slice(member, member + 1))[0]
+    predicted = logits.argmax(1).cpu()
+    wrong = int((predicted != y).sum())
     return decision_map(
-        grid, limit, x.numpy(), y.numpy(), predicted=predicted.cpu().numpy(), bayes=best,
+        grid, limit, x.numpy(), y.numpy(), predicted=predicted.numpy(), bayes=best,
         title=f"{model_title(classifier, member)} after {classifier.epochs} epochs",
         subtitle=summary(figures["accuracy"], wrong, len(y), figures["nll"]),
         box=tuple(side.numpy() for side in data.training_box),

@@ -9,8 +9,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from mlplab import config as configs
-from mlplab.core.grid import decision_grid
 from mlplab.core.bayes import log_posterior
+from mlplab.core.grid import decision_grid
 from mlplab.core.population import Population, stack
 from mlplab.errors import InputError
 from mlplab.runs import checkpoint
@@ -18,9 +18,8 @@ from mlplab.runs.files import read_json, write_bytes, write_json, write_text
 from mlplab.runs.fingerprint import config_digest
 from mlplab.runs.folder import RunFolder, claim, open_run
 from mlplab.studies.train import shown
-from mlplab.training.evaluation import measure
 from mlplab.training.fit import build_model
-from mlplab.training.results import PARTS, part_logits
+from mlplab.training.results import PARTS, part_figures, part_logits
 from mlplab.training.trainer import PRECISIONS
 
 FIGURES = ("accuracy", "nll", "calibration_error")
@@ -88,20 +87,9 @@ def load_network(folder: RunFolder, config: DictConfig, data: Any, which: str) -
     return network
 
 
-class _Data:
-    """What :func:`part_logits` asks of a run: its data."""
-
-    def __init__(self, data: Any) -> None:
-        self.data = data
-
-
 def figures_of(network: Population, data: Any) -> dict[str, dict[str, Any] | None]:
     """Measure a population of one on every part of a data module."""
-    logits = part_logits(network, 0, _Data(data))
-    return {
-        name: None if values is None else measure(values, getattr(data, name).y, data.log_posterior(name))
-        for name, values in logits.items()
-    }
+    return part_figures(part_logits(network, 0, data), data)
 
 
 def compare(network: Population, data: Any, recorded: dict[str, Any], folder: RunFolder) -> int:
@@ -169,13 +157,13 @@ def picture(network: Population, own: Any, data: Any, result: dict[str, Any]) ->
 
     points = data.test
     limit = drawn_limit(points.x.numpy())
-    grid = decision_grid(RESOLUTION, limit)
+    grid = decision_grid(RESOLUTION, limit).to(network.theta)
     shape = (RESOLUTION, RESOLUTION, data.classes)
     probabilities = network.forward(grid[None])[0].softmax(1).float().reshape(shape).numpy()
     bayes = None
     if data.density is not None:
         bayes = log_posterior(grid, data.density).exp().reshape(shape).numpy()
-    predicted = network.forward(points.x[None])[0].argmax(1).numpy()
+    predicted = network.forward(points.x.to(network.theta)[None])[0].argmax(1).numpy()
     member = network.member(0)
     name = member.describe() if hasattr(member, "describe") else type(member).__name__
     figure = out_of_distribution(

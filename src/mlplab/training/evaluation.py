@@ -1,14 +1,10 @@
-"""What is reported of a trained network: accuracy, NLL, calibration, and the distance to the Bayes classifier."""
+"""What is reported of a trained network: accuracy, NLL, calibration, and the distance to Bayes."""
 
 from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import (
-    multiclass_accuracy,
-    multiclass_calibration_error,
-    multiclass_confusion_matrix,
-)
+from torchmetrics.functional.classification import multiclass_calibration_error
 
 from mlplab.core.bayes import score
 from mlplab.core.losses import negative_log_softmax
@@ -30,19 +26,16 @@ def measure(logits: Tensor, labels: Tensor, log_posterior: Tensor | None = None)
         regrets: Bayes accuracy minus accuracy, NLL minus Bayes NLL. The last four are None without a density.
     """
     logits = logits.double()
-    nll = negative_log_softmax(logits).gather(1, labels[:, None]).mean()
+    own = score(-negative_log_softmax(logits), labels)
     probabilities = logits.softmax(1)
     if probabilities.shape[1] == 1:  # torchmetrics asks for two classes
         probabilities = torch.cat([probabilities, torch.zeros_like(probabilities)], 1)
-    classes = probabilities.shape[1]
-    options = {"num_classes": classes, "validate_args": False}
-    accuracy = multiclass_accuracy(probabilities, labels, average="micro", **options)
-    calibration = multiclass_calibration_error(probabilities, labels, n_bins=CALIBRATION_BINS, **options)
+    calibration = multiclass_calibration_error(
+        probabilities, labels, num_classes=probabilities.shape[1], n_bins=CALIBRATION_BINS, validate_args=False
+    )
     figures = {
         "points": len(labels),
-        # torchmetrics divides in float32; the number of hits is whole, so the exact ratio can be had.
-        "accuracy": round(float(accuracy) * len(labels)) / len(labels),
-        "nll": float(nll),
+        **own,
         "calibration_error": float(calibration),
         "bayes_accuracy": None,
         "bayes_nll": None,
@@ -54,14 +47,7 @@ def measure(logits: Tensor, labels: Tensor, log_posterior: Tensor | None = None)
         figures |= {
             "bayes_accuracy": best["accuracy"],
             "bayes_nll": best["nll"],
-            "accuracy_regret": best["accuracy"] - figures["accuracy"],
-            "nll_regret": figures["nll"] - best["nll"],
+            "accuracy_regret": best["accuracy"] - own["accuracy"],
+            "nll_regret": own["nll"] - best["nll"],
         }
     return figures
-
-
-def confusion(logits: Tensor, labels: Tensor) -> Tensor:
-    """Count the points of each true class (rows) by predicted class (columns): (C, C) integers."""
-    if logits.shape[1] == 1:
-        return torch.tensor([[len(labels)]])
-    return multiclass_confusion_matrix(logits, labels, num_classes=logits.shape[1], validate_args=False)

@@ -3,12 +3,12 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from mlplab.errors import InputError
 from mlplab.runs.fingerprint import config_digest
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.status import Heartbeat
@@ -53,9 +53,6 @@ class MemberRun:
         for logger in self.loggers:
             getattr(logger, "flush", logger.save)()
 
-    def figure_path(self, name: str) -> Path | None:
-        return None if self.folder is None else self.folder.figures / name
-
 
 def share_data(modules: Sequence[ArrayDataModule], keys: Sequence[str]) -> list[ArrayDataModule]:
     """Set up data modules, those with the same key once: the others share its arrays.
@@ -90,8 +87,16 @@ class MemberData:
         self.modules = list(modules)
 
     def part(self, name: str, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor] | None:
-        """Give x (D, N, ...) and y (D, N) of a part; D is 1 where all members share it."""
+        """Give x (D, N, ...) and y (D, N) of a part; D is 1 where all members share it.
+
+        Raises:
+            InputError: the members' points differ in number or shape.
+        """
         parts: list[Points | None] = [getattr(module, name) for module in self.modules]
+        if len({None if part is None else part.x.shape for part in parts}) > 1:
+            raise InputError(
+                f"the {name} points must be as many, and of one shape, in all jobs of one population; train the jobs apart"
+            )
         if parts[0] is None:
             return None
         if all(part.x is parts[0].x for part in parts):

@@ -11,6 +11,7 @@ from mlplab.core.population import Population
 from mlplab.runs.files import write_json
 from mlplab.runs.fingerprint import tensor_sha256
 from mlplab.runs.status import write_status
+from mlplab.training.arrays import ArrayDataModule
 from mlplab.training.callbacks.monitors import Timing
 from mlplab.training.classifier import Classifier, member_state
 from mlplab.training.evaluation import measure
@@ -19,7 +20,9 @@ from mlplab.training.members import MemberRun
 
 PARTS = ("test", "fresh", "validation", "train")
 # What HPARAMS shows of a run; a fixed set, so that the tables of all runs have the same columns.
-FINAL = ("test/accuracy", "test/nll", "fresh/accuracy", "fresh/nll", "fresh/accuracy_regret", "fresh/nll_regret")
+FINAL = (
+    "test/accuracy", "test/nll", "fresh/accuracy", "fresh/nll", "fresh/accuracy_regret", "fresh/nll_regret",
+)  # fmt: skip
 
 HYPERPARAMETERS = ("seed", "data", "model", "loss", "optimizer", "schedule", "trainer")
 
@@ -50,7 +53,7 @@ def finish(
     results = []
     with population.at(torch.where(rows, classifier.best.theta, population.theta), buffers):
         for index, run in enumerate(trainer.runs):
-            logits = part_logits(population, index, run)
+            logits = part_logits(population, index, run.data)
             result = describe(classifier, index, run, logits) | {
                 "evaluated": "best" if use_best[index] else "last",
                 "seconds": {"fit": timing, "total": None},
@@ -66,11 +69,11 @@ def finish(
     return results
 
 
-def part_logits(population: Population, index: int, run: MemberRun) -> dict[str, Tensor | None]:
-    """Compute a member's logits (N, C) on each part of its data, on the CPU; None where there is no such part."""
+def part_logits(population: Population, index: int, data: ArrayDataModule) -> dict[str, Tensor | None]:
+    """Compute a member's logits (N, C) on each part of some data, on the CPU; None where there is no such part."""
     logits: dict[str, Tensor | None] = {}
     for name in PARTS:
-        points = getattr(run.data, name)
+        points = getattr(data, name)
         if points is None:
             logits[name] = None
             continue
@@ -79,15 +82,19 @@ def part_logits(population: Population, index: int, run: MemberRun) -> dict[str,
     return logits
 
 
+def part_figures(logits: dict[str, Tensor | None], data: ArrayDataModule) -> dict[str, dict[str, Any] | None]:
+    """Measure logits as :func:`part_logits` gives them, beside the Bayes classifier where that is known."""
+    return {
+        name: None if values is None else measure(values, getattr(data, name).y, data.log_posterior(name))
+        for name, values in logits.items()
+    }
+
+
 def describe(
     classifier: Classifier, index: int, run: MemberRun, logits: dict[str, Tensor | None]
 ) -> dict[str, Any]:
     """Put together what ``result.json`` says of a member, but for times and the state's fingerprint."""
     stop, best_epoch = classifier.stops.get(index), int(classifier.best.epoch[index])
-    parts = {
-        name: None if values is None else measure(values, getattr(run.data, name).y, run.data.log_posterior(name))
-        for name, values in logits.items()
-    }
     return {
         "status": "diverged" if stop is not None and stop.reason == "diverged" else "finished",
         "name": run.name,
@@ -98,7 +105,7 @@ def describe(
         "stopped": stop.reason if stop else None,
         "parameters": sum(torch.Size(shape).numel() for _, shape in classifier.population.names()),
         "device": str(classifier.theta.device),
-        **parts,
+        **part_figures(logits, run.data),
         "best_epoch": best_epoch if best_epoch >= 0 else None,
         "config_digest": run.digest,
     }
@@ -121,6 +128,7 @@ def close(run: MemberRun, result: dict[str, Any]) -> None:
             logger.finalize("failed" if failed else "success")
     if run.folder is not None:
         write_json(run.folder.result, result)
-        words = f"the loss was not finite at step {result['steps']}, in epoch {result['epochs'] + 1}" if failed else None
+        place = f"at step {result['steps']}, in epoch {result['epochs'] + 1}"
+        words = f"the loss was not finite {place}" if failed else None
         # The result, which is synced, says it too.
         write_status(run.folder.path, result["status"], words, sync=False)

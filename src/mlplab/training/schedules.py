@@ -1,7 +1,6 @@
-"""Learning-rate schedules as closed forms: the factor by which the learning rate is multiplied at each step."""
+"""Learning-rate schedules as closed forms: the factor of the learning rate at each step."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -77,4 +76,3 @@ class Step:
 
 
 Schedule = Constant | Cosine | OneCycle | Step
-ScheduleFactor = Callable[[int, int, int], float]
