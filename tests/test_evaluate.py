@@ -1,0 +1,126 @@
+"""A run measured again, on its own data and on others; trained again; and measured from a notebook."""
+
+import json
+import math
+
+import pytest
+import torch
+from small_runs import base, quick, train  # noqa: F401 (fixtures among them)
+
+from mlplab.core.bayes import log_posterior, score
+from mlplab.core.losses import negative_log_softmax
+from mlplab.core.mlp import MLP
+from mlplab.errors import InputError
+from mlplab.notebook import draw_decision_map
+from mlplab.notebook import evaluate as measure_in_notebook
+from mlplab.runs import checkpoint
+from mlplab.studies.evaluate import evaluate
+from mlplab.studies.reproduce import reproduce
+from mlplab.training.classifier import Classifier
+from mlplab.training.data import SpiralDataModule
+from mlplab.training.evaluation import measure
+
+
+@pytest.fixture(scope="module")
+def finished(base, tmp_path_factory):
+    """A run whose best state is not its last."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    config = quick(base, optimizer__lr=0.3, trainer__max_epochs=12, data__noise=0.6, model__width=32)
+    result = train(config, folder)
+    assert result["best_epoch"] < 12
+    return folder
+
+
+def test_figures_by_hand():
+    logits, labels = torch.randn(300, 3, generator=torch.Generator().manual_seed(0)), torch.arange(300) % 3
+    own = measure(logits, labels)
+    confidence, predicted = logits.double().softmax(1).max(1)
+    hits = predicted == labels
+    assert own["points"] == 300 and own["accuracy"] == int(hits.sum()) / 300
+    assert own["nll"] == pytest.approx(-sum(logits[i].double().log_softmax(0)[labels[i]].item() for i in range(300)) / 300)
+    error = 0.0
+    for k in range(15):
+        inside = (confidence > k / 15) & (confidence <= (k + 1) / 15)
+        if inside.any():
+            error += inside.sum().item() / 300 * abs(hits[inside].double().mean() - confidence[inside].mean()).item()
+    assert own["calibration_error"] == pytest.approx(error, abs=1e-6)
+    assert own["bayes_nll"] is None is own["nll_regret"]
+    best = -negative_log_softmax(torch.nn.functional.one_hot(labels, 3) * 5.0)
+    beside = measure(logits, labels, best)
+    assert beside["accuracy_regret"] == 1 - own["accuracy"] and beside["bayes_accuracy"] == 1
+    assert beside["nll_regret"] == own["nll"] - beside["bayes_nll"] > 0
+
+
+def test_one_class_is_always_right():
+    figures = measure(torch.zeros(3, 1), torch.zeros(3, dtype=torch.int64))
+    assert (figures["accuracy"], figures["nll"], figures["calibration_error"]) == (1, 0, 0)
+
+
+def test_a_run_measured_again_is_equal_or_said_not_to_be(finished, capsys):
+    assert evaluate(finished) == 0 and "equal to the recorded ones" in capsys.readouterr().out
+    path = finished / "result.json"
+    text = path.read_text()
+    result = json.loads(text)
+    result["fresh"]["nll"] = math.nextafter(result["fresh"]["nll"], math.inf)
+    path.write_text(json.dumps(result))
+    try:
+        assert evaluate(finished) == 1 and "NOT the recorded ones" in capsys.readouterr().out
+    finally:
+        path.write_text(text)
+
+
+def test_a_run_measured_on_other_data(finished, tmp_path, capsys):
+    result = evaluate(finished, ["data.noise=0.2", f"paths.logs={tmp_path}"])
+    options = json.loads(json.dumps(_data_of(finished))) | {"noise": 0.2}
+    data = SpiralDataModule(**options)
+    data.setup()
+    model = MLP(2, [32], 4)
+    model.load_state_dict(checkpoint.load(finished / "checkpoints" / "best.ckpt")["model"])
+    for part in ("test", "fresh"):
+        x, y = getattr(data, part)
+        expected = score(model(x).detach().log_softmax(1), y) | {
+            f"bayes_{name}": value for name, value in score(log_posterior(x, data.density), y).items()
+        }
+        assert {name: result[part][name] for name in expected} == pytest.approx(expected, rel=1e-5)
+    (folder,) = (tmp_path / "evaluate").iterdir()
+    assert {path.name for path in folder.iterdir()} == {"config.yaml", "result.json", "figures"}
+    assert json.loads((folder / "result.json").read_text())["test"] == result["test"]
+    with pytest.raises(InputError, match="evaluate changes the data alone"):
+        evaluate(finished, ["optimizer.lr=1"])
+    with pytest.raises(InputError, match="tells 4 classes apart"):
+        evaluate(finished, ["data.arms=3", f"paths.logs={tmp_path}"])
+
+
+def _data_of(folder):
+    from omegaconf import OmegaConf
+
+    node = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml").data)
+    return {key: value for key, value in node.items() if key != "_target_"}
+
+
+def test_a_run_trained_again_is_identical_or_said_not_to_be(finished, tmp_path, capsys):
+    assert reproduce(finished, tmp_path) == 0 and "\nidentical" in capsys.readouterr().out
+    path = finished / "result.json"
+    text = path.read_text()
+    path.write_text(json.dumps(json.loads(text) | {"state_sha256": "0" * 64}))
+    try:
+        assert reproduce(finished, tmp_path) == 1
+    finally:
+        path.write_text(text)
+    assert "different, and nothing that is recorded explains it" in capsys.readouterr().out
+
+
+def test_a_notebook_measures_and_draws_the_member_asked_for():
+    data = SpiralDataModule(points_per_arm=40, batch_size=8, validation_points=0, fresh_points=50)
+    models = [MLP(2, [6], 4, seed=seed) for seed in (0, 1)]
+    classifier = Classifier(models)
+    for index, model in enumerate(models):
+        figures = measure_in_notebook(classifier, data, member=index)
+        assert set(figures) == {"train", "test", "fresh"}
+        for part, own in figures.items():
+            points = getattr(data, part)
+            assert own["nll"] == pytest.approx(torch.nn.functional.cross_entropy(model(points.x), points.y).item(), rel=1e-5)
+    drawn = [draw_decision_map(classifier, data, member=index, resolution=8, bayes=True) for index in (0, 1)]
+    titles = [[text.get_text() for text in figure.findobj() if hasattr(text, "get_text")] for figure in drawn]
+    wrong = [int((model(data.test.x).argmax(1) != data.test.y).sum()) for model in models]
+    assert all(any(str(count) in text for text in texts) for count, texts in zip(wrong, titles))
