@@ -1,17 +1,18 @@
 """The member axis: what training sees of P networks, whatever they are made of.
 
-A single run is a population of one. All parameters live in one array ``theta`` of shape (P, S), their gradients
-in ``gradient`` of the same shape, so that an optimiser is one elementwise operation.
+A single run is a population of one. All parameters live in one array ``theta`` of shape (P, S), their
+gradients in ``gradient`` of the same shape, so that an optimiser is one elementwise operation.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
-# Every parameter array starts at a multiple of this many numbers, so that no member meets another code path of a
-# kernel than it would alone.
+# Every parameter array starts at a multiple of this many numbers, so that no member meets another code path of
+# a kernel than it would alone.
 ALIGNMENT = 16
 
 
@@ -20,7 +21,7 @@ def round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-class Population:
+class Population(ABC):
     """What training sees of P networks; :func:`stack` builds the right kind.
 
     Attributes:
@@ -35,18 +36,19 @@ class Population:
     gradient: Tensor
     seeds: list[int]
 
+    @abstractmethod
     def to(self, device: torch.device, dtype: torch.dtype | None = None) -> "Population":
         """Move the parameters to a device, and turn them into another floating type if one is given."""
-        raise TypeError("a Population is built by stack()")
 
     def chunks(self, batch_size: int) -> list[slice]:
         """Split the members into runs that fit a cache when they train on minibatches of this size."""
         return [slice(0, self.members)]
 
+    @abstractmethod
     def forward(self, x: Tensor, members: slice = slice(None)) -> Tensor:
         """Compute logits in evaluation mode: (P, B, ...) or, shared by all, (1, B, ...) to (P, B, C)."""
-        raise TypeError("a Population is built by stack()")
 
+    @abstractmethod
     def backward(self, members: slice, x: Tensor, loss_gradient: Callable, step: int) -> Tensor:
         """Write the gradient of one minibatch into ``gradient[members]``.
 
@@ -60,23 +62,22 @@ class Population:
         Returns:
             The logits, (p, B, C).
         """
-        raise TypeError("a Population is built by stack()")
 
+    @abstractmethod
     def names(self) -> list[tuple[str, tuple[int, ...]]]:
         """List a member's parameters: names and shapes, in the order of its module."""
-        raise TypeError("a Population is built by stack()")
 
+    @abstractmethod
     def split(self, row: Tensor) -> dict[str, Tensor]:
         """Cut one row (S,) of ``theta`` or of an optimiser's state into named arrays of a member's shapes."""
-        raise TypeError("a Population is built by stack()")
 
+    @abstractmethod
     def join(self, named: dict[str, Tensor], row: Tensor) -> None:
         """Write named arrays back into one row (S,): the inverse of :meth:`split`."""
-        raise TypeError("a Population is built by stack()")
 
+    @abstractmethod
     def member(self, index: int) -> nn.Module:
         """Give one member as an ordinary module (B, ...) to (B, C), in evaluation mode, with its own copy."""
-        raise TypeError("a Population is built by stack()")
 
     @contextmanager
     def at(self, theta: Tensor, buffers: dict[int, dict[str, Tensor]] | None = None) -> Iterator[None]:

@@ -43,7 +43,9 @@ def stack(modules: Sequence[nn.Module], seeds: Sequence[int]) -> Population:
         ValueError: if the networks cannot be stacked.
     """
     if not modules or len(modules) != len(seeds):
-        raise ValueError(f"a population needs at least one network and a seed for each, got {len(modules)} and {len(seeds)}")
+        raise ValueError(
+            f"a population needs at least one network and a seed for each, got {len(modules)} and {len(seeds)}"
+        )
     if not all(can_stack(modules[0], module) for module in modules):
         raise ValueError("the networks of a population must share class, shapes, activation and dropout")
     # A subclass of MLP may have another forward pass, so only MLP itself takes the written-out one.

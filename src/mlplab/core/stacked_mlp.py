@@ -1,7 +1,7 @@
 """MLPs stacked: batched matrix products with the backward pass written out.
 
-A member's bits do not depend on its neighbours: hidden widths are padded to a multiple of 4 with dead units, so that
-no member meets another code path of a kernel than it would alone.
+A member's bits do not depend on its neighbours: hidden widths are padded to a multiple of 4 with dead units, so
+that no member meets another code path of a kernel than it would alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,11 +33,12 @@ class StackedMLP(Population):
         self.members = len(modules)
         self.seeds = list(seeds)
         self.template = first
-        self.activation = next((m for m in first.layers if not isinstance(m, (nn.Linear, nn.Dropout))), nn.Identity())
+        others = (layer for layer in first.layers if not isinstance(layer, (nn.Linear, nn.Dropout)))
+        self.activation = next(others, nn.Identity())
         self.through_activation = activation_gradient(first.activation)
         self.dropout = first.dropout
         self.dtype = first.linear_layers()[0].weight.dtype
-        # A single output is a matrix-vector product, which has other bits alone than among others: it gets a dead one.
+        # A single output is a matrix-vector product, with other bits alone than among others: it gets a dead one.
         self.outputs = first.out_features
         hidden = [round_up(width, HIDDEN_MULTIPLE) for width in first.hidden]
         padded = [first.in_features, *hidden, max(2, self.outputs)]
@@ -112,19 +113,21 @@ class StackedMLP(Population):
         """Views of weights, transposed weights, biases and their gradients for a run of members."""
         low, high, _ = members.indices(self.members)
         if (low, high) not in self._views:
-            views: tuple[list[Tensor], ...] = ([], [], [], [], [])
-            for name, _, room, offset in self.layout:
-                end = offset + torch.Size(room).numel()
-                for k, array in enumerate((self.theta, self.gradient)):
-                    window = array[low:high, offset:end].view(high - low, *room)
-                    if name.endswith("weight"):
-                        views[3 if k else 0].append(window)
-                        if not k:
-                            views[1].append(window.transpose(1, 2))
-                    else:
-                        views[4 if k else 2].append(window.unsqueeze(1))
-            self._views[low, high] = views
+            weights, biases = self._cut(self.theta, low, high)
+            transposed = [weight.transpose(1, 2) for weight in weights]
+            self._views[low, high] = (weights, transposed, biases, *self._cut(self.gradient, low, high))
         return self._views[low, high]
+
+    def _cut(self, array: Tensor, low: int, high: int) -> tuple[list[Tensor], list[Tensor]]:
+        """Views of members low..high-1 of an array (P, S): weights (p, out, in) and biases (p, 1, out)."""
+        weights, biases = [], []
+        for name, _, room, offset in self.layout:
+            window = array[low:high, offset : offset + torch.Size(room).numel()].view(high - low, *room)
+            if name.endswith("weight"):
+                weights.append(window)
+            else:
+                biases.append(window.unsqueeze(1))
+        return weights, biases
 
     def forward(self, x: Tensor, members: slice = slice(None)) -> Tensor:
         low, high, _ = members.indices(self.members)
@@ -136,10 +139,11 @@ class StackedMLP(Population):
             for start in range(low, high, size):
                 stop = min(start + size, high)
                 h = x.expand(stop - start, -1, -1) if len(x) == 1 else x[start - low : stop - low]
-                _, transposed, biases, _, _ = self._layers(slice(start, stop))
-                for weight, bias in zip(transposed[:-1], biases[:-1]):
-                    h = self.activation(torch.baddbmm(bias, h, weight))
-                parts.append(torch.baddbmm(biases[-1], h, transposed[-1])[..., : self.outputs])
+                # Not kept, as the views for training are: thousands of members are looked at one by one.
+                weights, biases = self._cut(self.theta, start, stop)
+                for weight, bias in zip(weights[:-1], biases[:-1]):
+                    h = self.activation(torch.baddbmm(bias, h, weight.transpose(1, 2)))
+                parts.append(torch.baddbmm(biases[-1], h, weights[-1].transpose(1, 2))[..., : self.outputs])
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     @torch.no_grad()
