@@ -19,6 +19,7 @@ from mlplab.core.seeds import generator
 from mlplab.errors import InputError
 from mlplab.runs import checkpoint
 from mlplab.runs.status import read_status
+from mlplab.training.arrays import Points
 from mlplab.training.callbacks import DivergenceGuard, EarlyStopping, MemberCallback, Progress
 from mlplab.training.callbacks.decision_maps import log_spaced, map_of
 from mlplab.training.classifier import Classifier
@@ -202,6 +203,9 @@ def test_each_members_validation_is_on_its_own_points():
     from mlplab.training.members import MemberData
 
     modules = [spirals(seed=seed, order_seed=seed) for seed in (1, 2)]
+    for number, module in enumerate(modules):  # drawn arm after arm, the labels are alike otherwise
+        order = torch.randperm(12, generator=generator(number))
+        module.validation = Points(module.validation.x[order], module.validation.y[order])
     models = [MLP(2, [6], 4, seed=seed) for seed in (0, 1)]
     data, classifier = MemberData(modules), Classifier(models)
     found = {}

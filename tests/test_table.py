@@ -200,3 +200,7 @@ def test_bytes_that_are_no_archive(tmp_path, npz_file):
         path = tmp_path / "bad.npz"
         path.write_bytes(content)
         assert "NPZ" in refusal(path)
+
+
+def test_the_array_of_the_inputs_is_no_label(npz_file):
+    assert "data.label must not be 'x'" in refusal(npz_file(x=np.array([0.0, 0, 1, 1])), label="x")

@@ -127,6 +127,8 @@ def _number(text: str, name: str, where: str) -> float:
 
 
 def _read_npz(path: Path, names: list[str] | None, label: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    if names is None and label == "x":
+        raise InputError("data.label must not be 'x', the array of the inputs; name the inputs in data.features")
     arrays = _load_arrays(path, [*(names or ["x"]), label])
     labels = arrays.pop(label)
     if labels.ndim != 1:
