@@ -117,6 +117,16 @@ def test_bad_input_removes_the_folders_above_only_where_they_were_made_for_it(st
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("value", ["", "5", "null", "[a]"])
+def test_reproduce_takes_a_path(tmp_path, capsys, monkeypatch, value):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(app, "_run_folder_words", lambda command, words: (tmp_path, words))
+    monkeypatch.setattr("mlplab.config.load_recorded", lambda path: None)
+    assert app.main(["reproduce", f"paths.logs={value}"]) == 2
+    assert "paths.logs must be a path, got" in only_line(capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_unforeseen_error_before_the_study_began_leaves_nothing(study, tmp_path, monkeypatch):
     def fail(config, folder):
         raise ZeroDivisionError("a bug")
@@ -185,6 +195,17 @@ def test_resume_goes_on_in_the_folder_with_the_recorded_config(study, tmp_path, 
         assert train(tmp_path, f"resume={folder}", *words) == 2
         assert part in only_line(capsys)
     assert len(study.calls) == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"3", b"\xff\xfe", b"hydra: {}", b"a: " + b"[" * 3000])
+def test_resume_needs_hydras_record_only_to_compare_options(study, tmp_path, capsys, content):
+    assert train(tmp_path) == 0
+    folder = study.calls[0][1]
+    write_status(folder, "interrupted")
+    (folder / ".hydra" / "hydra.yaml").write_bytes(content)
+    assert app.main(["train", f"resume={folder}"]) == 0
+    assert app.main(["train", f"resume={folder}", "optimizer=adam"]) == 2
+    assert "hydra.yaml is damaged" in only_line(capsys)
 
 
 def test_resume_refuses_what_is_no_run_or_still_runs(study, tmp_path, capsys):

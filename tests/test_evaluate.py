@@ -98,6 +98,52 @@ def _data_of(folder):
     return {key: value for key, value in node.items() if key != "_target_"}
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("result.json", "[]"), ("result.json", "{}"), ("result.json", '{"evaluated": "../other"}'),
+        ("result.json", '{"evaluated": "best", "test": 3}'), ("result.json", '{"evaluated": "best", "test": {}}'),
+    ],
+)  # fmt: skip
+def test_a_damaged_result_is_answered_in_one_line(finished, tmp_path, name, content):
+    text = (finished / name).read_text()
+    (finished / name).write_text(content)
+    try:
+        for call in (lambda: evaluate(finished), lambda: reproduce(finished, tmp_path / "logs")):
+            with pytest.raises(InputError, match="result.json is damaged") as caught:
+                call()
+            assert "\n" not in str(caught.value)
+    finally:
+        (finished / name).write_text(text)
+    assert not (tmp_path / "logs").exists()
+
+
+def test_a_run_that_cannot_be_trained_again_leaves_no_folder(finished, tmp_path):
+    text = (finished / "config.yaml").read_text()
+    (finished / "config.yaml").write_text(text.replace("points_per_arm: 40", "points_per_arm: 1000000000000000"))
+    try:
+        with pytest.raises(InputError, match="this does not fit into memory"):
+            reproduce(finished, tmp_path / "logs")
+        with pytest.raises(InputError, match="this does not fit into memory"):
+            evaluate(finished)
+    finally:
+        (finished / "config.yaml").write_text(text)
+    assert not (tmp_path / "logs").exists()
+
+
+def test_a_figure_that_was_not_finite_is_compared_as_it_was_recorded(finished, capsys):
+    path = finished / "result.json"
+    text = path.read_text()
+    result = json.loads(text)
+    result["test"]["nll"] = None
+    path.write_text(json.dumps(result))
+    try:
+        assert evaluate(finished) == 1
+    finally:
+        path.write_text(text)
+    assert "differs by nan" in capsys.readouterr().out
+
+
 def test_a_run_trained_again_is_identical_or_said_not_to_be(finished, tmp_path, capsys):
     assert reproduce(finished, tmp_path) == 0 and "\nidentical" in capsys.readouterr().out
     path = finished / "result.json"

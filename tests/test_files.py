@@ -61,13 +61,27 @@ def test_json_is_read_back_and_has_no_nan(tmp_path):
     assert path.read_text().endswith("}\n")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"a": 1', b"\xff\xfe", b"{}\n{}"])
+@pytest.mark.parametrize("content", [b"", b"{", b'{"a": 1', b"\xff\xfe", b"{}\n{}", b"[" * 100_000])
 def test_damaged_json_is_refused_in_one_line(tmp_path, content):
     path = tmp_path / "manifest.json"
     path.write_bytes(content)
     with pytest.raises(InputError, match="manifest.json is damaged") as caught:
         files.read_json(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "null", '"text"'])
+def test_a_record_must_be_an_object(tmp_path, content):
+    (tmp_path / "result.json").write_text(content)
+    with pytest.raises(InputError, match="result.json is damaged: it must hold an object"):
+        files.read_record(tmp_path / "result.json")
+
+
+def test_a_folder_that_is_a_file_is_one_line(tmp_path):
+    (tmp_path / "checkpoints").write_text("no folder")
+    with pytest.raises(InputError, match="cannot write .*Not a directory"):
+        files.write_bytes(tmp_path / "checkpoints" / "last.ckpt", b"x")
+    assert (tmp_path / "checkpoints").read_text() == "no folder"
 
 
 def test_missing_json_is_refused(tmp_path):

@@ -116,6 +116,16 @@ def test_a_damaged_file_is_not_cut(tmp_path):
         MetricsFile(tmp_path / "metrics.csv").cut(0)
 
 
+@pytest.mark.parametrize("content", [b"\xff\xfe\n", b"[1, 2]\n", b"hello\n1\n"])
+def test_a_file_that_is_no_table_of_epochs_is_neither_cut_nor_appended_to(tmp_path, content):
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(content)
+    for call in (lambda: MetricsFile(path).cut(0), lambda: MetricsFile(path).append({"epoch": 1})):
+        with pytest.raises(InputError, match="metrics.csv is damaged"):
+            call()
+    assert path.read_bytes() == content
+
+
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(InputError, match="No such file"):
         read(tmp_path / "metrics.csv")

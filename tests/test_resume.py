@@ -151,6 +151,20 @@ def test_a_checkpoint_of_another_config_is_refused(base, tmp_path):
         train(quick(base, optimizer__lr=0.5), tmp_path / "run", resume=True)
 
 
+@pytest.mark.parametrize("content", [None, {}, {"format": 1}, {"format": 99, "config_digest": "x"}])
+def test_a_checkpoint_of_the_labs_that_is_no_last_state_is_refused(base, tmp_path, content):
+    folder = tmp_path / "run"
+    interrupt(quick(base), folder, 8)
+    last, best = folder / "checkpoints" / "last.ckpt", folder / "checkpoints" / "best.ckpt"
+    if content is None:
+        last.write_bytes(best.read_bytes())
+    else:
+        checkpoint.save(last, content)
+    with pytest.raises(InputError, match="is no last state of a run" if content is None else "another config"):
+        train(quick(base), folder, resume=True)
+    assert status(folder) == "interrupted"
+
+
 class Kill(MemberCallback):
     """End the process without a word, as the kernel does when memory runs out."""
 

@@ -95,11 +95,23 @@ def test_on_another_host_the_heartbeat_decides():
     assert not is_alive(record, stale_after_s=60, clock=Clock(1061.0))
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"status": "dancing"}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", "[]", "{}", '{"status": "dancing"}', '{"status": ["running"]}', '{"status": "running", "heartbeat": "soon"}',
+        '{"status": "running", "process": 5}', '{"status": "running", "pid": "one"}', '{"status": "running", "host": []}',
+    ],
+)
 def test_a_damaged_status_is_refused(tmp_path, content):
     (tmp_path / "status.json").write_text(content)
     with pytest.raises(InputError, match="status.json is damaged"):
         read_status(tmp_path)
+
+
+def test_a_status_that_says_no_more_than_running_is_of_a_process_that_is_gone(tmp_path):
+    for content in ('{"status": "running"}', '{"status": "running", "heartbeat": null, "pid": null}'):
+        (tmp_path / "status.json").write_text(content)
+        assert not is_alive(read_status(tmp_path))
 
 
 def test_utc_is_iso():

@@ -148,13 +148,15 @@ def reproduce(words: list[str]) -> object:
     """Train a run again in a new folder and compare: ``reproduce RUN_FOLDER [paths.logs=DIR]``."""
     folder, overrides = _run_folder_words("reproduce", words)
     from mlplab import config as configs
+    from mlplab.schema import PATH
 
     configs.load_recorded(folder / "config.yaml")
     logs = configs.logs_folder()
     for key, value in configs.parse_overrides(overrides):
         if key != "paths.logs":
             raise InputError(f"reproduce takes paths.logs=DIR alone, got {key}={value}")
-        logs = Path(str(value)).expanduser().absolute()
+        PATH.check(key, value)
+        logs = Path(value).expanduser().absolute()
     return load_study("mlplab.studies.reproduce:reproduce")(folder, logs)
 
 

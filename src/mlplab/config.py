@@ -1,7 +1,7 @@
 """Configs: composed from conf/ and the command line, or read back from a run folder, and always checked."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,9 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from mlplab.complaints import keys_of, near_key, not_key_value, one_line
 from mlplab.constraints import shown
 from mlplab.errors import InputError
+from mlplab.recorded import read_recorded
 from mlplab.schema import ROOTS, Object
 from mlplab.validation import validate
-
-# What a config that is read back may name; a run folder may come from anybody.
-ALLOWED_TARGETS = ("mlplab.", "torch.nn.", "torch.optim.", "lightning.pytorch.")
-# A person's own classes are added to it by the person: MLPLAB_TRUST=stripes,my_models.
-TRUST = "MLPLAB_TRUST"
 
 _PACKAGE = Path(__file__).resolve().parent
 _CHECKOUT = _PACKAGE.parent.parent
@@ -161,26 +157,10 @@ def load_recorded(path: str | Path, study: str = "train") -> DictConfig:
         study: what the run was.
 
     Raises:
-        InputError: the file is damaged, names a class outside ``ALLOWED_TARGETS``, or holds a wrong value.
+        InputError: the file is damaged, names what is no class of the lab's or of those trusted, or holds a
+            wrong value.
     """
-    try:
-        config = OmegaConf.load(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except Exception as error:  # yaml and OmegaConf errors share no base
-        raise InputError(f"{path} is damaged: {' '.join(str(error).split())[:120]}") from error
-    if not isinstance(config, DictConfig):
-        raise InputError(f"{path} is damaged: it must be a mapping of keys, got {type(config).__name__}")
-    plain = OmegaConf.to_container(config)
-    own = tuple(f"{name.strip().rstrip('.')}." for name in os.environ.get(TRUST, "").split(",") if name.strip())
-    for key, target in _targets(plain):
-        if not isinstance(target, str) or not target.startswith(ALLOWED_TARGETS + own):
-            raise InputError(
-                f"{path}: {key} must start with one of {', '.join(ALLOWED_TARGETS)}, got {shown(target)}; "
-                f"if it is your own, set {TRUST}={str(target).partition('.')[0]}"
-            )
-    if "${" in str(plain):
-        raise InputError(f"{path} is damaged: a recorded config holds no ${{...}}")
+    config = read_recorded(Path(path))
     try:
         return check(_completed(config, study), study)
     except InputError as error:
@@ -203,17 +183,6 @@ def _completed(config: DictConfig, study: str) -> DictConfig:
             if not isinstance(root.get(key), Object):  # a network or data set is never guessed
                 OmegaConf.update(config, key, OmegaConf.select(default, key), force_add=True)
     return config
-
-
-def _targets(value: Any, prefix: str = "") -> Iterator[tuple[str, object]]:
-    if isinstance(value, dict):
-        for key, entry in value.items():
-            if key == "_target_":
-                yield f"{prefix}_target_", entry
-            yield from _targets(entry, f"{prefix}{key}.")
-    elif isinstance(value, list):
-        for index, entry in enumerate(value):
-            yield from _targets(entry, f"{prefix}{index}.")
 
 
 def override(config: DictConfig, overrides: Sequence[str], study: str = "train") -> DictConfig:

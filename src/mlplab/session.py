@@ -1,6 +1,5 @@
 """One run of a study: its name, its folder, what is recorded there, and how it goes on later."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from mlplab.config import Composition
 from mlplab.constraints import shown
 from mlplab.errors import InputError
 from mlplab.runs.fingerprint import config_digest
-from mlplab.runs.folder import absent, claim, open_run, remove_empty
+from mlplab.runs.folder import claimed, open_run
 from mlplab.runs.status import is_alive, read_status
 
 
@@ -32,19 +31,9 @@ def start(load: Callable[[], Callable], composition: Composition, parent: Path) 
         InputError: the study found bad input; a folder in which nothing was trained is gone again, and so are
             those above it that were made for it.
     """
-    made = absent(parent)
-    folder = claim(parent, run_name(composition.config, composition.choices))
-    try:
+    with claimed(parent, run_name(composition.config, composition.choices)) as folder:
         record(folder, composition)
         return load()(composition.config, folder)
-    except BaseException as error:
-        began = (folder / "config.yaml").exists()
-        if isinstance(error, InputError):
-            began = any((folder / "checkpoints").glob("*"))
-        if not began:
-            shutil.rmtree(folder, ignore_errors=True)
-            remove_empty(made)
-        raise
 
 
 def run_name(config: DictConfig, choices: dict[str, str | None]) -> str:
@@ -101,8 +90,7 @@ def resume(load: Callable[[], Callable], study: str, path: str, overrides: Seque
 
 def _expect_same(folder: Path, config: DictConfig, overrides: Sequence[str]) -> None:
     """Refuse overrides that differ from what the run folder recorded."""
-    hydra_file = folder / ".hydra" / "hydra.yaml"
-    choices = OmegaConf.load(hydra_file).hydra.runtime.choices if hydra_file.is_file() else {}
+    choices = _choices(folder / ".hydra" / "hydra.yaml") if overrides else {}
     known = keys_of(config)
     for key, value in configs.parse_overrides(overrides):
         if key in choices and not isinstance(value, dict):
@@ -119,3 +107,13 @@ def _expect_same(folder: Path, config: DictConfig, overrides: Sequence[str]) -> 
                 f"{key} must be {shown(recorded)}, as in the run that is resumed, got {shown(value)}; "
                 "leave it out, or start a new run"
             )
+
+
+def _choices(path: Path) -> dict[str, str | None]:
+    """Read what was chosen of each group; nothing where Hydra recorded nothing."""
+    if not path.is_file():
+        return {}
+    try:
+        return dict(OmegaConf.load(path).hydra.runtime.choices)
+    except Exception as error:  # yaml and OmegaConf errors share no base
+        raise InputError(f"{path} is damaged: it does not say hydra.runtime.choices") from error

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,12 @@ def write_bytes(path: str | Path, data: bytes | Iterable[bytes], *, sync: bool =
                 os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        _discard(temporary)
         raise InputError(
             f"cannot write {path}: {error.strerror or error}; what was there before is unchanged"
         ) from error
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _discard(temporary)
         raise
     if sync:
         _sync_folder(path.parent)
@@ -71,9 +72,17 @@ def read_json(path: str | Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:  # JSON and UTF-8 errors are both ValueErrors
+    except (ValueError, RecursionError) as error:  # JSON and UTF-8 errors are both ValueErrors
         reason = " ".join(str(error).split())
         raise InputError(f"{path} is damaged: it is not JSON ({reason})") from error
+
+
+def read_record(path: str | Path) -> dict[str, Any]:
+    """Read a JSON file that must hold an object, with :func:`read_json`."""
+    record = read_json(path)
+    if not isinstance(record, dict):
+        raise InputError(f"{path} is damaged: it must hold an object, got {type(record).__name__}")
+    return record
 
 
 def remove_leftovers(folder: str | Path) -> int:
@@ -94,6 +103,12 @@ def _create(path: Path):
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
         return open(path, "wb")
+
+
+def _discard(path: Path) -> None:
+    # Where the folder is not one, or is gone, there is nothing to remove.
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,7 +1,9 @@
 """The run folder: its files by name, how one is claimed, and how one is opened again."""
 
 import os
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -85,6 +87,27 @@ def claim(parent: str | Path, name: str) -> Path:
             f"cannot make a run folder in {parent}: {error.strerror or error}; "
             "choose another place with paths.logs=DIR"
         ) from error
+
+
+@contextmanager
+def claimed(parent: str | Path, name: str) -> Iterator[Path]:
+    """Claim a folder for a run, and remove it again, with those made for it, where the run comes to nothing.
+
+    A run has come to something once its config is written, or, where its input proves bad, once it has a
+    checkpoint.
+    """
+    made = absent(Path(parent))
+    path = claim(parent, name)
+    try:
+        yield path
+    except BaseException as error:
+        kept = (path / "config.yaml").exists()
+        if isinstance(error, InputError):
+            kept = any((path / "checkpoints").glob("*"))
+        if not kept:
+            shutil.rmtree(path, ignore_errors=True)
+            remove_empty(made)
+        raise
 
 
 def absent(folder: Path) -> list[Path]:

@@ -90,6 +90,8 @@ class MetricsFile:
     def _read_header(self) -> bool:
         lines = self._lines() if self.path.exists() else []
         self.header = next(csv.reader(lines[:1]), None)
+        if self.header is not None and self.header[:1] != ["epoch"]:
+            raise InputError(f"{self.path} is damaged: its first column must be epoch")
         return self.header is not None
 
     def _rewrite(self, header: list[str], lines: list[str]) -> None:
@@ -97,7 +99,10 @@ class MetricsFile:
 
     def _lines(self) -> list[str]:
         # What follows the last line end is a row that a killed process left unfinished.
-        return self.path.read_bytes().decode().split("\n")[:-1]
+        try:
+            return self.path.read_bytes().decode().split("\n")[:-1]
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{self.path} is damaged: it is not text ({error})") from error
 
 
 def read(path: str | Path) -> dict[str, list[Number]]:

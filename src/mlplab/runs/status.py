@@ -12,6 +12,8 @@ from typing import Any
 from mlplab.errors import InputError
 from mlplab.runs.files import read_json, write_json
 
+# What each entry is, or null.
+KINDS = {"pid": (int,), "process": (str,), "host": (str,), "heartbeat": (int, float)}
 STATES = ("running", "finished", "failed", "diverged", "interrupted")
 
 
@@ -59,8 +61,11 @@ def read_status(folder: str | Path) -> dict[str, Any]:
     """
     path = Path(folder) / "status.json"
     record = read_json(path)
-    if not isinstance(record, dict) or record.get("status") not in STATES:
+    if not isinstance(record, dict) or not isinstance(record.get("status"), str) or record["status"] not in STATES:
         raise InputError(f"{path} is damaged: its status must be one of {', '.join(STATES)}")
+    wrong = [name for name, kinds in KINDS.items() if not isinstance(record.get(name), (*kinds, type(None)))]
+    if wrong:
+        raise InputError(f"{path} is damaged: its {wrong[0]} cannot be {record[wrong[0]]!r:.40}")
     return record
 
 
@@ -81,7 +86,7 @@ def is_alive(
         return process == _process(record["pid"])
     if here and process is None and _boot() is None:
         return _exists(record["pid"])
-    return clock() - record.get("heartbeat", 0.0) < stale_after_s
+    return clock() - (record.get("heartbeat") or 0.0) < stale_after_s
 
 
 class Heartbeat:

@@ -1,11 +1,11 @@
 """Evaluate a finished run from its folder alone: the recorded figures again, or the network on other data."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from mlplab import config as configs
@@ -14,15 +14,17 @@ from mlplab.core.grid import decision_grid
 from mlplab.core.population import Population, stack
 from mlplab.errors import InputError
 from mlplab.runs import checkpoint
-from mlplab.runs.files import read_json, write_bytes, write_json, write_text
+from mlplab.runs.files import read_record, write_bytes, write_json, write_text
 from mlplab.runs.fingerprint import config_digest
 from mlplab.runs.folder import RunFolder, claim, open_run
 from mlplab.studies.train import shown
 from mlplab.training.fit import build_model
+from mlplab.training.objects import build, within_memory
 from mlplab.training.results import PARTS, part_figures, part_logits
 from mlplab.training.trainer import PRECISIONS
 
 FIGURES = ("accuracy", "nll", "calibration_error")
+BAYES = ("bayes_accuracy", "bayes_nll")
 # What an evaluation may change: the data. The network and its training are the folder's.
 CHANGEABLE = ("data", "paths")
 RESOLUTION = 128
@@ -49,21 +51,41 @@ def evaluate(run_folder: str | Path, overrides: Sequence[str] = ()) -> dict[str,
     folder = open_run(run_folder)
     config = configs.load_recorded(folder.config)
     torch.set_num_threads(config.trainer.threads)
-    recorded = read_json(folder.result) if folder.result.is_file() else None
-    if recorded is None:
+    if not folder.result.is_file():
         raise InputError(f"{run_folder} has no result.json: the run has not finished; go on with resume={run_folder}")
+    recorded = _read_result(folder.result)
     pairs = configs.parse_overrides(overrides)
     for key, _ in pairs:
         if key.partition(".")[0] not in CHANGEABLE:
             raise InputError(f"evaluate changes the data alone (data.KEY=VALUE), got {key}; train another run for that")
     changed = configs.override(config, [text for text in overrides if not text.startswith("paths.")])
     logs = next((Path(str(value)).absolute() for key, value in pairs if key == "paths.logs"), configs.logs_folder())
-    own = instantiate(config.data)
-    own.setup()
+    own = _set_up(config)
     network = load_network(folder, config, own, recorded["evaluated"])
     if config_digest(OmegaConf.to_container(changed)) == config_digest(OmegaConf.to_container(config)):
         return compare(network, own, recorded, folder)
     return elsewhere(network, own, changed, overrides, folder, recorded, logs)
+
+
+def _read_result(path: Path) -> dict[str, Any]:
+    """Read ``result.json`` as far as an evaluation looks at it."""
+    result = read_record(path)
+    if result.get("evaluated") not in ("best", "last"):
+        raise InputError(f"{path} is damaged: evaluated must be best or last, got {result.get('evaluated')!r:.40}")
+    for name in PARTS:
+        part = result.get(name)
+        if part is not None and not (isinstance(part, dict) and {*FIGURES, *BAYES} <= part.keys()):
+            raise InputError(f"{path} is damaged: {name} must have {', '.join(FIGURES)}, got {part!r:.40}")
+    return result
+
+
+def _set_up(config: DictConfig) -> Any:
+    """Build the data of a config."""
+    plain = OmegaConf.to_container(config)
+    with within_memory([plain]):
+        data = build(plain["data"], "data")
+        data.setup()
+    return data
 
 
 def load_network(folder: RunFolder, config: DictConfig, data: Any, which: str) -> Population:
@@ -97,11 +119,13 @@ def compare(network: Population, data: Any, recorded: dict[str, Any], folder: Ru
     rows, equal = [("", "", "recorded", "recomputed", "")], True
     for part, figures in figures_of(network, data).items():
         for name in FIGURES if figures else ():
-            before, now = recorded[part][name], figures[name]
+            before, now = (recorded.get(part) or {}).get(name), figures[name]
+            now = now if math.isfinite(now) else None  # as it is recorded
             same = before == now
             equal &= same
-            verdict = "equal" if same else f"differs by {now - before:.2e}"
-            rows.append((part, name, f"{before:.6f}", f"{now:.6f}", verdict))
+            told = [figure if isinstance(figure, (int, float)) else math.nan for figure in (before, now)]
+            verdict = "equal" if same else f"differs by {told[1] - told[0]:.2e}"
+            rows.append((part, name, *(f"{figure:.6f}" for figure in told), verdict))
     print_table(rows)
     words = "equal to the recorded ones" if equal else "NOT the recorded ones"
     print(f"\n{shown(folder.path)}: the figures are {words}")
@@ -113,8 +137,7 @@ def elsewhere(
     folder: RunFolder, recorded: dict[str, Any], logs: Path,
 ) -> dict[str, Any]:  # fmt: skip
     """Measure a network on other data than its own; leave figures, config and picture in a new folder."""
-    data = instantiate(changed.data)
-    data.setup()
+    data = _set_up(changed)
     if data.input_shape != own.input_shape or data.classes != own.classes:
         raise InputError(
             f"the network takes inputs {own.input_shape} and tells {own.classes} classes apart; "
@@ -135,12 +158,13 @@ def elsewhere(
     write_text(target.config, OmegaConf.to_yaml(changed))
     write_json(target.result, result)
     rows = [("", "accuracy", "NLL", "Bayes accuracy", "Bayes NLL")]
-    for label, figures in (("its own test points", recorded["test"]), ("these test points", parts["test"]),
-                           ("its own fresh points", recorded["fresh"]), ("these fresh points", parts["fresh"])):  # fmt: skip
+    for label, figures in (("its own test points", recorded.get("test")), ("these test points", parts["test"]),
+                           ("its own fresh points", recorded.get("fresh")), ("these fresh points", parts["fresh"])):  # fmt: skip
         if figures is not None:
             known = figures["bayes_accuracy"] is not None
             best = (f"{100 * figures['bayes_accuracy']:.2f} %", f"{figures['bayes_nll']:.4f}") if known else ("", "")
-            rows.append((label, f"{100 * figures['accuracy']:.2f} %", f"{figures['nll']:.4f}", *best))
+            nll = math.nan if figures["nll"] is None else figures["nll"]
+            rows.append((label, f"{100 * figures['accuracy']:.2f} %", f"{nll:.4f}", *best))
     print_table(rows)
     print(f"\nfolder   {shown(target.path)}")
     if data.input_shape == (2,):

@@ -7,8 +7,8 @@ from omegaconf import OmegaConf
 
 from mlplab import config as configs
 from mlplab.errors import InputError
-from mlplab.runs.files import read_json
-from mlplab.runs.folder import claim, open_run
+from mlplab.runs.files import read_json, read_record
+from mlplab.runs.folder import claimed, open_run
 from mlplab.studies.train import shown
 from mlplab.training.fit import fit
 
@@ -42,9 +42,11 @@ def reproduce(run_folder: str | Path, logs: str | Path) -> int:
     config = configs.load_recorded(folder.config)
     if not folder.result.is_file() or not folder.manifest.is_file():
         raise InputError(f"{run_folder} has no result.json: the run has not finished; go on with resume={run_folder}")
-    recorded, before = read_json(folder.result), read_json(folder.manifest)
-    target = claim(Path(logs) / "reproduce", folder.name)
-    again = fit(OmegaConf.merge(config, {"resume": {"folder": None}}), target)
+    recorded, before = read_record(folder.result), read_record(folder.manifest)
+    if not isinstance(recorded.get("state_sha256"), str):
+        raise InputError(f"{folder.result} is damaged: it does not say state_sha256")
+    with claimed(Path(logs) / "reproduce", folder.name) as target:
+        again = fit(OmegaConf.merge(config, {"resume": {"folder": None}}), target)
     causes = differences(before, read_json(target / "manifest.json"))
     identical = again["state_sha256"] == recorded["state_sha256"]
     print(f"\nrecorded    {recorded['state_sha256']}  {shown(folder.path)}")

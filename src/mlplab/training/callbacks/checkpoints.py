@@ -16,6 +16,11 @@ from mlplab.training.optimizers import MemberOptimizer, moments_of
 from mlplab.training.rules import Stop
 
 FORMAT = 1
+# What a run needs to go on, beside the format and the config's digest.
+LAST = {
+    "model", "buffers", "optimizer", "steps", "epochs", "minibatches", "stop", "gathered", "sums", "best",
+    "callbacks",
+}  # fmt: skip
 
 
 class Checkpoints(Checkpoint, MemberCallback):
@@ -106,6 +111,13 @@ def restore(trainer: L.Trainer, classifier: Classifier, payloads: list[dict[str,
     """
     classifier.place()
     population = classifier.population
+    for payload, run in zip(payloads, trainer.runs):
+        file = run.folder.checkpoints / "last.ckpt"
+        if payload.get("format") != FORMAT or payload.get("config_digest") != run.digest:
+            raise InputError(f"the checkpoint {file} is of another config than {run.folder.config}")
+        absent = sorted(LAST - payload.keys())
+        if absent:
+            raise InputError(f"the checkpoint {file} is no last state of a run: it has no {absent[0]}")
     places = {(p["epochs"], p["minibatches"]) for p in payloads if not p["stop"]} or {
         (p["epochs"], p["minibatches"]) for p in payloads
     }
@@ -113,11 +125,7 @@ def restore(trainer: L.Trainer, classifier: Classifier, payloads: list[dict[str,
         raise InputError(
             f"the checkpoints of a population must be of one place, got epochs and minibatches {sorted(places)}"
         )
-    for index, (payload, run) in enumerate(zip(payloads, trainer.runs)):
-        if payload["format"] != FORMAT or payload["config_digest"] != run.digest:
-            raise InputError(
-                f"the checkpoint in {run.folder.checkpoints} is of another config than {run.folder.config}"
-            )
+    for index, payload in enumerate(payloads):
         population.join(payload["model"], population.theta[index])
         population.load_buffers(index, payload["buffers"])
         population.join(payload["best"]["model"], classifier.best.theta[index])
