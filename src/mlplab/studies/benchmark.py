@@ -20,6 +20,7 @@ BENCHMARKS = {
     "near_bayes": "mlplab.studies.benchmark_near_bayes",
     "lif": "mlplab.studies.benchmark_lif",
     "relu": "mlplab.studies.benchmark_relu",
+    "sweep": "mlplab.studies.benchmark_sweep",
 }
 
 Row = dict[str, Any]

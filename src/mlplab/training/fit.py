@@ -18,10 +18,11 @@ from mlplab.core.population import stack
 from mlplab.core.seeds import derive
 from mlplab.errors import InputError
 from mlplab.runs import checkpoint
-from mlplab.runs.files import write_json, write_text
+from mlplab.runs.files import remove_leftovers, write_json, write_text
 from mlplab.runs.fingerprint import config_digest
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.manifest import collect
+from mlplab.runs.plain_yaml import plain_yaml
 from mlplab.runs.status import write_status
 from mlplab.training.callbacks import MemberCallback, Progress
 from mlplab.training.callbacks.checkpoints import restore
@@ -94,7 +95,7 @@ def fit_members(
             began = True
             for run in runs:
                 if run.folder is not None:
-                    write_status(run.folder.path, "running")
+                    write_status(run.folder.path, "running", sync=False)
             _train(trainer, classifier)
             if classifier.interrupted:
                 raise KeyboardInterrupt
@@ -278,7 +279,8 @@ def _describe(runs: Sequence[MemberRun], trainer: Trainer) -> None:
     for run in runs:
         if run.folder is None:
             continue
-        write_text(run.folder.config, OmegaConf.to_yaml(OmegaConf.create(run.config)), sync=False)
+        text = plain_yaml(run.config)
+        write_text(run.folder.config, text, sync=False)
         shared = shared or collect(run.config, data_sha256=run.data.sha256, device=device)
         own = {"config_digest": run.digest, "data_sha256": run.data.sha256, "seed": run.config["seed"]}
         manifest = {**shared, **own, "data_seed": run.config["data"].get("seed"), "members": len(runs)}
@@ -288,7 +290,7 @@ def _describe(runs: Sequence[MemberRun], trainer: Trainer) -> None:
             if hasattr(logger, "purge"):
                 logger.purge(-1)
             if hasattr(logger, "log_config"):
-                logger.log_config(OmegaConf.to_yaml(OmegaConf.create(run.config)))
+                logger.log_config(text)
 
 
 def _resume(trainer: Trainer, classifier: Classifier) -> bool:
@@ -299,6 +301,8 @@ def _resume(trainer: Trainer, classifier: Classifier) -> bool:
     payloads = [checkpoint.load(file) for file in files]
     restore(trainer, classifier, payloads)
     for run in trainer.runs:
+        for place in (run.folder.path, run.folder.checkpoints, run.folder.figures):
+            remove_leftovers(place)  # what a kill cut off
         for logger in run.loggers:
             if hasattr(logger, "purge"):
                 # A table counts in epochs, TensorBoard in steps.
