@@ -149,7 +149,7 @@ class Classifier(L.LightningModule):
 
     def _walk(self, members: slice, block: Block, count: int, active: list[bool]) -> tuple[Tensor, Tensor]:
         """Train a run of p members through a block; give loss and hits of each minibatch, (p, S)."""
-        population, rules, optimizer = self.population, self.rules, self.optimizer
+        population, rules = self.population, self.rules
         classes_of = getattr(self.loss, "targets", None)
         labels = block.y[members]
         batches, answers = block.x[members].unbind(1), labels.unbind(1)
