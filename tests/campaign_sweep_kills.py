@@ -1,4 +1,4 @@
-"""Kill a sweep again and again at random moments, go on with the same command, and compare with one left in peace.
+"""Kill a sweep at random moments, go on with the same command, and compare with one left in peace.
 
 ``python tests/campaign_sweep_kills.py 100`` for a campaign of 100 kills; the suite runs a short one.
 """
@@ -23,7 +23,7 @@ WORDS = [
 
 
 def attempt(logs: Path, number: int, delay_s: float) -> int | None:
-    """Run the sweep in a process of its own and send it a signal; give its exit code, None where it was killed."""
+    """Run the sweep in its own process and send it a signal; give its exit code, None where killed."""
     child = os.fork()
     if child == 0:
         sys.stderr = open(logs.with_suffix(".log"), "w", buffering=1)
@@ -43,7 +43,7 @@ def campaign(kills: int, seed: int) -> dict[str, int]:
     """Kill ``kills`` times; count what happened.
 
     Raises:
-        AssertionError: a result was lost, written again, or differs from that of a sweep that nobody disturbed.
+        AssertionError: a result was lost, written again, or differs from an undisturbed one.
     """
     dice, root = random.Random(seed), Path(tempfile.mkdtemp())
     code_digest()  # here, so that somebody who edits the code meanwhile disturbs nothing

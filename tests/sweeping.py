@@ -8,9 +8,15 @@ from mlplab.app import main
 
 # A run of a fraction of a second, that yet trains, validates and keeps its metrics.
 SMALL = [
-    "trainer=cpu", "trainer.max_epochs=2", "data.points_per_arm=60", "data.batch_size=16", "data.fresh_points=0",
-    "data.validation_points=40", "logger=csv", "figures=none",
-]  # fmt: skip
+    "trainer=cpu",
+    "trainer.max_epochs=2",
+    "data.points_per_arm=60",
+    "data.batch_size=16",
+    "data.fresh_points=0",
+    "data.validation_points=40",
+    "logger=csv",
+    "figures=none",
+]
 
 
 def sweep(logs: Path, *words: str, command: str = "train", small: bool = True) -> int:

@@ -22,7 +22,11 @@ def composing(study="train", resolve=configs.resolved):
     with hydra.initialize_config_dir(str(configs.conf_folder()), version_base="1.3", job_name="mlplab"):
         loader = GlobalHydra.instance().hydra.config_loader
         master = loader.load_configuration(study, ["seed=0,1"], run_mode=RunMode.MULTIRUN)
-        yield loader, master, Composer(loader, master, resolve, lambda plain: configs.check_plain(plain, study))
+        yield (
+            loader,
+            master,
+            Composer(loader, master, resolve, lambda plain: configs.check_plain(plain, study)),
+        )
 
 
 def by_hydra(loader, master, overrides, number=0):
@@ -47,34 +51,50 @@ CASES = {
     "lists": (["model.hidden=[8,4]"], ["model.hidden=[]"], ["model.hidden=[5]"]),
     "null": (["model.hidden=[8]"], ["model.hidden=null"]),
     "a mapping": (
-        ["model.activation={name: leaky_relu, negative_slope: 0.1}"], ["model.activation=tanh"],
+        ["model.activation={name: leaky_relu, negative_slope: 0.1}"],
+        ["model.activation=tanh"],
         ["model.activation={name: elu, alpha: 2.0}"],
     ),
-    "a mapping is merged": (["trainer={max_epochs: 3}"], ["trainer={max_steps: 7}"], ["trainer.max_epochs=9"]),
+    "a mapping is merged": (
+        ["trainer={max_epochs: 3}"],
+        ["trainer={max_steps: 7}"],
+        ["trainer.max_epochs=9"],
+    ),
     "a whole node turned off": (
-        ["callbacks.decision_maps=null", "seed=1"], ["callbacks.decision_maps.resolution=32", "seed=2"]
+        ["callbacks.decision_maps=null", "seed=1"],
+        ["callbacks.decision_maps.resolution=32", "seed=2"],
     ),
     "text": (["name='a,b=c'"], ["name=plain"], ["paths.logs='/x y/z'"]),
     "text that looks like something else": (["name='1e-3'"], ["name='true'"], ["name='null'"]),
     "group choices": (["data=moons", "seed=1"], ["data=circles", "seed=1"], ["data=moons", "seed=2"]),
     "group choices with values": (["data=moons", "data.noise=0.3"], ["data=xor", "data.noise=0.2"]),
     "an experiment": (["experiment=tutorial", "seed=1"], ["experiment=debug", "seed=1"]),
-    "an experiment and its values": (["trainer.max_epochs=2", "experiment=tutorial"], ["trainer.max_epochs=3"]),
+    "an experiment and its values": (
+        ["trainer.max_epochs=2", "experiment=tutorial"],
+        ["trainer.max_epochs=3"],
+    ),
     "a group added elsewhere": (["+optimizer@spare=sgd", "seed=1"], ["+optimizer@spare=sgd", "seed=2"]),
     "a group put elsewhere": (["callbacks=early_stopping", "seed=1"], ["callbacks=early_stopping", "seed=2"]),
     "a key added, before and after": (
-        ["+model.extra=1", "model.extra=2", "seed=1"], ["model.width=3", "++model.width=4"],
+        ["+model.extra=1", "model.extra=2", "seed=1"],
+        ["model.width=3", "++model.width=4"],
         ["++model.width=4", "model.width=3"],
     ),
     "a key deleted": (["~callbacks.progress", "seed=1"], ["~callbacks.progress", "seed=2"]),
-    "what points elsewhere": (["seed=5"], ["seed=6", "data.order_seed=1"], ["data.order_seed=${data.seed}"], ["seed=7"]),
+    "what points elsewhere": (
+        ["seed=5"],
+        ["seed=6", "data.order_seed=1"],
+        ["data.order_seed=${data.seed}"],
+        ["seed=7"],
+    ),
     "what points to a swept value": (
-        ["data.seed=1", "data.order_seed=${data.seed}"], ["data.seed=2", "data.order_seed=${data.seed}"],
+        ["data.seed=1", "data.order_seed=${data.seed}"],
+        ["data.seed=2", "data.order_seed=${data.seed}"],
         ["data.seed=2", "data.order_seed=3"],
     ),
     "the same key twice": (["seed=1", "seed=2"], ["seed=3", "seed=1"]),
     "an element of a list": (["optimizer.betas=[0.5,0.6]", "seed=1"], ["optimizer.betas.0=0.7", "seed=2"]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("jobs", CASES.values(), ids=CASES)

@@ -32,7 +32,9 @@ def without(entry, key):
 
 def tree(folder):
     """Every file of a folder and its bytes."""
-    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,9 @@ def test_growing_and_shrinking_the_grid_touches_no_job_that_is_there(tmp_path):
     assert settings == [(width, seed) for width in (4, 128) for seed in (0, 1, 2)]
     assert sweep(tmp_path, INLINE, "seed=2") == 0
     # Jobs of earlier calls belong to the table; what this call does not name is what it is by default.
-    assert [without(job, "overrides") for job in record_of(tmp_path)["jobs"]] == [without(job, "overrides") for job in jobs]
+    assert [without(job, "overrides") for job in record_of(tmp_path)["jobs"]] == [
+        without(job, "overrides") for job in jobs
+    ]
 
 
 def test_a_job_whose_result_is_gone_or_damaged_is_run_again_and_ends_the_same(grid, tmp_path):
@@ -105,7 +109,12 @@ def test_results_of_other_code_are_refused_until_they_are_accepted(grid, tmp_pat
     capsys.readouterr()
     assert sweep(logs, *words) == 2
     line = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "3 of 4 jobs" in line and "f00dfeed" in line and "resume.accept_code=true" in line and "sweep=NAME" in line
+    assert (
+        "3 of 4 jobs" in line
+        and "f00dfeed" in line
+        and "resume.accept_code=true" in line
+        and "sweep=NAME" in line
+    )
     changed = {path for path, content in tree(logs).items() if before.get(path) != content}
     assert {path.name for path in changed} <= {"multirun.yaml", ".lock"}
     assert sweep(logs, *words, "resume.accept_code=true") == 0
@@ -187,24 +196,47 @@ def environment(**more):
 
 def test_a_sweep_killed_again_and_again_ends_as_if_nothing_had_been():
     done = subprocess.run(
-        [sys.executable, TESTS / "campaign_sweep_kills.py", "4"], env=environment(), text=True, capture_output=True,
+        [sys.executable, TESTS / "campaign_sweep_kills.py", "4"],
+        env=environment(),
+        text=True,
+        capture_output=True,
         timeout=300,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     counts = json.loads(done.stdout.splitlines()[-1])
     assert counts["killed"] + counts["stopped"] + counts["late"] == 4
 
 
-LONG = ["model.width=8", "seed=0,1,2,3", "launcher.workers=2", "launcher.max_members=2", "trainer.max_epochs=100000"]
+LONG = [
+    "model.width=8",
+    "seed=0,1,2,3",
+    "launcher.workers=2",
+    "launcher.max_members=2",
+    "trainer.max_epochs=100000",
+]
 MARK = "MLPLAB_TEST_SWEEP"
 
 
 def start(logs, mark):
-    words = [sys.executable, "-m", "mlplab.app", "train", "-m", *SMALL, f"paths.logs={logs}", "sweep=s", *LONG]
+    words = [
+        sys.executable,
+        "-m",
+        "mlplab.app",
+        "train",
+        "-m",
+        *SMALL,
+        f"paths.logs={logs}",
+        "sweep=s",
+        *LONG,
+    ]
     words += ["callbacks.checkpoints.every_seconds=0.5"]
     process = subprocess.Popen(words, env=environment(**{MARK: mark}), stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 90
-    while len(stamps(logs, "checkpoints/last.ckpt")) + len(list(folder_of(logs).glob("*/checkpoints/last.ckpt"))) < 4:
+    while (
+        len(stamps(logs, "checkpoints/last.ckpt"))
+        + len(list(folder_of(logs).glob("*/checkpoints/last.ckpt")))
+        < 4
+    ):
         assert time.monotonic() < deadline and process.poll() is None, process.communicate()
         time.sleep(0.1)
     return process
@@ -215,7 +247,10 @@ def left_behind(mark):
     found = []
     for path in Path("/proc").glob("[0-9]*/environ"):
         try:
-            if f"{MARK}={mark}\0".encode() in path.read_bytes() and "Z" not in (path.parent / "stat").read_text().split(")")[1][:3]:
+            if (
+                f"{MARK}={mark}\0".encode() in path.read_bytes()
+                and "Z" not in (path.parent / "stat").read_text().split(")")[1][:3]
+            ):
                 found.append(int(path.parent.name))
         except OSError:
             continue
@@ -230,7 +265,9 @@ def test_ctrl_c_saves_the_states_and_a_kill_leaves_no_orphans(tmp_path):
     states = [json.loads(path.read_text())["status"] for path in folder_of(tmp_path).glob("*/status.json")]
     assert states == ["interrupted"] * 4 and not left_behind("int")
     assert [job["status"] for job in record_of(tmp_path)["jobs"]] == ["missing"] * 4
-    saved = {path: checkpoint.load(path)["epochs"] for path in folder_of(tmp_path).glob("*/checkpoints/last.ckpt")}
+    saved = {
+        path: checkpoint.load(path)["epochs"] for path in folder_of(tmp_path).glob("*/checkpoints/last.ckpt")
+    }
     begun = stamps(tmp_path, "manifest.json")
 
     process = start(tmp_path, "kill")
@@ -250,9 +287,15 @@ def test_ctrl_c_saves_the_states_and_a_kill_leaves_no_orphans(tmp_path):
 
 def test_members_that_stopped_early_end_the_same_after_a_resume(tmp_path, monkeypatch):
     words = [
-        INLINE, "seed=range(0,4)", "model.width=8", "trainer.max_epochs=12", "callbacks=early_stopping",
-        "callbacks.early_stopping.patience=1", "optimizer.lr=0.05", "callbacks.checkpoints.every_seconds=0",
-    ]  # fmt: skip
+        INLINE,
+        "seed=range(0,4)",
+        "model.width=8",
+        "trainer.max_epochs=12",
+        "callbacks=early_stopping",
+        "callbacks.early_stopping.patience=1",
+        "optimizer.lr=0.05",
+        "callbacks.checkpoints.every_seconds=0",
+    ]
     assert sweep(tmp_path / "whole", *words) == 0
     expected = states_of(tmp_path / "whole")
     ended = {key: job["result"]["epochs"] for key, job in jobs_of(tmp_path / "whole").items()}

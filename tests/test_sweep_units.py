@@ -41,7 +41,12 @@ def seeds(base, count, tmp_path, **values):
 
 
 def test_names_are_padded_so_that_they_sort_and_end_with_the_digest():
-    swept = swept_values([["model.width=8", "seed=0", "trainer.max_epochs=5"], ["model.width=128", "seed=0", "trainer.max_epochs=5"]])
+    swept = swept_values(
+        [
+            ["model.width=8", "seed=0", "trainer.max_epochs=5"],
+            ["model.width=128", "seed=0", "trainer.max_epochs=5"],
+        ]
+    )
     assert swept == [{"model.width": 8}, {"model.width": 128}]
     names = [job_name(values, "0123456789abcdef") for values in swept]
     assert names == ["width0008-01234567", "width0128-01234567"] and sorted(names) == names
@@ -50,7 +55,8 @@ def test_names_are_padded_so_that_they_sort_and_end_with_the_digest():
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("3", 3), ("1e-3", 1e-3), ("null", None), ("true", True), ("'1e-3'", "1e-3"), ("[1,2]", "[1,2]"), ("@x", "@x"),
+        ("3", 3), ("1e-3", 1e-3), ("null", None), ("true", True), ("'1e-3'", "1e-3"), ("[1,2]", "[1,2]"),
+        ("@x", "@x"),
         ("{a: 1}", "{a: 1}"), ("*x", "*x"), ("'a: b'", "a: b"), ("", ""), ("%y", "%y"), ("a/b", "a/b"),
     ],
 )  # fmt: skip
@@ -70,7 +76,9 @@ def test_a_job_finds_its_folder_again_whatever_the_grid(tmp_path, base):
     (first.folder / "manifest.json").write_text(json.dumps({"config_digest": first.digest}))
     other = with_values(base, seed=3, model__width=7)
     again, new = place_jobs(
-        tmp_path, [(config, None), (other, None)], [["seed=3", "model.width=128"], ["seed=3", "model.width=7"]]
+        tmp_path,
+        [(config, None), (other, None)],
+        [["seed=3", "model.width=128"], ["seed=3", "model.width=7"]],
     )
     assert again.folder == first.folder and new.folder.name == f"width0007-{new.digest[:8]}"
 
@@ -94,8 +102,10 @@ def test_two_jobs_with_the_same_8_digits_get_two_folders(tmp_path, base, monkeyp
 @pytest.mark.parametrize(
     "values",
     [
-        {"seed": 5}, {"data__seed": 5}, {"data__noise": 0.3}, {"optimizer__lr": 0.5}, {"optimizer__weight_decay": 0.1},
-        {"model__init_seed": 3}, {"model__initialization": "xavier"}, {"figures": "none"}, {"evaluate_state": "last"},
+        {"seed": 5}, {"data__seed": 5}, {"data__noise": 0.3}, {"optimizer__lr": 0.5},
+        {"optimizer__weight_decay": 0.1},
+        {"model__init_seed": 3}, {"model__initialization": "xavier"}, {"figures": "none"},
+        {"evaluate_state": "last"},
     ],
     ids=str,
 )  # fmt: skip
@@ -107,8 +117,10 @@ def test_members_may_differ_in_this(base, values):
     "values",
     [
         {"model__width": 5}, {"model__depth": 2}, {"model__activation": "tanh"}, {"model__dropout": 0.1},
-        {"trainer__max_epochs": 5}, {"data__batch_size": 5}, {"data__points_per_arm": 5}, {"loss__label_smoothing": 0.1},
-        {"optimizer__lr": 0.5, "optimizer___target_": "torch.optim.Adam"}, {"callbacks__early_stopping": {"a": 1}},
+        {"trainer__max_epochs": 5}, {"data__batch_size": 5}, {"data__points_per_arm": 5},
+        {"loss__label_smoothing": 0.1},
+        {"optimizer__lr": 0.5, "optimizer___target_": "torch.optim.Adam"},
+        {"callbacks__early_stopping": {"a": 1}},
         {"schedule__final_fraction": 0.5},
     ],
     ids=str,
@@ -132,7 +144,9 @@ def test_every_job_is_in_one_unit_and_the_dearest_come_first(base, tmp_path):
     assert [unit.cost for unit in made] == sorted((unit.cost for unit in made), reverse=True)
 
 
-@pytest.mark.parametrize(("count", "workers"), [(1, 2), (8, 2), (20, 2), (20, 3), (100, 2), (1000, 4), (50, 64)])
+@pytest.mark.parametrize(
+    ("count", "workers"), [(1, 2), (8, 2), (20, 2), (20, 3), (100, 2), (1000, 4), (50, 64)]
+)
 def test_one_group_keeps_all_workers_busy_to_the_end(base, tmp_path, count, workers):
     made = make_units(seeds(base, count, tmp_path), [None] * count, workers=workers)
     assert sum(sizes(made)) == count

@@ -334,8 +334,8 @@ def composing_rows() -> Iterator[Row]:
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    from mlplab.config import check, conf_folder
-    from mlplab.sweeps.jobs import Composer
+    from mlplab.config import check_plain, conf_folder, resolved
+    from mlplab.sweeps.composer import Composer
 
     with initialize_config_dir(str(conf_folder()), version_base="1.3", job_name="mlplab"):
         loader = GlobalHydra.instance().config_loader()
@@ -343,7 +343,7 @@ def composing_rows() -> Iterator[Row]:
 
         master = loader.load_configuration("train", [], RunMode.MULTIRUN)
         start = time.perf_counter()
-        composer = Composer(loader, master, check)
+        composer = Composer(loader, master, resolved, check_plain)
         for number in range(1000):
             composer.compose([f"model.width={4 + number % 50}", f"seed={number}", f"optimizer.lr={1e-3 * (1 + number % 7)}"])
         seconds = time.perf_counter() - start

@@ -27,7 +27,9 @@ class Composition:
         self.config, self.hydra, self.plain = config, hydra, plain
         raw = OmegaConf.to_container(config, resolve=False)
         # Whatever points elsewhere may change with what it points to.
-        self.pointing = sorted({".".join(path[: _first_index(path)]) for path, text in _leaves(raw) if "${" in text})
+        self.pointing = sorted(
+            {".".join(path[: _first_index(path)]) for path, text in _leaves(raw) if "${" in text}
+        )
         self.names = list(names)
 
     def fill(self, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -126,7 +128,7 @@ class Composer:
         return len(path) > 1 or name not in self.master.hydra.runtime.choices
 
     def _is_group(self, override: Override) -> bool:
-        """Say whether an override chooses an option of a config group: those come first, wherever they stand."""
+        """Say whether an override takes an option of a config group: those come first, wherever they are."""
         return not override.is_add() and override.key_or_group in self.master.hydra.runtime.choices
 
     def _whole(self, overrides: Sequence[str], number: int) -> DictConfig:

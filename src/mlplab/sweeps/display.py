@@ -26,9 +26,17 @@ class Display:
         self._width = 0
 
     def show(
-        self, *, units: tuple[int, int], jobs: int, done: int, running: int, failed: int, best: tuple[float, str] | None, share: float,
+        self,
+        *,
+        units: tuple[int, int],
+        jobs: int,
+        done: int,
+        running: int,
+        failed: int,
+        best: tuple[float, str] | None,
+        share: float,
         final: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Renew the line.
 
         Args:

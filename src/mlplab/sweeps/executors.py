@@ -153,7 +153,9 @@ class Submitit:
         options: further parameters for submitit, such as ``timeout_min`` or ``slurm_partition``.
     """
 
-    def __init__(self, folder: Path, workers: int | None, cluster: str | None, options: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, workers: int | None, cluster: str | None, options: dict[str, Any]
+    ) -> None:
         try:
             import submitit
         except ImportError as error:
@@ -259,7 +261,9 @@ def make_executor(options: dict[str, Any], folder: Path) -> Executor:
     if name == "processes":
         return Processes(workers)
     if name == "submitit":
-        return Submitit(folder / ".units" / "submitit", workers, options.get("cluster"), options.get("options") or {})
+        return Submitit(
+            folder / ".units" / "submitit", workers, options.get("cluster"), options.get("options") or {}
+        )
     if name == "ray":
         return Ray(workers, options.get("address"))
     raise InputError(f"launcher.executor must be one of {', '.join(EXECUTORS)}, got {name!r}")

@@ -17,8 +17,8 @@ def sweep_folder(logs: Path, kind: str, name: str | None, overrides: Sequence[st
     Args:
         logs: where everything is written.
         kind: the experiment, or "sweep".
-        name: as typed with ``sweep=``: a name, "last" for the one begun or gone on with last, or None to make one
-            from the overrides.
+        name: as typed with ``sweep=``: a name, "last" for the one begun or gone on with last, or None to
+            make one from the overrides.
         overrides: of the command line, sweeps not yet spread out.
 
     Raises:
@@ -34,5 +34,9 @@ def sweep_folder(logs: Path, kind: str, name: str | None, overrides: Sequence[st
         return parent / name
     telling = sorted(text for text in overrides if not text.lstrip("+~").startswith(ASIDE))
     digest = hashlib.sha256("\n".join(telling).encode()).hexdigest()[:8]
-    keys = [text.partition("=")[0].lstrip("+~").rpartition(".")[2] for text in telling if "," in text or "(" in text]
+    keys = [
+        text.partition("=")[0].lstrip("+~").rpartition(".")[2]
+        for text in telling
+        if "," in text or "(" in text
+    ]
     return parent / f"{'-'.join(keys)[:LONGEST]}-{digest}".lstrip("-")

@@ -65,7 +65,7 @@ def _typed(text: str) -> Any:
 
 
 def job_name(swept: Mapping[str, Any], digest: str) -> str:
-    """Name a job, such as ``depth0002-width0016-seed0003-1a2b3c4d``: whole numbers padded, so that names sort.
+    """Name a job, such as ``depth0002-seed0003-1a2b3c4d``: whole numbers padded, so that names sort.
 
     Args:
         swept: the keys that differ within the sweep, and the job's values.
@@ -84,7 +84,9 @@ def job_name(swept: Mapping[str, Any], digest: str) -> str:
 
 
 def place_jobs(
-    folder: Path, composed: Sequence[tuple[dict[str, Any], DictConfig]], all_overrides: Sequence[Sequence[str]]
+    folder: Path,
+    composed: Sequence[tuple[dict[str, Any], DictConfig]],
+    all_overrides: Sequence[Sequence[str]],
 ) -> list[Job]:
     """Give each composed job its folder: the one that holds its digest already, or a new name.
 

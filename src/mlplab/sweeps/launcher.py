@@ -37,8 +37,8 @@ def launch(
     Args:
         master: the sweep's config with its ``hydra`` node.
         loader: Hydra's config loader.
-        task: the app's task function; it carries ``study`` (``module:function``), ``resolve`` and ``check`` (see
-            :class:`~mlplab.sweeps.composer.Composer`) and ``collect``, which takes the result of each job.
+        task: the app's task function; it carries ``study`` (``module:function``), ``resolve`` and ``check``
+            (see :class:`~mlplab.sweeps.composer.Composer`) and ``collect``, which takes each job's result.
         job_overrides: of each job.
 
     Returns:
@@ -58,11 +58,18 @@ def launch(
                 executor.warm_up()
             jobs = compose_jobs(folder, master, loader, task, job_overrides, display)
             sweep = Sweep(
-                folder, jobs, executor, study=task.study, population=task.study == POPULATION_STUDY,
-                max_members=options["max_members"], timeout_s=options["timeout_s"],
-                accept_code=bool(master.get("resume", {}).get("accept_code")), command=without_secrets(sys.argv),
-                hydra_files=HydraFiles(), display=display,
-            )  # fmt: skip
+                folder,
+                jobs,
+                executor,
+                study=task.study,
+                population=task.study == POPULATION_STUDY,
+                max_members=options["max_members"],
+                timeout_s=options["timeout_s"],
+                accept_code=bool(master.get("resume", {}).get("accept_code")),
+                command=without_secrets(sys.argv),
+                hydra_files=HydraFiles(),
+                display=display,
+            )
             outcomes = sweep.run()
         finally:
             executor.close()
@@ -90,7 +97,12 @@ def terminable() -> Iterator[None]:
 
 
 def compose_jobs(
-    folder: Path, master: DictConfig, loader: Any, task: Any, job_overrides: Sequence[Sequence[str]], display: Display
+    folder: Path,
+    master: DictConfig,
+    loader: Any,
+    task: Any,
+    job_overrides: Sequence[Sequence[str]],
+    display: Display,
 ) -> list[Job]:
     """Compose every job before any of them starts, so that editing conf/ changes nothing any more."""
     composer = Composer(loader, master, task.resolve, task.check)
@@ -102,7 +114,7 @@ def compose_jobs(
 
 
 class HydraFiles:
-    """Write what Hydra leaves in ``.hydra/`` of a job; its node is written once for all jobs that share it."""
+    """Write what Hydra leaves in ``.hydra/`` of a job; its node is written once for jobs that share it."""
 
     def __init__(self) -> None:
         self._templates: dict[int, str] = {}
@@ -114,7 +126,12 @@ class HydraFiles:
             text = self._templates[id(job.hydra)] = hydra_template(job.hydra)
         overrides = plain_yaml(job.overrides)
         indented = "".join(f"    {line}\n" for line in overrides.splitlines())
-        own = {"OVERRIDES": indented.rstrip("\n"), "OUTPUT_DIR": str(job.folder), "JOB_NUMBER": str(job.number), str(JOB_NUMBER): str(job.number)}
+        own = {
+            "OVERRIDES": indented.rstrip("\n"),
+            "OUTPUT_DIR": str(job.folder),
+            "JOB_NUMBER": str(job.number),
+            str(JOB_NUMBER): str(job.number),
+        }
         for mark, value in own.items():
             text = text.replace(f"    - {mark}" if mark == "OVERRIDES" else mark, value)
         return {"config.yaml": plain_yaml(job.config), "overrides.yaml": overrides, "hydra.yaml": text}
@@ -138,7 +155,9 @@ def tell(sweep: Sweep, display: Display) -> None:
     display.note(f"{good} of {len(sweep.jobs)} jobs finished" + (f", {len(bad)} did not:" if bad else ""))
     for job, outcome in bad:
         file = job.folder / "traceback.txt"
-        display.note(f"{outcome.status}: {file if outcome.status == 'failed' else job.folder}: {outcome.error}")
+        display.note(
+            f"{outcome.status}: {file if outcome.status == 'failed' else job.folder}: {outcome.error}"
+        )
 
 
 def job_return(job: Job, outcome: Outcome) -> JobReturn:

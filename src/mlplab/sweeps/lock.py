@@ -33,7 +33,8 @@ def locked(folder: Path) -> Iterator[None]:
         file = open(folder / ".lock", "a+")
     except OSError as error:
         raise InputError(
-            f"cannot write the sweep folder {folder}: {error.strerror or error}; choose another place with paths.logs=DIR"
+            f"cannot write the sweep folder {folder}: {error.strerror or error}; "
+            "choose another place with paths.logs=DIR"
         ) from error
     with file:
         try:
@@ -41,8 +42,8 @@ def locked(folder: Path) -> Iterator[None]:
         except OSError as error:
             file.seek(0)
             raise InputError(
-                f"another sweep works in {folder} (process {file.read().strip() or 'unknown'}); wait for it, or take "
-                "another name with sweep=NAME"
+                f"another sweep works in {folder} (process {file.read().strip() or 'unknown'}); "
+                "wait for it, or take another name with sweep=NAME"
             ) from error
         file.truncate(0)
         file.write(str(os.getpid()))

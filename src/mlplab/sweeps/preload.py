@@ -18,7 +18,13 @@ code_digest(), git_state(), versions()
 _grid, _points = np.full((128, 128, 4), 0.25, dtype=np.float32), np.zeros((4, 2), dtype=np.float32)
 png_bytes(
     decision_map(
-        _grid, (-2.0, 2.0, -2.0, 2.0), _points, np.arange(4), title="", subtitle="", predicted=np.zeros(4, dtype=int),
+        _grid,
+        (-2.0, 2.0, -2.0, 2.0),
+        _points,
+        np.arange(4),
+        title="",
+        subtitle="",
+        predicted=np.zeros(4, dtype=int),
         box=(_points[0] - 1, _points[0] + 1),
     )
-)  # fmt: skip
+)

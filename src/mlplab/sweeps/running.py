@@ -19,8 +19,8 @@ MOST_OF_A_LOG = 20_000
 class Exchange:
     """The folder ``.units/`` of a sweep: for each unit its messages, its log and the wish that it stop.
 
-    A unit whose messages file is gone is no longer wanted and ends by itself: so a new call gets rid of what an
-    earlier one, killed, may have left running elsewhere.
+    A unit whose messages file is gone is no longer wanted and ends by itself: so a new call gets rid of what
+    an earlier one, killed, may have left running elsewhere.
 
     Args:
         folder: of the sweep, which must be locked.
@@ -42,9 +42,11 @@ class Exchange:
         messages = stem.with_suffix(".jsonl")
         messages.touch()
         return {
-            "messages": str(messages), "log": str(stem.with_suffix(".log")), "stop": str(stem.with_suffix(".stop")),
+            "messages": str(messages),
+            "log": str(stem.with_suffix(".log")),
+            "stop": str(stem.with_suffix(".stop")),
             "owner": self.owner,
-        }  # fmt: skip
+        }
 
     def close(self) -> None:
         """Remove all of it."""

@@ -1,4 +1,4 @@
-"""A sweep that no crash can lose: what is done stays done, what failed is found and told, the rest goes on."""
+"""A sweep that no crash can lose: what is done stays done, what failed is told, the rest goes on."""
 
 import shutil
 import time
@@ -21,7 +21,7 @@ from mlplab.sweeps.units import Unit, make_units
 
 POLL_S = 0.05
 STOP_WITHIN_S = 30.0
-# A process that was killed may have been the victim of another one's hunger for memory: it gets a second chance.
+# A process that was killed may have been the victim of another's hunger for memory: it gets a second chance.
 ATTEMPTS_OF_KILLED = 2
 
 
@@ -104,8 +104,8 @@ class Sweep:
             old = str(foreign[0][1].get("code_digest"))
             raise InputError(
                 f"{len(foreign)} of {len(self.jobs)} jobs in {self.folder} have results of other code "
-                f"({old[:8]}, now {code_digest()[:8]}): keep them with resume.accept_code=true, or take another "
-                "name with sweep=NAME"
+                f"({old[:8]}, now {code_digest()[:8]}): keep them with resume.accept_code=true, "
+                "or take another name with sweep=NAME"
             )
         return done
 
@@ -221,7 +221,9 @@ class Sweep:
     def _fail(self, job: Job, error: str, words: str) -> None:
         self._take(job, Outcome("failed", None, error))
         job.folder.mkdir(exist_ok=True)
-        (job.folder / "traceback.txt").write_text(f"{error}\n" if words == error else f"{error}\n\n{words.rstrip()}\n")
+        (job.folder / "traceback.txt").write_text(
+            f"{error}\n" if words == error else f"{error}\n\n{words.rstrip()}\n"
+        )
         write_status(job.folder, "failed", error, sync=False)
 
     def _take(self, job: Job, outcome: Outcome) -> None:
@@ -240,7 +242,9 @@ class Sweep:
         for one in running:
             self._listen(one)
 
-    def _show(self, running: list[Running], ended: int, count: int, share: float, final: bool = False) -> None:
+    def _show(
+        self, running: list[Running], ended: int, count: int, share: float, final: bool = False
+    ) -> None:
         self.display.show(
             units=(ended, count), jobs=len(self.jobs), done=self.counts["finished"] + self.counts["diverged"],
             running=sum(len(one.unit.jobs) - len(one.done) for one in running), failed=self.counts["failed"],

@@ -16,7 +16,9 @@ MAY_DIFFER = (
     "model.init_seed", "model.initialization",
 )  # fmt: skip
 # Only the lab's own optimisers take a setting for each member.
-OPTIMIZER_MAY_DIFFER = tuple(f"optimizer.{name}" for name in ("lr", "weight_decay", "betas", "eps", "momentum"))
+OPTIMIZER_MAY_DIFFER = tuple(
+    f"optimizer.{name}" for name in ("lr", "weight_decay", "betas", "eps", "momentum")
+)
 
 # More units than workers, so that the last to finish are short; but not fewer members than make stacking pay.
 UNITS_A_WORKER = 4
@@ -79,7 +81,9 @@ def shape_of(config: dict[str, Any]) -> tuple[list[int], int]:
     if widths is None:
         widths = [model.get("width", 128)] * model.get("depth", 1)
     each = data.get("points_per_arm", data.get("points_per_class", 800))
-    return list(widths), int(each * data.get("arms", data.get("classes", 4)) * (1 - data.get("test_fraction", 0.2)))
+    return list(widths), int(
+        each * data.get("arms", data.get("classes", 4)) * (1 - data.get("test_fraction", 0.2))
+    )
 
 
 def member_bytes(config: dict[str, Any]) -> int:
@@ -97,7 +101,7 @@ def make_units(
 
     Args:
         jobs: to be run.
-        places: for each where its checkpoint stands, or None to start afresh; only jobs of one place go together.
+        places: for each where its checkpoint stands, or None to start afresh; jobs of one place go together.
         workers: processes that will share the units.
         max_members: members of a unit at most, >= 1; None for as many as the device is good for.
         stackable: False for studies that train no population: units of one.
@@ -112,7 +116,9 @@ def make_units(
         # Members with the same settings side by side share one call of the optimiser.
         members.sort(key=lambda job: str(job.config.get("optimizer")))
         device = "gpu" if on_gpu(members[0].config) else "cpu"
-        most = min(max_members or MOST_MEMBERS[device], max(1, MOST_BYTES[device] // member_bytes(members[0].config)))
+        most = min(
+            max_members or MOST_MEMBERS[device], max(1, MOST_BYTES[device] // member_bytes(members[0].config))
+        )
         if device == "cpu":
             most = min(most, max(FEWEST_MEMBERS, int(fair / cost(members[0].config))))
         count = math.ceil(len(members) / most)

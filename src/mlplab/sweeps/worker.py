@@ -29,11 +29,11 @@ def run_unit(payload: dict[str, Any]) -> None:
     """Run the jobs of a unit.
 
     Args:
-        payload: plain values: ``study`` (``module:function``), ``population`` (train all as one), ``configs``,
-            ``folders``, ``hydra`` (the texts of each job's .hydra files), ``resume``; ``messages``, the file to
-            which one JSON line a message goes: ``started``, ``progress``, ``done``, ``failed``, ``interrupted`` and
-            ``end``; ``stop``, a file whose appearance asks the unit to save and end; ``owner``, the process of the
-            sweep; and ``inline`` where the unit runs in that process.
+        payload: plain values: ``study`` (``module:function``), ``population`` (train all as one),
+            ``configs``, ``folders``, ``hydra`` (the texts of each job's .hydra files), ``resume``;
+            ``messages``, the file to which one JSON line a message goes: ``started``, ``progress``, ``done``,
+            ``failed``, ``interrupted`` and ``end``; ``stop``, a file whose appearance asks the unit to save
+            and end; ``owner``, the process of the sweep; and ``inline`` where the unit runs in that process.
     """
     tell = Messages(payload["messages"])
     folders = [Path(folder) for folder in payload["folders"]]

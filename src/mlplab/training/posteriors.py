@@ -24,7 +24,7 @@ def share(folder: str | Path | None) -> None:
 
 
 def posterior(x: Tensor, density: MixtureDensity) -> Tensor:
-    """Compute the log posterior (N, C) on points x (N, D), or read it where a process has left it: the same bits."""
+    """Compute the log posterior (N, C) on points x (N, D), or read what a process has left: the same bits."""
     if _folder is None:
         return log_posterior(x, density)
     content = {field.name: getattr(density, field.name) for field in fields(density)}
