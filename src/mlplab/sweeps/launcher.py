@@ -51,26 +51,27 @@ def launch(
         options["workers"] = 1  # one population fills the device
     folder = Path(str(master.hydra.sweep.dir)).absolute()
     display = Display()
-    with locked(folder), terminable():
+    with locked(folder):
         executor = make_executor(options, folder)
         try:
-            if isinstance(executor, Processes):
-                executor.warm_up()
-            jobs = compose_jobs(folder, master, loader, task, job_overrides, display)
-            sweep = Sweep(
-                folder,
-                jobs,
-                executor,
-                study=task.study,
-                population=task.study == POPULATION_STUDY,
-                max_members=options["max_members"],
-                timeout_s=options["timeout_s"],
-                accept_code=bool(master.get("resume", {}).get("accept_code")),
-                command=without_secrets(sys.argv),
-                hydra_files=HydraFiles(),
-                display=display,
-            )
-            outcomes = sweep.run()
+            with terminable():  # not sooner: Ray would set its own answer to the signal
+                if isinstance(executor, Processes):
+                    executor.warm_up()
+                jobs = compose_jobs(folder, master, loader, task, job_overrides, display)
+                sweep = Sweep(
+                    folder,
+                    jobs,
+                    executor,
+                    study=task.study,
+                    population=task.study == POPULATION_STUDY,
+                    max_members=options["max_members"],
+                    timeout_s=options["timeout_s"],
+                    accept_code=bool(master.get("resume", {}).get("accept_code")),
+                    command=without_secrets(sys.argv),
+                    hydra_files=HydraFiles(),
+                    display=display,
+                )
+                outcomes = sweep.run()
         finally:
             executor.close()
     tell(sweep, display)
