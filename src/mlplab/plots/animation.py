@@ -45,7 +45,7 @@ def shared_palette(images, colours: int) -> np.ndarray:
     The lab's own colours come first, so that points, letters and white stay true; then the commonest others,
     and the rest from cutting all colours at medians, for the shades between.
     """
-    strip = np.concatenate([np.asarray(image)[::4, ::4].reshape(-1, 3) for image in images])
+    strip = np.concatenate([np.asarray(image)[::2, ::2].reshape(-1, 3) for image in images])
     own = np.round([255 * rgb(colour) for colour in (BACKGROUND, INK, *COLOURS)]).astype(np.uint8)
     own = np.stack([colour for colour in own if (strip == colour).all(axis=1).any()] or [own[0]])[:colours]
     place = (strip.astype(np.int32) >> 3) @ np.array([1024, 32, 1])
