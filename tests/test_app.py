@@ -1,4 +1,6 @@
+import errno
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -125,6 +127,50 @@ def test_reproduce_takes_a_path(tmp_path, capsys, monkeypatch, value):
     assert app.main(["reproduce", f"paths.logs={value}"]) == 2
     assert "paths.logs must be a path, got" in only_line(capsys)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_utf8_is_refused(study, tmp_path, capsys):
+    assert train(tmp_path, "paths.logs=\udcc3\udcbc") == 2
+    assert "options must be UTF-8 text" in only_line(capsys)
+
+
+def test_a_current_folder_that_is_gone_is_one_line(study, tmp_path, capsys, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert train(tmp_path) == 2
+    assert "the current folder must exist" in only_line(capsys)
+
+
+def test_a_home_that_is_not_there_is_refused(study, tmp_path, capsys):
+    assert train(tmp_path, "paths.logs='~no_such_person/logs'") == 2
+    assert "paths.logs must be a path that can be found, got '~no_such_person/logs'" in only_line(capsys)
+
+
+def test_a_full_disk_is_one_line_wherever_it_is_met(study, tmp_path, capsys):
+    study.error = OSError(errno.ENOSPC, "No space left on device", "events.tfevents")
+    assert train(tmp_path) == 2
+    assert only_line(capsys) == "mlplab: cannot write events.tfevents: No space left on device\n"
+    study.error = OSError(errno.EBADF, "a bug")
+    with pytest.raises(OSError):
+        train(tmp_path)
+
+
+def test_sigterm_is_taken_as_ctrl_c_before_a_run_begins(tmp_path, monkeypatch):
+    def load(name):
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("it went on")
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(app, "load_study", load)
+    assert train(tmp_path) == 130
+    assert signal.getsignal(signal.SIGTERM) is before and not (tmp_path / "logs").exists()
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_error(closed):
+    command = f"exec {sys.executable} -m mlplab.app train --cfg job {closed}"
+    assert subprocess.run(["sh", "-c", command], capture_output=True).returncode == 0
 
 
 def test_an_unforeseen_error_before_the_study_began_leaves_nothing(study, tmp_path, monkeypatch):

@@ -388,6 +388,21 @@ def test_without_a_terminal_progress_prints_lines():
     assert last.startswith("epoch 3/3  train 1.") and " %  val 1." in last and last.endswith(" %")
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_run_goes_on_where_nobody_reads_its_progress_any_more(terminal):
+    class Broken(io.StringIO):
+        def isatty(self):
+            return terminal
+
+        def write(self, text):
+            raise BrokenPipeError
+
+    classifier = Classifier(MLP(2, [4], 4))
+    callbacks = [Progress(every_seconds=0, stream=Broken())]
+    Trainer(accelerator="cpu", max_epochs=3, callbacks=callbacks).fit(classifier, spirals())
+    assert classifier.epochs == 3
+
+
 def test_members_that_are_done_stay_so_when_a_later_one_fails(base, tmp_path):
     for name in "01":
         (tmp_path / name).mkdir()

@@ -165,6 +165,20 @@ def test_a_checkpoint_of_the_labs_that_is_no_last_state_is_refused(base, tmp_pat
     assert status(folder) == "interrupted"
 
 
+def test_a_run_stopped_while_it_is_described_says_so_and_goes_on(base, tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mlplab.training.fit.collect", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(quick(base), tmp_path / "run")
+    assert status(tmp_path / "run") == "interrupted"
+    train(quick(base), tmp_path / "run", resume=True)
+    train(quick(base), tmp_path / "whole")
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
 class Kill(MemberCallback):
     """End the process without a word, as the kernel does when memory runs out."""
 

@@ -1,9 +1,14 @@
 """The command line: the commands by name, their exit codes, and bad input answered in one line."""
 
+import errno
 import importlib
+import io
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +32,9 @@ COMMANDS: dict[str, tuple[str | None, str]] = {
 # Commands whose first words may be run folders.
 TAKES_RUNS = ("spiking",)
 
+# A disk that is full or cannot be written is nobody's bug.
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+
 EXIT_OF_STATUS = {"finished": 0, "interrupted": 130}
 
 
@@ -40,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 the run failed or diverged, 2 bad input, 130 interrupted.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    _open_streams()
     try:
         return _dispatch(argv)
     except InputError as error:
@@ -51,12 +60,50 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe, such as head, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        print(f"mlplab: cannot write {error.filename or 'the output'}: {error.strerror}", file=sys.stderr)
+        return 2
+
+
+def _open_streams() -> None:
+    """Open the standard streams that whoever started this has closed: else a file of the run takes their place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # the name of a folder may hold what it cannot write
+
+
+@contextmanager
+def stopped_by_sigterm() -> Iterator[None]:
+    """Take SIGTERM as Ctrl-C, so that it too leaves nothing behind before a run has begun."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _dispatch(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(f"usage: mlplab COMMAND [OPTIONS]; commands: {', '.join(COMMANDS)}; see mlplab train --help")
         return 0 if argv else 2
+    for word in argv:
+        if not word.isascii() and any("\ud800" <= letter <= "\udfff" for letter in word):
+            raise InputError(f"options must be UTF-8 text, got {word!r}; LC_ALL=C.UTF-8 says that yours are")
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise InputError("the current folder must exist, and it was removed; go to another one") from None
     command, words = argv[0], argv[1:]
     if command not in COMMANDS:
         raise InputError(
@@ -120,11 +167,12 @@ def run(command: str, argv: Sequence[str]) -> int:
 
     if words.for_hydra:
         return max((exit_code(result) for result in sweep(command, config_name, words, load, study)), default=0)
-    if words.resume is not None:
-        return exit_code(session.resume(load, config_name, words.resume, words.overrides))
-    composition = configs.compose_all(config_name, words.overrides, words.config_dir)
-    parent = Path(composition.config.paths.logs) / (composition.choices.get("experiment") or command)
-    return exit_code(session.start(load, composition, parent))
+    with stopped_by_sigterm():
+        if words.resume is not None:
+            return exit_code(session.resume(load, config_name, words.resume, words.overrides))
+        composition = configs.compose_all(config_name, words.overrides, words.config_dir)
+        parent = Path(composition.config.paths.logs) / (composition.choices.get("experiment") or command)
+        return exit_code(session.start(load, composition, parent))
 
 
 def _run_folder_words(command: str, words: list[str]) -> tuple[Path, list[str]]:
@@ -156,8 +204,9 @@ def reproduce(words: list[str]) -> object:
         if key != "paths.logs":
             raise InputError(f"reproduce takes paths.logs=DIR alone, got {key}={value}")
         PATH.check(key, value)
-        logs = Path(value).expanduser().absolute()
-    return load_study("mlplab.studies.reproduce:reproduce")(folder, logs)
+        logs = configs.place(key, value)
+    with stopped_by_sigterm():
+        return load_study("mlplab.studies.reproduce:reproduce")(folder, logs)
 
 
 def tensorboard(words: list[str]) -> int:

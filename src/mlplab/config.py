@@ -145,8 +145,20 @@ def check_plain(plain: dict[str, Any], study: str = "train") -> dict[str, Any]:
         InputError: one line.
     """
     validate(plain, study)
-    plain["paths"]["logs"] = str(Path(plain["paths"]["logs"]).expanduser().absolute())
+    plain["paths"]["logs"] = str(place("paths.logs", plain["paths"]["logs"]))
     return plain
+
+
+def place(key: str, value: str) -> Path:
+    """Turn what a key gives as a path, perhaps relative or beginning with ~, into an absolute one.
+
+    Raises:
+        InputError: there is no such home folder, or the current folder is gone.
+    """
+    try:
+        return Path(value).expanduser().absolute()
+    except (RuntimeError, OSError) as error:
+        raise InputError(f"{key} must be a path that can be found, got {value!r}: {error}") from error
 
 
 def load_recorded(path: str | Path, study: str = "train") -> DictConfig:

@@ -52,7 +52,10 @@ def read_table(path: str | Path, *, features: Sequence[str] | None = None, label
     """
     if not isinstance(path, (str, os.PathLike)):
         raise InputError(f"data.path must name a .csv or .npz file, got {path!r}")
-    path = Path(path).expanduser()
+    try:
+        path = Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"data.path must name a file that exists, got '{path}': {error}") from None
     readers = {".csv": _read_csv, ".npz": _read_npz}
     if path.suffix.lower() not in readers:
         raise InputError(f"data.path must name a .csv or .npz file, got '{path}'")

@@ -90,7 +90,8 @@ def fit_members(
             classifier = build_classifier(runs)
             trainer = build_trainer(first, accelerator, observer)
             trainer.runs = runs
-            if not (resume and _resume(trainer, classifier)):
+            began = not (resume and _resume(trainer, classifier))
+            if began:
                 _describe(runs, trainer)
             began = True
             for run in runs:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from contextlib import suppress
 from typing import Any, TextIO
 
 import lightning.pytorch as L
@@ -9,6 +10,24 @@ from tqdm import tqdm
 
 from mlplab.training.callbacks.member import MemberCallback
 from mlplab.training.classifier import Classifier
+
+
+class Unbroken:
+    """A stream of text that nobody may read any more, or whose disk is full: no reason to stop training."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class Progress(MemberCallback):
@@ -27,7 +46,7 @@ class Progress(MemberCallback):
         self._first = 0
 
     def on_train_start(self, trainer: L.Trainer, classifier: Classifier) -> None:
-        stream = self.stream or sys.stderr
+        stream = Unbroken(self.stream or sys.stderr)
         self._start = self._last = time.monotonic()
         self._first = classifier.epochs
         if stream.isatty():
@@ -53,7 +72,7 @@ class Progress(MemberCallback):
             print(
                 f"epoch {classifier.epochs}/{classifier.total_epochs}  {describe(classifier.metrics)}"
                 + ("" if final else f"  {left:.0f} s left"),
-                file=self.stream or sys.stderr, flush=True,
+                file=Unbroken(self.stream or sys.stderr), flush=True,
             )  # fmt: skip
 
     def on_train_end(self, trainer: L.Trainer, classifier: Classifier) -> None:
