@@ -170,3 +170,20 @@ def test_a_notebook_measures_and_draws_the_member_asked_for():
     titles = [[text.get_text() for text in figure.findobj() if hasattr(text, "get_text")] for figure in drawn]
     wrong = [int((model(data.test.x).argmax(1) != data.test.y).sum()) for model in models]
     assert all(any(str(count) in text for text in texts) for count, texts in zip(wrong, titles))
+
+
+def test_a_notebook_refuses_what_does_not_fit_together():
+    def spirals(**options):
+        return SpiralDataModule(points_per_arm=20, batch_size=8, validation_points=0, fresh_points=0, **options)
+
+    classifier = Classifier(MLP(2, [4], 4))
+    for call in (measure_in_notebook, draw_decision_map):
+        for member in (1, -1, 0.0):
+            with pytest.raises(InputError, match="^member must be an integer from 0 to 0, got"):
+                call(classifier, spirals(), member=member)
+        with pytest.raises(InputError, match="tells 4 classes apart; the data have 5"):
+            call(classifier, spirals(arms=5))
+        with pytest.raises(InputError, match="cannot take inputs of shape"):
+            call(Classifier(MLP(3, [4], 4)), spirals())
+    with pytest.raises(InputError, match="^resolution must be an integer from 1 to 4096, got 0"):
+        draw_decision_map(classifier, spirals(), resolution=0)

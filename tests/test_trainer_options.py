@@ -263,6 +263,22 @@ def test_val_check_interval_is_refused_by_name():
         fit(make(), max_epochs=1, val_check_interval=0.5)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_epochs", -2), ("max_epochs", 1.5), ("max_epochs", "a"), ("max_steps", -7), ("limit_train_batches", -1),
+        ("limit_train_batches", 2.5), ("limit_train_batches", "x"), ("overfit_batches", -1), ("overfit_batches", 1.5),
+        ("accumulate_grad_batches", 0), ("accumulate_grad_batches", 1.5), ("gradient_clip_val", -1),
+        ("gradient_clip_val", 0), ("gradient_clip_val", float("nan")), ("gradient_clip_algorithm", "foo"),
+        ("fast_dev_run", -1), ("fast_dev_run", "x"), ("devices", 2), ("devices", [0, 1]), ("check_val_every_n_epoch", -1),
+    ],
+)  # fmt: skip
+def test_options_out_of_range_are_refused_in_one_line(name, value):
+    with pytest.raises(InputError, match=f"^trainer.{name} must be .*, got ") as caught:
+        Trainer(accelerator="cpu", **{name: value})
+    assert "\n" not in str(caught.value)
+
+
 def test_one_device_unless_asked_for():
     assert Trainer(accelerator="cpu").num_devices == 1
 

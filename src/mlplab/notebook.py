@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from mlplab.core.bayes import log_posterior
 from mlplab.core.grid import decision_grid
+from mlplab.core.ranges import require_integer
 from mlplab.errors import InputError
 from mlplab.plots.decision_map import decision_map, summary
 from mlplab.training.arrays import ArrayDataModule
@@ -27,8 +28,7 @@ def evaluate(classifier: Classifier, data: ArrayDataModule, *, member: int = 0) 
         Part ("test", "fresh", "validation", "train"; those that are there) to the figures of
         :func:`mlplab.training.evaluation.measure`.
     """
-    classifier.place()
-    data.setup()
+    _require_fit(classifier, data, member)
     figures = part_figures(part_logits(classifier.population, member, data), data)
     return {name: values for name, values in figures.items() if values is not None}
 
@@ -58,8 +58,8 @@ def draw_decision_map(
     Raises:
         InputError: the data do not have two features.
     """
-    classifier.place()
-    data.setup()
+    _require_fit(classifier, data, member)
+    require_integer("resolution", resolution, 1, 4096)
     if data.input_shape != (2,):
         raise InputError(f"a decision map needs data of two features, got inputs of shape {data.input_shape}")
     figures = evaluate(classifier, data, member=member)["test"]
@@ -77,3 +77,18 @@ def draw_decision_map(
         subtitle=summary(figures["accuracy"], wrong, len(y), figures["nll"]),
         box=tuple(side.numpy() for side in data.training_box),
     )  # fmt: skip
+
+
+def _require_fit(classifier: Classifier, data: ArrayDataModule, member: int) -> None:
+    """Set up network and data, and refuse a member that is not there or data of other inputs or classes."""
+    require_integer("member", member, 0, classifier.members - 1)
+    classifier.place()
+    data.setup()
+    x = data.test.x[:1].to(classifier.theta)
+    try:
+        outputs = classifier.population.forward(x[None], slice(member, member + 1)).shape[-1]
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"the network cannot take inputs of shape {data.input_shape}: {reason}") from error
+    if outputs != data.classes:
+        raise InputError(f"the network tells {outputs} classes apart; the data have {data.classes}")

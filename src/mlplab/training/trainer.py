@@ -7,6 +7,7 @@ from typing import Any
 import lightning.pytorch as L
 from lightning.pytorch.callbacks import Checkpoint
 
+from mlplab.core.ranges import require_integer, require_number
 from mlplab.errors import InputError
 from mlplab.training.arrays import ArrayDataModule
 from mlplab.training.blocks import BlockLoader, WholeLoader
@@ -54,6 +55,21 @@ class Trainer(L.Trainer):
     ) -> None:
         if precision not in PRECISIONS:
             raise InputError(f"trainer.precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+        require_integer("trainer.max_epochs", max_epochs, -1)
+        require_integer("trainer.max_steps", max_steps, -1)
+        require_integer("trainer.accumulate_grad_batches", accumulate_grad_batches, 1)
+        require_integer("trainer.check_val_every_n_epoch", lightning.get("check_val_every_n_epoch") or 1, 1)
+        _require_share("trainer.limit_train_batches", limit_train_batches)
+        _require_share("trainer.overfit_batches", overfit_batches)
+        if not isinstance(fast_dev_run, bool):
+            require_integer("trainer.fast_dev_run", fast_dev_run, 0)
+        clip, algorithm, devices = gradient_clip_val, gradient_clip_algorithm, lightning.get("devices", 1)
+        if clip is not None and require_number("trainer.gradient_clip_val", clip, 0) == 0:
+            raise InputError("trainer.gradient_clip_val must be None, or a number > 0, got 0")
+        if algorithm not in (None, "norm", "value"):
+            raise InputError(f"trainer.gradient_clip_algorithm must be norm or value, got {algorithm!r}")
+        if devices not in (1, "1", "auto") and not (isinstance(devices, (list, tuple)) and len(devices) == 1):
+            raise InputError(f"trainer.devices must be 1, or a list of 1, got {devices!r}")
         # As Lightning does, show a progress bar unless told otherwise.
         lightning.setdefault("callbacks", [Progress()])
         if fast_dev_run:
@@ -108,6 +124,14 @@ class Trainer(L.Trainer):
             super().fit(model, datamodule=datamodule, **loaders)
         # Lightning takes its module back to the CPU at the end; the population stays where it was trained.
         model.theta.data = model.population.theta
+
+
+def _require_share(key: str, value: object) -> None:
+    """Refuse what is neither a number of minibatches nor a fraction of them."""
+    if isinstance(value, float):
+        require_number(key, value, 0, 1)
+    else:
+        require_integer(key, value, 0)
 
 
 def hush() -> None:
