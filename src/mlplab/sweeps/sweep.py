@@ -109,15 +109,20 @@ class Sweep:
             )
         return done
 
-    def _place(self, job: Job) -> tuple[int, int] | None:
-        """Say where a job's checkpoint stands: epochs and minibatches; None to start afresh."""
+    def _place(self, job: Job, ours: bool = False) -> tuple[int, int] | None:
+        """Say where a job's checkpoint stands: epochs and minibatches; None to start afresh.
+
+        Args:
+            job: the job.
+            ours: it was made by this very sweep, so that there is no question of its code.
+        """
         path = RunFolder(job.folder).checkpoints / "last.ckpt"
         if not self.population or not path.is_file():
             return None
         from mlplab.runs import checkpoint
 
         manifest = _read(RunFolder(job.folder).manifest)
-        if not self.accept_code and manifest.get("code_digest") != code_digest():
+        if not (ours or self.accept_code) and manifest.get("code_digest") != code_digest():
             return None
         try:
             payload = checkpoint.load(path)
@@ -203,7 +208,7 @@ class Sweep:
             return Unit(left).halves() if len(left) == len(one.unit.jobs) else [Unit(left)]
         job = left[0]
         if not told and one.unit.attempts < ATTEMPTS_OF_KILLED:
-            place = self._place(job)
+            place = self._place(job, ours=True)
             return [Unit(left, resume=place is not None and not one.unit.resume, attempts=one.unit.attempts)]
         if one.unit.resume:
             return [Unit(left, attempts=one.unit.attempts)]  # The checkpoint itself may be at fault.
