@@ -2,6 +2,7 @@ import errno
 import os
 import signal
 import subprocess
+import shlex
 import sys
 from pathlib import Path
 
@@ -169,7 +170,7 @@ def test_sigterm_is_taken_as_ctrl_c_before_a_run_begins(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_no_error(closed):
-    command = f"exec {sys.executable} -m mlplab.app train --cfg job {closed}"
+    command = f"exec {shlex.quote(sys.executable)} -m mlplab.app train --cfg job {closed}"
     assert subprocess.run(["sh", "-c", command], capture_output=True).returncode == 0
 
 
