@@ -68,7 +68,7 @@ def test_backward_is_autograd_member_by_member(activation, hidden, dropout):
     logits = population.backward(slice(None), x, cross_entropy_gradient(y, 4, torch.float64), 5)
     for index, module in enumerate(modules):
         masks = [
-            population._dropout_mask(slice(None), x.new_zeros(3, 6, round_up(width, 4)), 5, layer)[index, :, :width]
+            population._dropout_mask(slice(None), x.new_zeros(3, round_up(width, 4), 8), 5, layer)[index, :width, :6].T
             for layer, width in enumerate(hidden)
         ]
         own = written_out(module, x[index], masks)

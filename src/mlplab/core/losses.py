@@ -60,7 +60,8 @@ def soft_targets(
     safe = labels.masked_fill(~counted, 0)
     weight = torch.ones(classes, dtype=dtype, device=labels.device) if weight is None else weight.to(labels.device, dtype)
     sample_weight = weight[safe] * counted
-    q = torch.zeros(*labels.shape, classes, dtype=dtype, device=labels.device)
+    # In memory the samples of one class lie side by side, as in the logits of a population.
+    q = torch.zeros(*labels.shape[:-1], classes, labels.shape[-1], dtype=dtype, device=labels.device).transpose(-1, -2)
     q.scatter_(-1, safe.unsqueeze(-1), (sample_weight * (1 - label_smoothing)).unsqueeze(-1))
     if label_smoothing:
         q = q + (label_smoothing / classes) * weight * counted.unsqueeze(-1)
@@ -209,5 +210,6 @@ class CrossEntropy(nn.Module):
 
 
 def gradient_at_logits(logits: Tensor, q: Tensor, a: Tensor) -> Tensor:
-    """Compute the gradient a * softmax(logits) - q, all of shape (..., C) but a of shape (..., 1)."""
-    return torch.softmax(logits, dim=-1).mul_(a).sub_(q)
+    """Compute the gradient a * softmax(logits) - q, all of shape (..., B, C) but a of shape (..., B, 1)."""
+    # Torch's softmax over a last axis of a few classes is no vector code.
+    return torch.softmax(logits.transpose(-1, -2), dim=-2).transpose(-1, -2).mul_(a).sub_(q)

@@ -5,7 +5,7 @@ gradients in ``gradient`` of the same shape, so that an optimiser is one element
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -43,6 +43,10 @@ class Population(ABC):
     def chunks(self, batch_size: int) -> list[slice]:
         """Split the members into runs that fit a cache when they train on minibatches of this size."""
         return [slice(0, self.members)]
+
+    def minibatches(self, x: Tensor) -> Sequence[Tensor]:
+        """Cut a block (p, S, B, ...) into its S minibatches (p, B, ...), laid out in memory as the networks like it."""
+        return x.unbind(1)
 
     @abstractmethod
     def forward(self, x: Tensor, members: slice = slice(None)) -> Tensor:

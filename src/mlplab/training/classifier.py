@@ -152,7 +152,7 @@ class Classifier(L.LightningModule):
         population, rules = self.population, self.rules
         classes_of = getattr(self.loss, "targets", None)
         labels = block.y[members]
-        batches, answers = block.x[members].unbind(1), labels.unbind(1)
+        batches, answers = population.minibatches(block.x[members]), labels.unbind(1)
         keep = self.guard or not all(active[members])
         saved = self._state(members) if keep else None
         every, last = rules.accumulate_grad_batches, self.minibatches_per_epoch - 1
@@ -163,8 +163,8 @@ class Classifier(L.LightningModule):
             else:
                 if targets is None:
                     classes = self._classes(members, batches[k])
-                    q, a = classes_of(labels, classes, population.theta.dtype)
-                    targets = q.unbind(1), a.unbind(1)
+                    q, a = classes_of(labels.transpose(0, 1), classes, population.theta.dtype)
+                    targets = q.unbind(0), a.unbind(0)
                 gradient_of = partial(gradient_at_logits, q=targets[0][k], a=targets[1][k])
             logits.append(population.backward(members, batches[k], gradient_of, self.minibatches + k))
             if self.gathered is not None:
@@ -177,10 +177,11 @@ class Classifier(L.LightningModule):
                 self._clip(members)
             self._update(members, step, self.factor(step))
             step += 1
-        stacked = torch.stack(logits, 1)
-        # (p, S, B, C): losses of the whole block in one call.
-        loss = self.loss.per_batch(stacked, labels[:, :count]) if classes_of else torch.stack(losses, 1)
-        hits = (stacked.argmax(-1) == labels[:, :count]).sum(-1)
+        # (S, p, B, C), laid out as each minibatch's: losses of the whole block in one call.
+        stacked = torch.stack([part.transpose(1, 2) for part in logits]).transpose(2, 3)
+        answer = labels[:, :count].transpose(0, 1)
+        loss = self.loss.per_batch(stacked, answer).T if classes_of else torch.stack(losses, 1)
+        hits = count_hits(stacked, answer).T
         if keep:
             self._keep(members, saved, loss, active, block.first)
         return loss, hits
@@ -265,7 +266,7 @@ class Classifier(L.LightningModule):
         low, arrays = members.start or 0, self._arrays()
         finite = torch.isfinite(loss).all(1)
         for array in arrays:
-            finite &= torch.isfinite(array[members]).all(1)
+            finite &= all_finite(array[members])
         for row, fine in enumerate(finite.tolist()):
             if active[low + row] and (fine or not self.guard):
                 continue
@@ -311,7 +312,7 @@ class Classifier(L.LightningModule):
         wide = wide_float(logits.device)
         nll = PLAIN.per_batch(logits, labels).to(wide)
         loss = nll if _is_plain(self.loss) else _per_batch(self.loss, logits, labels).to(wide)
-        accuracy = (logits.argmax(-1) == labels).to(wide).mean(1)
+        accuracy = count_hits(logits, labels).to(wide) / labels.shape[1]
         self.metrics |= {"val/loss": loss, "val/nll": nll, "val/accuracy": accuracy}
 
     def close_epoch(self) -> bool:
@@ -341,6 +342,19 @@ def _per_batch(loss: nn.Module, logits: Tensor, labels: Tensor) -> Tensor:
     if hasattr(loss, "per_batch"):
         return loss.per_batch(logits, labels)
     return torch.stack([loss(rows, answers) for rows, answers in zip(logits, labels)])
+
+
+def count_hits(logits: Tensor, labels: Tensor) -> Tensor:
+    """Count the samples whose largest logit is their label's: (..., B, C) and (..., B) to (...)."""
+    # max finds the first largest as argmax does, in a tenth of its time.
+    return (logits.max(-1).indices == labels).sum(-1)
+
+
+def all_finite(array: Tensor) -> Tensor:
+    """Say of each row of (p, S) whether all its numbers are finite."""
+    # A sum shows what is not finite in one pass, but may itself overflow.
+    finite = torch.isfinite(array.sum(1))
+    return finite if finite.all() else torch.isfinite(array).all(1)
 
 
 def _fits(value: Any, theta: Tensor) -> bool:
