@@ -10,6 +10,7 @@ from small_runs import (  # noqa: F401 (fixtures among them)
     assert_same_run,
     base,
     block,
+    changed,
     quick,
     rows,
     status,
@@ -20,6 +21,7 @@ from small_runs import (  # noqa: F401 (fixtures among them)
 from mlplab.runs import checkpoint
 from mlplab.runs.fingerprint import tensor_sha256
 from mlplab.training.callbacks import MemberCallback
+from mlplab.training.devices import subnormals_flushed
 from mlplab.training.fit import fit, fit_members
 
 
@@ -222,3 +224,50 @@ def test_images_are_classified_too(tmp_path, base):
     Trainer(accelerator="cpu", max_epochs=60, callbacks=[]).fit(classifier, data)
     accuracy = (classifier(data.test.x).argmax(1) == data.test.y).double().mean()
     assert accuracy == 1.0
+
+
+# Numbers near zero.
+
+
+class TinyMoments(MemberCallback):
+    """Start training with moments that no normal number can hold."""
+
+    def on_train_start(self, trainer, classifier):
+        for moment in classifier.optimizer.moments.values():
+            moment.fill_(1e-39)
+
+    def on_train_end(self, trainer, classifier):
+        self.left = {name: moment.clone() for name, moment in classifier.optimizer.moments.items()}
+
+
+def test_moments_of_dead_units_do_not_linger_near_zero(base):
+    moments = TinyMoments()
+    fit_members([changed(base, trainer__max_epochs=1)], [None], observer=moments)
+    smallest = torch.finfo(torch.float32).smallest_normal
+    for moment in moments.left.values():
+        assert ((moment == 0) | (moment.abs() >= smallest)).all() and moment.any()
+
+
+def test_subnormals_are_flushed_here_and_only_within():
+    tiny = torch.full((64,), 1e-39)
+
+    def survives():
+        return bool((tiny * 0.5).any())
+
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        with subnormals_flushed():
+            assert not survives()
+            with subnormals_flushed():
+                assert not survives()
+            assert not survives()
+        assert survives()
+        with pytest.raises(KeyError), subnormals_flushed():
+            raise KeyError
+        assert survives()
+        torch.set_num_threads(2)
+        with subnormals_flushed():
+            assert survives()
+    finally:
+        torch.set_num_threads(threads)

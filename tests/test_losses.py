@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from mlplab.core.losses import (
+    first_largest,
     REDUCTIONS,
     CrossEntropy,
     cross_entropy,
@@ -213,6 +214,20 @@ def test_soft_targets_written_out():
 def test_negative_log_softmax_is_never_negative():
     logits = 30 * torch.randn(4000, 5, generator=generator())
     assert (negative_log_softmax(logits) >= 0).all()
+
+
+@pytest.mark.parametrize("classes", (1, 2, 4, 7))
+def test_the_first_largest_is_argmax(classes):
+    logits = torch.randint(-2, 2, (500, classes), generator=generator()).float()  # many ties
+    logits[0], logits[1, 0] = -math.inf, -math.inf
+    assert torch.equal(first_largest(logits).long(), logits.argmax(-1))
+
+
+@pytest.mark.parametrize("dtype", (torch.float32, torch.float64))
+def test_several_largest_logits_share_the_gradient_as_in_torch(dtype):
+    logits = torch.tensor([[2.0, 2, 1, 2], [0, 0, 0, 0], [-1e30, 5, 5, -1]], dtype=dtype)
+    for labels in itertools.product(range(4), repeat=3):
+        assert_as_torch(logits, torch.tensor(labels))
 
 
 def test_module_is_the_function():

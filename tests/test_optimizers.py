@@ -142,3 +142,13 @@ def test_moments_start_at_zero_and_no_state_is_shared():
     assert set(one.moments) == {"exp_avg", "exp_avg_sq"} and set(SGD([torch.zeros(1, 1)]).moments) == {"momentum_buffer"}
     one.update(slice(None), torch.ones(2, 3), 0, 1.0)
     assert one.moments["exp_avg"].all() and not two.moments["exp_avg"].any()
+
+
+def test_an_update_finds_arrays_that_were_moved():
+    theta = torch.nn.Parameter(torch.ones(2, 16), requires_grad=False)
+    optimizer, gradient = SGD([theta], lr=1.0), torch.ones(2, 16)
+    optimizer.update(slice(0, 1), gradient, 0, 1.0)
+    theta.data = theta.data.clone()
+    optimizer.update(slice(0, 1), gradient, 1, 1.0)
+    optimizer.update(slice(0, 1), 3 * gradient, 2, 1.0)
+    assert theta[0].eq(-4).all() and theta[1].eq(1).all()

@@ -214,6 +214,17 @@ def test_a_forward_pass_in_parts_has_the_same_bits(monkeypatch):
     assert torch.equal(population.forward(x[1:3], slice(1, 3)), whole[1:3])
 
 
+@pytest.mark.parametrize("points", (1, 63, 64, 65, 130, 333))
+def test_a_forward_pass_cut_by_points_knows_no_neighbours(points, monkeypatch):
+    monkeypatch.setattr(stacked_mlp, "FORWARD_BYTES", 1)
+    modules, x = mlps(5, [9, 12]), draw(5, points, 2)
+    together = stack(modules, range(5)).forward(x)
+    for index, module in enumerate(modules):
+        assert torch.equal(stack([module], [index]).forward(x[index : index + 1])[0], together[index])
+        with torch.no_grad():
+            assert torch.allclose(together[index], module(x[index]), rtol=1e-5, atol=1e-6)
+
+
 def test_a_members_nan_stays_with_it():
     x, y = draw(4, 3, 16, 2), labels_of(4, 3, 16, classes=4)
     good = train(stack(mlps(4, [9]), range(4)), x, y, 3)

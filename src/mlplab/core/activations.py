@@ -25,7 +25,7 @@ class Activation:
     Attributes:
         module: class of a torch module that computes it; its arguments are the activation's arguments.
         gradient: function of (gradient at the output, input z, output h, module) that gives the gradient at
-            the input, elementwise; it may write over the gradient at the output. None to use autograd.
+            the input, elementwise; with ``in_place`` it writes over the output h. None to use autograd.
         in_place: the module's function, written over its input; only where the gradient does not ask for z.
     """
 
@@ -37,22 +37,22 @@ class Activation:
 # The gradients are the kernels that autograd itself calls, so both ways give the same bits.
 ACTIVATIONS: dict[str, Activation] = {
     "relu": Activation(
-        nn.ReLU, lambda g, z, h, m: aten.threshold_backward.grad_input(g, h, 0, grad_input=g), torch.relu_
+        nn.ReLU, lambda g, z, h, m: aten.threshold_backward.grad_input(g, h, 0, grad_input=h), torch.relu_
     ),
     "leaky_relu": Activation(
         nn.LeakyReLU, lambda g, z, h, m: aten.leaky_relu_backward(g, z, m.negative_slope, False)
     ),
     "tanh": Activation(
-        nn.Tanh, lambda g, z, h, m: aten.tanh_backward.grad_input(g, h, grad_input=g), torch.tanh_
+        nn.Tanh, lambda g, z, h, m: aten.tanh_backward.grad_input(g, h, grad_input=h), torch.tanh_
     ),
     "gelu": Activation(nn.GELU, lambda g, z, h, m: aten.gelu_backward(g, z, approximate=m.approximate)),
     "silu": Activation(nn.SiLU, lambda g, z, h, m: aten.silu_backward(g, z)),
     "elu": Activation(nn.ELU, lambda g, z, h, m: aten.elu_backward(g, m.alpha, 1, 1, False, z)),
     "sigmoid": Activation(
-        nn.Sigmoid, lambda g, z, h, m: aten.sigmoid_backward.grad_input(g, h, grad_input=g), torch.sigmoid_
+        nn.Sigmoid, lambda g, z, h, m: aten.sigmoid_backward.grad_input(g, h, grad_input=h), torch.sigmoid_
     ),
     "lif_rate": Activation(LIFRate, lif_rate_gradient),
-    "identity": Activation(nn.Identity, lambda g, z, h, m: g),
+    "identity": Activation(nn.Identity, lambda g, z, h, m: h.copy_(g), lambda z: z),
 }
 
 # The slope that the tutorial uses; torch's own default is 0.01.

@@ -8,6 +8,7 @@ Shapes are (P, B, features) as everywhere, but in memory the points of one featu
 few inputs or classes are up to five times faster so, a softmax over few classes fifteen times.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -22,7 +23,11 @@ HIDDEN_MULTIPLE = 4
 POINTS_MULTIPLE = 4
 # Working set of the members that are walked together, in bytes: a few L2 caches, so that one call serves several.
 CACHE_BYTES = 4 << 20
-FORWARD_BYTES = 64 << 20
+# Two hidden layers of what is looked at at once, in bytes: what fits a cache on a CPU, many threads on a GPU.
+FORWARD_BYTES = 2 << 20
+GPU_FORWARD_BYTES = 256 << 20
+# Points are cut so that whole vectors and tiles of a product stay whole.
+FORWARD_POINTS_MULTIPLE = 64
 # Sizes of runs whose intermediate arrays are kept from step to step: two, and those of a short last minibatch.
 KEPT_SIZES = 4
 
@@ -72,7 +77,7 @@ class StackedMLP(Population):
         self.mask = None if padded == true else mask
         self.gradient = torch.zeros_like(self.theta)
         self._views: dict[tuple[int, int], tuple] = {}
-        self._rooms: dict[tuple[int, int], tuple[list[Tensor], list[Tensor]]] = {}
+        self._rooms: dict[tuple[int, int], list[tuple[Tensor, Tensor, Tensor]]] = {}
 
     def to(self, device: torch.device, dtype: torch.dtype | None = None) -> "StackedMLP":
         self.dtype = dtype or self.dtype
@@ -114,7 +119,7 @@ class StackedMLP(Population):
     def chunks(self, batch_size: int) -> list[slice]:
         if self.theta.device.type != "cpu":
             return [slice(0, self.members)]
-        bytes_each = self.theta.element_size() * (2 * batch_size * sum(self.widths) + 4 * self.theta.shape[1])
+        bytes_each = self.theta.element_size() * (batch_size * sum(self.widths) + 4 * self.theta.shape[1])
         count = -(-self.members // max(1, CACHE_BYTES // bytes_each))
         bounds = [round(i * self.members / count) for i in range(count + 1)]
         return [slice(a, b) for a, b in zip(bounds, bounds[1:])]
@@ -143,67 +148,84 @@ class StackedMLP(Population):
                 biases.append(window.unsqueeze(2))
         return weights, biases
 
-    def _room(self, members: int, points: int) -> tuple[list[Tensor], list[Tensor]]:
-        """Arrays (p, width, B), one a hidden layer, for activations and for what flows back through them."""
+    def _room(self, members: int, points: int) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Arrays (p, width, B), one a hidden layer: what it gives, the same transposed, and what flows back to it."""
         if (members, points) not in self._rooms:
             while len(self._rooms) >= KEPT_SIZES:
                 self._rooms.pop(next(iter(self._rooms)))
-            shapes = [(members, width, points) for width in self.widths[1:-1]]
-            arrays = [[self.theta.new_empty(shape) for shape in shapes] for _ in range(2)]
-            self._rooms[members, points] = (arrays[0], arrays[1])
+            # What flows back is used up before the layer below needs the place.
+            shared = self.theta.new_empty(members * points * max(self.widths[1:]))
+            self._rooms[members, points] = [
+                (h, h.transpose(1, 2), shared[: h.numel()].view(h.shape))
+                for h in (self.theta.new_empty(members, width, points) for width in self.widths[1:-1])
+            ]
         return self._rooms[members, points]
 
     def _points_last(self, x: Tensor) -> Tensor:
         """Lay out (p, B, ...) as (p, in, B), B padded; no copy where :meth:`minibatches` has done so."""
-        x = x.reshape(*x.shape[:2], self.widths[0]).transpose(1, 2)
+        x = (x if x.ndim == 3 else x.reshape(*x.shape[:2], self.widths[0])).transpose(1, 2)
         spare = -x.shape[2] % POINTS_MULTIPLE
         return nn.functional.pad(x, (0, spare)) if spare else x.contiguous()
 
+    @torch.no_grad()
     def forward(self, x: Tensor, members: slice = slice(None)) -> Tensor:
         low, high, _ = members.indices(self.members)
         points = x.shape[1]
         x = self._points_last(x.to(self.dtype))
-        bytes_each = self.theta.element_size() * x.shape[2] * (sum(self.widths[1:]) + 1)
-        size = max(1, FORWARD_BYTES // bytes_each)
-        parts = []
-        with torch.no_grad():
-            for start in range(low, high, size):
-                stop = min(start + size, high)
-                h = x.expand(stop - start, -1, -1) if len(x) == 1 else x[start - low : stop - low]
-                # Not kept, as the views for training are: thousands of members are looked at one by one.
-                weights, biases = self._cut(self.theta, start, stop)
-                for weight, bias in zip(weights[:-1], biases[:-1]):
-                    z = torch.baddbmm(bias, weight, h)
+        width = max(self.widths[1:])
+        room_bytes = FORWARD_BYTES if x.device.type == "cpu" else GPU_FORWARD_BYTES
+        numbers = room_bytes // (2 * width * x.element_size())
+        # Where the points are cut does not depend on the number of members, and so no member's bits do.
+        span = min(x.shape[2], max(1, numbers // FORWARD_POINTS_MULTIPLE) * FORWARD_POINTS_MULTIPLE)
+        size = max(1, numbers // max(1, span))
+        room = x.new_empty(2, min(size, high - low) * width * span)
+        logits = x.new_empty(high - low, self.outputs, x.shape[2])
+        for start in range(low, high, size):
+            stop = min(start + size, high)
+            own = x.expand(stop - start, -1, -1) if len(x) == 1 else x[start - low : stop - low]
+            # Not kept, as the views for training are: thousands of members are looked at one by one.
+            weights, biases = self._cut(self.theta, start, stop)
+            for first in range(0, x.shape[2], span):
+                h = own[:, :, first : first + span]
+                for i, (weight, bias) in enumerate(zip(weights[:-1], biases[:-1])):
+                    shape = len(h), weight.shape[1], h.shape[2]
+                    z = room[i % 2, : math.prod(shape)].view(shape)
+                    torch.bmm(weight, h, out=z).add_(bias)
                     h = self.activate_in_place(z) if self.activate_in_place else self.activation(z)
-                parts.append(torch.baddbmm(biases[-1], weights[-1], h)[:, : self.outputs])
-        return (parts[0] if len(parts) == 1 else torch.cat(parts))[:, :, :points].transpose(1, 2)
+                logits[start - low : stop - low, :, first : first + span] = torch.baddbmm(
+                    biases[-1], weights[-1], h
+                )[:, : self.outputs]
+        return logits[:, :, :points].transpose(1, 2)
 
-    @torch.no_grad()
     def backward(self, members: slice, x: Tensor, loss_gradient: Callable, step: int) -> Tensor:
         weights, transposed, biases, to_weights, to_biases = self._layers(members)
         last = len(weights) - 1
         points = x.shape[1]
         x = self._points_last(x)
-        room, flows = self._room(len(x), x.shape[2])
-        inputs, before, after, masks = [x], [], [], []
-        for i in range(last):
-            z = torch.baddbmm(biases[i], weights[i], inputs[i], out=room[i])
+        room = self._room(len(x), x.shape[2])
+        inputs, before, after, masks = [(x, x.transpose(1, 2))], [], [], []
+        for i, (h, h_transposed, _) in enumerate(room):
+            z = torch.bmm(weights[i], inputs[i][0], out=h).add_(biases[i])
             before.append(z)
-            after.append(self.activate_in_place(z) if self.activate_in_place else self.activation(z))
+            h = self.activate_in_place(z) if self.activate_in_place else self.activation(z)
+            after.append(h)
             if self.dropout:
-                masks.append(self._dropout_mask(members, after[i], step, i))
-                inputs.append(after[i] * masks[i])
-            else:
-                inputs.append(after[i])
-        logits = torch.baddbmm(biases[last], weights[last], inputs[last])[:, : self.outputs, :points].transpose(1, 2)
+                masks.append(self._dropout_mask(members, h, step, i))
+                h = h * masks[i]
+            inputs.append((h, h_transposed if h is z else h.transpose(1, 2)))
+        logits = torch.baddbmm(biases[last], weights[last], inputs[last][0])
+        padded = logits.shape[1:] != (self.outputs, points)
+        if padded:
+            logits = logits[:, : self.outputs, :points]
+        logits = logits.transpose(1, 2)
         flow = loss_gradient(logits).transpose(1, 2)
-        if self.outputs == 1 or points != x.shape[2]:
+        if padded:
             flow = nn.functional.pad(flow, (0, x.shape[2] - points, 0, self.widths[-1] - self.outputs))
         for i in range(last, -1, -1):
-            torch.bmm(flow, inputs[i].transpose(1, 2), out=to_weights[i])
+            torch.bmm(flow, inputs[i][1], out=to_weights[i])
             torch.sum(flow, 2, keepdim=True, out=to_biases[i])
             if i:
-                flow = torch.bmm(transposed[i], flow, out=flows[i - 1])
+                flow = torch.bmm(transposed[i], flow, out=room[i - 1][2])
                 if self.dropout:
                     flow.mul_(masks[i - 1])
                 flow = self.through_activation(flow, before[i - 1], after[i - 1], self.activation)

@@ -13,11 +13,11 @@ import lightning.pytorch as L
 import torch
 from torch import Tensor, nn
 
-from mlplab.core.losses import CrossEntropy, gradient_at_logits
+from mlplab.core.losses import CrossEntropy, first_largest, gradient_at_logits
 from mlplab.core.population import Population, stack
 from mlplab.errors import InputError
 from mlplab.training.blocks import Block, BlockLoader
-from mlplab.training.devices import wide_float
+from mlplab.training.devices import subnormals_flushed, wide_float
 from mlplab.training.epoch import EpochSums
 from mlplab.training.optimizers import Adam, MemberOptimizer, moments_of
 from mlplab.training.rules import Rules, Stop, rules_of
@@ -117,6 +117,7 @@ class Classifier(L.LightningModule):
 
     # One block: the hot loop.
 
+    @subnormals_flushed()
     def training_step(self, block: Block, index: int) -> None:
         """Walk the minibatches of a block."""
         count = self._room(block)
@@ -346,8 +347,7 @@ def _per_batch(loss: nn.Module, logits: Tensor, labels: Tensor) -> Tensor:
 
 def count_hits(logits: Tensor, labels: Tensor) -> Tensor:
     """Count the samples whose largest logit is their label's: (..., B, C) and (..., B) to (...)."""
-    # max finds the first largest as argmax does, in a tenth of its time.
-    return (logits.max(-1).indices == labels).sum(-1)
+    return (first_largest(logits) == labels).sum(-1)
 
 
 def all_finite(array: Tensor) -> Tensor:

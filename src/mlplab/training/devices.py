@@ -1,5 +1,8 @@
 """Where a run computes: the accelerator by name, checked before anything is made."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from mlplab.errors import InputError
@@ -40,3 +43,22 @@ def wide_float(device: torch.device) -> torch.dtype:
 def describe_device(device: torch.device) -> str:
     """Name a device for the manifest, such as ``cpu`` or ``cuda:0 NVIDIA H100``."""
     return f"{device} {torch.cuda.get_device_name(device)}" if device.type == "cuda" else str(device)
+
+
+@contextmanager
+def subnormals_flushed() -> Iterator[None]:
+    """Let this thread's arithmetic on a CPU take numbers nearer to zero than the smallest normal one for zero.
+
+    Adam's moments of a dead unit decay to subnormal numbers and stay there, and each operation on one costs a CPU
+    a hundred others. On several threads nothing is flushed: torch's workers are not reached, and a result must not
+    depend on which thread met a number.
+    """
+    before = bool((torch.tensor(torch.finfo(torch.float64).smallest_normal, dtype=torch.float64) / 2) == 0)
+    if before or torch.get_num_threads() > 1:
+        yield
+        return
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)

@@ -31,6 +31,8 @@ class MemberOptimizer(torch.optim.Optimizer):
         self.moments = {name: torch.zeros_like(self.theta) for name in self.state_names}
         self.count = 0  # of the steps taken by `step`; `update` is told
         self._runs: dict[tuple[int, int], list[tuple[slice, dict]]] = {}
+        self._places: list[int] = []
+        self._windows: dict[tuple, list[tuple[list, list, dict, dict]]] = {}
 
     def runs(self, members: slice) -> list[tuple[slice, dict]]:
         """Split members into neighbours with the same settings, each with those settings."""
@@ -42,7 +44,6 @@ class MemberOptimizer(torch.optim.Optimizer):
             ]
         return self._runs[low, high]
 
-    @torch.no_grad()
     def update(self, members: slice, gradient: Tensor, count: int, factor: float) -> None:
         """Take one step of a run of members.
 
@@ -52,15 +53,26 @@ class MemberOptimizer(torch.optim.Optimizer):
             count: optimiser steps taken before this one.
             factor: by which the schedule multiplies the learning rate.
         """
-        for run, settings in self.runs(members):
-            self._kernel(
-                [self.theta[run]], [gradient[run]], {k: [v[run]] for k, v in self.moments.items()}, count,
-                settings["lr"] * factor, settings,
-            )  # fmt: skip
+        for theta, own, moments, settings in self._views(members, gradient):
+            self._kernel(theta, own, moments, count, settings["lr"] * factor, settings)
+
+    def _views(self, members: slice, gradient: Tensor) -> list[tuple[list, list, dict, dict]]:
+        """Windows of the arrays for each run of members, kept until one of the arrays lies elsewhere."""
+        places = [array.data_ptr() for array in (self.theta, gradient, *self.moments.values())]
+        if places != self._places:
+            self._places, self._windows = places, {}
+        key = members.start, members.stop
+        if key not in self._windows:
+            self._windows[key] = [
+                ([self.theta[run]], [gradient[run]], {k: [v[run]] for k, v in self.moments.items()}, settings)
+                for run, settings in self.runs(members)
+            ]
+        return self._windows[key]
 
     def _kernel(self, theta: list, gradient: list, moments: dict, count: int, lr: float, settings: dict) -> None:
         raise TypeError("use Adam, AdamW or SGD")
 
+    @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         """Take one step of all members with the gradient in ``theta.grad``, as torch's optimisers do."""
         loss = closure() if closure is not None else None
