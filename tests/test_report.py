@@ -299,7 +299,7 @@ def test_a_report_of_1000_runs_is_fast_and_imports_neither_torch_nor_hydra(tmp_p
         write_map(path, 128)
     code = (
         "import sys, time; from mlplab.app import main; code = main(sys.argv[1:]);"
-        "names = [n for n in ('torch', 'hydra', 'omegaconf', 'lightning', 'scipy') if n in sys.modules];"
+        "names = [n for n in ('torch', 'hydra', 'omegaconf', 'lightning', 'scipy', 'yaml') if n in sys.modules];"
         "print(code, names, time.process_time())"
     )
     done = subprocess.run([sys.executable, "-c", code, "report", str(folder)], capture_output=True, text=True)
