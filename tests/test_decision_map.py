@@ -190,6 +190,18 @@ def test_each_boundary_is_traced_once():
     assert abs(length - rays) < 0.25
 
 
+@pytest.mark.parametrize("sure", [0.94, 1.0])
+def test_every_boundary_is_traced_where_the_other_classes_are_equally_unlikely(sure):
+    half, grid = 8, np.full((16, 16, 4), (1 - sure) / 3)
+    for k in range(4):
+        rows, columns = half * (k // 2), half * (k % 2)
+        grid[rows : rows + half, columns : columns + half, k] = sure
+    line = boundary(padded_log(grid), (-2, 2, -2, 2))
+    length = np.nansum(np.linalg.norm(np.diff(line, axis=0), axis=1))
+    # A cross of two lines of length 4 each, its middle cut across within one cell of 0.25.
+    assert abs(length - 8) < 0.6
+
+
 def test_the_summary_counts():
     assert summary(0.97125, 23, 800, 0.0884) == "test accuracy 97.1 %  ·  23 of 800 wrong  ·  NLL 0.088"
     assert summary(1.0, 0, 5) == "test accuracy 100.0 %  ·  0 of 5 wrong"
