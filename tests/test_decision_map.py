@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mlplab.errors import InputError
-from mlplab.plots.contours import boundary
+from mlplab.plots.contours import boundary, contour
 from mlplab.plots.decision_map import decision_map, summary
 from mlplab.plots.field import TINT, VEILED, padded_log
 from mlplab.plots.panel import read_grid
@@ -82,6 +82,13 @@ def test_pixels_at_the_axis_coordinates_show_the_class_of_the_network_for_three_
     for turned in (points[:, ::-1], points * [1, -1], points * [-1, 1]):
         wrong = shown_class(decision_map(probabilities, 2.0, title="three"), turned, 3)
         assert (wrong == truth).mean() < 0.8
+
+
+def test_lines_on_one_grid_size_follow_the_extent_of_each_map():
+    field = padded_log(softmax(np.random.default_rng(0).normal(size=(6, 6, 2))))[0]
+    near, far, again = (contour(field, -1.0, extent) for extent in ((0, 1, 0, 1), (-3, 3, 0, 2), (0, 1, 0, 1)))
+    assert len(near) and np.array_equal(near, again, equal_nan=True)
+    np.testing.assert_allclose(far, near * [6, 2] - [3, 0], atol=1e-12)
 
 
 def test_the_grid_reaches_half_a_pixel_beyond_its_centres():
@@ -181,6 +188,18 @@ def test_each_boundary_is_traced_once():
     length = np.nansum(np.linalg.norm(steps, axis=1))
     rays = 2 + 2 * (2 / np.cos(np.radians(30)))
     assert abs(length - rays) < 0.25
+
+
+@pytest.mark.parametrize("sure", [0.94, 1.0])
+def test_every_boundary_is_traced_where_the_other_classes_are_equally_unlikely(sure):
+    half, grid = 8, np.full((16, 16, 4), (1 - sure) / 3)
+    for k in range(4):
+        rows, columns = half * (k // 2), half * (k % 2)
+        grid[rows : rows + half, columns : columns + half, k] = sure
+    line = boundary(padded_log(grid), (-2, 2, -2, 2))
+    length = np.nansum(np.linalg.norm(np.diff(line, axis=0), axis=1))
+    # A cross of two lines of length 4 each, its middle cut across within one cell of 0.25.
+    assert abs(length - 8) < 0.6
 
 
 def test_the_summary_counts():

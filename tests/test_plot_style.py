@@ -131,6 +131,20 @@ def test_a_text_that_is_too_wide_is_made_to_fit():
     assert text(made, 10, 50, "short", 30, width=300).get_text() == "short"
 
 
+@pytest.mark.parametrize(("aligned", "place"), [("right", 590), ("center", 345), ("left", 100)])
+def test_a_text_that_was_measured_stands_where_it_belongs(aligned, place):
+    def columns(**more):
+        made = figure(700, 60)
+        text(made, place, 40, f"hidden=[64,64,64,64] measured {aligned}", 22, ha=aligned, weight="bold", **more)
+        return np.flatnonzero((pixels(made) < 128).any(axis=(0, 2)))
+
+    # 490 pixels hold it as it is, but that shows only once it is measured.
+    measured, plain = columns(width=490), columns()
+    assert measured.tolist() == plain.tolist()
+    edges = {"right": measured[-1], "center": measured[[0, -1]].mean(), "left": measured[0]}
+    assert abs(edges[aligned] - place) <= 3
+
+
 def test_a_person_s_dollar_signs_are_no_mathematics():
     made = figure(200, 100)
     text(made, 10, 50, "$x_1 {", 20)

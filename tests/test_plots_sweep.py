@@ -1,20 +1,26 @@
 """The figures of a sweep: what is drawn, measured on arrays and pixels, and degenerate sizes."""
 
+import re
+
 import numpy as np
 import pytest
 from matplotlib.text import Text
+from sweep_folders import make_sweep
 
 from mlplab.plots import against as against_module
 from mlplab.plots.against import Series, against, offsets, short
 from mlplab.plots.bands import Curves, bands
+from mlplab.plots.charts import log_ticks
+from mlplab.plots.curves import accuracy_ticks
 from mlplab.plots.heat_map import Cells, ends, heat_map, number
 from mlplab.plots.mosaic import coarser, mosaic, thinned
 from mlplab.plots.order import goodness, letters_on, line_colours, ramp
 from mlplab.plots.ranking import MOST, ranking
-from mlplab.plots.style import INK, pixels, png_bytes
-from mlplab.runs.sweep_folder import Job
-from mlplab.runs.table import Setting, Table, summaries_of
+from mlplab.plots.style import INK, figure, pixels, png_bytes, width_of
+from mlplab.runs.sweep_folder import Job, read_sweep
+from mlplab.runs.table import Setting, Table, build, summaries_of
 from mlplab.studies.sweep_axes import axes_of, budgets, round_number
+from mlplab.studies.sweep_figures import draw
 
 
 def texts_of(figure) -> list[Text]:
@@ -89,6 +95,62 @@ def test_heat_maps_of_every_size_are_drawn(rows, columns, seeds):
     assert pixels(made).std() > 5
     across, down = made.get_size_inches() * made.dpi
     assert across <= 1720 and down <= 1400
+
+
+def test_numbers_stay_clear_of_the_outline_of_their_cells():
+    names = [str(2**k) for k in range(9)]
+    near = [(0, row, column) for row in range(8) for column in range(9)]
+    panels = [cells(8, 9, 1), cells(8, 9, 1, "nll")]
+    made = heat_map(panels, names, names[:8], x_name="x", y_name="y", title="t", near=near)
+    wide = (1660 / 2 - 74 - 52) / 9
+    bold = [written for written in texts_of(made) if re.fullmatch(r"\d+\.\d+", written.get_text())]
+    assert len(bold) == 144 and max(map(width_of, bold)) <= wide - 2 * (5 + 2)
+
+
+def test_entries_of_the_legend_under_a_heat_map_stand_equally_far_apart():
+    mark = [(0, 0, 0)]
+    made = heat_map([cells(2, 2, 3)], "ab", "12", x_name="x", y_name="y", title="t", best=mark, near=mark)
+    across = made.get_size_inches()[0] * made.dpi
+    place = {written.get_text(): written for written in texts_of(made)}
+    best, near = place["best-known"], place["cannot be told from it"]
+    gaps = [
+        (place[sign].get_position()[0] - before.get_position()[0]) * across - width_of(before)
+        for before, sign in ((best, "□"), (near, "•"))
+    ]
+    assert gaps[0] == pytest.approx(gaps[1]) and gaps[0] > 20
+
+
+def ticks_of(axis) -> list[float]:
+    return axis.get_major_locator().locs.tolist()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.03, 1.5, [0.05, 0.1, 0.2, 0.5, 1]),
+        (0.061, 0.079, [0.065, 0.07, 0.075]),
+        (0.028, 0.079, [0.03, 0.04, 0.05, 0.06, 0.07]),
+        (1e-5, 1.0, [1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1]),
+    ],
+)
+def test_a_logarithmic_axis_always_has_numbers_to_read(low, high, expected):
+    axes = figure(400, 300).add_axes((0.1, 0.1, 0.8, 0.8))
+    log_ticks(axes.yaxis, low, high)
+    assert ticks_of(axes.yaxis) == pytest.approx(expected)
+
+
+def test_accuracies_that_lie_close_together_have_numbers_too():
+    axes = figure(400, 300).add_axes((0.1, 0.1, 0.8, 0.8))
+    accuracy_ticks(axes, 0.022, 0.045)
+    levels = ticks_of(axes.yaxis)
+    assert len(levels) >= 3 and all(0.022 <= level <= 0.045 for level in levels)
+    assert axes.yaxis.get_major_formatter()(0.03, 0) == "97"
+
+
+def test_a_round_number_just_before_the_first_point_is_named():
+    x = np.geomspace(116, 50436, 9)
+    made = against([Series("", x, *[np.full((9, 3), 0.9), np.full((9, 3), 0.3)])], x_name="n", title="t")
+    assert ticks_of(made.axes[0].xaxis)[:2] == [100, 300]
 
 
 def test_cells_too_small_for_numbers_name_their_ends():
@@ -295,3 +357,24 @@ def test_lists_of_widths_become_depth_and_budget():
     assert [axis.key for axis in axes_of(twins)] == ["model.hidden"]
     assert [round_number(value) for value in (101, 1005, 137, 5)] == [100, 1000, 140, 5]
     assert INK.startswith("#")
+
+
+def subtitles(table) -> dict[str, str]:
+    """Give the second text of each figure, under its title."""
+    return {drawing.name: texts_of(drawing.figure)[1].get_text() for drawing in draw(table)}
+
+
+def test_subtitles_say_what_is_shown_and_what_is_left_out(tmp_path):
+    many = make_sweep(tmp_path / "many", widths=range(10, 20), depths=(1, 2), seeds=(0, 1), maps=True)
+    said = subtitles(build([read_sweep(many)]))
+    assert said["decision_maps"].startswith("the run of median NLL in each setting, its accuracy on fresh points")
+    assert "★ best-known" in said["decision_maps"] and "8 of 10 values of width" in said["decision_maps"]
+    assert "over 2 seeds" in said["learning_curves"] and "8 of 10 values of width" in said["learning_curves"]
+    assert "standard deviation over 2 seeds" in said["heat_map"]
+    assert "95 % interval over 2 seeds" in said["against_parameters"]
+
+
+def test_single_runs_are_not_said_to_have_a_spread(tmp_path):
+    said = subtitles(build([read_sweep(make_sweep(tmp_path / "s", seeds=(0,)))]))
+    for name in ("heat_map", "against_parameters", "learning_curves"):
+        assert said[name].startswith("one run of each setting"), name

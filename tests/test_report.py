@@ -67,6 +67,20 @@ def test_lines_of_the_table_on_the_screen_fit_80_columns(tmp_path, capsys):
     assert "   and 8 more" in table
 
 
+def test_the_ends_of_names_that_tell_settings_apart_stay_on_the_screen(tmp_path, capsys):
+    for number in range(24):
+        seed, depth, epochs = number % 2, number // 2 % 3 + 1, 10 * (number // 6 + 1)
+        made = result(0.1 / depth + 0.001 * epochs + 0.0001 * seed, seed=seed)
+        write_run(tmp_path / "s" / f"r{number}", made, width=64 + depth, depth=epochs, epochs=epochs // 10,
+                  seed=seed, noise=0.125 * (number // 12 + 1))  # fmt: skip
+    assert main(["report", str(tmp_path / "s")]) == 0
+    table = capsys.readouterr().out.split("\n\n")[0].splitlines()
+    table = [line for line in table if not line.startswith("note:")]
+    assert max(map(len, table)) <= 80 and not any("…" in line for line in table)
+    assert "parameters" not in table[0] and table[0].endswith("fresh NLL")
+    assert sum("max_epochs=" in line for line in table) == 12
+
+
 def test_a_report_twice_or_with_other_times_has_the_same_bytes(tmp_path, capsys):
     folder = make_sweep(tmp_path / "s")
     main(["report", str(folder)])
@@ -299,7 +313,7 @@ def test_a_report_of_1000_runs_is_fast_and_imports_neither_torch_nor_hydra(tmp_p
         write_map(path, 128)
     code = (
         "import sys, time; from mlplab.app import main; code = main(sys.argv[1:]);"
-        "names = [n for n in ('torch', 'hydra', 'omegaconf', 'lightning', 'scipy') if n in sys.modules];"
+        "names = [n for n in ('torch', 'hydra', 'omegaconf', 'lightning', 'scipy', 'yaml') if n in sys.modules];"
         "print(code, names, time.process_time())"
     )
     done = subprocess.run([sys.executable, "-c", code, "report", str(folder)], capture_output=True, text=True)

@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from mlplab.plots.charts import add_chart, label, log_ticks, positive_range
 from mlplab.plots.curves import BAYES, LEAST_ERROR, accuracy_ticks
 from mlplab.plots.order import errors, line_colours
-from mlplab.plots.style import INK, MUTED, figure, points_of, text
+from mlplab.plots.style import INK, MUTED, figure, points_of, text, width_of
 
 HEIGHT = 720
 LOG_FROM = 8.0
@@ -66,7 +66,7 @@ def against(
     text(made, 60, 50, title, 32, width=1460, weight="bold")
     text(made, 60, 90, subtitle, 23, width=1460, color=MUTED)
     colours = line_colours(len(series)) if len(series) > 1 else [INK]
-    legend(made, series, colours, series_name, bayes is not None, best is not None)
+    legend(made, 130, series, colours, series_name, bayes is not None, best is not None)
     every = np.unique(np.concatenate([np.asarray(one.x, dtype=float) for one in series]))
     if log is None:
         log = names is None and len(every) > 1 and every[0] > 0 and every[-1] / every[0] >= LOG_FROM
@@ -101,7 +101,7 @@ def draw(axes, series, colours, kind: str, every, bayes, best, log: bool) -> Non
         accuracy_ticks(axes, low, high)
     else:
         axes.set_ylim(low, high)
-        log_ticks(axes, low, high)
+        log_ticks(axes.yaxis, low, high)
     shift = offsets(len(series), every, log)
     for number, (one, value, mean, colour, by) in enumerate(zip(series, values, means, colours, shift)):
         x = np.asarray(one.x, dtype=float)
@@ -141,9 +141,10 @@ def value_axis(axes, every, log: bool, names) -> None:
     room = 0.06 * span if span else 0.5
     if log:
         axes.set_xscale("log")
-        axes.set_xlim(every[0] * np.exp(-room), every[-1] * np.exp(room))
+        low, high = every[0] * np.exp(-room), every[-1] * np.exp(room)
     else:
-        axes.set_xlim(every[0] - room, every[-1] + room)
+        low, high = every[0] - room, every[-1] + room
+    axes.set_xlim(low, high)
     axes.xaxis.set_minor_locator(NullLocator())
     if names is not None:
         axes.xaxis.set_major_locator(FixedLocator(range(len(names))))
@@ -154,10 +155,7 @@ def value_axis(axes, every, log: bool, names) -> None:
     if len(every) <= MOST_TICKS:
         axes.xaxis.set_major_locator(FixedLocator(list(every)))
     elif log:
-        powers = range(int(np.floor(np.log10(every[0]))), int(np.ceil(np.log10(every[-1]))) + 1)
-        digits = (1, 2, 5) if len(powers) <= 3 else (1, 3) if len(powers) <= 5 else (1,)
-        ticks = [digit * 10.0**power for power in powers for digit in digits]
-        axes.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if every[0] <= tick <= every[-1]]))
+        log_ticks(axes.xaxis, low, high, digits=((1, 2, 5), (1, 3), (1,)))
     else:
         axes.xaxis.set_major_locator(MaxNLocator(7))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
@@ -171,23 +169,18 @@ def short(value: float) -> str:
     return f"{value:g}"
 
 
-def legend(made: Figure, series, colours, series_name: str, bayes: bool, best: bool) -> None:
-    """Name the series, the limit and the star in one line over the charts."""
+def legend(made: Figure, left: float, series, colours, series_name: str, bayes: bool, best: bool) -> None:
+    """Name the series, the limit and the star in one line over the charts, from ``left`` pixels on."""
     entries = [("●", colour, one.name) for one, colour in zip(series, colours) if one.name]
     if len(entries) > 8:
         entries = [entries[0], *entries[1 : -1 : len(entries) // 6 + 1], entries[-1]]
-    x = 130
+    x = left
     if entries and series_name:
-        x += text_width(text(made, x, 142, series_name, 22, color=MUTED)) + 22
+        x += width_of(text(made, x, 142, series_name, 22, color=MUTED)) + 22
     if bayes:
         entries.append(("--", BAYES, "Bayes limit"))
     if best:
         entries.append(("★", "#e59400", "best-known"))
     for sign, colour, words in entries:
         text(made, x, 142, sign, 24, color=colour, weight="bold")
-        x += 30 + text_width(text(made, x + 30, 142, words, 22)) + 28
-
-
-def text_width(written) -> float:
-    """Measure a text in the figure's pixels."""
-    return written.get_window_extent(written.get_figure(root=True).canvas.get_renderer()).width
+        x += 30 + width_of(text(made, x + 30, 142, words, 22)) + 28

@@ -60,7 +60,7 @@ def bands(
     text(made, 60, 90, subtitle, 23, width=1460, color=MUTED)
     names = list(dict.fromkeys(curves.name for _, lines in charts for curves in lines))
     colours = dict(zip(names, line_colours(len(names)) if len(names) > 1 else [INK]))
-    legend(made, [Curves(name, (), ()) for name in names], list(colours.values()), series_name,
+    legend(made, left, [Curves(name, (), ()) for name in names], list(colours.values()), series_name,
            bayes is not None, False)  # fmt: skip
     drawn = [curves for _, lines in charts for curves in lines]
     low, high = positive_range([*(curves.values for curves in drawn), *([] if bayes is None else [[bayes]])])
@@ -73,7 +73,7 @@ def bands(
         text(made, across + 4, top - 12, name, 23, weight="bold", width=wide)
         axes.set_yscale("log")
         axes.set_ylim(low, high)
-        log_ticks(axes, low, high)
+        log_ticks(axes.yaxis, low, high)
         epoch_axis(axes, last)
         if last > 1 and all(curves.epochs[0] >= 1 for curves in drawn if len(curves.epochs)):
             axes.set_xlim(1, last)

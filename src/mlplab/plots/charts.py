@@ -2,11 +2,13 @@
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from mlplab.plots.style import DPI, FAINT, INK, MUTED, points_of
 
 GRID = "#e6e8ec"
+# With fewer numbers than these nobody could read a value between them.
+FEW = 3
 
 
 def add_chart(figure: Figure, left: float, top: float, width: float, height: float, *, size: float = 21):
@@ -72,17 +74,34 @@ def round_epochs(last: float) -> list[float]:
     return [tick for tick in ticks if epoch_place(last) - epoch_place(tick) > room] + [last]
 
 
-def log_ticks(axes, low: float, high: float, *, digits=(1, 2, 5)) -> None:
-    """Give a logarithmic y axis round numbers from ``low`` to ``high``, written plainly."""
+def log_ticks(
+    axis, low: float, high: float, *, digits=((1, 2, 5), (1, 5), (1,)), most: int = 7, least: int = FEW
+) -> None:
+    """Give a logarithmic axis round numbers from ``low`` to ``high``, written plainly.
+
+    Args:
+        axis: the ``xaxis`` or ``yaxis`` of a chart.
+        low: its lower limit, > 0.
+        high: its upper limit.
+        digits: first digits to choose from, the finest choice first.
+        most: numbers that have room.
+        least: where fewer stand in the range, it gets evenly spaced ones.
+    """
     powers = range(int(np.floor(np.log10(low))) - 1, int(np.ceil(np.log10(high))) + 1)
-    for chosen in (digits, (1, 5), (1,)):
+    for chosen in digits:
         ticks = [digit * 10.0**power for power in powers for digit in chosen]
         ticks = [tick for tick in ticks if low <= tick <= high]
-        if len(ticks) <= 7:
+        if len(ticks) <= most:
             break
-    axes.yaxis.set_major_locator(FixedLocator(ticks))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_locator(FixedLocator(ticks if len(ticks) >= least else even_ticks(low, high)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def even_ticks(low: float, high: float) -> list[float]:
+    """Choose evenly spaced round numbers in [low, high], for a range too narrow for powers of ten."""
+    ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
+    return [float(tick) for tick in ticks if low <= tick <= high]
 
 
 def positive_range(curves, *, floor: float = 1e-6) -> tuple[float, float]:

@@ -6,10 +6,12 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from mlplab.errors import InputError
 from mlplab.plots.charts import (
+    FEW,
     add_chart,
     end_names,
     epoch_axis,
     epoch_place,
+    even_ticks,
     label,
     log_ticks,
     positive_range,
@@ -98,7 +100,7 @@ def draw(axes, epochs, curves, level, best_epoch, other, *, accuracy=False) -> N
         accuracy_ticks(axes, low, high)
     else:
         axes.set_ylim(low, high)
-        log_ticks(axes, low, high)
+        log_ticks(axes.yaxis, low, high)
     epoch_axis(axes, epochs.max(initial=1.0))
     names = []
     for curve, colour, name, order in ((train, TRAIN, "train", 3), (second, VALIDATION, other, 4)):
@@ -156,6 +158,8 @@ def accuracy_ticks(axes, low: float, high: float) -> None:
     ]
     room = 0.06 * np.log(high / low)
     errors = [e for e, finer in zip(errors, [*errors[1:], 0.0]) if finer == 0 or np.log(e / finer) > room]
+    if len(errors) < FEW and low > LEAST_ERROR:
+        errors = even_ticks(low, high)
     if low <= LEAST_ERROR:
         errors.append(LEAST_ERROR)
     axes.yaxis.set_major_locator(FixedLocator(errors))

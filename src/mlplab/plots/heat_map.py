@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 
 from mlplab.plots.order import goodness, letters_on, ramp
 from mlplab.plots.panel import Square
-from mlplab.plots.style import DPI, FAINT, INK, MUTED, figure, points_of, text
+from mlplab.plots.style import DPI, FAINT, INK, MUTED, figure, points_of, text, width_of
 
 EDGE, TOP, FOOT = 36, 150, 116
 LEFT, GAP = 74, 52
@@ -143,7 +143,8 @@ def draw_cells(square, panel: Cells, wide: float, tall: float, alike: Sequence[C
 
 def letters_of(wide: float, tall: float) -> float:
     """Give the height of a cell's letters in pixels."""
-    return min(0.27 * wide, 0.33 * tall, 32)
+    # Five bold digits are three times as wide as high, and must clear the outline of their cell.
+    return min(0.23 * wide, 0.33 * tall, 32)
 
 
 def ends(panel: Cells) -> str:
@@ -208,5 +209,5 @@ def draw_legend(made, left: float, top: float, wide: float, tall: float, near: b
     x = left
     for sign, colour, words in parts:
         text(made, x, top, sign, 24, color=colour, weight="bold")
-        text(made, x + 30, top, words, 20, color=MUTED, width=made.get_figwidth() * DPI - EDGE - x - 30)
-        x += 30 + 0.55 * 20 * len(words) + 24
+        room = made.get_figwidth() * DPI - EDGE - x - 30
+        x += 30 + width_of(text(made, x + 30, top, words, 20, color=MUTED, width=room)) + 28

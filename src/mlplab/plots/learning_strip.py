@@ -107,7 +107,7 @@ def draw_losses(axes, epochs, curves, marked, level, other) -> None:
         [curve for curve in curves if curve is not None] + [[] if level is None else [level]]
     )
     axes.set_ylim(low, high)
-    log_ticks(axes, low, high, digits=(1, 3))
+    log_ticks(axes.yaxis, low, high, digits=((1, 3), (1, 5), (1,)), least=1)
     epoch_axis(axes, max(epochs.max(initial=1.0), marked.max()), marked)
     axes.grid(False, axis="y")
     names = []

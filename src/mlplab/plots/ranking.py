@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 
-from mlplab.plots.charts import add_chart, label, positive_range
+from mlplab.plots.charts import add_chart, label, log_ticks, positive_range
 from mlplab.plots.curves import BAYES
 from mlplab.plots.style import FAINT, INK, MUTED, figure, points_of, text
 
@@ -55,7 +55,7 @@ def ranking(
     low, high = positive_range([*drawn, *([] if bayes is None else [[bayes]])])
     axes.set_xlim(low, high)
     axes.grid(False, axis="y")
-    log_ticks_below(axes, low, high)
+    log_ticks(axes.xaxis, low, high, digits=((1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)), most=9)
     axes.yaxis.set_major_locator(NullLocator())
     axes.spines["left"].set_visible(False)
     rows = np.arange(len(shown))
@@ -84,16 +84,3 @@ def ranking(
     if more > 0:
         text(made, left - 20, 128 + len(shown) * step + 34, f"and {more} more", 20, ha="right", color=MUTED)
     return made
-
-
-def log_ticks_below(axes, low: float, high: float) -> None:
-    """Give a logarithmic x axis round numbers, written plainly."""
-    powers = range(int(np.floor(np.log10(low))) - 1, int(np.ceil(np.log10(high))) + 1)
-    for digits in ((1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
-        ticks = [digit * 10.0**power for power in powers for digit in digits]
-        ticks = [tick for tick in ticks if low <= tick <= high]
-        if len(ticks) <= 9:
-            break
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

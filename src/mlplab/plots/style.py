@@ -120,12 +120,19 @@ def text(
     return written
 
 
+def width_of(written: Text) -> float:
+    """Measure a text in its figure's pixels, with its letters as they will be drawn."""
+    # Matplotlib remembers what it measured: a text measured hinted would be laid out so, and drawn unhinted
+    # end some pixels beside its place.
+    with rc_context(DRAWING):
+        return written.get_window_extent(written.get_figure(root=True).canvas.get_renderer()).width
+
+
 def fit(written: Text, width: float) -> None:
     """Shrink a text to ``width`` pixels by a quarter at most, then cut its end."""
-    renderer = written.get_figure(root=True).canvas.get_renderer()
 
     def excess():
-        return written.get_window_extent(renderer).width / width
+        return width_of(written) / width
 
     over = excess()
     if over > 1.0:

@@ -5,8 +5,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mlplab.errors import InputError
 
 # What says where and how a run writes, not what it computes.
@@ -35,6 +33,8 @@ def read_flat(path: str | Path) -> dict[str, Any]:
         return _from_lines(text)
     except _Unusual:
         pass
+    import yaml
+
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -120,6 +120,9 @@ def _line(line: str) -> tuple[str, int, str, Any]:
 def _scalar(text: str) -> Any:
     if text[0] in "|>&*!":
         raise _Unusual
+    # Imported here: the report of a sweep that has its sweep.json reads no config.
+    import yaml
+
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:  # a text that goes on in the next line

@@ -1,5 +1,6 @@
 """A sweep folder read back: its jobs from sweep.json, or from the run folders where there is none."""
 
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,10 +117,14 @@ def run_folders(folder: Path) -> list[Path]:
         found = _subfolders(folder)
         if level == 2:
             found = [deeper for path in found for deeper in _subfolders(path)]
-        runs = sorted(path for path in found if (path / "config.yaml").is_file())
+        runs = sorted(filter(_is_run, found))
         if runs:
             return runs
     return []
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / "config.yaml").is_file()
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -152,7 +157,7 @@ def _from_record(folder: Path, record: Any) -> SweepFolder:
     if not jobs:
         raise InputError(f"{where} lists no jobs: nothing was swept")
     named = {job.name for job in jobs}
-    others = [path for path in run_folders(folder) if path.parent == folder and path.name not in named]
+    others = sorted(path for path in _subfolders(folder) if path.name not in named and _is_run(path))
     if others:
         notes.append(f"{len(others)} runs are not in sweep.json and were left out, such as {others[0].name}")
     swept = [key for key in record.get("swept") or {} if isinstance(key, str)]
@@ -235,6 +240,7 @@ def config_of(job: Job) -> dict[str, Any]:
 
 
 def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    # By type: a bool is an int, but no number of JSON's. A report of 1,000 runs asks 70,000 times.
+    if type(value) not in (float, int):
         return None
-    return value if abs(value) < float("inf") else None  # NaN compares false too
+    return value if abs(value) < math.inf else None  # NaN compares false too

@@ -7,7 +7,7 @@ from mlplab.plots.mosaic import thinned
 from mlplab.runs.learning import aligned, read_curve
 from mlplab.runs.table import Table, shown
 from mlplab.studies.sweep_axes import Axis
-from mlplab.studies.sweep_drawing import POINTS, Drawing, bayes_of, jobs_of, picked, plain
+from mlplab.studies.sweep_drawing import POINTS, Drawing, bayes_of, jobs_of, left_out, over_seeds, picked, plain
 
 COLUMNS = ("val/nll", "val/loss", "train/loss")
 MOST_CHARTS = 6
@@ -43,9 +43,11 @@ def draw_bands(table: Table, axes: Sequence[Axis]) -> Drawing | None:
         return None
     column = columns.pop()
     part = "train" if column == "train/loss" else "validation"
-    about = (
-        f"mean over seeds, band from the lowest to the highest{f' of the first {most} seeds' if cut else ''}"
-    )
+    if cut:
+        about = f"mean of the first {most} seeds, band from the lowest to the highest"
+    else:
+        about = over_seeds(table, "mean, and band from the lowest to the highest,")
+    about += "".join(left_out(axis, seen) for axis, seen in zip(axes, (lines, charts)))
     about += "".join(f"  ·  {plain(axes[number])} {shown(value)}" for number, value in fixed.items())
     limit = bayes_of(table, part)
     made = bands(

@@ -37,11 +37,18 @@ def part_shown(table: Table) -> str | None:
     return None
 
 
-def subtitle(table: Table, part: str) -> str:
-    """Say how many runs the figures stand on, and the limit where there is one."""
+def over_seeds(table: Table, what: str) -> str:
+    """Say over how many seeds something was computed; of single runs there is no spread to speak of."""
     counts = sorted({len(setting.finished) for setting in table.settings})
+    if counts[-1] == 1:
+        return "one run of each setting"
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    words = f"mean ± standard deviation over {seeds} seed{'s' * (counts[-1] != 1)}"
+    return f"{what} over {seeds} seeds"
+
+
+def subtitle(table: Table, part: str, what: str = "mean ± standard deviation") -> str:
+    """Say how many runs the figures stand on, and the limit where there is one."""
+    words = over_seeds(table, what)
     limit = bayes_of(table, part)
     if limit is not None:
         words += f"  ·  Bayes limit {100 * limit[0]:.2f} %, NLL {limit[1]:.4f}"
@@ -73,6 +80,12 @@ def jobs_of(table: Table, indices: Sequence[int]) -> list[Job]:
 def figures_of(jobs: Sequence[Job], part: str, kind: str) -> list[float]:
     """List a figure of some runs; a run without it is left out."""
     return [value for job in jobs if (value := job.figure(part, kind)) is not None]
+
+
+def left_out(axis: Axis, shown: Sequence[object]) -> str:
+    """Say in a subtitle that a figure shows some of an axis's values; nothing where it shows all."""
+    count = len(axis.values)
+    return f"  ·  {len(shown)} of {count} values of {plain(axis)}" if len(shown) < count else ""
 
 
 def plain(axis: Axis) -> str:

@@ -19,6 +19,7 @@ from mlplab.studies.sweep_drawing import (
     bayes_of,
     figures_of,
     jobs_of,
+    left_out,
     part_shown,
     picked,
     plain,
@@ -41,7 +42,7 @@ def draw(table: Table) -> list[Drawing]:
         figures.append(draw_heat_map(table, axes, part))
     if axes:
         figures.append(draw_against(table, axes, part))
-    for made in (draw_mosaic(table, axes), draw_bands(table, axes)):
+    for made in (draw_mosaic(table, axes, part), draw_bands(table, axes)):
         if made is not None:
             figures.append(made)
     if len(table.settings) > 1 and len(table.bests) == 1:
@@ -86,10 +87,10 @@ def draw_heat_map(table: Table, axes: Sequence[Axis], part: str) -> Drawing:
         marks, stars = ([(p, *m[1:]) for p in range(len(kinds)) for m in found] for found in (marks, stars))
     about = subtitle(table, part)
     if pooled:
-        about += "".join(f"  ·  all of {plain(axis)} together" for axis in pooled)
+        about += "".join(f"  ·  all values of {plain(axis)} together" for axis in pooled)
     if facets != [None]:
         about = f"{words['accuracy']}  ·  {about}"
-    title = f"{plain(x)} and {plain(y)}" + (f", for each {plain(axes[2])}" if facets != [None] else "")
+    title = f"{plain(x)} and {plain(y)}" + (f", by {plain(axes[2])}" if facets != [None] else "")
     made = heat_map(
         panels, x.names, y.names, x_name=x.name, y_name=y.name, title=title[0].upper() + title[1:],
         subtitle=about, best=stars, near=marks, columns=2 if len(panels) != 3 else 3,
@@ -112,7 +113,8 @@ def draw_against(table: Table, axes: Sequence[Axis], part: str) -> Drawing:
     best = table.settings.index(table.bests[0]) if len(table.bests) == 1 else None
     fixed = {number + 2: axis.at[best] for number, axis in enumerate(others)} if best is not None else {}
     values = lines.values if lines is not None else [None]
-    for value in [values[place] for place in thinned(len(values))]:
+    values = [values[place] for place in thinned(len(values))]
+    for value in values:
         rows = picked(table, fixed | ({} if lines is None else {1: value}), axes)
         found = []
         for place, at in enumerate(x.values):
@@ -127,10 +129,11 @@ def draw_against(table: Table, axes: Sequence[Axis], part: str) -> Drawing:
             at, accuracies, nlls = zip(*found)
             name = "" if lines is None else shown(value)
             series.append(Series(name, at, np.array(accuracies), np.array(nlls)))
-    about = subtitle(table, part).replace("mean ± standard deviation", "mean and 95 % interval")
+    about = subtitle(table, part, "mean and 95 % interval")
+    about += left_out(lines, values) if lines is not None else ""
     for number, axis in enumerate(others, start=2):
         about += (
-            f"  ·  {plain(axis)} {shown(fixed[number])}" if fixed else f"  ·  all of {plain(axis)} together"
+            f"  ·  {plain(axis)} {shown(fixed[number])}" if fixed else f"  ·  all values of {plain(axis)} together"
         )
     title = f"Accuracy and cross entropy on {POINTS[part]} against {plain(x)}"
     made = against(

@@ -11,11 +11,15 @@ from mlplab.plots.field import extent_of
 from mlplab.plots.mosaic import mosaic, thinned
 from mlplab.runs.table import Setting, Table, shown
 from mlplab.studies.sweep_axes import Axis
-from mlplab.studies.sweep_drawing import SHOWN, Drawing, picked, plain
+from mlplab.studies.sweep_drawing import POINTS, Drawing, left_out, picked, plain
 
 
-def draw_mosaic(table: Table, axes: Sequence[Axis]) -> Drawing | None:
-    """Draw the decision map of the median run of each setting; None where no run has one."""
+def draw_mosaic(table: Table, axes: Sequence[Axis], part: str) -> Drawing | None:
+    """Draw the decision map of the median run of each setting, with its accuracy on the points of a part.
+
+    Returns:
+        The drawing; None where no run has a map.
+    """
     best = table.settings.index(table.bests[0]) if table.bests else 0
     # Beyond two axes, the plane through the best setting.
     fixed = {number: axis.at[best] for number, axis in enumerate(axes) if number > 1}
@@ -28,7 +32,7 @@ def draw_mosaic(table: Table, axes: Sequence[Axis]) -> Drawing | None:
             chosen = fixed | ({0: a} if a is not None else {}) | ({1: b} if b is not None else {})
             found = [index for index in picked(table, chosen, axes) if table.settings[index].finished]
             setting = table.settings[found[0]] if found else None
-            line.append(map_of(setting, table.chosen_by))
+            line.append(map_of(setting, table.chosen_by, part))
             if setting is not None and setting.best:
                 star.append((len(maps), len(line) - 1))
         maps.append([entry[0] for entry in line])
@@ -36,9 +40,10 @@ def draw_mosaic(table: Table, axes: Sequence[Axis]) -> Drawing | None:
         captions.append([entry[2] for entry in line])
     if all(grid is None for line in maps for grid in line):
         return None
-    about = "the run of median NLL in each setting" + "".join(
-        f"  ·  {plain(axes[number])} {shown(value)}" for number, value in fixed.items()
-    )
+    about = f"the run of median NLL in each setting, its accuracy on {POINTS[part]}"
+    about += "  ·  ★ best-known" if star else ""
+    about += "".join(f"  ·  {plain(axes[number])} {shown(value)}" for number, value in fixed.items())
+    about += "".join(left_out(axis, seen) for axis, seen in zip(axes, (columns, rows)))
     x, y = (axes[k] if k < len(axes) else None for k in (0, 1))
     made = mosaic(
         maps, extents, [shown(a) if x else "" for a in columns], [shown(b) if y else "" for b in rows],
@@ -48,22 +53,25 @@ def draw_mosaic(table: Table, axes: Sequence[Axis]) -> Drawing | None:
     return Drawing("decision_maps", "The decision map of each setting's median run.", made)
 
 
-def map_of(setting: Setting | None, part: str | None) -> tuple[np.ndarray | None, object, str]:
+def map_of(setting: Setting | None, by: str, part: str) -> tuple[np.ndarray | None, object, str]:
     """Read the decision map of a setting's median run by NLL, or of the next one that has a map.
+
+    Args:
+        setting: None where there is none.
+        by: the part whose NLL orders the runs.
+        part: the part whose accuracy is told.
 
     Returns:
         The map or None, its extent, and the accuracy of the run in words.
     """
-    if setting is None or part is None:
+    if setting is None:
         return None, None, ""
-    jobs = sorted(setting.finished, key=lambda job: job.figure(part, "nll"))
+    jobs = sorted(setting.finished, key=lambda job: job.figure(by, "nll"))
     middle = (len(jobs) - 1) / 2
     for place in sorted(range(len(jobs)), key=lambda place: (abs(place - middle), place)):
         found = read_map(jobs[place].folder / "figures" / "arrays.npz")
         if found is not None:
-            value = next(
-                (v for name in SHOWN if (v := jobs[place].figure(name, "accuracy")) is not None), None
-            )
+            value = jobs[place].figure(part, "accuracy")
             return *found, "" if value is None else f"{100 * value:.1f} %"
     return None, None, ""
 

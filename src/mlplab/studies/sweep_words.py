@@ -188,7 +188,7 @@ def screen(table: Table) -> list[str]:
         return not setting.best, setting.log_nll is None, setting.log_nll.mean if setting.log_nll else 0.0
 
     ordered = sorted(table.settings, key=rank)
-    rows = [("", "setting", "seeds", "parameters", f"{part} accuracy", "regret", "NLL")]
+    rows = [("", "setting", "seeds", "parameters", f"{part} accuracy", "regret", f"{part} NLL")]
     for setting in ordered[:ON_SCREEN]:
         accuracy, nll = (setting.summaries.get((part, name)) for name in ("accuracy", "nll"))
         regret = setting.mean(part, "accuracy_regret")
@@ -198,7 +198,12 @@ def screen(table: Table) -> list[str]:
             "" if accuracy is None else f"{100 * accuracy.mean:.2f}{sd} %",
             "" if regret is None else f"{100 * regret:.2f}", "" if nll is None else f"{nll.mean:.4f}",
         ))  # fmt: skip
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    # What stands in sweep.md makes way for the names, whose ends are what tells settings apart.
+    for heading in ("parameters", "regret", "seeds"):
+        if sum(widths_of(rows)) + 2 * (len(rows[0]) - 1) > SCREEN:
+            column = rows[0].index(heading)
+            rows = [row[:column] + row[column + 1 :] for row in rows]
+    widths = widths_of(rows)
     widths[1] = min(widths[1], SCREEN - (sum(widths) - widths[1]) - 2 * (len(widths) - 1))
     lines = []
     for row in rows:
@@ -211,9 +216,15 @@ def screen(table: Table) -> list[str]:
     limits = {(setting.mean(part, "bayes_accuracy"), setting.mean(part, "bayes_nll")) for setting in ordered}
     limit = limits.pop()
     if not limits and None not in limit:
-        lines.append(f"   Bayes limit: {100 * limit[0]:.2f} %, NLL {limit[1]:.4f}")
+        regret = "; regret: points of accuracy below it" if "regret" in rows[0] else ""
+        lines.append(f"   Bayes limit: {100 * limit[0]:.2f} %, NLL {limit[1]:.4f}{regret}")
     if table.bests:
         lines.append(
             f"★ best-known, by NLL on {table.chosen_by} points; ~ not distinguishable from it (95 %)"
         )
     return lines
+
+
+def widths_of(rows: Sequence[Sequence[str]]) -> list[int]:
+    """Give the width of each column in letters."""
+    return [max(map(len, column)) for column in zip(*rows)]
