@@ -17,7 +17,10 @@ from small_runs import (  # noqa: F401 (fixtures among them)
 )
 
 from mlplab.errors import InputError
+from mlplab.training.callbacks import MemberCallback
 from mlplab.training.fit import fit, fit_members
+from mlplab.training.objects import build
+from mlplab.training.record import Record
 
 OWN = """
 import torch
@@ -169,3 +172,50 @@ def test_a_gpu_trains_and_goes_on_to_the_same_bits(base, tmp_path):
     interrupt(config, tmp_path / "parts", 8)
     train(config, tmp_path / "parts", resume=True)
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+# Objects from nodes.
+
+
+class Kept(torch.nn.Module):
+    def __init__(self, **given):
+        super().__init__()
+        self.given = given
+
+
+def test_a_node_of_plain_values_is_called_with_copies():
+    node = {"_target_": f"{__name__}.Kept", "sizes": [1, [2]], "options": {"a": 1}, "nothing": None}
+    kept = build(node, "model", more=torch.ones(1))
+    assert kept.given == {"sizes": [1, [2]], "options": {"a": 1}, "nothing": None, "more": torch.ones(1)}
+    kept.given["sizes"][1].append(3)
+    kept.given["options"]["a"] = 2
+    assert node["sizes"] == [1, [2]] and node["options"] == {"a": 1}
+
+
+def test_a_node_that_asks_hydra_for_more_is_hydras():
+    inner = {"_target_": "torch.nn.Dropout", "p": 0.25}
+    kept = build({"_target_": f"{__name__}.Kept", "one": inner, "many": [inner]}, "model")
+    assert isinstance(kept.given["one"], torch.nn.Dropout) and isinstance(kept.given["many"][0], torch.nn.Dropout)
+    assert build({"_target_": f"{__name__}.Kept", "_recursive_": False, "one": inner}, "model").given["one"] == inner
+    assert build({"_target_": f"{__name__}.Kept", "path": "${oc.env:HOME,x}"}, "model").given["path"] != "${oc.env:HOME,x}"
+
+
+def test_histories_have_one_length_whatever_was_taken_when(base):  # noqa: F811
+    seen = []
+
+    class Look(MemberCallback):
+        def on_fit_end(self, trainer, classifier):
+            record = next(callback for callback in trainer.callbacks if isinstance(callback, Record))
+            seen.append([record.history(index) for index in range(classifier.members)])
+
+        def on_epoch(self, trainer, classifier):
+            if classifier.epochs == 2:
+                classifier.stop(1, "early")
+
+    configs = [changed(base, seed=seed, trainer__check_val_every_n_epoch=3) for seed in (0, 1)]
+    fit_members(configs, [None] * 2, observer=Look())
+    whole, early = seen[0]
+    assert whole["epoch"] == [1, 2, 3, 4] and early["epoch"] == [1, 2]
+    assert all(len(column) == 4 for column in whole.values()) and all(len(column) == 2 for column in early.values())
+    assert [value == value for value in whole["val/loss"]] == [False, False, True, False]
+    assert all(value == value for value in whole["train/loss"])

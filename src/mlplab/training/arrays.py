@@ -113,7 +113,8 @@ class ArrayDataModule(LightningDataModule):
     def order(self, epoch: int) -> Tensor:
         """Return the permutation of the train points in an epoch (counted from 0).
 
-        It is a function of (order_seed, epoch) only, or of (seed, epoch) with the tutorial's seeding.
+        It is a function of (order_seed, epoch) only, or of (seed, epoch) with the tutorial's seeding. A population
+        on a CUDA device takes orders of its own, likewise functions of (order_seed, epoch).
         """
         count = len(self.train.y)
         if self.seeding == "tutorial":

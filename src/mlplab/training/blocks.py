@@ -6,7 +6,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mlplab.core.orders import draw_orders
+from mlplab.core.seeds import derive
+
 BLOCK_BYTES = 64 << 20
+# At the end of a block the host looks at what has come out: on a GPU best once an epoch.
+GPU_BLOCK_BYTES = 2 << 30
+# Devices that draw the orders themselves.
+DRAWING_DEVICES = ("cuda",)
 BLOCK_MINIBATCHES = 1024
 
 
@@ -39,6 +46,8 @@ class BlockLoader:
         batch_size: points in a minibatch, >= 1.
         drop_last: leave out the last short minibatch.
         block_minibatches: minibatches in a block at most.
+        order_seeds: one seed a member, from which a CUDA device draws orders of its own, see
+            :func:`~mlplab.core.orders.draw_orders`; None to take ``orders`` everywhere.
     """
 
     def __init__(
@@ -50,14 +59,25 @@ class BlockLoader:
         batch_size: int,
         drop_last: bool = True,
         block_minibatches: int = BLOCK_MINIBATCHES,
+        order_seeds: Sequence[int] | None = None,
     ) -> None:
         self.x, self.y, self.orders = x, y, list(orders)
+        self.order_seeds = None
+        if order_seeds is not None:
+            self.order_seeds = torch.tensor([derive(seed, "device order") for seed in order_seeds])
         self.batch_size = batch_size
         self.shuffle = True
         self.per_epoch = self.whole = count_minibatches(x.shape[1], batch_size, drop_last)
-        bytes_each = len(self.orders) * batch_size * (x[0, 0].numel() * x.element_size() + y.element_size())
-        self.block = max(1, min(block_minibatches, BLOCK_BYTES // max(1, bytes_each)))
+        self.block_minibatches = block_minibatches
         self.served = 0
+
+    @property
+    def block(self) -> int:
+        """Number of minibatches in a block."""
+        x, y = self.x, self.y
+        bytes_each = len(self.orders) * self.batch_size * (x[0, 0].numel() * x.element_size() + y.element_size())
+        room = BLOCK_BYTES if x.device.type == "cpu" else GPU_BLOCK_BYTES
+        return max(1, min(self.block_minibatches, room // max(1, bytes_each)))
 
     def restrict(self, limit: int | float = 1.0, overfit: int | float = 0) -> None:
         """Shorten the epoch.
@@ -75,12 +95,12 @@ class BlockLoader:
 
     def spans(self) -> list[tuple[int, int]]:
         """List the minibatches [first, end) of each block; a short last minibatch is a block by itself."""
-        whole = min(self.per_epoch, self.x.shape[1] // self.batch_size)
-        spans = [(first, min(first + self.block, whole)) for first in range(0, whole, self.block)]
+        whole, block = min(self.per_epoch, self.x.shape[1] // self.batch_size), self.block
+        spans = [(first, min(first + block, whole)) for first in range(0, whole, block)]
         return spans + [(whole, self.per_epoch)] * (whole < self.per_epoch)
 
     def to(self, device: torch.device) -> "BlockLoader":
-        """Move the data to a device, once."""
+        """Move the data to a device, once; before anyone counts the blocks, which are larger on a GPU."""
         self.x, self.y = self.x.to(device), self.y.to(device)
         return self
 
@@ -98,6 +118,8 @@ class BlockLoader:
         points = self.x.shape[1]
         if not self.shuffle:
             return torch.arange(points, device=self.x.device).expand(len(self.orders), -1)
+        if self.order_seeds is not None and self.x.device.type in DRAWING_DEVICES:
+            return draw_orders(self.order_seeds.to(self.x.device), epoch, points)
         return torch.stack([order(epoch) for order in self.orders]).to(self.x.device)
 
     def _block(self, permutation: Tensor, first: int, end: int) -> Block:

@@ -104,13 +104,13 @@ def map_figures(
                                          len(labels), figures_of["bayes_nll"])),
             bayes_predicted=best.argmax(1).numpy(), **common,
         )  # fmt: skip
-    drawn, history = maps.probabilities.get(index, {}), record.history.get(index, {"epoch": []})
+    drawn, history = maps.probabilities.get(index, {}), record.history(index)
     if drawn and history["epoch"]:
         epochs = sorted(drawn)
         arrays |= {"maps": np.stack([drawn[e] for e in epochs]).astype(np.float16), "map_epochs": np.array(epochs)}
         made["learning_strip"] = learning_strip(
             np.stack([drawn[e] for e in epochs]), epochs, extent, history["epoch"], history["train/loss"],
-            _padded(history, "val/loss"), title=f"{model_title(classifier, index)} on {data_title(run)}",
+            history.get("val/loss"), title=f"{model_title(classifier, index)} on {data_title(run)}",
             accuracies=[maps.accuracies[index][e] for e in epochs], box=box,
             bayes_nll=(result["fresh"] or {}).get("bayes_nll"), other="validation",
         )  # fmt: skip
@@ -134,20 +134,15 @@ def curve_figures(
             f"expected calibration error {100 * result['test']['calibration_error']:.1f} points",
         )
     }  # fmt: skip
-    history, limit = record.history.get(index, {"epoch": []}), result["fresh"] or result["test"]
+    history, limit = record.history(index), result["fresh"] or result["test"]
     if history["epoch"]:
         arrays |= {f"history/{name}": np.array(column, dtype=float) for name, column in history.items()}
         made["learning_curves"] = learning_curves(
-            history["epoch"], history["train/loss"], _padded(history, "val/loss"), history["train/accuracy"],
-            _padded(history, "val/accuracy"), title=f"{model_title(classifier, index)} on {data_title(run)}",
+            history["epoch"], history["train/loss"], history.get("val/loss"), history["train/accuracy"],
+            history.get("val/accuracy"), title=f"{model_title(classifier, index)} on {data_title(run)}",
             bayes_nll=limit["bayes_nll"], bayes_accuracy=limit["bayes_accuracy"], best_epoch=result["best_epoch"],
         )  # fmt: skip
     return made
-
-
-def _padded(history: dict[str, list[float]], name: str) -> list[float] | None:
-    column = history.get(name)
-    return None if column is None else column + [float("nan")] * (len(history["epoch"]) - len(column))
 
 
 def animate(run: MemberRun, maps: DecisionMaps, index: int) -> bytes | None:

@@ -108,7 +108,9 @@ class MemberData:
         first = self.modules[0]
         x, y = self.part("train", dtype)
         orders = [module.order for module in self.modules]
-        return BlockLoader(x, y, orders, batch_size=first.batch_size, drop_last=first.drop_last)
+        derived = all(type(module).order is ArrayDataModule.order and module.seeding == "derived" for module in self.modules)
+        seeds = [module.order_seed for module in self.modules] if derived else None
+        return BlockLoader(x, y, orders, batch_size=first.batch_size, drop_last=first.drop_last, order_seeds=seeds)
 
     def validation_loader(self, dtype: torch.dtype = torch.float32) -> WholeLoader | None:
         """Serve the validation points, or None."""

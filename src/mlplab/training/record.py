@@ -3,37 +3,59 @@
 from typing import Any
 
 import lightning.pytorch as L
+import numpy as np
 
 from mlplab.training.callbacks.member import MemberCallback
 from mlplab.training.classifier import Classifier
+
+NAN = float("nan")
 
 
 class Record(MemberCallback):
     """Hand each member's figures to its own loggers once an epoch, and keep them."""
 
     def __init__(self) -> None:
-        self.history: dict[int, dict[str, list[float]]] = {}
+        self._before: dict[int, dict[str, list[float]]] = {}  # of members that go on from a checkpoint
+        self._epochs: list[int] = []
+        self._figures: list[dict[str, np.ndarray]] = []  # of each epoch, each (P,)
+        self._ended: dict[int, int] = {}  # epochs kept of members that stopped before the others
+        self._stacked: dict[str, np.ndarray] = {}
 
     def on_epoch(self, trainer: L.Trainer, classifier: Classifier) -> None:
-        columns = {name: value.tolist() for name, value in classifier.metrics.items()}
+        for index, stop in classifier.stops.items():
+            if stop.epoch < classifier.epochs:
+                self._ended.setdefault(index, len(self._epochs))
+        figures = {name: value.cpu().numpy().copy() for name, value in classifier.metrics.items()}
+        self._epochs.append(classifier.epochs)
+        self._figures.append(figures)
         for index, run in enumerate(trainer.runs):
-            stop = classifier.stops.get(index)
-            if stop is not None and stop.epoch < classifier.epochs:
+            if index in self._ended:
                 continue
-            row = {name: column[index] for name, column in columns.items()}
-            own = self.history.setdefault(index, {"epoch": []})
-            own["epoch"].append(classifier.epochs)
-            for name, value in row.items():
-                # A figure that is not taken each epoch has gaps, so that all columns stay of one length.
-                column = own.setdefault(name, [])
-                column += [float("nan")] * (len(own["epoch"]) - 1 - len(column)) + [value]
-            for logger in run.loggers:
-                logger.log_metrics({"epoch": classifier.epochs, **row}, step=classifier.steps)
+            if run.loggers:
+                row = {"epoch": classifier.epochs} | {name: float(column[index]) for name, column in figures.items()}
+                for logger in run.loggers:
+                    logger.log_metrics(dict(row), step=classifier.steps)
             if run.heartbeat is not None:
                 run.heartbeat.beat()
 
+    def history(self, index: int) -> dict[str, list[float]]:
+        """Give a member's figures by name, one an epoch and ``epoch`` among them; NaN where one was not taken."""
+        before, end = self._before.get(index, {"epoch": []}), self._ended.get(index, len(self._epochs))
+        since = {"epoch": self._epochs[:end]}
+        since |= {name: column[:end, index].tolist() for name, column in self._columns().items()}
+        gaps = [NAN] * len(before["epoch"]), [NAN] * end
+        return {name: before.get(name, gaps[0]) + since.get(name, gaps[1]) for name in before | since}
+
+    def _columns(self) -> dict[str, np.ndarray]:
+        """The figures of all epochs since the start or the last checkpoint, by name, (epochs, P)."""
+        if self._figures and len(next(iter(self._stacked.values()), ())) != len(self._figures):
+            names = dict.fromkeys(name for figures in self._figures for name in figures)
+            gap = np.full_like(next(iter(self._figures[0].values())), NAN)
+            self._stacked = {name: np.stack([figures.get(name, gap) for figures in self._figures]) for name in names}
+        return self._stacked
+
     def member_state(self, index: int) -> dict[str, Any]:
-        return {"history": self.history.get(index, {"epoch": []})}
+        return {"history": self.history(index)}
 
     def load_member_state(self, index: int, state: dict[str, Any], classifier: Classifier) -> None:
-        self.history[index] = {name: list(column) for name, column in state["history"].items()}
+        self._before[index] = {name: list(column) for name, column in state["history"].items()}

@@ -111,7 +111,7 @@ class Trainer(L.Trainer):
             datamodule = None
         train = loaders.get("train_dataloaders")
         if isinstance(train, BlockLoader):
-            train.restrict(**self.limits)
+            train.to(self.strategy.root_device).restrict(**self.limits)
             if not train.per_epoch:
                 overfit = self.limits["overfit"]
                 given = f"overfit_batches={overfit}" if overfit else f"limit_train_batches={self.limits['limit']}"
