@@ -42,6 +42,11 @@ def first_largest(logits: Tensor) -> Tensor:
     return classes - (is_largest * torch.arange(classes, 0, -1, dtype=logits.dtype, device=logits.device)).amax(dim=-1)
 
 
+def count_hits(logits: Tensor, labels: Tensor) -> Tensor:
+    """Count the samples whose largest logit is their label's: (..., B, C) and (..., B) to (...)."""
+    return (first_largest(logits) == labels).sum(-1)
+
+
 def soft_targets(
     labels: Tensor,
     classes: int,

@@ -13,16 +13,17 @@ import lightning.pytorch as L
 import torch
 from torch import Tensor, nn
 
-from mlplab.core.losses import CrossEntropy, first_largest, gradient_at_logits
+from mlplab.core.losses import CrossEntropy, count_hits, gradient_at_logits
 from mlplab.core.population import Population, stack
 from mlplab.errors import InputError
 from mlplab.training.blocks import Block, BlockLoader
 from mlplab.training.devices import subnormals_flushed, wide_float
 from mlplab.training.epoch import EpochSums
-from mlplab.training.optimizers import Adam, MemberOptimizer, moments_of
+from mlplab.training.optimizers import Adam, MemberOptimizer, moments_of, moments_of_members
 from mlplab.training.rules import Rules, Stop, rules_of
 from mlplab.training.schedules import Constant, Schedule
 from mlplab.training.selection import BestState
+from mlplab.training.state import all_finite
 
 PLAIN = CrossEntropy()
 
@@ -104,8 +105,8 @@ class Classifier(L.LightningModule):
         self.best.to(device, dtype)
         self.sums.to(device)
         self.gathered = None if self.gathered is None else self.gathered.to(device, dtype)
-        moments = moments_of(self.optimizer, self.theta)
-        moments |= {name: value.to(device, dtype) for name, value in moments.items() if _fits(value, self.theta)}
+        moments = moments_of_members(self.optimizer, self.theta)
+        moments_of(self.optimizer, self.theta).update({name: value.to(device, dtype) for name, value in moments.items()})
 
     def stop(self, index: int, reason: str) -> None:
         """End the training of one member; its parameters stay as they are now."""
@@ -254,8 +255,7 @@ class Classifier(L.LightningModule):
 
     def _arrays(self) -> list[Tensor]:
         """Everything of shape (P, S) that a step changes."""
-        moments = moments_of(self.optimizer, self.theta).values()
-        return [self.population.theta, *(value for value in moments if _fits(value, self.theta))]
+        return [self.population.theta, *moments_of_members(self.optimizer, self.theta).values()]
 
     def _keep(
         self, members: slice, saved: list[Tensor], loss: Tensor, active: list[bool], first: int
@@ -345,48 +345,9 @@ def _per_batch(loss: nn.Module, logits: Tensor, labels: Tensor) -> Tensor:
     return torch.stack([loss(rows, answers) for rows, answers in zip(logits, labels)])
 
 
-def count_hits(logits: Tensor, labels: Tensor) -> Tensor:
-    """Count the samples whose largest logit is their label's: (..., B, C) and (..., B) to (...)."""
-    return (first_largest(logits) == labels).sum(-1)
-
-
-def all_finite(array: Tensor) -> Tensor:
-    """Say of each row of (p, S) whether all its numbers are finite."""
-    # A sum shows what is not finite in one pass, but may itself overflow.
-    finite = torch.isfinite(array.sum(1))
-    return finite if finite.all() else torch.isfinite(array).all(1)
-
-
-def _fits(value: Any, theta: Tensor) -> bool:
-    """Say whether a value of an optimiser's state belongs to the members, (P, S), and not to all of them."""
-    return isinstance(value, Tensor) and value.shape == theta.shape
-
-
 def _is_plain(loss: nn.Module) -> bool:
     """Say whether a loss is the plain mean NLL."""
     if type(loss) not in (CrossEntropy, nn.CrossEntropyLoss):
         return False
     plain = loss.weight is None and not loss.label_smoothing and loss.reduction == "mean"
     return plain and loss.ignore_index < 0
-
-
-def member_state(classifier: Classifier, index: int) -> dict[str, Any]:
-    """Collect what a member's training has come to: tensors by the names of its module, and plain values.
-
-    Args:
-        classifier: after :meth:`Classifier.place`.
-        index: the member.
-
-    Returns:
-        ``model``, ``buffers``, ``optimizer`` (moments by name and then parameter) and ``steps``.
-    """
-    population, stop = classifier.population, classifier.stops.get(index)
-    return {
-        "model": population.split(population.theta[index]),
-        "buffers": population.buffers(index),
-        "optimizer": {
-            name: population.split(value[index]) if _fits(value, classifier.theta) else value
-            for name, value in moments_of(classifier.optimizer, classifier.theta).items()
-        },
-        "steps": stop.step if stop else classifier.steps,
-    }

@@ -168,6 +168,12 @@ def moments_of(optimizer: torch.optim.Optimizer, theta: Tensor) -> dict[str, Any
     return optimizer.moments if isinstance(optimizer, MemberOptimizer) else optimizer.state[theta]
 
 
+def moments_of_members(optimizer: torch.optim.Optimizer, theta: Tensor) -> dict[str, Tensor]:
+    """Give the moments that each member has of its own, (P, S) as ``theta``, by name."""
+    moments = moments_of(optimizer, theta).items()
+    return {name: value for name, value in moments if isinstance(value, Tensor) and value.shape == theta.shape}
+
+
 def _first(value: Any) -> Any:
     return value[0] if isinstance(value, list) else value
 
