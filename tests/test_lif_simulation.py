@@ -111,6 +111,49 @@ def test_counts_equal_the_closed_form(method):
         np.testing.assert_array_equal(run.count, expected)
 
 
+def test_more_spikes_than_a_byte_counts():
+    """A neuron that spikes in every step, and one that does in every third, over blocks of input and within one."""
+    neuron = Neuron(tau_ref_ms=np.array([0.0, 2.0]))
+    for current in (Constant(np.full(2, 20.0)), Samples(np.full((1000, 2), 20.0))):
+        run = simulate(neuron, current, steps=1000, dt_ms=1.0)
+        np.testing.assert_array_equal(run.count, [1000, 334])
+
+
+@pytest.mark.parametrize("tau_ref_ms", [255.0, 256.0, 300.0, 70_000.0])
+def test_refractory_times_of_many_steps(tau_ref_ms):
+    neuron = Neuron(tau_ref_ms=np.array([tau_ref_ms, 1.0]))
+    run = simulate(neuron, Constant(1.5), steps=900, dt_ms=1.0)
+    np.testing.assert_array_equal(run.count, spike_count(neuron, 1.5, steps=900, dt_ms=1.0))
+    after = simulate(neuron, Constant(1.5), steps=12, dt_ms=1.0).state
+    assert after.refractory_ms[0] == tau_ref_ms - 1.0
+
+
+def test_a_refractory_time_that_never_ends():
+    run = simulate(Neuron(tau_ref_ms=1e300), Constant(1.5), steps=100, dt_ms=0.5)
+    assert run.count == 1 and run.state.refractory_ms > 1e15
+
+
+def test_the_layout_of_the_input_does_not_matter():
+    rng = np.random.default_rng(12)
+    rows = rng.uniform(0, 3, (60, 40))
+    frozen = rows.copy()
+    frozen.flags.writeable = False
+    expected = simulate(Neuron(tau_ref_ms=1.0), Samples(rows), steps=60, dt_ms=1.0)
+    for same in (frozen, np.asfortranarray(rows), np.repeat(rows, 2, axis=1)[:, ::2]):
+        run = simulate(Neuron(tau_ref_ms=1.0), Samples(same), steps=60, dt_ms=1.0)
+        np.testing.assert_array_equal(run.count, expected.count)
+        np.testing.assert_array_equal(run.state.above_reset_ma, expected.state.above_reset_ma)
+    np.testing.assert_array_equal(frozen, rows)
+
+
+def test_float32_input_is_computed_with_in_float64():
+    rows = np.random.default_rng(13).normal(1.0, 1.0, (60, 5)).astype(np.float32)
+    neuron = Neuron(reset_v=0.1, tau_ref_ms=1.0)
+    single = simulate(neuron, Samples(rows), steps=60, dt_ms=0.5)
+    double = simulate(neuron, Samples(rows.astype(np.float64)), steps=60, dt_ms=0.5)
+    np.testing.assert_array_equal(single.state.above_reset_ma, double.state.above_reset_ma)
+
+
 def test_the_sliders_of_the_explorer():
     rng = np.random.default_rng(8)
     neuron = Neuron(
@@ -150,11 +193,22 @@ def test_a_run_can_be_cut_anywhere_and_continued(method):
             spikes=True,
         )
         np.testing.assert_array_equal(first.count + second.count, whole.count)
-        np.testing.assert_array_equal(second.state.above_reset_ma, whole.state.above_reset_ma)
+        # As bits, so that -0.0 is not 0.0.
+        assert second.state.above_reset_ma.tobytes() == whole.state.above_reset_ma.tobytes()
         np.testing.assert_array_equal(second.state.refractory_ms, whole.state.refractory_ms)
         np.testing.assert_array_equal(second.trace_v[1:], whole.trace_v[cut + 1 :])
         late = whole.spike_times_ms > cut * 0.5 * (1 + 1e-12)
         np.testing.assert_array_equal(second.spike_times_ms, whole.spike_times_ms[late])
+
+
+def test_a_cut_in_the_refractory_time_leaves_the_same_zero():
+    """Held at the reset, the whole run's membrane comes from above the threshold, the other's from 0."""
+    inhibited, neuron = Samples(np.array([20.0, -1.0])), Neuron(tau_ref_ms=1.0)
+    whole = simulate(neuron, inhibited, steps=2, dt_ms=1.0).state
+    first = simulate(neuron, inhibited, steps=1, dt_ms=1.0).state
+    second = simulate(neuron, inhibited, steps=1, dt_ms=1.0, state=first).state
+    assert first.refractory_ms == 1.0 and whole.refractory_ms == 0.0
+    assert second.above_reset_ma.tobytes() == whole.above_reset_ma.tobytes()
 
 
 def test_blocks_do_not_change_the_outcome(monkeypatch):

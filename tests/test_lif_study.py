@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mlplab.app import main
 from mlplab.core.lif import Neuron, rate_hz
 from mlplab.core.lif_grid import spike_count
+from mlplab.plots import transfer
 from mlplab.runs.status import read_status
 from mlplab.studies import transfer_figures
 
@@ -53,6 +55,25 @@ def test_every_figure_is_there_with_its_arrays_and_in_tensorboard(default):
         with np.load(default / "figures" / f"{name}.npz", allow_pickle=False) as arrays:
             assert arrays.files
     assert (default / "figures" / "lif_explorer.html").stat().st_size < 30_000
+
+
+def test_convergence_shows_every_error_and_methods_that_agree():
+    dts = np.array([1e-3, 1e-1])
+    errors = np.array([[2e-5, 6e-5], [1e-3, 0.4]])
+    axes = transfer.convergence(dts, [("Euler", errors), ("exponential", errors)], title="").axes[0]
+    assert axes.get_ylim()[1] > 0.4
+    below, above = (line for line in axes.lines if line.get_marker() == "o" and line.get_linestyle() == "-")
+    assert below.get_linewidth() > above.get_linewidth() and below.get_markersize() > above.get_markersize()
+    assert not any("e" in axes.yaxis.get_major_formatter()(tick) for tick in axes.get_yticks())
+
+
+def test_a_logarithmic_axis_of_many_powers_names_every_other():
+    axes = Figure().subplots()
+    axes.set_xscale("log")
+    for high, expected in ((1e4, "1 10 100 1000 10000"), (1e5, "1  100  10000 ")):
+        transfer.plain_log_axis(axes.xaxis, 1.0, high)
+        axes.set_xlim(1.0, high)
+        assert " ".join(axes.xaxis.get_major_formatter()(tick) for tick in axes.get_xticks()) == expected
 
 
 def test_the_simulated_counts_in_the_figure_are_the_closed_form(default):

@@ -16,7 +16,7 @@ from mlplab.core.lif_grid import step_weight
 from mlplab.errors import InputError
 
 # The input is drawn for as many steps at a time as fit into this memory. A block of neurons then stays in the
-# cache for all of them: with a million neurons 32 steps, a tenth faster than 8.
+# cache for all of them: with a million neurons 32 steps, a twentieth faster than 8.
 _INPUT_BYTES = 2**28
 
 

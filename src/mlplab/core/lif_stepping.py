@@ -6,13 +6,16 @@ import torch
 from mlplab.core.lif import Neuron
 from mlplab.core.lif_grid import whole_steps
 
-# Neurons advanced together. Five float64 arrays of this length lie in the outer caches, and the cost of
-# calling an operation (about 1 us) is spread over enough neurons. Measured: 32,768 is slower by a quarter.
-_BLOCK_NEURONS = 131_072
+# Neurons advanced together: potentials, drive and masks take 0.7 MB, which a core's own cache holds, and the cost of
+# calling an operation (0.3 us in numpy, 1 us in torch) is spread over enough neurons. Measured: 16,384 is slower by a
+# tenth, 65,536 no faster.
+_BLOCK_NEURONS = 32_768
 
-# grad where x > threshold, else 0: the one vectorised operation of torch that clears by a comparison.
-# Comparing to a mask and filling costs ten times as much.
-_clear_unless = torch.ops.aten.threshold_backward.grad_input
+# Spikes are added up in a byte a neuron, an eighth of the memory of a float64, for at most so many steps.
+_BYTE_STEPS = 255
+
+# A longer refractory time counts as this one, whose end no run sees; whole numbers in float64 are exact up to it.
+_LONGEST_STEPS = 2**53
 
 
 @torch.inference_mode()
@@ -33,43 +36,42 @@ def advance(neuron: Neuron, blocks, state, dt_ms: float, weight, recorder):
     shape = state.above_reset_ma.shape
     size = state.above_reset_ma.size
     flat = _Flat(neuron, weight, dt_ms, shape)
-    potential = torch.from_numpy(state.above_reset_ma.reshape(size).copy())
-    # Minus the number of the last step in which the neuron is still refractory.
-    held = torch.from_numpy(-whole_steps(state.refractory_ms, dt_ms).reshape(size))
-    count = torch.zeros(size, dtype=torch.float64)
+    potential = state.above_reset_ma.reshape(size).copy()
+    held = np.minimum(whole_steps(state.refractory_ms, dt_ms), _LONGEST_STEPS).reshape(size)
+    longest = int(max(np.max(held, initial=0.0), np.max(flat.refractory, initial=0.0)))
+    held = held.astype(np.min_scalar_type(longest))  # bytes, as a rule
+    count = recorder.count.reshape(size)
     trace = None if recorder.trace_v is None else recorder.trace_v.reshape(len(recorder.trace_v), size)
-    spike, drive = torch.empty(2, min(size, _BLOCK_NEURONS), dtype=torch.float64)
+    scratch = _Scratch(min(size, _BLOCK_NEURONS), held.dtype)
     done = 0
     for rows, values in blocks:
-        values = torch.from_numpy(values if values.flags.writeable else values.copy())
         for low in range(0, size, _BLOCK_NEURONS):
             cut = slice(low, min(low + _BLOCK_NEURONS, size))
-            n = cut.stop - low
-            step = _Block(flat, cut, potential[cut], held[cut], count[cut], spike[:n], drive[:n], done)
+            step = _Block(flat, cut, potential[cut], held[cut], count[cut], scratch)
             columns = values if values.shape[1] == 1 else values[:, cut]
             for row in range(rows):
                 if row < len(columns):
                     step.set_input(columns[row])
                 number = done + row + 1
-                step.advance(number)
+                step.advance()
                 if trace is not None:
                     volts = step.potential * flat.cut(flat.resistance, cut)
-                    trace[number, cut] = (volts + step.spike * flat.cut(flat.spike, cut)).numpy()
+                    trace[number, cut] = volts + step.spike * flat.cut(flat.spike, cut)
                 if recorder.keep_spikes:
-                    found = step.spike.nonzero().ravel().numpy()
-                    recorder.add_spikes((state.step + number) * dt_ms, found + low)
+                    recorder.add_spikes((state.step + number) * dt_ms, step.spike.nonzero()[0] + low)
                 step.reset_at_once()
+            step.add_count()
         done += rows
     if trace is not None:
         trace[1:] += np.broadcast_to(neuron.reset_v, shape).reshape(size)
-    recorder.count += count.numpy().reshape(shape)
-    left = np.maximum(-held.numpy() - done, 0.0).reshape(shape)
-    # Who spiked in the last step is cleared by the next one; a state shows it cleared.
-    return np.where(left > 0, 0.0, potential.numpy().reshape(shape)), left * dt_ms
+    # Who spiked in the last step is cleared by the next one; a state shows it cleared. A product with 0 may have left
+    # -0.0, and which sign it has depends on where a run was cut: + 0.0 leaves one zero.
+    potential = np.where(held > 0, 0.0, potential + 0.0).reshape(shape)
+    return potential, held.reshape(shape) * float(dt_ms)
 
 
 class _Flat:
-    """Hold the parameters as floats where all neurons share them, else as tensors over flattened neurons."""
+    """Hold the parameters as floats where all neurons share them, else as arrays over flattened neurons."""
 
     def __init__(self, neuron, weight, dt_ms, shape):
         self.shape = shape
@@ -78,7 +80,7 @@ class _Flat:
         self.reset = self._flat(neuron.reset_ma)
         self.gap = self._flat(neuron.gap_ma)
         self.spike = self._flat(neuron.spike_v)
-        steps = whole_steps(neuron.tau_ref_ms, dt_ms)
+        steps = np.minimum(whole_steps(neuron.tau_ref_ms, dt_ms), _LONGEST_STEPS)
         self.refractory = self._flat(steps)
         self.some_reset_at_once = bool(np.any(steps == 0))
 
@@ -86,46 +88,89 @@ class _Flat:
         values = np.asarray(values)
         if values.size == 1:
             return float(values.reshape(()))
-        return torch.from_numpy(np.broadcast_to(values, self.shape).reshape(-1).copy())
+        return np.broadcast_to(values, self.shape).reshape(-1).copy()
 
     @staticmethod
     def cut(values, cut):
         return values if isinstance(values, float) else values[cut]
 
 
-class _Block:
-    """Advance the neurons of one block; `spike` is 1.0 where a neuron spiked in the last step, else 0.0."""
+class _Scratch:
+    """Hold what the blocks use one after the other; what it held before does not matter."""
 
-    def __init__(self, flat, cut, potential, held, count, spike, drive, done):
+    def __init__(self, size, held_dtype):
+        self.drive = np.empty(size)
+        self.free, self.spike = np.empty((2, size), dtype=bool)
+        self.spike_count = np.empty(size, dtype=np.uint8)
+        self.holding = np.empty(size, dtype=held_dtype)
+
+
+class _Block:
+    """Advance the neurons of one block; `spike` says which spiked in the last step.
+
+    Masks stay masks of a byte a neuron, and clear the potentials by a product: it takes the same time whether few
+    neurons spike or many, unlike a selection.
+    """
+
+    def __init__(self, flat, cut, potential, held, count, scratch):
+        n = len(potential)
         self.potential, self.held, self.count = potential, held, count
-        self.spike, self.buffer = spike, drive  # what they held before does not matter
-        self.drive = drive
-        self.weight = flat.cut(flat.weight, cut)
+        self.buffer = scratch.drive[:n]
+        self.free, self.spike = scratch.free[:n], scratch.spike[:n]
+        self.spike_count, self.holding = scratch.spike_count[:n], scratch.holding[:n]
+        self.spike_count[:] = 0
+        self.steps_in_bytes = 0
+        # The same memory under the types of lerp, torch's one pass for V + w (D - V), and of sums of bytes.
+        self.potential_tensor = torch.from_numpy(potential)
+        self.free_byte, self.spike_byte = self.free.view(np.uint8), self.spike.view(np.uint8)
+        weight = flat.cut(flat.weight, cut)
+        self.weight = weight if isinstance(weight, float) else torch.from_numpy(weight)
         self.reset, self.gap = flat.cut(flat.reset, cut), flat.cut(flat.gap, cut)
+        self.reset_is_zero = isinstance(self.reset, float) and self.reset == 0.0
+        # What `held` becomes at a spike: the refractory steps still to come.
+        self.refractory = np.asarray(flat.cut(flat.refractory, cut)).astype(held.dtype)
+        self.some_held = bool(self.refractory.any() or held.any())
         self.some_reset_at_once = flat.some_reset_at_once
-        # What `held` becomes at a spike; falls by one a step.
-        self.holding = torch.as_tensor(flat.cut(flat.refractory, cut), dtype=torch.float64).neg() - done
 
     def set_input(self, current):
         """Take the current (n,) or (1,) in mA of the steps to come; most often it is used where it lies."""
-        same = current.dtype == self.buffer.dtype and len(current) == len(self.buffer)
-        if same and isinstance(self.reset, float) and self.reset == 0.0:
-            self.drive = current
-        else:
-            self.drive = torch.sub(current.expand(len(self.buffer)), self.reset, out=self.buffer)
+        lies_well = current.shape == self.buffer.shape and current.dtype == np.float64
+        if lies_well and self.reset_is_zero and current.flags.c_contiguous and current.flags.writeable:
+            self.drive = torch.from_numpy(current)
+            return
+        np.copyto(self.buffer, current)
+        if not self.reset_is_zero:
+            np.subtract(self.buffer, self.reset, out=self.buffer)
+        self.drive = torch.from_numpy(self.buffer)
 
-    def advance(self, number):
-        """Do step `number`, counted from 1."""
-        self.potential.lerp_(self.drive, self.weight)
-        _clear_unless(self.potential, self.held, -float(number), grad_input=self.potential)
+    def advance(self):
+        """Do the next step."""
+        self.potential_tensor.lerp_(self.drive, self.weight)
+        if self.some_held:
+            np.equal(self.held, 0, out=self.free)
+            np.multiply(self.potential, self.free_byte, out=self.potential)
+            # One down, save where it is 0 already; a maximum with 0 costs ten times as much in bytes.
+            np.add(self.held, self.free_byte, out=self.held)
+            np.subtract(self.held, 1, out=self.held)
         # A tie is above the threshold by TIE; what ends on it exactly crept up to a drive of just Vth.
-        torch.gt(self.potential, self.gap, out=self.spike)
-        self.count.add_(self.spike)
-        self.holding.sub_(1.0)
-        # A weight of exactly 0 or 1 makes lerp a choice without rounding.
-        self.held.lerp_(self.holding, self.spike)
+        np.greater(self.potential, self.gap, out=self.spike)
+        if self.some_held:
+            # Who spikes is not held, so that a sum sets it.
+            np.multiply(self.spike_byte, self.refractory, out=self.holding)
+            np.add(self.held, self.holding, out=self.held)
+        np.add(self.spike_count, self.spike_byte, out=self.spike_count)
+        self.steps_in_bytes += 1
+        if self.steps_in_bytes == _BYTE_STEPS:
+            self.add_count()
 
     def reset_at_once(self):
-        """Clear who spiked and has no refractory step to be cleared in; V - V * 1 is exactly 0."""
+        """Clear who spiked and has no refractory step to be cleared in."""
         if self.some_reset_at_once:
-            self.potential.addcmul_(self.potential, self.spike, value=-1.0)
+            np.logical_not(self.spike, out=self.free)
+            np.multiply(self.potential, self.free_byte, out=self.potential)
+
+    def add_count(self):
+        """Move the spikes counted in bytes to the count."""
+        np.add(self.count, self.spike_count, out=self.count)
+        self.spike_count[:] = 0
+        self.steps_in_bytes = 0

@@ -122,11 +122,12 @@ def relu_limit(currents_ma, families, relu_hz, resistances_kohm, distances, *, t
 
 
 def plain_log_axis(axis, low: float, high: float) -> None:
-    """Give a logarithmic axis the powers of ten between two values, written plainly."""
+    """Give a logarithmic axis the powers of ten between two values, written plainly; every other of more than five."""
     powers = range(int(np.ceil(np.log10(low) - 1e-9)), int(np.floor(np.log10(high) + 1e-9)) + 1)
     axis.set_major_locator(FixedLocator([10.0**power for power in powers]))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    named = {10.0**power for power in powers[:: 1 if len(powers) <= 5 else 2]}
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value in named else ""))
 
 
 def convergence(dts_ms, methods, *, title, subtitle="") -> Figure:
@@ -142,9 +143,9 @@ def convergence(dts_ms, methods, *, title, subtitle="") -> Figure:
     """
     dts_ms = np.asarray(dts_ms, dtype=float)
     made = figure(1180, 820)
-    text(made, 130, 50, title, 32, width=1030, weight="bold")
-    text(made, 130, 90, subtitle, 23, width=1030, color=MUTED)
-    axes = add_chart(made, 130, 135, 800, 570)
+    text(made, 150, 50, title, 32, width=1010, weight="bold")
+    text(made, 150, 90, subtitle, 23, width=1010, color=MUTED)
+    axes = add_chart(made, 150, 135, 780, 570)
     axes.set_xscale("log")
     axes.set_yscale("log")
     means = [(name, np.asarray(errors).mean(axis=1)) for name, errors in methods]
@@ -166,15 +167,19 @@ def convergence(dts_ms, methods, *, title, subtitle="") -> Figure:
                 mew=0,
                 zorder=2,
             )
-        axes.plot(dts_ms, mean, color=colour, lw=points_of(4), marker="o", ms=points_of(12), zorder=3)
+        # Each line thinner than the one below it, so that methods which agree are all seen.
+        wide = len(methods) - 1 - k
+        size = {"lw": points_of(4 + 5 * wide), "ms": points_of(12 + 7 * wide)}
+        axes.plot(dts_ms, mean, color=colour, marker="o", zorder=3, **size)
         names.append((mean[-1], name, colour))
     guide = means[0][1][-1] * 2.5 * dts_ms / dts_ms[-1]
     axes.plot(dts_ms, guide, color=MUTED, lw=points_of(2.5), ls=(0, (4, 3)))
     names.append((guide[-1], "slope 1", MUTED))
-    high = max(high, guide[-1] * 1.2)
+    high = max(high, guide[-1] * 1.2, *(float(np.max(errors)) * 1.2 for _, errors in methods))
     axes.set_xlim(dts_ms[0] / 1.15, dts_ms[-1] * 1.15)
     axes.set_ylim(low / 3, high)
     log_ticks(axes.yaxis, low / 3, high)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: np.format_float_positional(value, trim="-")))
     plain_log_axis(axes.xaxis, dts_ms[0], dts_ms[-1])
     label(axes, "time step Δt, ms", "relative error of the rate")
     end_names(axes, names, size=20)

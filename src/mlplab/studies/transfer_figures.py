@@ -78,7 +78,7 @@ def families(capacitance_uf: float, resistance_kohm: float, tau_ref_ms: float):
         TEN_MA,
         names=(f"resistance, at τref = {tau_ref_ms:g} ms", f"refractory time, at {kohm(resistance_kohm)}"),
         title="The leak sets the threshold, the refractory time the ceiling",
-        subtitle="lines: exact rate  ·  circles: spikes in 1 s of Euler steps of 1 ms · dashed: I / (C Vth)",
+        subtitle="lines: exact rate · circles: spikes in 1 s of Euler steps of 1 ms · dashed: I / (C Vth)",
     )
     arrays = {"currents_ma": currents, "relu_hz": relu, "count_currents_ma": TEN_MA}
     for key, entries in lists.items():
