@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import shutil
@@ -167,6 +168,32 @@ def test_a_process_may_ask_again_for_the_lock_it_has(tmp_path):
         pass
     with locked(tmp_path):
         pass
+
+
+def test_a_sweep_that_comes_to_nothing_leaves_no_folder_of_its_own(tmp_path, capsys):
+    assert sweep(tmp_path / "logs", "launcher=inline", "hydra/sweeper=search", "seed=0") == 2
+    assert "needs a key to search" in capsys.readouterr().err and not list(tmp_path.iterdir())
+    kept, others = tmp_path / "kept", tmp_path / "others" / "s"
+    kept.mkdir()
+    for folder in (kept, others):
+        with pytest.raises(KeyboardInterrupt), locked(folder):
+            if folder == others:
+                (folder / "note.txt").touch()
+            raise KeyboardInterrupt
+    assert (kept / ".lock").exists() and (others / "note.txt").exists()  # somebody else's stay
+
+
+def test_a_lock_whose_file_was_removed_under_it_is_taken_again(tmp_path, monkeypatch):
+    flock, removed = fcntl.flock, []
+
+    def late(file, how):
+        if not removed:
+            removed.append((tmp_path / ".lock").unlink())
+        return flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with locked(tmp_path):
+        assert (tmp_path / ".lock").read_text() == str(os.getpid())
 
 
 def test_editing_conf_while_a_sweep_runs_changes_no_job(tmp_path, monkeypatch):
