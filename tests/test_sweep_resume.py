@@ -93,6 +93,21 @@ def test_a_job_whose_result_is_gone_or_damaged_is_run_again_and_ends_the_same(gr
     assert record_of(logs) == record
 
 
+SOUND = {"name": "../kept", "overrides": ["seed=0"], "config_digest": "0" * 64, "status": "finished"}
+
+
+@pytest.mark.parametrize(
+    "jobs", [5, None, "abc", [3], [{}], [SOUND], [SOUND | {"name": ""}], [SOUND | {"name": "x", "overrides": [1]}],
+             [SOUND | {"name": "x", "config_digest": [1]}]]
+)  # fmt: skip
+def test_nothing_comes_of_damaged_entries_of_sweep_json(jobs, grid, tmp_path):
+    logs = copied(grid, tmp_path)
+    before, runs = record_of(logs), stamps(logs)
+    (folder_of(logs) / "sweep.json").write_text(json.dumps({"format": 1, "jobs": jobs}))
+    assert sweep(logs, INLINE, "seed=0,1", "model.width=4,8") == 0
+    assert (record_of(logs), stamps(logs)) == (before, runs)
+
+
 def test_a_lost_sweep_json_is_made_again_from_the_folders(grid, tmp_path):
     logs = copied(grid, tmp_path)
     (folder_of(logs) / "sweep.json").unlink()
