@@ -110,3 +110,12 @@ def test_a_bad_file_is_one_line(tmp_path, name, content, message):
     with pytest.raises(InputError, match=message) as caught:
         FileSamples(str(tmp_path / name))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"), [(np.ones(5) * 1j, "it holds complex numbers"), (np.ones((5, 0)), "it holds no neuron")]
+)
+def test_an_array_that_no_neuron_could_be_fed_with_is_one_line(tmp_path, array, message):
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(InputError, match=f"NPY or CSV file of numbers, got .*a.npy: {message}"):
+        FileSamples(str(tmp_path / "a.npy"))

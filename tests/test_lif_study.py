@@ -138,6 +138,12 @@ def test_an_array_of_the_users(tmp_path):
         (["simulation.start_v=2"], "simulation.start_v must be"),
         (["simulation.duration_ms=1e12"], "simulation.duration_ms must be at most"),
         (["input=file", "input.path=/no/such.csv"], "input.path must be"),
+        (
+            ["neuron.resistance_kohm=[1,2]", "neuron.tau_ref_ms=[1,2,3]"],
+            "must be of one length, got neuron.resistance_kohm with 2, neuron.tau_ref_ms with 3",
+        ),
+        (["neuron.resistance_kohm=[1,2]", "input.current_ma=[1,2,3]"], "whose shape is (3,), got values of shape (2,)"),
+        (["neuron.resistance_kohm=[1,2]", "input=noise", "input.neurons=3"], "whose shape is (3,), got values"),
         (["neuron.resistence_kohm=1"], "did you mean neuron.resistance_kohm?"),
         (["figures=[nope]"], "figures must be"),
         (["explorer.current_ma=3"], "explorer.current_ma must be"),

@@ -267,6 +267,41 @@ def test_another_search_in_the_same_folder_is_refused(tmp_path):
         trials.Trials(tmp_path, plan(code_digest="2" * 64))
 
 
+@pytest.mark.parametrize("line", [b"garbage", b"[]", b"{}", b'{"op_code": 99}', b"\xff\xfe"])
+@pytest.mark.parametrize("where", [0, 3])
+def test_a_damaged_journal_is_one_line_and_without_it_the_same_is_asked(line, where, tmp_path):
+    asked = [trial.params for trial in carry_on(tmp_path, plan(total=4, batch=4)).all()]
+    path = tmp_path / trials.JOURNAL
+    lines = path.read_bytes().splitlines()
+    lines[where] = line
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="optuna.journal is damaged: .*sweep=NAME") as caught:
+        trials.Trials(tmp_path, plan(total=4, batch=4))
+    assert "\n" not in str(caught.value) and path.read_bytes() == before
+    path.unlink()
+    assert [trial.params for trial in carry_on(tmp_path, plan(total=4, batch=4)).all()] == asked
+
+
+@pytest.mark.parametrize("torn", [b'{"op_co', b"garbage\n", b"\0\0\0\n", b"\xff\xfe\n"])
+def test_a_torn_last_line_of_the_journal_is_cut_off(torn, tmp_path):
+    carry_on(tmp_path, plan(total=4, batch=4))
+    path = tmp_path / trials.JOURNAL
+    whole = path.read_bytes()
+    path.write_bytes(whole + torn)
+    trials.drop_torn_line(path)
+    assert path.read_bytes() == whole
+    path.write_bytes(torn)
+    trials.drop_torn_line(path)
+    assert path.read_bytes() == b""
+
+
+def test_a_journal_that_cannot_be_opened_is_one_line(tmp_path):
+    (tmp_path / trials.JOURNAL).mkdir()
+    with pytest.raises(InputError, match="cannot read .*optuna.journal: Is a directory"):
+        trials.Trials(tmp_path, plan())
+
+
 def test_other_code_may_take_up_a_search_that_has_told_nothing(tmp_path):
     with pytest.raises(Killed):
         carry_on(tmp_path, plan(), stop=0)

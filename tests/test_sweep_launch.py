@@ -181,7 +181,14 @@ def test_a_wrong_value_stops_the_sweep_before_anything_is_made(tmp_path, capsys)
 def test_values_that_are_wrong_only_together_are_refused_in_one_line(tmp_path, capsys):
     assert sweep(tmp_path, "data.points_per_arm=60,4", "data.batch_size=8,100") == 2
     lines = capsys.readouterr().err.strip().splitlines()
-    assert "data.batch_size must be <= " in lines[-1] and not list(tmp_path.rglob("result.json"))
+    assert "data.batch_size must be <= " in lines[-1] and not list(tmp_path.iterdir())
+
+
+def test_a_name_or_a_folder_that_a_sweep_would_not_use_is_refused(tmp_path, capsys):
+    for word, part in [("name=first", "name its folder by sweep=NAME"), ("hydra.sweep.dir=/x", "give paths.logs=DIR")]:
+        assert sweep(tmp_path, "seed=0,1", word) == 2
+        assert part in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_with_odd_letters(tmp_path):

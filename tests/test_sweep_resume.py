@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import shutil
@@ -92,6 +93,21 @@ def test_a_job_whose_result_is_gone_or_damaged_is_run_again_and_ends_the_same(gr
     assert record_of(logs) == record
 
 
+SOUND = {"name": "../kept", "overrides": ["seed=0"], "config_digest": "0" * 64, "status": "finished"}
+
+
+@pytest.mark.parametrize(
+    "jobs", [5, None, "abc", [3], [{}], [SOUND], [SOUND | {"name": ""}], [SOUND | {"name": "x", "overrides": [1]}],
+             [SOUND | {"name": "x", "config_digest": [1]}]]
+)  # fmt: skip
+def test_nothing_comes_of_damaged_entries_of_sweep_json(jobs, grid, tmp_path):
+    logs = copied(grid, tmp_path)
+    before, runs = record_of(logs), stamps(logs)
+    (folder_of(logs) / "sweep.json").write_text(json.dumps({"format": 1, "jobs": jobs}))
+    assert sweep(logs, INLINE, "seed=0,1", "model.width=4,8") == 0
+    assert (record_of(logs), stamps(logs)) == (before, runs)
+
+
 def test_a_lost_sweep_json_is_made_again_from_the_folders(grid, tmp_path):
     logs = copied(grid, tmp_path)
     (folder_of(logs) / "sweep.json").unlink()
@@ -167,6 +183,32 @@ def test_a_process_may_ask_again_for_the_lock_it_has(tmp_path):
         pass
     with locked(tmp_path):
         pass
+
+
+def test_a_sweep_that_comes_to_nothing_leaves_no_folder_of_its_own(tmp_path, capsys):
+    assert sweep(tmp_path / "logs", "launcher=inline", "hydra/sweeper=search", "seed=0") == 2
+    assert "needs a key to search" in capsys.readouterr().err and not list(tmp_path.iterdir())
+    kept, others = tmp_path / "kept", tmp_path / "others" / "s"
+    kept.mkdir()
+    for folder in (kept, others):
+        with pytest.raises(KeyboardInterrupt), locked(folder):
+            if folder == others:
+                (folder / "note.txt").touch()
+            raise KeyboardInterrupt
+    assert (kept / ".lock").exists() and (others / "note.txt").exists()  # somebody else's stay
+
+
+def test_a_lock_whose_file_was_removed_under_it_is_taken_again(tmp_path, monkeypatch):
+    flock, removed = fcntl.flock, []
+
+    def late(file, how):
+        if not removed:
+            removed.append((tmp_path / ".lock").unlink())
+        return flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with locked(tmp_path):
+        assert (tmp_path / ".lock").read_text() == str(os.getpid())
 
 
 def test_editing_conf_while_a_sweep_runs_changes_no_job(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
@@ -110,6 +111,21 @@ def compose_all(
             own = whole.pop("hydra")
         choices = dict(own.runtime.choices)
         return Composition(check(whole, config_name), own, list(own.overrides.task), choices)
+
+
+def group_options(
+    group: str, config_name: str = "train", config_dir: str | Path | None = None
+) -> list[str]:
+    """List the names in a config group, such as the files of conf/data/.
+
+    Args:
+        group: its name, such as ``"data"``; an unknown one holds nothing.
+        config_name: the root config.
+        config_dir: a further folder of configs.
+    """
+    with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3", job_name="mlplab"):
+        loader = GlobalHydra.instance().config_loader()
+        return loader.get_group_options(group, config_name=config_name, overrides=_with_folder([], config_dir))
 
 
 def check(config: DictConfig, study: str = "train") -> DictConfig:

@@ -1,5 +1,6 @@
 """The words after a command: overrides, Hydra's own flags, and the hand-over to hydra.main."""
 
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -25,6 +26,11 @@ SHORT = {"-m": "--multirun", "-h": "--help", "-c": "--cfg", "-p": "--package", "
          "-sc": "--shell-completion", "-cd": "--config-dir"}
 CHOICES = {"--cfg": ("job", "hydra", "all"),
            "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")}
+
+# What says how a sweep is run: each has one value for all jobs.
+OF_THE_SWEEP = ("hydra", "launcher", "paths.", "resume.", "search.", "sweep")
+# Composing so many takes an hour and some GB; more are a slip of the hand.
+MOST_JOBS = 1_000_000
 
 
 @dataclass
@@ -144,6 +150,10 @@ def sweep(
     overrides, alone = list(words.overrides), nullcontext()
     if "--multirun" in words.flags:
         first = check_sweep(config_name, overrides, words.config_dir)
+        if first.config.get("name") is not None and first.choices.get("hydra/launcher") == "population":
+            raise InputError(
+                f"name is that of a single run, got {first.config.name!r} for a sweep; name its folder by sweep=NAME"
+            )
         base, searched = first.config, first.choices.get("hydra/sweeper") == "search"
         kind = "search" if searched else "sweep"
         kind = next((text.partition("=")[2] for text in overrides if text.startswith("experiment=")), kind)
@@ -197,8 +207,11 @@ def check_sweep(
     from omegaconf import OmegaConf
 
     from mlplab.complaints import keys_of, not_key_value
-    from mlplab.config import compose, compose_all, override
+    from mlplab.config import compose, compose_all, group_options, override
     from mlplab.sweeps.search_space import read_dimension
+
+    def options_of(group: str) -> list[str]:
+        return group_options(group, config_name, config_dir)
 
     single, sweeps = [], []
     for text in overrides:
@@ -210,14 +223,25 @@ def check_sweep(
             single.append(text)
         elif entry.is_choice_sweep() or entry.is_range_sweep() or entry.is_interval_sweep():
             sweeps.append((text, entry))
-    discrete = [read_dimension(text, entry) for text, entry in sweeps if not entry.is_interval_sweep()]
+    _expect_once(overrides, [text for text, _ in sweeps])
+    discrete = [
+        read_dimension(text, entry, group_options=options_of)
+        for text, entry in sweeps
+        if not entry.is_interval_sweep()
+    ]
     firsts = {dimension.key: dimension.ends()[0] for dimension in discrete}
     first = compose_all(config_name, [*single, *firsts.values()], config_dir)
     base = first.config
+    count = math.prod(dimension.count for dimension in discrete)
+    if count > MOST_JOBS and first.choices.get("hydra/sweeper") != "search":
+        raise InputError(
+            f"a sweep must have at most {MOST_JOBS:,} jobs, got {count:,} "
+            f"({' x '.join(f'{dimension.count:,} of {dimension.key}' for dimension in discrete)})"
+        )
     known = keys_of(base)
     for text, entry in sweeps:
         default = OmegaConf.select(base, entry.key_or_group)
-        dimension = read_dimension(text, entry, default)
+        dimension = read_dimension(text, entry, default, options_of)
         if entry.is_interval_sweep() and first.choices.get("hydra/sweeper") != "search":
             raise InputError(f"{dimension.key}: an interval needs hydra/sweeper=search, got {text}")
         others = single + [end for key, end in firsts.items() if key != dimension.key]
@@ -229,3 +253,18 @@ def check_sweep(
             else:
                 compose(config_name, [*others, end], config_dir)
     return first
+
+
+def _expect_once(overrides: Sequence[str], sweeps: Sequence[str]) -> None:
+    """Refuse a sweep over what belongs to the sweep itself, and a key that is given again after it was swept."""
+    keys = [text.partition("=")[0].lstrip("+~") for text in overrides]
+    if "hydra.sweep.dir" in keys:
+        raise InputError("hydra.sweep.dir is the lab's to choose; give paths.logs=DIR and sweep=NAME in its place")
+    for text in sweeps:
+        key, _, values = text.partition("=")
+        if key.startswith(OF_THE_SWEEP):
+            several = f"; for several write {key}=[{values}]" if key == "search.objective" else ""
+            raise InputError(f"{key} takes one value for a whole sweep, got {text}{several}")
+        given = [other for other, name in zip(overrides, keys) if name == key.lstrip("+~")]
+        if given[-1] != text or given.count(text) > 1:  # of two values the later counts; a sweep is not to vanish
+            raise InputError(f"{key} is swept and must be given once, got {' and '.join(given)}")

@@ -188,7 +188,7 @@ STUDY: dict[str, object] = {
     "launcher": {
         "executor": choice("inline", "processes", "submitit", "ray"), "workers": optional(integer(1)),
         "max_members": optional(integer(1)), "timeout_s": optional(number(0, above=True)),
-        "cluster": optional(choice("slurm", "local")), "address": optional(PATH), "options": mapping(),
+        "cluster": optional(choice("slurm", "local")), "address": optional(PATH), "options": optional(mapping()),
     },
     "search": {
         "trials": integer(1), "batch": optional(integer(1)),

@@ -225,6 +225,10 @@ class FileSamples(Samples):
                 values = np.load(path, allow_pickle=False)
             else:
                 values = np.loadtxt(path, delimiter=",", ndmin=1)
+            if np.iscomplexobj(values):
+                raise TypeError("it holds complex numbers")
+            if values.ndim and values[:1].size == 0 < len(values):
+                raise ValueError("it holds no neuron")
             super().__init__(values.astype(np.float64))
         except InputError:
             raise

@@ -44,6 +44,12 @@ class Neuron:
     def __post_init__(self):
         for field in fields(self):
             object.__setattr__(self, field.name, _checked(field.name, getattr(self, field.name)))
+        try:
+            self.shape  # noqa: B018
+        except ValueError:
+            lists = {f"neuron.{field.name}": getattr(self, field.name) for field in fields(self)}
+            sizes = [f"{name} with {len(values)}" for name, values in lists.items() if values.ndim]
+            raise InputError(f"lists of one value a neuron must be of one length, got {', '.join(sizes)}") from None
         if np.any(self.threshold_v <= self.reset_v):
             raise InputError(
                 f"neuron.threshold_v must be above neuron.reset_v, got {_shown(self.threshold_v)} "

@@ -79,6 +79,28 @@ def initial_state(neuron: Neuron, shape: tuple[int, ...], start_v=None) -> State
     return State(np.broadcast_to((start - neuron.reset_v) / neuron.leak_kohm, shape).copy(), np.zeros(shape))
 
 
+def run_shape(neuron: Neuron, current, first: int, steps: int) -> tuple[int, ...]:
+    """Return the shape of the neurons of a run: the parameters' and the input's, broadcast.
+
+    Args:
+        neuron: parameters.
+        current: an input of `mlplab.core.currents`.
+        first: number of the first step.
+        steps: how many there are, >= 0.
+
+    Raises:
+        InputError: the two do not go together.
+    """
+    shape = current.block(first, first + min(steps, 1)).shape[1:]
+    try:
+        return np.broadcast_shapes(neuron.shape, shape)
+    except ValueError:
+        raise InputError(
+            f"neuron must have one value, or one for each neuron of the input, whose shape is {shape}, "
+            f"got values of shape {neuron.shape}"
+        ) from None
+
+
 def simulate(
     neuron: Neuron,
     current,
@@ -113,7 +135,7 @@ def simulate(
         raise InputError(f"simulation.steps must be >= 0, got {steps}")
     weight = step_weight(neuron, dt_ms, "exponential" if method == "exact" else method)
     first = 0 if state is None else state.step
-    shape = np.broadcast_shapes(neuron.shape, current.block(first, first + min(steps, 1)).shape[1:])
+    shape = run_shape(neuron, current, first, steps)
     state = initial_state(neuron, shape) if state is None else state
     if state.above_reset_ma.shape != shape:
         raise InputError(f"the state has neurons of shape {state.above_reset_ma.shape}, this run has {shape}")

@@ -11,7 +11,7 @@ from mlplab.config import build
 from mlplab.core.currents import Constant
 from mlplab.core.lif import exact_count, interval_ms, rate_hz, threshold_current_ma
 from mlplab.core.lif_grid import divides, spike_count, whole_steps
-from mlplab.core.lif_simulation import initial_state, simulate
+from mlplab.core.lif_simulation import initial_state, run_shape, simulate
 from mlplab.errors import InputError
 from mlplab.pages.lif_explorer import BOUNDS, lif_explorer
 from mlplab.runs.files import write_text
@@ -40,8 +40,7 @@ def lif(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
         raise InputError(
             f"simulation.duration_ms must be at most {MOST_STEPS:,} steps of dt_ms, got {steps:,}"
         )
-    shape = np.broadcast_shapes(neuron.shape, current.block(0, min(steps, 1)).shape[1:])
-    state = initial_state(neuron, shape, options["start_v"])
+    state = initial_state(neuron, run_shape(neuron, current, 0, steps), options["start_v"])
     run = simulate(
         neuron,
         current,

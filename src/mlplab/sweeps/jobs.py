@@ -114,11 +114,7 @@ def place_jobs(
 
 def _known(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     """Look up which folders a sweep has: names by digest, and digests by name."""
-    known: dict[str, str] = {}
-    try:
-        known = {entry["config_digest"]: entry["name"] for entry in read_json(folder / "sweep.json")["jobs"]}
-    except (InputError, KeyError, TypeError):
-        pass  # no sweep yet, or one whose record was lost: the folders speak for themselves
+    known = {entry["config_digest"]: entry["name"] for entry in read_entries(folder / "sweep.json")}
     recorded = set(known.values())
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.name in recorded or not (path / "manifest.json").is_file():
@@ -128,3 +124,25 @@ def _known(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
         except (InputError, KeyError, TypeError):
             continue
     return known, {name: digest for digest, name in known.items()}
+
+
+def read_entries(path: Path) -> list[dict[str, Any]]:
+    """Read the jobs that a ``sweep.json`` lists.
+
+    Nothing comes of a record that is missing or damaged, nor of an entry in it: the folders speak for themselves.
+    """
+    try:
+        entries = read_json(path)["jobs"]
+    except (InputError, KeyError, TypeError):
+        return []
+    return [entry for entry in entries if _is_sound(entry)] if isinstance(entries, list) else []
+
+
+def _is_sound(entry: Any) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("overrides"), list):
+        return False
+    texts = [entry.get("name"), entry.get("config_digest"), entry.get("status"), *entry["overrides"]]
+    if not all(isinstance(text, str) for text in texts):
+        return False
+    # A job's folder is cleared before it runs: it must be one in the sweep's.
+    return entry["name"] not in ("", ".", "..") and Path(entry["name"]).name == entry["name"]

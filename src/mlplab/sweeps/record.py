@@ -9,9 +9,8 @@ from typing import Any
 
 import yaml
 
-from mlplab.errors import InputError
-from mlplab.runs.files import read_json, write_text
-from mlplab.sweeps.jobs import Job, swept_values
+from mlplab.runs.files import write_text
+from mlplab.sweeps.jobs import Job, read_entries, swept_values
 
 FORMAT = 1
 WRITE_EVERY_S = 2.0
@@ -40,12 +39,8 @@ class Record:
 
     def __init__(self, folder: Path, jobs: Sequence[Job], *, study: str, command: Sequence[str]) -> None:
         self.path = folder / "sweep.json"
-        try:
-            before = read_json(self.path)["jobs"]
-        except (InputError, KeyError, TypeError):
-            before = []
         own = {job.digest: job for job in jobs}
-        entries = [entry for entry in before if entry["config_digest"] not in own]
+        entries = [entry for entry in read_entries(self.path) if entry["config_digest"] not in own]
         entries += [
             {"name": job.name, "overrides": job.overrides, "config_digest": job.digest} for job in jobs
         ]

@@ -13,6 +13,8 @@ from mlplab.errors import InputError
 
 # What says how a search is run: no job needs it, and it may change from call to call.
 NOT_OF_THE_JOB = ("search.", "sweep=", "resume.", "launcher")
+# Of a range of real numbers: its values are counted one by one.
+MOST_VALUES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,8 @@ def _range(key: str, text: str, sweep: RangeSweep) -> Dimension:
     if sweep.step == 0 or not all(math.isfinite(end) for end in ends):
         raise InputError(f"{key}: a range must have finite ends and a step other than 0, got {text}")
     whole = all(isinstance(end, int) for end in ends)
+    if not whole and abs(sweep.stop - sweep.start) / abs(sweep.step) > MOST_VALUES:
+        raise InputError(f"{key}: a range must have at most {MOST_VALUES:,} values, got {text}")
     values = sweep.range() if whole else list(sweep.range())
     if not len(values):
         raise InputError(

@@ -90,10 +90,7 @@ class Trials:
     def __init__(self, folder: Path, plan: Plan) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.plan, self.path = plan, folder / JOURNAL
-        drop_torn_line(self.path)
-        storage = JournalStorage(JournalFileBackend(str(self.path), lock_obj=Unlocked()))
-        known = storage.get_all_studies()
-        begun = json.loads(known[0].user_attrs.get("search", "{}")) if known else {}
+        storage, begun = open_journal(self.path)
         if begun:
             self._expect_same(folder, begun)
         self.batch = plan.batch or begun.get("batch", plan.first_batch)
@@ -193,12 +190,41 @@ class Trials:
         self.path.unlink(missing_ok=True)
 
 
+def open_journal(path: Path) -> tuple[JournalStorage, dict[str, Any]]:
+    """Open a journal, made when missing; give with it what the search wrote of itself, empty where it is new.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        drop_torn_line(path)
+        storage = JournalStorage(JournalFileBackend(str(path), lock_obj=Unlocked()))
+        known = storage.get_all_studies()
+        return storage, json.loads(known[0].user_attrs.get("search", "{}")) if known else {}
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except Exception as error:  # Optuna looks at no line before it takes it
+        reason = " ".join(f"{type(error).__name__} {error}".split())
+        raise InputError(
+            f"{path} is damaged: Optuna cannot read it ({reason}); remove it to ask again for the same trials, "
+            "whose trained jobs are kept, or take another name with sweep=NAME"
+        ) from error
+
+
 def drop_torn_line(path: Path) -> None:
-    """Cut a journal back to its last whole line: of one that a killed process began, Optuna makes nothing."""
+    """Cut off the last line of a journal where it is torn, as by a kill or a loss of power.
+
+    Optuna passes over it, but would write on behind it.
+    """
     if not path.is_file():
         return
     content = path.read_bytes()
     whole = content.rfind(b"\n") + 1
+    last = content.rfind(b"\n", 0, max(0, whole - 1)) + 1
+    try:
+        json.loads(content[last:whole] or b"0")
+    except ValueError:
+        whole = last
     if whole < len(content):
         with open(path, "r+b") as file:
             file.truncate(whole)
