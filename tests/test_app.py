@@ -148,10 +148,13 @@ def test_a_home_that_is_not_there_is_refused(study, tmp_path, capsys):
     assert "paths.logs must be a path that can be found, got '~no_such_person/logs'" in only_line(capsys)
 
 
-def test_a_full_disk_is_one_line_wherever_it_is_met(study, tmp_path, capsys):
+def test_a_full_disk_or_a_forbidden_file_is_one_line_wherever_it_is_met(study, tmp_path, capsys):
     study.error = OSError(errno.ENOSPC, "No space left on device", "events.tfevents")
     assert train(tmp_path) == 2
     assert only_line(capsys) == "mlplab: cannot write events.tfevents: No space left on device\n"
+    study.error = PermissionError(errno.EACCES, "Permission denied", "last.ckpt")
+    assert train(tmp_path) == 2
+    assert only_line(capsys) == "mlplab: cannot use last.ckpt: Permission denied\n"
     study.error = OSError(errno.EBADF, "a bug")
     with pytest.raises(OSError):
         train(tmp_path)

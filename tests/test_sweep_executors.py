@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,22 @@ def test_an_extra_that_is_missing_is_named(tmp_path, monkeypatch, capsys, name):
     assert sweep(tmp_path, f"launcher={name}", "seed=0,1") == 2
     line = capsys.readouterr().err.strip()
     assert f"pip install 'mlplab[{name}]'" in line and "\n" not in line
+
+
+def submitit_that_raises(error):
+    def make(**options):
+        raise error
+
+    return types.SimpleNamespace(AutoExecutor=make)
+
+
+@pytest.mark.parametrize("error", [RuntimeError('no "srun"\nhere'), NameError("nope"), AssertionError("not an int")])
+def test_what_submitit_refuses_is_one_line(tmp_path, monkeypatch, capsys, error):
+    monkeypatch.setitem(sys.modules, "submitit", submitit_that_raises(error))
+    assert sweep(tmp_path, "launcher=submitit", "seed=0,1", "launcher.options={mem_gb: x}") == 2
+    line = capsys.readouterr().err.strip()
+    assert "launcher.options={'mem_gb': 'x'}: " in line and "\n" not in line
+    assert not list(tmp_path.iterdir())
 
 
 def test_inline_finds_and_tells_failures_too(tmp_path):

@@ -61,6 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
+        if isinstance(error, PermissionError):
+            print(f"mlplab: cannot use {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+            return 2
         if error.errno not in UNWRITABLE:
             raise
         print(f"mlplab: cannot write {error.filename or 'the output'}: {error.strerror}", file=sys.stderr)

@@ -161,8 +161,14 @@ class Submitit:
         except ImportError as error:
             raise InputError("launcher=submitit needs submitit: pip install 'mlplab[submitit]'") from error
         self.workers = workers or 16
-        self.executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
-        self.executor.update_parameters(**{"cpus_per_task": 1, "timeout_min": 24 * 60, **options})
+        try:
+            self.executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
+            self.executor.update_parameters(**{"cpus_per_task": 1, "timeout_min": 24 * 60, **options})
+        except Exception as error:  # no Slurm here, no such parameter: submitit has many kinds for these
+            raise InputError(
+                f"launcher=submitit cannot be used with launcher.cluster={cluster or 'null'} and "
+                f"launcher.options={options}: {' '.join(str(error).split())}"
+            ) from error
 
     def start(self, payload: dict[str, Any]) -> "SubmititJob":
         return SubmititJob(self.executor.submit(worker.run_unit, payload))

@@ -1,6 +1,7 @@
 """One sweep at a time in a folder."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,8 +11,8 @@ from mlplab.errors import InputError
 from mlplab.runs.folder import absent, remove_empty
 
 LOCK = ".lock"
-# What stands in the folder of a sweep that came to nothing: the lock and what Hydra writes.
-OF_NO_WORTH = {LOCK, "multirun.yaml"}
+# What stands in the folder of a sweep that came to nothing: the lock, what Hydra writes, and the exchange.
+OF_NO_WORTH = {LOCK, "multirun.yaml", ".units"}
 
 _held: set[Path] = set()
 
@@ -53,7 +54,8 @@ def locked(folder: Path) -> Iterator[None]:
 def _remove_worthless(folder: Path) -> None:
     with suppress(OSError):  # whatever befell the folder, the first error is the one to be told
         if {entry.name for entry in folder.iterdir()} <= OF_NO_WORTH:
-            for name in OF_NO_WORTH:
+            shutil.rmtree(folder / ".units", ignore_errors=True)
+            for name in OF_NO_WORTH - {".units"}:
                 (folder / name).unlink(missing_ok=True)
 
 
