@@ -49,7 +49,7 @@ def campaign(kills: int, seed: int) -> dict[str, int]:
     code_digest()  # here, so that somebody who edits the code meanwhile disturbs nothing
     counts = {"killed": 0, "stopped": 0, "late": 0, "sweeps": 0}
     try:
-        assert sweep(root / "warm", *WORDS, "seed=0") == 0
+        assert sweep(root / "warm", *(word for word in WORDS if not word.startswith("seed=")), "seed=0") == 0
         start = time.monotonic()
         assert sweep(root / "peace", *WORDS) == 0
         seconds = time.monotonic() - start

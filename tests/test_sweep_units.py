@@ -90,7 +90,9 @@ def test_two_jobs_with_the_same_8_digits_get_two_folders(tmp_path, base, monkeyp
     one, two = place_jobs(tmp_path, composed, [["x=1"], ["x=1"]])
     assert one.folder != two.folder
     (tmp_path / "sweep.json").write_text(
-        json.dumps({"jobs": [{"name": j.name, "config_digest": j.digest} for j in (one, two)]})
+        json.dumps({"jobs": [
+            {"name": j.name, "config_digest": j.digest, "overrides": j.overrides, "status": "finished"} for j in (one, two)
+        ]})
     )
     swapped = place_jobs(tmp_path, composed[::-1], [["x=1"], ["x=1"]])
     assert [j.folder for j in swapped] == [two.folder, one.folder]
