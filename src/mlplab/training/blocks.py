@@ -9,7 +9,7 @@ from torch import Tensor
 from mlplab.core.orders import draw_orders
 from mlplab.core.seeds import derive
 
-BLOCK_BYTES = 64 << 20
+BLOCK_BYTES = 256 << 20
 # At the end of a block the host looks at what has come out: on a GPU best once an epoch.
 GPU_BLOCK_BYTES = 2 << 30
 # Devices that draw the orders themselves.
