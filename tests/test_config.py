@@ -143,6 +143,7 @@ def test_every_wrong_value_of_every_rule_is_refused_by_its_key(default):
         ("+trainer.deterministic=true", ["trainer.deterministic is not an option"]),
         ("~model", ["model is missing"]),
         ("~trainer.max_epochs", ["trainer.max_epochs is missing"]),
+        ("+model.width=4", ["model.width is there already; write model.width=VALUE without +"]),
         ("+data=spiral", ["data has a choice already"]),
         ("model=3", ["model must be the name of an option", "model=3"]),
         ("model.width=${nowhere}", ["model.width cannot be resolved", "nowhere"]),
