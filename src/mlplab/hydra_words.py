@@ -27,6 +27,8 @@ SHORT = {"-m": "--multirun", "-h": "--help", "-c": "--cfg", "-p": "--package", "
 CHOICES = {"--cfg": ("job", "hydra", "all"),
            "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")}
 
+# These show something and run nothing.
+SHOWS = ("--help", "--hydra-help", "--cfg", "--info", "--shell-completion")
 # What says how a sweep is run: each has one value for all jobs.
 OF_THE_SWEEP = ("hydra", "launcher", "paths.", "resume.", "search.", "sweep")
 # Composing so many takes an hour and some GB; more are a slip of the hand.
@@ -149,6 +151,9 @@ def sweep(
     task.resolve, task.check = configs.resolved, partial(configs.check_plain, study=config_name)
     overrides, alone = list(words.overrides), nullcontext()
     if "--multirun" in words.flags:
+        shows = [name for name in SHOWS if name in words.flags]
+        if shows:
+            raise InputError(f"{shows[0]} shows what there is for a single run; leave out -m and give one value a key")
         first = check_sweep(config_name, overrides, words.config_dir)
         if first.config.get("name") is not None and first.choices.get("hydra/launcher") == "population":
             raise InputError(
