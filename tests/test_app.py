@@ -171,6 +171,17 @@ def test_sigterm_is_taken_as_ctrl_c_before_a_run_begins(tmp_path, monkeypatch):
     assert signal.getsignal(signal.SIGTERM) is before and not (tmp_path / "logs").exists()
 
 
+def test_sigterm_is_taken_as_ctrl_c_before_a_sweep_begins_too(tmp_path, monkeypatch):
+    def launch(*words):
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("it went on")
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("mlplab.sweeps.launcher.launch", launch)
+    assert train(tmp_path, "-m", "seed=0,1") == 130
+    assert signal.getsignal(signal.SIGTERM) is before and not (tmp_path / "logs").exists()
+
+
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_no_error(closed):
     command = f"exec {shlex.quote(sys.executable)} -m mlplab.app train --cfg job {closed}"
@@ -292,6 +303,10 @@ def test_help_and_the_config_run_nothing(study, tmp_path, capsys):
     assert train(tmp_path, "--help") == 0
     assert "experiment: debug, " in capsys.readouterr().out
     assert app.main(["--help"]) == 0
+    capsys.readouterr()
+    for words in (["--cfg", "job"], ["--info"], ["--help"]):
+        assert train(tmp_path, "-m", "seed=0,1", *words) == 2
+        assert f"{words[0]} shows what there is for a single run; leave out -m" in only_line(capsys)
     assert not study.calls and not (tmp_path / "logs").exists()
 
 

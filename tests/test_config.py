@@ -143,6 +143,7 @@ def test_every_wrong_value_of_every_rule_is_refused_by_its_key(default):
         ("+trainer.deterministic=true", ["trainer.deterministic is not an option"]),
         ("~model", ["model is missing"]),
         ("~trainer.max_epochs", ["trainer.max_epochs is missing"]),
+        ("+model.width=4", ["model.width is there already; write model.width=VALUE without +"]),
         ("+data=spiral", ["data has a choice already"]),
         ("model=3", ["model must be the name of an option", "model=3"]),
         ("model.width=${nowhere}", ["model.width cannot be resolved", "nowhere"]),
@@ -350,6 +351,35 @@ def test_a_glob_takes_the_names_of_a_group_and_of_a_further_folder_too(tmp_path)
     assert check_sweep("train", ["optimizer=glob(*)"]).choices["optimizer"] == "adam"
     with pytest.raises(InputError, match="optimizer.lr must be a number > 0, got -1"):
         check_sweep("train", ["optimizer=glob(*)"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("params", "part"),
+    [
+        ({"model.width": "4,x"}, "model.width must be an integer >= 1, got 'x'"),
+        ({"model.widht": "4,8"}, "did you mean model.width?"),
+        ({"model.width": "[4,"}, "model.width must be a value that Hydra can read"),
+        ({"model.width": "4,8", "paths.logs": "a,b"}, "paths.logs takes one value for a whole sweep"),
+        ({"seed": "range(1000)", "data.seed": "range(1001)"}, "at most 1,000,000 jobs, got 1,001,000"),
+    ],
+)
+def test_what_an_experiment_sweeps_is_looked_at_too(params, part, tmp_path):
+    (tmp_path / "experiment").mkdir()
+    text = "# @package _global_\n" + yaml.safe_dump({"hydra": {"sweeper": {"params": params}}})
+    (tmp_path / "experiment" / "mine.yaml").write_text(text)
+    with pytest.raises(InputError) as caught:
+        check_sweep("train", ["experiment=mine"], tmp_path)
+    assert part in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_command_line_takes_the_place_of_what_an_experiment_sweeps():
+    first = check_sweep("train", ["experiment=width_depth", "model.width=24", "seed=3,4"]).config
+    assert (first.model.width, first.model.depth, first.seed) == (24, 1, 3)
+
+
+def test_a_batch_of_no_jobs_is_refused():
+    with pytest.raises(InputError, match="hydra.sweeper.max_batch_size must be null, or an integer >= 1, got 0"):
+        check_sweep("train", ["seed=0,1", "hydra.sweeper.max_batch_size=0"])
 
 
 @pytest.mark.parametrize("text", ["launcher=inline,processes", "launcher.workers=1,2", "paths.logs=a,b",

@@ -237,7 +237,8 @@ def test_a_sweep_without_results_says_so(tmp_path, capsys):
         job |= {"status": "failed", "error": "boom", "result": None}
     write_record(folder, jobs)
     assert main(["report", str(folder)]) == 0
-    assert "No run has finished yet" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "No run has finished yet" in out and "figures/" not in out
     assert not (folder / "figures").exists()
 
 

@@ -240,6 +240,30 @@ def test_a_damaged_record_beside_runs_is_passed_over_with_a_note(tmp_path):
     assert len(table.jobs) == 12 and "sweep.json is damaged" in table.notes[0]
 
 
+@pytest.mark.parametrize("value", [[1], {"a": 1}, 10**400])
+def test_a_swept_value_that_is_no_plain_one_is_damage(tmp_path, value):
+    folder = make_sweep(tmp_path / "s")
+    jobs = read_record(folder)["jobs"]
+    jobs[3]["swept"]["model.width"] = value
+    write_record(folder, jobs)
+    assert "job 3 has no plain value of model.width" in table_of(folder).notes[0]
+
+
+@pytest.mark.parametrize("swept", [3, None, "abc", [3]])
+def test_swept_keys_are_read_from_the_jobs_where_the_record_names_none(tmp_path, swept):
+    folder = make_sweep(tmp_path / "s")
+    write_record(folder, read_record(folder)["jobs"], swept=swept)
+    assert table_of(folder).keys == table_of(make_sweep(tmp_path / "t")).keys
+
+
+def test_a_figure_too_large_to_compute_with_is_none(tmp_path):
+    folder = make_sweep(tmp_path / "s")
+    jobs = read_record(folder)["jobs"]
+    jobs[0]["result"]["test"]["bayes_nll"] = 10**400
+    write_record(folder, jobs)
+    assert read_sweep(folder).jobs[0].figure("test", "bayes_nll") is None and table_of(folder).bests
+
+
 def test_folders_that_are_no_sweep_are_refused(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         read_sweep(tmp_path / "absent")

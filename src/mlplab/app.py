@@ -168,9 +168,10 @@ def run(command: str, argv: Sequence[str]) -> int:
     def load() -> Callable[..., Any]:
         return load_study(study)
 
-    if words.for_hydra:
-        return max((exit_code(result) for result in sweep(command, config_name, words, load, study)), default=0)
     with stopped_by_sigterm():
+        if words.for_hydra:
+            results = sweep(command, config_name, words, load, study)
+            return max(map(exit_code, results), default=0)
         if words.resume is not None:
             return exit_code(session.resume(load, config_name, words.resume, words.overrides))
         composition = configs.compose_all(config_name, words.overrides, words.config_dir)

@@ -27,6 +27,8 @@ SHORT = {"-m": "--multirun", "-h": "--help", "-c": "--cfg", "-p": "--package", "
 CHOICES = {"--cfg": ("job", "hydra", "all"),
            "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")}
 
+# These show something and run nothing.
+SHOWS = ("--help", "--hydra-help", "--cfg", "--info", "--shell-completion")
 # What says how a sweep is run: each has one value for all jobs.
 OF_THE_SWEEP = ("hydra", "launcher", "paths.", "resume.", "search.", "sweep")
 # Composing so many takes an hour and some GB; more are a slip of the hand.
@@ -149,6 +151,9 @@ def sweep(
     task.resolve, task.check = configs.resolved, partial(configs.check_plain, study=config_name)
     overrides, alone = list(words.overrides), nullcontext()
     if "--multirun" in words.flags:
+        shows = [name for name in SHOWS if name in words.flags]
+        if shows:
+            raise InputError(f"{shows[0]} shows what there is for a single run; leave out -m and give one value a key")
         first = check_sweep(config_name, overrides, words.config_dir)
         if first.config.get("name") is not None and first.choices.get("hydra/launcher") == "population":
             raise InputError(
@@ -197,7 +202,7 @@ def check_sweep(
         config_dir: a further folder of configs.
 
     Returns:
-        The first job, intervals left at what they are by default.
+        The first job, intervals left at what they are by default; what an experiment sweeps is looked at too.
 
     Raises:
         InputError: a value is wrong; the line names its key, which Hydra's own message does not.
@@ -231,6 +236,14 @@ def check_sweep(
     ]
     firsts = {dimension.key: dimension.ends()[0] for dimension in discrete}
     first = compose_all(config_name, [*single, *firsts.values()], config_dir)
+    sweeper = first.hydra.sweeper
+    size = sweeper.get("max_batch_size")
+    if size is not None and size < 1:
+        raise InputError(f"hydra.sweeper.max_batch_size must be null, or an integer >= 1, got {size}")
+    keys = {text.partition("=")[0] for text in overrides}
+    listed = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items() if key not in keys]
+    if listed:  # by an experiment: they come first, as Hydra has it
+        return check_sweep(config_name, [*listed, *overrides], config_dir)
     base = first.config
     count = math.prod(dimension.count for dimension in discrete)
     if count > MOST_JOBS and first.choices.get("hydra/sweeper") != "search":

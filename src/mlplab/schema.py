@@ -45,6 +45,17 @@ ACTIVATION = Rule(
     activation_names(),
 )
 
+def _is_objective(value: object) -> bool:
+    names = value if isinstance(value, list) else [value]
+    known = all(isinstance(name, str) and name in OBJECTIVES for name in names)
+    return known and 0 < len(names) == len(set(names))
+
+
+OBJECTIVE = Rule(
+    f"one of {', '.join(OBJECTIVES)}, or a list of different ones", _is_objective,
+    ("nll", "", 3, None, [], ["nll"], ["epochs", "epochs"], {"a": 1}), tuple(OBJECTIVES),
+)
+
 _DATA = {
     "seed": SEED, "batch_size": integer(1), "drop_last": boolean(), "test_fraction": FRACTION,
     "order_seed": SEED,
@@ -192,7 +203,7 @@ STUDY: dict[str, object] = {
     },
     "search": {
         "trials": integer(1), "batch": optional(integer(1)),
-        "objective": either(choice(*OBJECTIVES), many(choice(*OBJECTIVES), least=1)),
+        "objective": OBJECTIVE,
         "sampler": choice("tpe", "random", "grid", "nsga2"),
     },
 }

@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from mlplab.runs.status import is_alive, read_status
 
 FORMAT = 1
 STATES = ("finished", "diverged", "failed", "interrupted", "running", "missing")
+LARGEST = sys.float_info.max  # an int may be larger, and is then no number to compute with
 REQUIRED = ("name", "swept", "config_digest", "status")
 
 
@@ -144,6 +146,9 @@ def _from_record(folder: Path, record: Any) -> SweepFolder:
         if absent or not isinstance(entry["swept"], dict) or entry["status"] not in STATES:
             lacking = ", ".join(absent) or "a known status"
             raise InputError(f"{where} is damaged: job {number} lacks {lacking}")
+        odd = [key for key, value in entry["swept"].items() if not _is_value(value)]
+        if odd:
+            raise InputError(f"{where} is damaged: job {number} has no plain value of {odd[0]}")
         name = str(entry["name"])
         if os.sep in name or name in ("", ".", ".."):
             raise InputError(f"{where} is damaged: job {number} has the name {name!r}")
@@ -160,7 +165,8 @@ def _from_record(folder: Path, record: Any) -> SweepFolder:
     others = sorted(path for path in _subfolders(folder) if path.name not in named and _is_run(path))
     if others:
         notes.append(f"{len(others)} runs are not in sweep.json and were left out, such as {others[0].name}")
-    swept = [key for key in record.get("swept") or {} if isinstance(key, str)]
+    swept = record["swept"] if isinstance(record.get("swept"), list | dict) else []
+    swept = [key for key in swept if isinstance(key, str)]
     swept = list(dict.fromkeys([*swept, *(key for job in jobs for key in job.swept)]))
     for job in jobs:
         if any(key not in job.swept for key in swept):
@@ -243,4 +249,10 @@ def _number(value: Any) -> float | None:
     # By type: a bool is an int, but no number of JSON's. A report of 1,000 runs asks 70,000 times.
     if type(value) not in (float, int):
         return None
-    return value if abs(value) < math.inf else None  # NaN compares false too
+    return value if abs(value) <= LARGEST else None  # NaN compares false too
+
+
+def _is_value(value: Any) -> bool:
+    if value is None or isinstance(value, str):
+        return True
+    return isinstance(value, int | float) and not LARGEST < abs(value) < math.inf

@@ -148,4 +148,5 @@ def tell(table: Table, place: Path) -> None:
     where = where if len(where) < len(str(place)) else str(place)
     print(f"\ntable    {where}/sweep.md  (sweep.csv, runs.csv, seconds.csv)")
     print(f"page     {where}/report.html")
-    print(f"figures  {where}/figures/")
+    if (place / "figures").is_dir():
+        print(f"figures  {where}/figures/")
