@@ -17,6 +17,7 @@ from mlplab.training.data import (
     FileDataModule,
     MoonsDataModule,
     SpiralDataModule,
+    SyntheticDataModule,
     XorDataModule,
 )
 
@@ -293,3 +294,12 @@ def test_every_yaml_is_the_class_with_its_own_defaults(name, table):
             assert getattr(plain, attribute) == value, key
     plain.setup()
     assert plain.sha256 == module.sha256 and plain.classes == module.classes
+
+
+def test_a_data_set_without_its_points_is_refused_when_it_is_made():
+    class Unfinished(SyntheticDataModule):
+        def exact_density(self):
+            return None
+
+    with pytest.raises(TypeError, match="sample"):
+        Unfinished(2, 10, 0.1)

@@ -8,9 +8,9 @@ from small_runs import base, changed  # noqa: F401 (fixtures among them)
 
 from mlplab.core.orders import GOLDEN, draw_orders, splitmix64
 from mlplab.training import blocks
+from mlplab.training.data import SpiralDataModule
 from mlplab.training.fit import fit_members
 from mlplab.training.members import MemberData
-from mlplab.training.data import SpiralDataModule
 
 WORD = 2**64
 
@@ -81,4 +81,7 @@ class OwnOrder(SpiralDataModule):
 def test_orders_that_mean_something_are_kept(kind, options, drawn):
     data = kind(points_per_arm=40, batch_size=16, **options)
     data.setup()
-    assert (MemberData([data]).train_loader().order_seeds is not None) == drawn
+    with_others = SpiralDataModule(points_per_arm=40, batch_size=16)
+    with_others.setup()
+    for loader in (data.train_dataloader(), MemberData([data]).train_loader(), MemberData([with_others, data]).train_loader()):
+        assert (loader.order_seeds is not None) == drawn

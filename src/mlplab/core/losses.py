@@ -35,7 +35,7 @@ def negative_log_softmax(logits: Tensor) -> Tensor:
 
 
 def first_largest(logits: Tensor) -> Tensor:
-    """Give the class of the largest logit, of several the first: (..., C) to (...), as floats."""
+    """Give the class of the largest logit, of several the first, NaN if it is infinite: (..., C) to (...), as floats."""
     # As argmax, but vector code: a hundredth of its time over a last axis of a few classes.
     classes = logits.shape[-1]
     is_largest = 1 - (logits.amax(dim=-1, keepdim=True) - logits).sign()

@@ -1,6 +1,7 @@
 """Whole data sets in memory as a Lightning data module: four parts, and the order of each epoch."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
@@ -25,7 +26,7 @@ class Points(NamedTuple):
     y: Tensor
 
 
-class ArrayDataModule(LightningDataModule):
+class ArrayDataModule(LightningDataModule, ABC):
     """Serve data that fits in memory: train, validation, test and fresh points, and the order of each epoch.
 
     Args:
@@ -71,9 +72,9 @@ class ArrayDataModule(LightningDataModule):
         # One mapping for all copies that share these points, so that each posterior is computed once.
         self._posteriors: dict[str, Tensor] = {}
 
+    @abstractmethod
     def prepare(self) -> dict[str, Points | None]:
         """Make the four parts, by name; set `density` and `classes`."""
-        raise NotImplementedError
 
     def setup(self, stage: str | None = None) -> None:
         """Draw or read the data once; a second call changes nothing.
@@ -121,6 +122,12 @@ class ArrayDataModule(LightningDataModule):
             return self._tutorial_order(epoch, count)
         return torch.randperm(count, generator=generator(self.order_seed, "order", epoch))
 
+    @property
+    def drawn_order_seed(self) -> int | None:
+        """Seed by which a GPU may draw orders of its own; None where `order` is one that means something."""
+        is_own = type(self).order is not ArrayDataModule.order
+        return None if is_own or self.seeding == "tutorial" else self.order_seed
+
     def _tutorial_order(self, epoch: int, count: int) -> Tensor:
         # From one generator a DataLoader draws, an epoch: a seed for its workers, the permutation, and, when
         # its sampler runs dry, one more permutation of which it uses nothing. So an epoch is reached through
@@ -142,6 +149,7 @@ class ArrayDataModule(LightningDataModule):
             orders=[self.order],
             batch_size=self.batch_size,
             drop_last=self.drop_last,
+            order_seeds=[self.drawn_order_seed],
         )
 
     def val_dataloader(self) -> WholeLoader | list:

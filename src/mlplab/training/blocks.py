@@ -47,7 +47,7 @@ class BlockLoader:
         drop_last: leave out the last short minibatch.
         block_minibatches: minibatches in a block at most.
         order_seeds: one seed a member, from which a CUDA device draws orders of its own, see
-            :func:`~mlplab.core.orders.draw_orders`; None to take ``orders`` everywhere.
+            :func:`~mlplab.core.orders.draw_orders`; without them, or with None among them, it takes ``orders``.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class BlockLoader:
         batch_size: int,
         drop_last: bool = True,
         block_minibatches: int = BLOCK_MINIBATCHES,
-        order_seeds: Sequence[int] | None = None,
+        order_seeds: Sequence[int | None] = (None,),
     ) -> None:
         self.x, self.y, self.orders = x, y, list(orders)
         self.order_seeds = None
-        if order_seeds is not None:
+        if None not in order_seeds:
             self.order_seeds = torch.tensor([derive(seed, "device order") for seed in order_seeds])
         self.batch_size = batch_size
         self.shuffle = True
@@ -102,6 +102,7 @@ class BlockLoader:
     def to(self, device: torch.device) -> "BlockLoader":
         """Move the data to a device, once; before anyone counts the blocks, which are larger on a GPU."""
         self.x, self.y = self.x.to(device), self.y.to(device)
+        self.order_seeds = None if self.order_seeds is None else self.order_seeds.to(device)
         return self
 
     def __iter__(self) -> Iterator[Block]:
@@ -119,7 +120,7 @@ class BlockLoader:
         if not self.shuffle:
             return torch.arange(points, device=self.x.device).expand(len(self.orders), -1)
         if self.order_seeds is not None and self.x.device.type in DRAWING_DEVICES:
-            return draw_orders(self.order_seeds.to(self.x.device), epoch, points)
+            return draw_orders(self.order_seeds, epoch, points)
         return torch.stack([order(epoch) for order in self.orders]).to(self.x.device)
 
     def _block(self, permutation: Tensor, first: int, end: int) -> Block:

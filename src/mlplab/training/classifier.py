@@ -26,6 +26,8 @@ from mlplab.training.selection import BestState
 from mlplab.training.state import all_finite
 
 PLAIN = CrossEntropy()
+# Logits that are judged at once, in bytes: a loss makes several arrays of their size, all in a core's cache.
+PIECE_BYTES = 256 << 10
 
 
 class Classifier(L.LightningModule):
@@ -179,11 +181,11 @@ class Classifier(L.LightningModule):
                 self._clip(members)
             self._update(members, step, self.factor(step))
             step += 1
-        # (S, p, B, C), laid out as each minibatch's: losses of the whole block in one call.
+        # (S, p, B, C), laid out as each minibatch's.
         stacked = torch.stack([part.transpose(1, 2) for part in logits]).transpose(2, 3)
         answer = labels[:, :count].transpose(0, 1)
-        loss = self.loss.per_batch(stacked, answer).T if classes_of else torch.stack(losses, 1)
-        hits = count_hits(stacked, answer).T
+        loss = in_pieces(self.loss.per_batch, stacked, answer).T if classes_of else torch.stack(losses, 1)
+        hits = in_pieces(count_hits, stacked, answer).T
         if keep:
             self._keep(members, saved, loss, active, block.first)
         return loss, hits
@@ -311,9 +313,9 @@ class Classifier(L.LightningModule):
         logits = self.population.forward(x)
         labels = y.expand(len(logits), -1)
         wide = wide_float(logits.device)
-        nll = PLAIN.per_batch(logits, labels).to(wide)
+        nll = in_pieces(PLAIN.per_batch, logits, labels).to(wide)
         loss = nll if _is_plain(self.loss) else _per_batch(self.loss, logits, labels).to(wide)
-        accuracy = count_hits(logits, labels).to(wide) / labels.shape[1]
+        accuracy = in_pieces(count_hits, logits, labels).to(wide) / labels.shape[1]
         self.metrics |= {"val/loss": loss, "val/nll": nll, "val/accuracy": accuracy}
 
     def close_epoch(self) -> bool:
@@ -336,6 +338,14 @@ class Classifier(L.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         self.close_epoch()
+
+
+def in_pieces(function: Callable[[Tensor, Tensor], Tensor], logits: Tensor, labels: Tensor) -> Tensor:
+    """Call a function of logits (N, ..., B, C) and labels (N, ..., B) on as many of the N as a CPU's cache holds."""
+    size = max(1, PIECE_BYTES // max(1, logits[0].numel() * logits.element_size()))
+    if logits.device.type != "cpu" or size >= len(logits):
+        return function(logits, labels)
+    return torch.cat([function(x, y) for x, y in zip(logits.split(size), labels.split(size))])
 
 
 def _per_batch(loss: nn.Module, logits: Tensor, labels: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ A data set of your own that can be drawn at will: subclass `SyntheticDataModule`
 ``conf/data``.
 """
 
+from abc import abstractmethod
+
 import torch
 from torch import Tensor
 
@@ -34,13 +36,13 @@ class SyntheticDataModule(ArrayDataModule):
         self.points = require_integer(f"data.{self.points_key}", points, 1)
         self.noise = require_number("data.noise", noise, 0, 1000)
 
+    @abstractmethod
     def sample(self, counts: list[int], stream: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw ``counts[k]`` points of each class k."""
-        raise NotImplementedError
 
+    @abstractmethod
     def exact_density(self) -> MixtureDensity | None:
         """Make the density that `sample` draws from, None where it is unknown."""
-        raise NotImplementedError
 
     def prepare(self) -> dict[str, Points | None]:
         tutorial = self.seeding == "tutorial"

@@ -107,10 +107,14 @@ class MemberData:
         """Serve the train points, each member in its own order."""
         first = self.modules[0]
         x, y = self.part("train", dtype)
-        orders = [module.order for module in self.modules]
-        derived = all(type(module).order is ArrayDataModule.order and module.seeding == "derived" for module in self.modules)
-        seeds = [module.order_seed for module in self.modules] if derived else None
-        return BlockLoader(x, y, orders, batch_size=first.batch_size, drop_last=first.drop_last, order_seeds=seeds)
+        return BlockLoader(
+            x,
+            y,
+            orders=[module.order for module in self.modules],
+            batch_size=first.batch_size,
+            drop_last=first.drop_last,
+            order_seeds=[module.drawn_order_seed for module in self.modules],
+        )
 
     def validation_loader(self, dtype: torch.dtype = torch.float32) -> WholeLoader | None:
         """Serve the validation points, or None."""
