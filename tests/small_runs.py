@@ -13,6 +13,7 @@ from mlplab.runs import checkpoint
 from mlplab.runs.fingerprint import tensor_sha256
 from mlplab.training import blocks
 from mlplab.training.callbacks import MemberCallback
+from mlplab.training.data import SpiralDataModule
 from mlplab.training.fit import fit, fit_members
 
 SMALL = [
@@ -28,6 +29,13 @@ VOLATILE = ("seconds", "name")
 def base():
     """A resolved config of a small run: 128 train points, 8 minibatches an epoch, 4 epochs."""
     return OmegaConf.to_container(compose("train", [*SMALL, "paths.logs=unused"]))
+
+
+def spirals(**options):
+    """64 train points: 8 minibatches of 8."""
+    data = SpiralDataModule(points_per_arm=20, **{"batch_size": 8, "validation_points": 12, "fresh_points": 0} | options)
+    data.setup()
+    return data
 
 
 def changed(base, **changes):

@@ -1,0 +1,9 @@
+"""A dimension of a search from the words of the command line."""
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from mlplab.sweeps.search_space import read_dimension
+
+
+def dimension(text, default=None, groups=None):
+    return read_dimension(text, OverridesParser.create().parse_override(text), default, groups)
