@@ -54,9 +54,10 @@ def train(population, x, y, steps, chunks=None):
     shown = []
     for step in range(steps):
         for run in chunks or population.chunks(x.shape[2]):
+            batch = population.minibatches(x[run])[step]
             labels = y[run, step]
             classes = cross_entropy_gradient(labels, y.max() + 1, population.theta.dtype)
-            logits = population.backward(run, x[run, step], classes, step)
+            logits = population.backward(run, batch, classes, step)
             optimizer.update(run, population.gradient, step, 0.9)
             if step == steps - 1:
                 shown.append(logits)

@@ -23,6 +23,7 @@ from mlplab.runs.fingerprint import tensor_sha256
 from mlplab.training.callbacks import MemberCallback
 from mlplab.training.devices import subnormals_flushed
 from mlplab.training.fit import fit, fit_members
+from mlplab.training.state import all_finite
 
 
 # What a run leaves.
@@ -226,7 +227,13 @@ def test_images_are_classified_too(tmp_path, base):
     assert accuracy == 1.0
 
 
-# Numbers near zero.
+# Numbers beyond the ordinary.
+
+
+def test_a_state_is_finite_when_all_its_numbers_are_though_their_sum_is_not():
+    rows = torch.tensor([[3e38, 3e38], [1.0, torch.nan], [torch.inf, -torch.inf], [0.0, 1.0]])
+    assert all_finite(rows).tolist() == [True, False, False, True]
+    assert all_finite(rows[:, :0]).all()
 
 
 class TinyMoments(MemberCallback):

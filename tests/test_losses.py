@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from mlplab.core.losses import (
+    count_hits,
     first_largest,
     REDUCTIONS,
     CrossEntropy,
@@ -221,6 +222,9 @@ def test_the_first_largest_is_argmax(classes):
     logits = torch.randint(-2, 2, (500, classes), generator=generator()).float()  # many ties
     logits[0], logits[1, 0] = -math.inf, -math.inf
     assert torch.equal(first_largest(logits).long(), logits.argmax(-1))
+    logits[2, -1], logits[3, 0] = math.inf, math.nan
+    assert first_largest(logits)[2] == classes - 1 and first_largest(logits)[3].isnan()
+    assert count_hits(logits[3:4], torch.zeros(1, dtype=torch.long)) == 0
 
 
 @pytest.mark.parametrize("dtype", (torch.float32, torch.float64))

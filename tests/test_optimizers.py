@@ -144,6 +144,20 @@ def test_moments_start_at_zero_and_no_state_is_shared():
     assert one.moments["exp_avg"].all() and not two.moments["exp_avg"].any()
 
 
+def test_a_step_takes_a_closure_that_computes_the_gradient():
+    theta = torch.nn.Parameter(torch.ones(1, 16))
+    optimizer = SGD([theta], lr=0.5)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (theta**2).sum() / 2
+        loss.backward()
+        return loss
+
+    assert [optimizer.step(closure).item() for _ in range(3)] == [8, 2, 0.5]
+    assert theta.eq(0.125).all()
+
+
 def test_an_update_finds_arrays_that_were_moved():
     theta = torch.nn.Parameter(torch.ones(2, 16), requires_grad=False)
     optimizer, gradient = SGD([theta], lr=1.0), torch.ones(2, 16)

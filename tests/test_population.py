@@ -6,9 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from networks import LOSS, cross_entropy_gradient, draw, labels_of, mlps, named_gradients, train, written_out
+from torch import nn
 
 from mlplab.core import stacked_mlp
-from mlplab.core.activations import ACTIVATIONS
+from mlplab.core.activations import ACTIVATIONS, Activation
 from mlplab.core.member_axis import round_up
 from mlplab.core.mlp import MLP
 from mlplab.core.population import stack
@@ -37,6 +38,20 @@ def test_backward_is_autograd_member_by_member(activation, hidden, dropout):
         assert gradients.keys() == dict(module.named_parameters()).keys()
         for name, parameter in module.named_parameters():
             torch.testing.assert_close(gradients[name], parameter.grad, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("entry", (Activation(nn.Identity), Activation(nn.Identity, lambda g, z, h, m: g)), ids=("autograd", "written"))
+def test_an_activation_may_hand_its_gradient_on_as_it_is(entry, monkeypatch):
+    monkeypatch.setitem(ACTIVATIONS, "passed_on", entry)
+    (module,) = mlps(1, [64] * 4, dtype=torch.float64, activation="passed_on")
+    population = stack([module], [0])
+    x, y = draw(1, 32, 2, dtype=torch.float64), labels_of(1, 32, classes=4)
+    y[0, 0] = 3
+    population.backward(slice(None), x, cross_entropy_gradient(y, 4, torch.float64), 0)
+    F.cross_entropy(module(x[0]), y[0]).backward()
+    own = named_gradients(population, 0)
+    for name, parameter in module.named_parameters():
+        assert torch.allclose(own[name], parameter.grad, rtol=1e-10, atol=1e-14)
 
 
 def test_backward_is_the_finite_difference():
@@ -136,6 +151,31 @@ def test_a_members_bits_do_not_depend_on_its_neighbours(hidden, inputs, classes,
             single.theta.copy_(alone[index][2])
             assert torch.equal(population.forward(grid)[index], single.forward(grid)[0])
             assert torch.equal(population.forward(grid, slice(index, index + 1))[0], single.forward(grid)[0])
+
+
+@pytest.fixture(params=(1, 2))
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(
+    ("hidden", "classes", "batch"), (([1], 2, 1), ([5], 3, 7), ([8, 8], 3, 100), ([11, 9], 4, 33), ([64] * 3, 4, 32)), ids=str
+)
+def test_no_activation_and_no_second_thread_lets_a_neighbour_be_felt(hidden, classes, batch, activation, threads):
+    x, y = draw(9, 2, batch, 2), labels_of(9, 2, batch, classes=classes)
+    y[:, :, 0] = classes - 1
+
+    def trained(members):
+        modules = [MLP(2, hidden, classes, seed=seed, activation=activation) for seed in members]
+        return train(stack(modules, members), x[members], y[members], 2, [slice(0, len(members))])
+
+    together = trained(list(range(9)))
+    for index in range(9):
+        assert all(torch.equal(many[index], alone[0]) for many, alone in zip(together, trained([index])))
 
 
 def test_chunks_cover_all_members_once(monkeypatch):

@@ -25,7 +25,7 @@ class Activation:
     Attributes:
         module: class of a torch module that computes it; its arguments are the activation's arguments.
         gradient: function of (gradient at the output, input z, output h, module) that gives the gradient at
-            the input, elementwise; with ``in_place`` it writes over the output h. None to use autograd.
+            the input, elementwise; with ``in_place`` it may write over the output h. None to use autograd.
         in_place: the module's function, written over its input; only where the gradient does not ask for z.
     """
 
@@ -52,7 +52,7 @@ ACTIVATIONS: dict[str, Activation] = {
         nn.Sigmoid, lambda g, z, h, m: aten.sigmoid_backward.grad_input(g, h, grad_input=h), torch.sigmoid_
     ),
     "lif_rate": Activation(LIFRate, lif_rate_gradient),
-    "identity": Activation(nn.Identity, lambda g, z, h, m: h.copy_(g), lambda z: z),
+    "identity": Activation(nn.Identity, lambda g, z, h, m: g, lambda z: z),
 }
 
 # The slope that the tutorial uses; torch's own default is 0.01.

@@ -19,8 +19,9 @@ from mlplab.core.member_axis import ALIGNMENT, Population, round_up
 from mlplab.core.mlp import MLP
 from mlplab.core.seeds import derive
 
+# A member then has a multiple of 32 numbers in each layer: none of them is left over for an activation's scalar code.
 HIDDEN_MULTIPLE = 4
-POINTS_MULTIPLE = 4
+POINTS_MULTIPLE = 8
 # Working set of the members that are walked together, in bytes: a few L2 caches, so that one call serves several.
 CACHE_BYTES = 4 << 20
 # Two hidden layers of what is looked at at once, in bytes: what fits a cache on a CPU, many threads on a GPU.
@@ -153,11 +154,11 @@ class StackedMLP(Population):
         if (members, points) not in self._rooms:
             while len(self._rooms) >= KEPT_SIZES:
                 self._rooms.pop(next(iter(self._rooms)))
-            # What flows back is used up before the layer below needs the place.
-            shared = self.theta.new_empty(members * points * max(self.widths[1:]))
+            # What flows back is used up before the layer but one below needs the place.
+            shared = self.theta.new_empty(2, members * points * max(self.widths[1:]))
+            layers = [self.theta.new_empty(members, width, points) for width in self.widths[1:-1]]
             self._rooms[members, points] = [
-                (h, h.transpose(1, 2), shared[: h.numel()].view(h.shape))
-                for h in (self.theta.new_empty(members, width, points) for width in self.widths[1:-1])
+                (h, h.transpose(1, 2), shared[i % 2, : h.numel()].view(h.shape)) for i, h in enumerate(layers)
             ]
         return self._rooms[members, points]
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from mlplab.core.orders import draw_orders
 from mlplab.core.seeds import derive
 
-BLOCK_BYTES = 256 << 20
-# At the end of a block the host looks at what has come out: on a GPU best once an epoch.
-GPU_BLOCK_BYTES = 2 << 30
+BLOCK_BYTES = 64 << 20
+# At the end of a block the host looks at what has come out: on a GPU best once an epoch, also of 10,000 members.
+GPU_BLOCK_BYTES = 512 << 20
 # Devices that draw the orders themselves.
 DRAWING_DEVICES = ("cuda",)
 BLOCK_MINIBATCHES = 1024

@@ -72,11 +72,11 @@ class MemberOptimizer(torch.optim.Optimizer):
     def _kernel(self, theta: list, gradient: list, moments: dict, count: int, lr: float, settings: dict) -> None:
         raise TypeError("use Adam, AdamW or SGD")
 
-    @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         """Take one step of all members with the gradient in ``theta.grad``, as torch's optimisers do."""
         loss = closure() if closure is not None else None
-        self.update(slice(None), self.theta.grad, self.count, 1.0)
+        with torch.no_grad():
+            self.update(slice(None), self.theta.grad, self.count, 1.0)
         self.count += 1
         return loss
 
