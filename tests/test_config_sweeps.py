@@ -1,5 +1,7 @@
 """What a sweep asks for, looked at before anything runs."""
 
+import re
+
 import pytest
 import yaml
 
@@ -20,6 +22,7 @@ def test_a_sweep_is_looked_at_value_by_value():
                         ("data.noise=0.1,0.2", "data.noise is swept and must be given once"),
                         ("seed=range(1000000)",
                          "at most 1,000,000 jobs, got 2,000,000 (2 of data.noise x 1,000,000"),
+                        ("seed=range(0,100000000000000000000)", "got 200,000,000,000,000,000,000 (2 of data.noise x"),
                         ("optimizer.lr=range(0.1,1e9,1e-3)", "optimizer.lr: a range must have at most")]:
         with pytest.raises(InputError) as caught:
             check_sweep("train", ["data.noise=0.1,0.2", wrong])
@@ -56,6 +59,15 @@ def test_what_an_experiment_sweeps_is_looked_at_too(params, part, tmp_path):
 def test_the_command_line_takes_the_place_of_what_an_experiment_sweeps():
     first = check_sweep("train", ["experiment=width_depth", "model.width=24", "seed=3,4"]).config
     assert (first.model.width, first.model.depth, first.seed) == (24, 1, 3)
+    first = check_sweep("train", ["experiment=width_depth", "++model.width=24"]).config
+    assert (first.model.width, first.model.depth, first.seed) == (24, 1, 0)
+
+
+@pytest.mark.parametrize("experiments", ("width_depth,noise", "tutorial,noise", "noise,tutorial"))
+def test_an_experiment_that_sweeps_is_run_by_itself(experiments):
+    assert check_sweep("train", ["experiment=tutorial,near_bayes"]).choices["experiment"] == "tutorial"
+    with pytest.raises(InputError, match=f"must be run by itself, got experiment={experiments}"):
+        check_sweep("train", [f"experiment={experiments}"])
 
 
 def test_a_batch_of_no_jobs_is_refused():
@@ -64,8 +76,8 @@ def test_a_batch_of_no_jobs_is_refused():
 
 
 @pytest.mark.parametrize("text", ["launcher=inline,processes", "launcher.workers=1,2", "paths.logs=a,b",
-                                  "sweep=a,b", "resume.accept_code=true,false", "search.trials=1,2",
+                                  "sweep=a,b", "resume.accept_code=true,false", "search.trials=1,2", "++search.trials=1,2",
                                   "search.objective=parameters,epochs", "hydra/launcher=basic,population"])
 def test_what_belongs_to_the_sweep_itself_is_not_swept(text):
-    with pytest.raises(InputError, match=f"{text.partition('=')[0]} takes one value for a whole sweep, got {text}"):
+    with pytest.raises(InputError, match=re.escape(f"takes one value for a whole sweep, got {text}")):
         check_sweep("train", ["seed=0,1", text])

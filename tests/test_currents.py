@@ -119,3 +119,11 @@ def test_an_array_that_no_neuron_could_be_fed_with_is_one_line(tmp_path, array, 
     np.save(tmp_path / "a.npy", array)
     with pytest.raises(InputError, match=f"NPY or CSV file of numbers, got .*a.npy: {message}"):
         FileSamples(str(tmp_path / "a.npy"))
+
+
+def test_an_empty_file_and_a_current_beyond_all_bounds_are_one_line(tmp_path):
+    (tmp_path / "a.npy").write_bytes(b"")
+    with pytest.raises(InputError, match="NPY or CSV file of numbers, got .*a.npy"):
+        FileSamples(str(tmp_path / "a.npy"))
+    with pytest.raises(InputError, match=r"must be from -1e\+100 to 1e\+100 mA, got -1.7e\+308 at index"):
+        Samples([0.0, -1.7e308])

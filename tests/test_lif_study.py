@@ -12,6 +12,7 @@ from mlplab.app import main
 from mlplab.core.lif import Neuron, rate_hz
 from mlplab.core.lif_grid import spike_count
 from mlplab.plots import transfer
+from mlplab.plots.charts import log_ticks
 from mlplab.runs.status import read_status
 from mlplab.studies import transfer_figures
 
@@ -65,6 +66,14 @@ def test_convergence_shows_every_error_and_methods_that_agree():
     below, above = (line for line in axes.lines if line.get_marker() == "o" and line.get_linestyle() == "-")
     assert below.get_linewidth() > above.get_linewidth() and below.get_markersize() > above.get_markersize()
     assert not any("e" in axes.yaxis.get_major_formatter()(tick) for tick in axes.get_yticks())
+
+
+def test_numbers_of_a_logarithmic_axis_are_the_round_ones_they_are_meant_to_be():
+    axes = Figure().subplots()
+    for power in range(-12, 13):
+        log_ticks(axes.yaxis, 10.0**power / 2, 10.0**power * 40)
+        for tick in axes.get_yticks():
+            assert len(np.format_float_positional(tick, trim="-").strip("-0.").rstrip("0")) <= 1
 
 
 def test_a_logarithmic_axis_of_many_powers_names_every_other():
@@ -140,7 +149,7 @@ def test_an_array_of_the_users(tmp_path):
         (["input=file", "input.path=/no/such.csv"], "input.path must be"),
         (
             ["neuron.resistance_kohm=[1,2]", "neuron.tau_ref_ms=[1,2,3]"],
-            "must be of one length, got neuron.resistance_kohm with 2, neuron.tau_ref_ms with 3",
+            "must be of one length, got neuron.resistance_kohm of 2, neuron.tau_ref_ms of 3",
         ),
         (["neuron.resistance_kohm=[1,2]", "input.current_ma=[1,2,3]"], "whose shape is (3,), got values of shape (2,)"),
         (["neuron.resistance_kohm=[1,2]", "input=noise", "input.neurons=3"], "whose shape is (3,), got values"),

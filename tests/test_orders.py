@@ -8,6 +8,7 @@ from small_runs import base, changed  # noqa: F401 (fixtures among them)
 
 from mlplab.core.orders import GOLDEN, draw_orders, splitmix64
 from mlplab.training import blocks
+from mlplab.training.blocks import draws_orders
 from mlplab.training.data import SpiralDataModule
 from mlplab.training.fit import fit_members
 from mlplab.training.members import MemberData
@@ -84,4 +85,5 @@ def test_orders_that_mean_something_are_kept(kind, options, drawn):
     with_others = SpiralDataModule(points_per_arm=40, batch_size=16)
     with_others.setup()
     for loader in (data.train_dataloader(), MemberData([data]).train_loader(), MemberData([with_others, data]).train_loader()):
-        assert (loader.order_seeds is not None) == drawn
+        assert draws_orders(torch.device("cuda"), loader.order_seeds) == drawn
+        assert not loader.draws  # on a CPU

@@ -22,6 +22,7 @@ from small_runs import (  # noqa: F401 (fixtures among them)
 
 from mlplab.errors import InputError
 from mlplab.runs import checkpoint
+from mlplab.training import blocks
 from mlplab.training.callbacks import MemberCallback
 from mlplab.training.fit import fit_members
 
@@ -200,6 +201,18 @@ def in_a_killed_process(config, folder, minibatches, **options):
         finally:
             os._exit(1)
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
+
+
+def test_an_epoch_goes_on_in_the_order_it_began_with_or_not_at_all(base, tmp_path, monkeypatch):
+    limit_blocks(monkeypatch, 3)
+    monkeypatch.setattr(blocks, "DRAWING_DEVICES", ("cpu",))
+    for minibatches, between in ((11, False), (8, True)):
+        interrupt(quick(base), tmp_path / f"at{minibatches}", minibatches)
+    monkeypatch.setattr(blocks, "DRAWING_DEVICES", ("cuda",))
+    with pytest.raises(InputError, match="stopped inside an epoch.*resume it with trainer=gpu, got trainer=cpu"):
+        train(quick(base), tmp_path / "at11", resume=True)
+    assert status(tmp_path / "at11") == "interrupted"
+    assert train(quick(base), tmp_path / "at8", resume=True)["epochs"] == 4
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -351,7 +351,7 @@ def test_diverged_and_impossible_trials_are_told_as_failed_and_the_search_goes_o
 
 @pytest.mark.parametrize(("words", "part"), [
     (["model.width=4,8", "search.trials=0"], "search.trials must be an integer >= 1, got 0"),
-    (["experiment=width_depth", "model.width=4,8"], "experiment/width_depth lists what to sweep, and a search takes"),
+    (["experiment=width_depth", "model.width=4,8"], "experiment=width_depth lists what to sweep, and a search takes"),
     (["model.width=4,8", "search.objective=validation/nl"], "did you mean validation/nll?"),
     (["model.width=4,8", "search.sampler=tpee"], "did you mean tpe?"),
     (["model.width=interval(9,4)"], "LOW < HIGH"),

@@ -14,6 +14,7 @@ from sweeping import SMALL, folder_of, jobs_of, record_of, states_of, sweep
 
 from mlplab import config as configs
 from mlplab.app import main
+from mlplab.errors import InputError
 from mlplab.runs import checkpoint
 from mlplab.sweeps import sweep as sweeps
 from mlplab.sweeps.lock import locked
@@ -196,6 +197,29 @@ def test_a_sweep_that_comes_to_nothing_leaves_no_folder_of_its_own(tmp_path, cap
                 (folder / "note.txt").touch()
             raise KeyboardInterrupt
     assert (kept / ".lock").exists() and (others / "note.txt").exists()  # somebody else's stay
+
+
+def test_a_folder_that_vanishes_before_its_lock_is_made_is_made_again(tmp_path, monkeypatch):
+    folder, made = tmp_path / "sweep", []
+    mkdir = Path.mkdir
+
+    def and_remove(path, **options):
+        mkdir(path, **options)
+        if not made:
+            made.append(path.rmdir())
+
+    monkeypatch.setattr(Path, "mkdir", and_remove)
+    with locked(folder):
+        assert made and (folder / ".lock").read_text() == str(os.getpid())
+
+
+def test_the_lock_is_the_last_thing_that_a_refused_sweep_removes(tmp_path, monkeypatch):
+    unlink, order = Path.unlink, []
+    monkeypatch.setattr(Path, "unlink", lambda path, **options: (order.append(path.name), unlink(path, **options)))
+    with pytest.raises(InputError), locked(tmp_path / "sweep"):
+        (tmp_path / "sweep" / "multirun.yaml").write_text("")
+        raise InputError("refused")
+    assert order == ["multirun.yaml", ".lock"] and not (tmp_path / "sweep").exists()
 
 
 def test_a_lock_whose_file_was_removed_under_it_is_taken_again(tmp_path, monkeypatch):

@@ -36,6 +36,7 @@ class SearchConf:
     """The node of ``hydra/sweeper: search``; its options are the root key ``search``."""
 
     _target_: str = "hydra_plugins.mlplab_search.SearchSweeper"
+    params: dict[str, Any] | None = None  # what an experiment sweeps; a search refuses it
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="search", node=SearchConf, provider="mlplab")

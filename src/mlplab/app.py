@@ -4,16 +4,14 @@ import errno
 import importlib
 import io
 import os
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from mlplab.constraints import near
 from mlplab.errors import InputError
+from mlplab.runs.signals import sigterm_is_ctrl_c
 
 # Command -> (root config, study). Composed studies are called as study(config, folder); the others, without
 # a config of their own, as study(words) with what follows on the command line. Imported late.
@@ -60,10 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe, such as head, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except PermissionError as error:
+        print(f"mlplab: cannot use {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+        return 2
     except OSError as error:
-        if isinstance(error, PermissionError):
-            print(f"mlplab: cannot use {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
-            return 2
         if error.errno not in UNWRITABLE:
             raise
         print(f"mlplab: cannot write {error.filename or 'the output'}: {error.strerror}", file=sys.stderr)
@@ -77,23 +75,6 @@ def _open_streams() -> None:
             setattr(sys, name, open(os.devnull, mode))
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # the name of a folder may hold what it cannot write
-
-
-@contextmanager
-def stopped_by_sigterm() -> Iterator[None]:
-    """Take SIGTERM as Ctrl-C, so that it too leaves nothing behind before a run has begun."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _dispatch(argv: list[str]) -> int:
@@ -168,7 +149,7 @@ def run(command: str, argv: Sequence[str]) -> int:
     def load() -> Callable[..., Any]:
         return load_study(study)
 
-    with stopped_by_sigterm():
+    with sigterm_is_ctrl_c():
         if words.for_hydra:
             results = sweep(command, config_name, words, load, study)
             return max(map(exit_code, results), default=0)
@@ -209,7 +190,7 @@ def reproduce(words: list[str]) -> object:
             raise InputError(f"reproduce takes paths.logs=DIR alone, got {key}={value}")
         PATH.check(key, value)
         logs = configs.place(key, value)
-    with stopped_by_sigterm():
+    with sigterm_is_ctrl_c():
         return load_study("mlplab.studies.reproduce:reproduce")(folder, logs)
 
 

@@ -31,9 +31,6 @@ def one_line(error: Exception, config_name: str, overrides: list[str]) -> str:
     unknown = re.match(r"Could not (?:override|delete)[^']*'([^']+)'", message)
     if isinstance(error, ConfigCompositionException) and unknown:
         return _unknown_key(unknown[1], error, config_name, overrides)
-    if "Key 'params' not in 'SearchConf'" in message:
-        where = message.split("'")[1]
-        return f"{where} lists what to sweep, and a search takes what to search from the command line alone; leave it out"
     there = re.match(r"Could not append to config\. An item is already at '([^']+)'", message)
     if there:
         return f"{there[1]} is there already; write {there[1]}=VALUE without +"

@@ -31,6 +31,7 @@ CHOICES = {"--cfg": ("job", "hydra", "all"),
 SHOWS = ("--help", "--hydra-help", "--cfg", "--info", "--shell-completion")
 # What says how a sweep is run: each has one value for all jobs.
 OF_THE_SWEEP = ("hydra", "launcher", "paths.", "resume.", "search.", "sweep")
+ONE_EXPERIMENT = "an experiment that lists what to sweep must be run by itself, got {}"
 # Composing so many takes an hour and some GB; more are a slip of the hand.
 MOST_JOBS = 1_000_000
 
@@ -157,7 +158,7 @@ def sweep(
         first = check_sweep(config_name, overrides, words.config_dir)
         if first.config.get("name") is not None and first.choices.get("hydra/launcher") == "population":
             raise InputError(
-                f"name is that of a single run, got {first.config.name!r} for a sweep; name its folder by sweep=NAME"
+                f"name must be null in a sweep, got {first.config.name!r}; a sweep's folder is named by sweep=NAME"
             )
         base, searched = first.config, first.choices.get("hydra/sweeper") == "search"
         kind = "search" if searched else "sweep"
@@ -212,7 +213,7 @@ def check_sweep(
     from omegaconf import OmegaConf
 
     from mlplab.complaints import keys_of, not_key_value
-    from mlplab.config import compose, compose_all, group_options, override
+    from mlplab.config import compose_all, group_options, override
     from mlplab.sweeps.search_space import read_dimension
 
     def options_of(group: str) -> list[str]:
@@ -240,22 +241,33 @@ def check_sweep(
     size = sweeper.get("max_batch_size")
     if size is not None and size < 1:
         raise InputError(f"hydra.sweeper.max_batch_size must be null, or an integer >= 1, got {size}")
-    keys = {text.partition("=")[0] for text in overrides}
-    listed = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items() if key not in keys]
+    searched = first.choices.get("hydra/sweeper") == "search"
+    keys = {_key(text) for text in overrides}
+    params = sweeper.get("params") or {}
+    experiments = next((text for text, _ in sweeps if _key(text) == "experiment"), None)
+    if params and searched:
+        where = next((text for text in overrides if _key(text) == "experiment"), "hydra.sweeper.params")
+        raise InputError(
+            f"{where} lists what to sweep, and a search takes what to search from the command line alone; leave it out"
+        )
+    if params and experiments:
+        raise InputError(ONE_EXPERIMENT.format(experiments))
+    listed = [f"{key}={value}" for key, value in params.items() if key not in keys]
     if listed:  # by an experiment: they come first, as Hydra has it
         return check_sweep(config_name, [*listed, *overrides], config_dir)
     base = first.config
     count = math.prod(dimension.count for dimension in discrete)
-    if count > MOST_JOBS and first.choices.get("hydra/sweeper") != "search":
+    if count > MOST_JOBS and not searched:
         raise InputError(
             f"a sweep must have at most {MOST_JOBS:,} jobs, got {count:,} "
             f"({' x '.join(f'{dimension.count:,} of {dimension.key}' for dimension in discrete)})"
         )
     known = keys_of(base)
+    known_dimensions = {dimension.text: dimension for dimension in discrete}
     for text, entry in sweeps:
         default = OmegaConf.select(base, entry.key_or_group)
-        dimension = read_dimension(text, entry, default, options_of)
-        if entry.is_interval_sweep() and first.choices.get("hydra/sweeper") != "search":
+        dimension = known_dimensions.get(text) or read_dimension(text, entry, default)
+        if entry.is_interval_sweep() and not searched:
             raise InputError(f"{dimension.key}: an interval needs hydra/sweeper=search, got {text}")
         others = single + [end for key, end in firsts.items() if key != dimension.key]
         for end in dimension.ends():
@@ -264,20 +276,27 @@ def check_sweep(
             if dimension.key in known and ("." in dimension.key or not OmegaConf.is_config(default)):
                 override(base, [end], config_name)  # no group, so there is no need to compose again
             else:
-                compose(config_name, [*others, end], config_dir)
+                composed = compose_all(config_name, [*others, end], config_dir)
+                if dimension.key == "experiment" and composed.hydra.sweeper.get("params"):
+                    raise InputError(ONE_EXPERIMENT.format(experiments))
     return first
+
+
+def _key(text: str) -> str:
+    """The key of an override, without what says that it is added or removed."""
+    return text.partition("=")[0].lstrip("+~")
 
 
 def _expect_once(overrides: Sequence[str], sweeps: Sequence[str]) -> None:
     """Refuse a sweep over what belongs to the sweep itself, and a key that is given again after it was swept."""
-    keys = [text.partition("=")[0].lstrip("+~") for text in overrides]
+    keys = [_key(text) for text in overrides]
     if "hydra.sweep.dir" in keys:
         raise InputError("hydra.sweep.dir is the lab's to choose; give paths.logs=DIR and sweep=NAME in its place")
     for text in sweeps:
-        key, _, values = text.partition("=")
+        key, values = _key(text), text.partition("=")[2]
         if key.startswith(OF_THE_SWEEP):
             several = f"; for several write {key}=[{values}]" if key == "search.objective" else ""
             raise InputError(f"{key} takes one value for a whole sweep, got {text}{several}")
-        given = [other for other, name in zip(overrides, keys) if name == key.lstrip("+~")]
+        given = [other for other, name in zip(overrides, keys) if name == key]
         if given[-1] != text or given.count(text) > 1:  # of two values the later counts; a sweep is not to vanish
             raise InputError(f"{key} is swept and must be given once, got {' and '.join(given)}")

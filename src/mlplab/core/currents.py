@@ -197,9 +197,8 @@ class Samples:
         self.current_ma = np.asarray(self.current_ma)
         if self.current_ma.ndim == 0:
             raise InputError("input array must have a first axis of steps, got a single number")
-        for row in self.current_ma:  # a sum costs a tenth of a mask, and is finite where every value is
-            if not np.isfinite(row.sum(dtype=np.float64)):
-                checked_current(row)
+        for row in self.current_ma:  # a row at a time: the whole may fill the memory
+            checked_current(row)
 
     def block(self, start: int, stop: int) -> np.ndarray:
         if stop > len(self.current_ma):
@@ -232,7 +231,7 @@ class FileSamples(Samples):
             super().__init__(values.astype(np.float64))
         except InputError:
             raise
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, EOFError, ValueError, TypeError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(
                 f"input.path must be an NPY or CSV file of numbers, got {path}: {reason}"

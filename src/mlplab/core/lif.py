@@ -12,6 +12,8 @@ import numpy as np
 from mlplab.errors import InputError
 
 MS_PER_S = 1000.0
+# So large a current, either way, that potentials are still far from what float64 cannot hold.
+LARGEST_MA = 1e100
 
 # A neuron without a leak is the neuron whose resistance is this power of two: I - V/R then rounds to I and
 # R cancels without a rounding error, so that the result is the perfect integrator's to the bit.
@@ -47,8 +49,8 @@ class Neuron:
         try:
             self.shape  # noqa: B018
         except ValueError:
-            lists = {f"neuron.{field.name}": getattr(self, field.name) for field in fields(self)}
-            sizes = [f"{name} with {len(values)}" for name, values in lists.items() if values.ndim]
+            lists = {f"neuron.{field.name}": getattr(self, field.name).shape for field in fields(self)}
+            sizes = [f"{name} of {' x '.join(map(str, shape))}" for name, shape in lists.items() if shape]
             raise InputError(f"lists of one value a neuron must be of one length, got {', '.join(sizes)}") from None
         if np.any(self.threshold_v <= self.reset_v):
             raise InputError(
@@ -121,11 +123,13 @@ def _shown(values):
 
 
 def checked_current(current_ma) -> np.ndarray:
-    """Return currents as float64, or raise an InputError that names the first one that is not finite."""
+    """Return currents as float64, or raise an InputError that names the first one that is not finite or too large."""
     current = np.asarray(current_ma, dtype=np.float64)
-    if not np.isfinite(current).all():
-        at = tuple(int(i) for i in np.argwhere(~np.isfinite(current))[0])
-        raise InputError(f"input current must be finite, got {current[at]} at index {list(at)}")
+    fine = np.abs(current) <= LARGEST_MA
+    if not fine.all():
+        at = tuple(int(i) for i in np.argwhere(~fine)[0])
+        finite = f"from -{LARGEST_MA:g} to {LARGEST_MA:g} mA" if np.isfinite(current[at]) else "finite"
+        raise InputError(f"input current must be {finite}, got {current[at]} at index {list(at)}")
     return current
 
 

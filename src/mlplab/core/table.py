@@ -19,7 +19,6 @@ from torch import Tensor
 
 from mlplab.errors import InputError
 
-
 # What numpy and zipfile raise for an archive that is damaged, encrypted, or larger than the memory.
 DAMAGE = (ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 

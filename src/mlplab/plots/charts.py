@@ -89,7 +89,7 @@ def log_ticks(
     """
     powers = range(int(np.floor(np.log10(low))) - 1, int(np.ceil(np.log10(high))) + 1)
     for chosen in digits:
-        ticks = [digit * 10.0**power for power in powers for digit in chosen]
+        ticks = [float(f"{digit}e{power}") for power in powers for digit in chosen]
         ticks = [tick for tick in ticks if low <= tick <= high]
         if len(ticks) <= most:
             break

@@ -5,7 +5,6 @@ import sys
 import time
 from typing import TextIO
 
-
 WIDTH = 79
 
 

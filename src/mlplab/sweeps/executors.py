@@ -12,7 +12,6 @@ from typing import Any, Protocol
 from mlplab.errors import InputError
 from mlplab.sweeps import worker
 
-
 KILL_WITHIN_S = 2.0
 
 

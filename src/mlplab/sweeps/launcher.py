@@ -1,10 +1,7 @@
 """What Hydra's launcher does: compose every job, run what is missing, tell what came of it."""
 
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from mlplab.runs.manifest import without_secrets
 from mlplab.runs.plain_yaml import plain_yaml
+from mlplab.runs.signals import sigterm_is_ctrl_c
 from mlplab.sweeps.composer import Composer
 from mlplab.sweeps.display import Display
 from mlplab.sweeps.executors import Processes, make_executor
@@ -54,7 +52,7 @@ def launch(
     with locked(folder):
         executor = make_executor(options, folder)
         try:
-            with terminable():  # not sooner: Ray would set its own answer to the signal
+            with sigterm_is_ctrl_c():  # again, and not sooner: Ray would set its own answer to the signal
                 if isinstance(executor, Processes):
                     executor.warm_up()
                 jobs = compose_jobs(folder, master, loader, task, job_overrides, display)
@@ -78,23 +76,6 @@ def launch(
     for outcome in outcomes:
         task.collect(outcome.result or {"status": outcome.status, "error": outcome.error})
     return [job_return(job, outcome) for job, outcome in zip(jobs, outcomes)]
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Take SIGTERM as Ctrl-C: the running units are to save their states."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def compose_jobs(

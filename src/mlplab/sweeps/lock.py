@@ -11,8 +11,8 @@ from mlplab.errors import InputError
 from mlplab.runs.folder import absent, remove_empty
 
 LOCK = ".lock"
-# What stands in the folder of a sweep that came to nothing: the lock, what Hydra writes, and the exchange.
-OF_NO_WORTH = {LOCK, "multirun.yaml", ".units"}
+# What stands, beside the lock, in the folder of a sweep that came to nothing: what Hydra writes, and the exchange.
+OF_NO_WORTH = ("multirun.yaml", ".units")
 
 _held: set[Path] = set()
 
@@ -53,10 +53,10 @@ def locked(folder: Path) -> Iterator[None]:
 
 def _remove_worthless(folder: Path) -> None:
     with suppress(OSError):  # whatever befell the folder, the first error is the one to be told
-        if {entry.name for entry in folder.iterdir()} <= OF_NO_WORTH:
+        if {entry.name for entry in folder.iterdir()} <= {LOCK, *OF_NO_WORTH}:
             shutil.rmtree(folder / ".units", ignore_errors=True)
-            for name in OF_NO_WORTH - {".units"}:
-                (folder / name).unlink(missing_ok=True)
+            (folder / "multirun.yaml").unlink(missing_ok=True)
+            (folder / LOCK).unlink(missing_ok=True)  # last: from here on it may be another's folder
 
 
 def _lock(folder: Path) -> TextIO:
@@ -67,6 +67,10 @@ def _lock(folder: Path) -> TextIO:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             file = open(folder / LOCK, "a+")
+        except FileNotFoundError:
+            if folder.is_dir():
+                raise
+            continue  # its last owner has removed the folder between the two
         except OSError as error:
             raise InputError(
                 f"cannot write the sweep folder {folder}: {error.strerror or error}; "

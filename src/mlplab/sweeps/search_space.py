@@ -46,7 +46,11 @@ class Dimension:
         """The number of values, or None for an interval."""
         if self.kind == "choice":
             return len(self.options)
-        return None if self.step is None else round((self.high - self.low) / self.step) + 1
+        if self.step is None:
+            return None
+        if self.kind == "whole":  # exactly, however many
+            return (self.high - self.low) // self.step + 1
+        return round((self.high - self.low) / self.step) + 1
 
     def value(self, index: int) -> Any:
         """Give the value of a number in 0..count-1."""
@@ -181,7 +185,7 @@ def _range(key: str, text: str, sweep: RangeSweep) -> Dimension:
     if not whole and abs(sweep.stop - sweep.start) / abs(sweep.step) > MOST_VALUES:
         raise InputError(f"{key}: a range must have at most {MOST_VALUES:,} values, got {text}")
     values = sweep.range() if whole else list(sweep.range())
-    if not len(values):
+    if not values:  # its len could be more than Python counts
         raise InputError(
             f"{key}: range(START, STOP) holds no value, since STOP itself is left out, got {text}"
         )

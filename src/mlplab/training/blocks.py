@@ -36,6 +36,11 @@ def count_minibatches(points: int, batch_size: int, drop_last: bool) -> int:
     return points // batch_size if drop_last else -(-points // batch_size)
 
 
+def draws_orders(device: torch.device, order_seeds: Sequence[int | None]) -> bool:
+    """Say whether a device draws the orders of members with these seeds itself."""
+    return device.type in DRAWING_DEVICES and None not in order_seeds
+
+
 class BlockLoader:
     """Yield an epoch as blocks; its whole state is ``served``, the number of minibatches handed over.
 
@@ -62,14 +67,18 @@ class BlockLoader:
         order_seeds: Sequence[int | None] = (None,),
     ) -> None:
         self.x, self.y, self.orders = x, y, list(orders)
-        self.order_seeds = None
-        if None not in order_seeds:
-            self.order_seeds = torch.tensor([derive(seed, "device order") for seed in order_seeds])
+        self.order_seeds = list(order_seeds)
+        self._keys = torch.tensor([derive(seed, "device order") for seed in order_seeds if seed is not None])
         self.batch_size = batch_size
         self.shuffle = True
         self.per_epoch = self.whole = count_minibatches(x.shape[1], batch_size, drop_last)
         self.block_minibatches = block_minibatches
         self.served = 0
+
+    @property
+    def draws(self) -> bool:
+        """Whether the device draws the orders itself."""
+        return draws_orders(self.x.device, self.order_seeds)
 
     @property
     def block(self) -> int:
@@ -102,7 +111,7 @@ class BlockLoader:
     def to(self, device: torch.device) -> "BlockLoader":
         """Move the data to a device, once; before anyone counts the blocks, which are larger on a GPU."""
         self.x, self.y = self.x.to(device), self.y.to(device)
-        self.order_seeds = None if self.order_seeds is None else self.order_seeds.to(device)
+        self._keys = self._keys.to(device)
         return self
 
     def __iter__(self) -> Iterator[Block]:
@@ -119,8 +128,8 @@ class BlockLoader:
         points = self.x.shape[1]
         if not self.shuffle:
             return torch.arange(points, device=self.x.device).expand(len(self.orders), -1)
-        if self.order_seeds is not None and self.x.device.type in DRAWING_DEVICES:
-            return draw_orders(self.order_seeds, epoch, points)
+        if self.draws:
+            return draw_orders(self._keys, epoch, points)
         return torch.stack([order(epoch) for order in self.orders]).to(self.x.device)
 
     def _block(self, permutation: Tensor, first: int, end: int) -> Block:

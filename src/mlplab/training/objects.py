@@ -88,6 +88,8 @@ def build(node: Mapping[str, Any], key: str, **more: Any) -> Any:
             return found(**copy.deepcopy({name: value for name, value in node.items() if name != "_target_"}) | more)
         return instantiate(node, **more, _convert_="all")
     except Exception as error:  # whatever a class says of its arguments
+        if isinstance(error, InputError):
+            raise
         cause = (error.__cause__ or error) if isinstance(error, InstantiationException) else error
         if isinstance(cause, InputError):
             raise cause from error

@@ -13,8 +13,8 @@ from mlplab.training.arrays import ArrayDataModule
 from mlplab.training.blocks import BlockLoader, WholeLoader
 from mlplab.training.callbacks.progress import Progress
 from mlplab.training.classifier import Classifier
-from mlplab.training.rules import PRECISIONS, Rules
 from mlplab.training.members import MemberRun
+from mlplab.training.rules import PRECISIONS, Rules
 
 # Lightning tells at every start which accelerators it sees, and advises on loaders that the lab does not use.
 QUIET = (

@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from mlplab.errors import InputError
 from mlplab.runs import checkpoint
+from mlplab.training.blocks import draws_orders
 from mlplab.training.callbacks.member import MemberCallback
 from mlplab.training.classifier import Classifier
 from mlplab.training.epoch import EpochSums
@@ -86,6 +87,7 @@ def state_of(trainer: L.Trainer, classifier: Classifier, index: int) -> dict[str
         **member_state(classifier, index),
         "epochs": classifier.epochs,
         "minibatches": classifier.minibatches,
+        "drawn": trainer.train_dataloader.draws,
         "stop": None if stop is None else {"reason": stop.reason, "epoch": stop.epoch, "step": stop.step},
         "gathered": None if classifier.gathered is None else classifier.gathered[index],
         # What the running epoch has summed up; nothing between two epochs.
@@ -142,6 +144,7 @@ def restore(trainer: L.Trainer, classifier: Classifier, payloads: list[dict[str,
                 state = payload["callbacks"].get(type(callback).__name__, {})
                 callback.load_member_state(index, state, classifier)
     first = next((p for p in payloads if not p["stop"]), payloads[0])
+    _expect_the_order(trainer, first)
     classifier.steps, classifier.minibatches = first["steps"], first["minibatches"]
     classifier.epochs = first["epochs"]
     # One that had ended may be of an earlier saving than the others; its running epoch is of no account.
@@ -158,6 +161,17 @@ def restore(trainer: L.Trainer, classifier: Classifier, payloads: list[dict[str,
         tracker.ready = tracker.started = tracker.processed = tracker.completed = classifier.epochs
     steps = trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.total
     steps.ready = steps.completed = classifier.steps
+
+
+def _expect_the_order(trainer: L.Trainer, payload: dict[str, Any]) -> None:
+    """Refuse to go on within an epoch on a device where its points would come in another order."""
+    drawn = draws_orders(trainer.strategy.root_device, [run.data.drawn_order_seed for run in trainer.runs])
+    if payload["sums"]["sizes"] and payload.get("drawn", False) != drawn:
+        before, now = ("cpu", "gpu") if drawn else ("gpu", "cpu")
+        raise InputError(
+            f"this run stopped inside an epoch, whose points come in another order on another device: "
+            f"resume it with trainer={before}, got trainer={now}"
+        )
 
 
 def _restore_moments(classifier: Classifier, index: int, moments: dict[str, Any]) -> None:
