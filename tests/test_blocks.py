@@ -139,6 +139,11 @@ def test_blocks_are_bounded_in_bytes(monkeypatch):
     assert loader.block == 2
     monkeypatch.setattr("mlplab.training.blocks.BLOCK_BYTES", 1)
     assert make(points=12, batch_size=3).block == 1
+    monkeypatch.setattr("mlplab.training.blocks.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("mlplab.training.blocks.BLOCK_OPERATIONS", 70)
+    busy = make(points=12, batch_size=3, block=1000)
+    busy.operations = 20
+    assert busy.block == 3
     # On another device than the CPU a block is as large as the memory there allows.
     elsewhere = make(points=12, batch_size=3, block=1000).to(torch.device("meta"))
     assert elsewhere.block == 1000 and len(elsewhere) == 1

@@ -22,6 +22,12 @@ def negative_log_softmax(logits: Tensor) -> Tensor:
     Returns:
         Array of shape (..., C), every value >= 0.
     """
+    rest, gaps = _rest_and_gaps(logits)
+    return rest.log1p() + gaps
+
+
+def _rest_and_gaps(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Give the sum over i != a of exp(x_i - m), (..., 1), and m - x, (..., C), of :func:`negative_log_softmax`."""
     largest = logits.amax(dim=-1, keepdim=True)
     gaps = largest - logits
     # All that are as large as the largest are left out and counted instead, less one. Without masks and indices
@@ -30,17 +36,16 @@ def negative_log_softmax(logits: Tensor) -> Tensor:
     others = (gaps.neg().exp() * is_smaller).sum(dim=-1, keepdim=True)
     ties = logits.shape[-1] - 1 - is_smaller.sum(dim=-1, keepdim=True)
     # A row whose largest logit is infinite has no softmax: NaN throughout, as in torch, and 0 for any other row.
-    rest = others + ties + (largest - largest).detach()
-    return rest.log1p() + gaps
+    return others + ties + (largest - largest).detach(), gaps
 
 
 def first_largest(logits: Tensor) -> Tensor:
-    """Give the class of the largest logit, of several the first: (..., C) to (...), as floats; NaN where one is NaN."""
+    """Give the class of the largest logit, of several the first: (..., C) to (...), as floats; NaN if it is not finite."""
     # As argmax, but vector code: a hundredth of its time over a last axis of a few classes.
     classes, largest = logits.shape[-1], logits.amax(dim=-1, keepdim=True)
     is_largest = 1 - (largest - logits).sign()
     place = is_largest * torch.arange(classes, 0, -1, dtype=logits.dtype, device=logits.device)
-    return (classes - place.amax(dim=-1)).masked_fill_(largest.squeeze(-1).isnan(), torch.nan)
+    return (classes - place.amax(dim=-1)).sub_((largest - largest).squeeze(-1))
 
 
 def count_hits(logits: Tensor, labels: Tensor) -> Tensor:
@@ -140,15 +145,17 @@ def _losses(
     logits: Tensor, labels: Tensor, weight: Tensor | None, ignore_index: int, label_smoothing: float
 ) -> tuple[Tensor, Tensor]:
     """Losses (..., B) and norm (...) of logits (..., B, C) and labels (..., B) known to be good."""
-    surprise = negative_log_softmax(logits)
+    rest, gaps = _rest_and_gaps(logits)
+    log_sum = rest.log1p()  # above the largest logit
     counted = labels != ignore_index
     safe = labels.masked_fill(~counted, 0)
-    losses = surprise.gather(-1, safe.unsqueeze(-1)).squeeze(-1)
+    losses = (log_sum + gaps.gather(-1, safe.unsqueeze(-1))).squeeze(-1)
     norm = counted
     if weight is not None:
         weight = weight.to(logits.device, logits.dtype)
         losses, norm = losses * weight[safe], weight[safe] * counted
     if label_smoothing:
+        surprise = log_sum + gaps
         spread = (surprise if weight is None else surprise * weight).sum(dim=-1)
         losses = (1 - label_smoothing) * losses + label_smoothing / logits.shape[-1] * spread
     return losses.masked_fill(~counted, 0.0), norm.sum(dim=-1).to(logits.dtype)

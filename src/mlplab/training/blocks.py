@@ -9,7 +9,9 @@ from torch import Tensor
 from mlplab.core.orders import draw_orders
 from mlplab.core.seeds import derive
 
-BLOCK_BYTES = 64 << 20
+BLOCK_BYTES = 256 << 20
+# Between two blocks a run can be stopped and says that it lives: on one core of a CPU, every few seconds.
+BLOCK_OPERATIONS = 5e11
 # At the end of a block the host looks at what has come out: on a GPU best once an epoch, also of 10,000 members.
 GPU_BLOCK_BYTES = 512 << 20
 # Devices that draw the orders themselves.
@@ -53,6 +55,7 @@ class BlockLoader:
         block_minibatches: minibatches in a block at most.
         order_seeds: one seed a member, from which a CUDA device draws orders of its own, see
             :func:`~mlplab.core.orders.draw_orders`; without them, or with None among them, it takes ``orders``.
+        operations: floating-point operations that a minibatch of all members takes; 0 where that is not known.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class BlockLoader:
         drop_last: bool = True,
         block_minibatches: int = BLOCK_MINIBATCHES,
         order_seeds: Sequence[int | None] = (None,),
+        operations: int = 0,
     ) -> None:
         self.x, self.y, self.orders = x, y, list(orders)
         self.order_seeds = list(order_seeds)
@@ -72,7 +76,7 @@ class BlockLoader:
         self.batch_size = batch_size
         self.shuffle = True
         self.per_epoch = self.whole = count_minibatches(x.shape[1], batch_size, drop_last)
-        self.block_minibatches = block_minibatches
+        self.block_minibatches, self.operations = block_minibatches, operations
         self.served = 0
 
     @property
@@ -85,8 +89,10 @@ class BlockLoader:
         """Number of minibatches in a block."""
         x, y = self.x, self.y
         bytes_each = len(self.orders) * self.batch_size * (x[0, 0].numel() * x.element_size() + y.element_size())
-        room = BLOCK_BYTES if x.device.type == "cpu" else GPU_BLOCK_BYTES
-        return max(1, min(self.block_minibatches, room // max(1, bytes_each)))
+        if x.device.type != "cpu":
+            return max(1, min(self.block_minibatches, GPU_BLOCK_BYTES // max(1, bytes_each)))
+        work = int(BLOCK_OPERATIONS // max(1, self.operations))
+        return max(1, min(self.block_minibatches, BLOCK_BYTES // max(1, bytes_each), work))
 
     def restrict(self, limit: int | float = 1.0, overfit: int | float = 0) -> None:
         """Shorten the epoch.

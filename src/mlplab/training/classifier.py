@@ -155,8 +155,8 @@ class Classifier(L.LightningModule):
         """Train a run of p members through a block; give loss and hits of each minibatch, (p, S)."""
         population, rules = self.population, self.rules
         classes_of = getattr(self.loss, "targets", None)
-        labels = block.y[members]
-        batches, answers = population.minibatches(block.x[members]), labels.unbind(1)
+        labels = block.y[members].transpose(0, 1).contiguous()  # (S, p, B)
+        batches, answers = population.minibatches(block.x[members]), labels.unbind(0)
         keep = self.guard or not all(active[members])
         saved = self._state(members) if keep else None
         every, last = rules.accumulate_grad_batches, self.minibatches_per_epoch - 1
@@ -167,7 +167,7 @@ class Classifier(L.LightningModule):
             else:
                 if targets is None:
                     classes = self._classes(members, batches[k])
-                    q, a = classes_of(labels.transpose(0, 1), classes, population.theta.dtype)
+                    q, a = classes_of(labels, classes, population.theta.dtype)
                     targets = q.unbind(0), a.unbind(0)
                 gradient_of = partial(gradient_at_logits, q=targets[0][k], a=targets[1][k])
             logits.append(population.backward(members, batches[k], gradient_of, self.minibatches + k))
@@ -183,9 +183,9 @@ class Classifier(L.LightningModule):
             step += 1
         # (S, p, B, C), laid out as each minibatch's.
         stacked = torch.stack([part.transpose(1, 2) for part in logits]).transpose(2, 3)
-        answer = labels[:, :count].transpose(0, 1)
-        loss = in_pieces(self.loss.per_batch, stacked, answer).T if classes_of else torch.stack(losses, 1)
-        hits = in_pieces(count_hits, stacked, answer).T
+        labels = labels[:count]
+        loss = in_pieces(self.loss.per_batch, stacked, labels).T if classes_of else torch.stack(losses, 1)
+        hits = in_pieces(count_hits, stacked, labels).T
         if keep:
             self._keep(members, saved, loss, active, block.first)
         return loss, hits

@@ -241,7 +241,7 @@ def _train(trainer: Trainer, classifier: Classifier) -> None:
         try:
             trainer.fit(
                 classifier,
-                train_dataloaders=data.train_loader(dtype),
+                train_dataloaders=data.train_loader(dtype, classifier.theta.numel()),
                 val_dataloaders=data.validation_loader(dtype),
             )
         except SystemExit as error:

@@ -103,8 +103,13 @@ class MemberData:
             parts = parts[:1]
         return torch.stack([part.x for part in parts]).to(dtype), torch.stack([part.y for part in parts])
 
-    def train_loader(self, dtype: torch.dtype = torch.float32) -> BlockLoader:
-        """Serve the train points, each member in its own order."""
+    def train_loader(self, dtype: torch.dtype = torch.float32, parameters: int = 0) -> BlockLoader:
+        """Serve the train points, each member in its own order.
+
+        Args:
+            dtype: of the inputs.
+            parameters: of all members together, which bound the work of a block on a CPU.
+        """
         first = self.modules[0]
         x, y = self.part("train", dtype)
         return BlockLoader(
@@ -114,6 +119,8 @@ class MemberData:
             batch_size=first.batch_size,
             drop_last=first.drop_last,
             order_seeds=[module.drawn_order_seed for module in self.modules],
+            # Each parameter is multiplied and added for a point three times: forward, and for the two gradients.
+            operations=6 * parameters * first.batch_size,
         )
 
     def validation_loader(self, dtype: torch.dtype = torch.float32) -> WholeLoader | None:
