@@ -2,6 +2,7 @@
 
 import json
 import threading
+from functools import partial
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from small_runs import (  # noqa: F401 (fixtures among them)
     whole,
 )
 
+from mlplab.core.losses import gradient_at_logits
 from mlplab.runs import checkpoint
 from mlplab.runs.fingerprint import tensor_sha256
 from mlplab.training.callbacks import MemberCallback
@@ -278,3 +280,24 @@ def test_subnormals_are_flushed_here_and_only_within():
             assert survives()
     finally:
         torch.set_num_threads(threads)
+
+
+def test_a_population_that_was_trained_can_be_trained_by_hand(base):
+    """Training runs in torch's inference mode, which must not be seen in what it leaves."""
+    kept = []
+
+    class Keep(MemberCallback):
+        def on_epoch(self, trainer, classifier):
+            kept[:] = [classifier, *classifier.sums.losses, *classifier.metrics.values()]
+
+    fit_members([changed(base, trainer__max_epochs=1)], [None], observer=Keep())
+    classifier, *figures = kept
+    population = classifier.population
+    q, a = classifier.loss.targets(torch.zeros(1, 16, dtype=torch.long), 4, torch.float32)
+    before = population.gradient.clone()
+    population.backward(slice(0, 1), torch.ones(1, 16, 2), partial(gradient_at_logits, q=q, a=a), 0)
+    classifier.optimizer.update(slice(0, 1), population.gradient, 1, 1.0)
+    assert not torch.equal(population.gradient, before)
+    for array in (population.theta, population.gradient, *classifier.optimizer.moments.values(), classifier.best.theta):
+        assert not array.is_inference()
+    assert all(not figure.is_inference() for figure in classifier.metrics.values()) and figures

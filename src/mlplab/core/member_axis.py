@@ -48,6 +48,11 @@ class Population(ABC):
         """Cut a block (p, S, B, ...) into its S minibatches (p, B, ...), laid out in memory as the networks like it."""
         return x.unbind(1)
 
+    @property
+    def is_written_out(self) -> bool:
+        """Whether :meth:`backward` works without autograd."""
+        return False
+
     @abstractmethod
     def forward(self, x: Tensor, members: slice = slice(None)) -> Tensor:
         """Compute logits in evaluation mode: (P, B, ...) or, shared by all, (1, B, ...) to (P, B, C)."""

@@ -125,6 +125,10 @@ class StackedMLP(Population):
         bounds = [round(i * self.members / count) for i in range(count + 1)]
         return [slice(a, b) for a, b in zip(bounds, bounds[1:])]
 
+    @property
+    def is_written_out(self) -> bool:
+        return ACTIVATIONS[self.template.activation].gradient is not None
+
     def minibatches(self, x: Tensor) -> list[Tensor]:
         flat = x.reshape(*x.shape[:3], self.widths[0])
         return [batch.transpose(1, 2) for batch in flat.permute(1, 0, 3, 2).contiguous().unbind(0)]
@@ -155,8 +159,9 @@ class StackedMLP(Population):
             while len(self._rooms) >= KEPT_SIZES:
                 self._rooms.pop(next(iter(self._rooms)))
             # What flows back is used up before the layer but one below needs the place.
-            shared = self.theta.new_empty(2, members * points * max(self.widths[1:]))
-            layers = [self.theta.new_empty(members, width, points) for width in self.widths[1:-1]]
+            with torch.inference_mode(False):  # made there, nobody else could write to them
+                shared = self.theta.new_empty(2, members * points * max(self.widths[1:]))
+                layers = [self.theta.new_empty(members, width, points) for width in self.widths[1:-1]]
             self._rooms[members, points] = [
                 (h, h.transpose(1, 2), shared[i % 2, : h.numel()].view(h.shape)) for i, h in enumerate(layers)
             ]

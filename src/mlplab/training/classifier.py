@@ -132,9 +132,12 @@ class Classifier(L.LightningModule):
         runs = [slice(0, self.members)]
         if isinstance(self.optimizer, MemberOptimizer):
             runs = self.population.chunks(block.x.shape[2])
+        # Without autograd each of the many small operations costs less.
+        plain = self.population.is_written_out and hasattr(self.loss, "targets")
         for members in runs:
             if any(active[members]):
-                loss, hits = self._walk(members, block, count, active)
+                with torch.inference_mode(plain):
+                    loss, hits = self._walk(members, block, count, active)
             else:
                 like = block.x.new_full((members.stop - members.start, count), torch.nan)
                 loss, hits = like, like
