@@ -9,7 +9,7 @@ from torch import Tensor
 from mlplab.core.orders import draw_orders
 from mlplab.core.seeds import derive
 
-BLOCK_BYTES = 256 << 20
+BLOCK_BYTES = 512 << 20
 # Between two blocks a run can be stopped and says that it lives: on one core of a CPU, every few seconds.
 BLOCK_OPERATIONS = 5e11
 # At the end of a block the host looks at what has come out: on a GPU best once an epoch, also of 10,000 members.
