@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 from mlplab.runs.fingerprint import code_digest
@@ -26,8 +27,14 @@ def attempt(logs: Path, number: int, delay_s: float) -> int | None:
     """Run the sweep in its own process and send it a signal; give its exit code, None where killed."""
     child = os.fork()
     if child == 0:
-        sys.stderr = open(logs.with_suffix(".log"), "w", buffering=1)
-        os._exit(sweep(logs, *WORDS))
+        code = 1
+        try:
+            sys.stderr = open(logs.with_suffix(".log"), "w", buffering=1)
+            code = sweep(logs, *WORDS)
+        except BaseException:  # the child has nothing to do with what its parent cleans up
+            traceback.print_exc()
+        finally:
+            os._exit(code)
     time.sleep(delay_s)
     os.kill(child, number)
     _, status = os.waitpid(child, 0)

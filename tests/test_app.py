@@ -224,6 +224,19 @@ def test_an_interrupt_is_130_and_an_unforeseen_error_keeps_its_traceback(study, 
     assert study.calls[1][1].exists()
 
 
+@pytest.mark.parametrize("made_of_it", (InputError("of a config"), AttributeError("in somebody's cleaning up")), ids=str)
+def test_an_interrupt_that_went_under_in_another_error_is_one_all_the_same(study, tmp_path, capsys, made_of_it):
+    try:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise AttributeError("no such flag")
+    except AttributeError as error:
+        made_of_it.__cause__ = error
+    study.error = made_of_it
+    assert train(tmp_path) == 130 and only_line(capsys) == "mlplab: interrupted\n"
+
+
 def test_an_interrupt_before_the_study_began_leaves_nothing(study, tmp_path, monkeypatch):
     def load(name):
         raise KeyboardInterrupt

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     _open_streams()
     try:
-        return _dispatch(argv)
+        return _dispatched(argv)
     except InputError as error:
         print(f"mlplab: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -75,6 +75,22 @@ def _open_streams() -> None:
             setattr(sys, name, open(os.devnull, mode))
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # the name of a folder may hold what it cannot write
+
+
+def _dispatched(argv: list[str]) -> int:
+    """Dispatch; an interrupt that went under in somebody's cleaning up is one all the same.
+
+    OmegaConf's may fail when it is interrupted, and Hydra makes an error of a config of that.
+    """
+    try:
+        return _dispatch(argv)
+    except Exception as error:
+        link: BaseException | None = error
+        while link is not None and not isinstance(link, KeyboardInterrupt):
+            link = link.__cause__ or link.__context__
+        if link is not None:
+            raise KeyboardInterrupt from error
+        raise
 
 
 def _dispatch(argv: list[str]) -> int:
