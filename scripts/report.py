@@ -3,7 +3,7 @@
 import gc
 import sys
 
-from mlplab.app import main
+from mlplab.cli.app import main
 
 if __name__ == "__main__":
     gc.disable()  # all that a report makes lives to its end: a twentieth of its time went into looking for cycles

@@ -2,7 +2,7 @@
 
 import sys
 
-from mlplab.app import main
+from mlplab.cli.app import main
 
 if __name__ == "__main__":
     sys.exit(main(["reproduce", *sys.argv[1:]]))

@@ -14,8 +14,9 @@ import time
 import traceback
 from pathlib import Path
 
-from mlplab.runs.fingerprint import code_digest
 from sweeping import folder_of, record_of, sweep
+
+from mlplab.runs.fingerprint import code_digest
 
 WORDS = [
     "launcher=inline", "launcher.max_members=3", "seed=range(0,6)", "model.width=8", "model.dropout=0.2",

@@ -5,9 +5,9 @@ from functools import partial
 import torch
 from torch import nn
 
-from mlplab.core.losses import CrossEntropy, gradient_at_logits
-from mlplab.core.mlp import MLP
-from mlplab.training.optimizers import Adam
+from mlplab.nn.losses import CrossEntropy, gradient_at_logits
+from mlplab.nn.mlp import MLP
+from mlplab.population.optimizers import Adam
 
 LOSS = CrossEntropy()
 

@@ -2,7 +2,7 @@
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from mlplab.sweeps.search_space import read_dimension
+from mlplab.search.space import read_dimension
 
 
 def dimension(text, default=None, groups=None):

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from mlplab.config import compose
+from mlplab.config.composition import compose
+from mlplab.data.modules import SpiralDataModule
+from mlplab.population import blocks
 from mlplab.runs import checkpoint
 from mlplab.runs.fingerprint import tensor_sha256
-from mlplab.training import blocks
 from mlplab.training.callbacks import MemberCallback
-from mlplab.training.data import SpiralDataModule
 from mlplab.training.fit import fit, fit_members
 
 SMALL = [

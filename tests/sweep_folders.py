@@ -14,13 +14,13 @@ resume: null
 paths:
   logs: {logs}
 data:
-  _target_: mlplab.training.data.SpiralDataModule
+  _target_: mlplab.data.modules.SpiralDataModule
   arms: 4
   noise: {noise}
   seed: 2021
   order_seed: {seed}
 model:
-  _target_: mlplab.core.mlp.MLP
+  _target_: mlplab.nn.mlp.MLP
   hidden: {hidden}
   width: {width}
   depth: {depth}
@@ -134,7 +134,7 @@ def make_sweep(
 def write_record(folder: Path, jobs: list[dict], **more) -> None:
     """Write sweep.json."""
     swept = list(dict.fromkeys(key for job in jobs for key in job["swept"]))
-    record = {"format": 1, "name": folder.name, "command": ["train"], "study": "mlplab.studies.train:train",
+    record = {"format": 1, "name": folder.name, "command": ["train"], "study": "mlplab.cli.train:train",
               "swept": swept, "jobs": jobs}  # fmt: skip
     (folder / "sweep.json").write_text(json.dumps(record | more))
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mlplab.app import main
+from mlplab.cli.app import main
 
 # A run of a fraction of a second, that yet trains, validates and keeps its metrics.
 SMALL = [

@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from mlplab.core.activations import (
+from mlplab.errors import InputError
+from mlplab.nn.activations import (
     ACTIVATIONS,
     Activation,
     activation_gradient,
     activation_module,
     parse_activation,
 )
-from mlplab.errors import InputError
 
 # Away from zero, where relu and its kin have no derivative to difference.
 POINTS = torch.cat([-torch.logspace(-2, 1.3, 40), torch.logspace(-2, 1.3, 40)]).double()

@@ -1,8 +1,8 @@
 import errno
 import os
+import shlex
 import signal
 import subprocess
-import shlex
 import sys
 from pathlib import Path
 
@@ -10,7 +10,8 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from mlplab import app, hydra_words
+from mlplab.cli import app
+from mlplab.cli import hydra_main as hydra_words
 from mlplab.errors import InputError
 from mlplab.runs.status import write_status
 
@@ -124,7 +125,7 @@ def test_bad_input_removes_the_folders_above_only_where_they_were_made_for_it(st
 def test_reproduce_takes_a_path(tmp_path, capsys, monkeypatch, value):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(app, "_run_folder_words", lambda command, words: (tmp_path, words))
-    monkeypatch.setattr("mlplab.config.load_recorded", lambda path: None)
+    monkeypatch.setattr("mlplab.config.composition.load_recorded", lambda path: None)
     assert app.main(["reproduce", f"paths.logs={value}"]) == 2
     assert "paths.logs must be a path, got" in only_line(capsys)
     assert list(tmp_path.iterdir()) == []
@@ -184,7 +185,7 @@ def test_sigterm_is_taken_as_ctrl_c_before_a_sweep_begins_too(tmp_path, monkeypa
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_no_error(closed):
-    command = f"exec {shlex.quote(sys.executable)} -m mlplab.app train --cfg job {closed}"
+    command = f"exec {shlex.quote(sys.executable)} -m mlplab.cli.app train --cfg job {closed}"
     assert subprocess.run(["sh", "-c", command], capture_output=True).returncode == 0
 
 
@@ -378,7 +379,7 @@ def test_every_command_has_a_script_that_calls_it():
 
 def test_a_wrong_option_is_answered_without_importing_torch(tmp_path):
     program = (
-        "import sys; from mlplab.app import main\n"
+        "import sys; from mlplab.cli.app import main\n"
         "wrong = [['model.width=0'], ['trainer=gpuu'], ['-m', 'seed=0,a']]\n"
         "codes = [main(['train', *words]) for words in wrong]\n"
         "assert codes == [2, 2, 2]\n"

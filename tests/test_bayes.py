@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy import integrate, special
 
-from mlplab.core import datasets
-from mlplab.core.bayes import MixtureDensity, log_posterior, score
-from mlplab.core.densities import (
+from mlplab.data import datasets
+from mlplab.data.bayes import MixtureDensity, log_posterior, score
+from mlplab.data.densities import (
     SMALLEST_NOISE,
     blobs_density,
     circles_density,

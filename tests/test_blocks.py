@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from mlplab.core.seeds import generator
-from mlplab.training.blocks import BlockLoader, WholeLoader, count_minibatches, limited
+from mlplab.population.blocks import BlockLoader, WholeLoader, count_minibatches, limited
+from mlplab.seeds import generator
 
 
 def order_of(seed, count):
@@ -134,13 +134,13 @@ def test_a_limit_keeps_the_short_minibatch_out_until_it_is_reached():
 
 
 def test_blocks_are_bounded_in_bytes(monkeypatch):
-    monkeypatch.setattr("mlplab.training.blocks.BLOCK_BYTES", 100)
+    monkeypatch.setattr("mlplab.population.blocks.BLOCK_BYTES", 100)
     loader = make(points=12, batch_size=3, block=1000)  # 12 bytes each point
     assert loader.block == 2
-    monkeypatch.setattr("mlplab.training.blocks.BLOCK_BYTES", 1)
+    monkeypatch.setattr("mlplab.population.blocks.BLOCK_BYTES", 1)
     assert make(points=12, batch_size=3).block == 1
-    monkeypatch.setattr("mlplab.training.blocks.BLOCK_BYTES", 1000)
-    monkeypatch.setattr("mlplab.training.blocks.BLOCK_OPERATIONS", 70)
+    monkeypatch.setattr("mlplab.population.blocks.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("mlplab.population.blocks.BLOCK_OPERATIONS", 70)
     busy = make(points=12, batch_size=3, block=1000)
     busy.operations = 20
     assert busy.block == 3

@@ -9,22 +9,22 @@ import torch
 from small_runs import base, block, interrupt, limit_blocks, quick, rows, spirals, train  # noqa: F401 (fixtures among them)
 from torch import nn
 
-from mlplab.core.mlp import MLP
-from mlplab.core.population import stack
-from mlplab.core.seeds import generator
+from mlplab.data.arrays import Points
+from mlplab.data.modules import SpiralDataModule
 from mlplab.errors import InputError
+from mlplab.nn.mlp import MLP
+from mlplab.population.epoch import EpochSums
+from mlplab.population.limits import Stop
+from mlplab.population.optimizers import SGD
+from mlplab.population.selection import BestState
+from mlplab.population.stacking import stack
 from mlplab.runs import checkpoint
 from mlplab.runs.status import read_status
-from mlplab.training.arrays import Points
+from mlplab.seeds import generator
 from mlplab.training.callbacks import DivergenceGuard, EarlyStopping, MemberCallback
 from mlplab.training.classifier import Classifier
-from mlplab.training.data import SpiralDataModule
-from mlplab.training.epoch import EpochSums
 from mlplab.training.fit import build_loss, build_model, fit, fit_members
-from mlplab.training.optimizers import SGD
-from mlplab.training.rules import Stop
 from mlplab.training.schedules import Cosine
-from mlplab.training.selection import BestState
 from mlplab.training.trainer import Trainer
 
 ALL = torch.ones(2, dtype=torch.bool)
@@ -135,7 +135,7 @@ def test_a_network_that_takes_no_seed_starts_from_the_configs(base):
 
 def test_class_weights_reach_the_loss(base):
     weight = [1.0, 4.0, 0.5, 1.0]
-    for target in ("mlplab.core.losses.CrossEntropy", "torch.nn.CrossEntropyLoss"):
+    for target in ("mlplab.nn.losses.CrossEntropy", "torch.nn.CrossEntropyLoss"):
         node = {"_target_": target, "weight": weight, "ignore_index": -100, "label_smoothing": 0.0}
         loss = build_loss(quick(base, loss=node), 4, torch.float64)
         assert loss.weight.tolist() == weight and loss.weight.dtype == torch.float64

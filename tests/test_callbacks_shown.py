@@ -8,15 +8,15 @@ import pytest
 import torch
 from small_runs import base, changed, quick, spirals, train  # noqa: F401 (fixtures among them)
 
-from mlplab.core.grid import decision_grid
-from mlplab.core.mlp import MLP
+from mlplab.data.grid import decision_grid
+from mlplab.nn.mlp import MLP
+from mlplab.population.optimizers import Adam
 from mlplab.runs import checkpoint
 from mlplab.runs.status import read_status
 from mlplab.training.callbacks import MemberCallback, Progress
 from mlplab.training.callbacks.decision_maps import log_spaced, map_of
 from mlplab.training.classifier import Classifier
 from mlplab.training.fit import fit_members
-from mlplab.training.optimizers import Adam
 from mlplab.training.trainer import Trainer
 
 # Maps.

@@ -8,11 +8,11 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from mlplab import config as configs
-from mlplab import schema
-from mlplab.constraints import Rule, choice, either, integer, many, number, optional
+from mlplab.config import composition as configs
+from mlplab.config import schema
+from mlplab.config.validation import train_points, validate
 from mlplab.errors import InputError
-from mlplab.validation import train_points, validate
+from mlplab.rules import Rule, choice, either, integer, many, number, optional
 
 CONF = configs.conf_folder()
 FILES = sorted(CONF.rglob("*.yaml"))
@@ -213,7 +213,7 @@ def test_good_values_pass(override):
 
 def test_train_points_counts_what_the_split_leaves(default):
     assert train_points(default["data"]) == 3200
-    assert train_points({"_target_": "mlplab.training.data.MoonsDataModule", "points_per_class": 5,
+    assert train_points({"_target_": "mlplab.data.modules.MoonsDataModule", "points_per_class": 5,
                          "test_fraction": 0.25}) == 8
     assert train_points({"_target_": "mine.Data", "points_per_class": 5, "test_fraction": 0.2}) is None
 
@@ -254,7 +254,7 @@ def test_a_users_own_class_and_yaml_in_a_further_folder(tmp_path):
 
 def test_a_users_yaml_for_one_of_our_classes_may_leave_keys_to_the_class(tmp_path):
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "small.yaml").write_text("_target_: mlplab.core.mlp.MLP\nwidth: 8\n")
+    (tmp_path / "model" / "small.yaml").write_text("_target_: mlplab.nn.mlp.MLP\nwidth: 8\n")
     assert configs.compose("train", ["model=small"], config_dir=tmp_path).model.width == 8
 
 

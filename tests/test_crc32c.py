@@ -1,7 +1,7 @@
 import pytest
 from tensorboard.compat.tensorflow_stub import pywrap_tensorflow
 
-from mlplab.training.crc32c import crc32c, crc32c_each
+from mlplab.runs.crc32c import crc32c, crc32c_each
 
 
 def data(size):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mlplab.core.currents import Constant, FileSamples, OrnsteinUhlenbeck, Poisson, Ramp, Samples, Sine, Step
 from mlplab.errors import InputError
+from mlplab.studies.lif.currents import Constant, FileSamples, OrnsteinUhlenbeck, Poisson, Ramp, Samples, Sine, Step
 
 INPUTS = {
     "constant": lambda: Constant(np.array([1.0, 2.0])),

@@ -8,10 +8,9 @@ from lightning.pytorch import LightningDataModule
 from omegaconf import OmegaConf
 from torch.utils.data import DataLoader, TensorDataset
 
-from mlplab.core import datasets
-from mlplab.core.bayes import log_posterior, score
-from mlplab.errors import InputError
-from mlplab.training.data import (
+from mlplab.data import datasets
+from mlplab.data.bayes import log_posterior, score
+from mlplab.data.modules import (
     BlobsDataModule,
     CirclesDataModule,
     FileDataModule,
@@ -20,6 +19,7 @@ from mlplab.training.data import (
     SyntheticDataModule,
     XorDataModule,
 )
+from mlplab.errors import InputError
 
 CONF = Path(__file__).parents[1] / "conf" / "data"
 SYNTHETIC = [SpiralDataModule, CirclesDataModule, MoonsDataModule, XorDataModule, BlobsDataModule]

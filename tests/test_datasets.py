@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from mlplab.core import datasets
-from mlplab.core.seeds import generator
+from mlplab.data import datasets
+from mlplab.seeds import generator
 
 
 def seeded(seed=0):

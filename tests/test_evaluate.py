@@ -7,18 +7,18 @@ import pytest
 import torch
 from small_runs import base, quick, train  # noqa: F401 (fixtures among them)
 
-from mlplab.core.bayes import log_posterior, score
-from mlplab.core.losses import negative_log_softmax
-from mlplab.core.mlp import MLP
+from mlplab.cli.evaluate import evaluate
+from mlplab.cli.reproduce import reproduce
+from mlplab.data.bayes import log_posterior, score
+from mlplab.data.modules import SpiralDataModule
 from mlplab.errors import InputError
-from mlplab.notebook import draw_decision_map
-from mlplab.notebook import evaluate as measure_in_notebook
+from mlplab.nn.losses import negative_log_softmax
+from mlplab.nn.mlp import MLP
 from mlplab.runs import checkpoint
-from mlplab.studies.evaluate import evaluate
-from mlplab.studies.reproduce import reproduce
 from mlplab.training.classifier import Classifier
-from mlplab.training.data import SpiralDataModule
 from mlplab.training.evaluation import measure
+from mlplab.training.notebook import draw_decision_map
+from mlplab.training.notebook import evaluate as measure_in_notebook
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 from mlplab.errors import InputError
-from mlplab.training.events import EventFile, read_events, records
+from mlplab.runs.events import EventFile, read_events, records
 
 
 def scalar(step, value=None, tag="loss"):

@@ -6,7 +6,6 @@ from functools import partial
 
 import pytest
 import torch
-from torch import nn
 from small_runs import (  # noqa: F401 (fixtures among them)
     assert_same_run,
     base,
@@ -18,15 +17,15 @@ from small_runs import (  # noqa: F401 (fixtures among them)
     train,
     whole,
 )
+from torch import nn
 
-from mlplab.core.losses import gradient_at_logits
+from mlplab.nn.losses import gradient_at_logits
+from mlplab.population.devices import subnormals_flushed
+from mlplab.population.state import all_finite
 from mlplab.runs import checkpoint
 from mlplab.runs.fingerprint import tensor_sha256
 from mlplab.training.callbacks import MemberCallback
-from mlplab.training.devices import subnormals_flushed
 from mlplab.training.fit import fit, fit_members
-from mlplab.training.state import all_finite
-
 
 # What a run leaves.
 
@@ -68,8 +67,8 @@ def test_the_result_is_true(whole, base):
 
 
 def test_the_best_checkpoint_gives_the_reported_figures(whole, base):
-    from mlplab.core.mlp import MLP
-    from mlplab.training.data import SpiralDataModule
+    from mlplab.data.modules import SpiralDataModule
+    from mlplab.nn.mlp import MLP
 
     best = checkpoint.load(whole / "checkpoints" / "best.ckpt")
     model = MLP(2, [6], 4)
@@ -161,7 +160,7 @@ def test_an_error_is_recorded(base, tmp_path):
 @pytest.mark.parametrize("lr", (1e30, 1e10))
 def test_divergence_is_recorded_with_a_finite_state(base, tmp_path, block, lr):
     config = quick(base, optimizer={
-        "_target_": "mlplab.training.optimizers.SGD", "_partial_": True, "lr": lr, "momentum": 0.0, "nesterov": False,
+        "_target_": "mlplab.population.optimizers.SGD", "_partial_": True, "lr": lr, "momentum": 0.0, "nesterov": False,
         "weight_decay": 0.0,
     })  # fmt: skip
     result = train(config, tmp_path / "run")
@@ -209,8 +208,8 @@ def test_max_steps_inside_of_an_epoch(base, tmp_path, block):
 
 
 def test_images_are_classified_too(tmp_path, base):
-    from mlplab.core.mlp import MLP
-    from mlplab.training.arrays import ArrayDataModule, Points
+    from mlplab.data.arrays import ArrayDataModule, Points
+    from mlplab.nn.mlp import MLP
     from mlplab.training.classifier import Classifier
     from mlplab.training.trainer import Trainer
 

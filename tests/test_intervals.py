@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from mlplab.core.intervals import Summary, holm, not_distinguishable, summarise, welch
-from mlplab.core.student import incomplete_beta, quantile, two_tails
+from mlplab.report.intervals import Summary, holm, not_distinguishable, summarise, welch
+from mlplab.report.student import incomplete_beta, quantile, two_tails
 
 
 def test_no_number_has_no_summary_and_one_has_no_spread():
@@ -139,7 +139,7 @@ def test_clear_differences_are_seen_and_single_runs_never_judged():
 
 def test_the_module_needs_neither_torch_nor_scipy():
     code = (
-        "import sys\nfrom mlplab.core.intervals import summarise as s, welch\n"
+        "import sys\nfrom mlplab.report.intervals import summarise as s, welch\n"
         "welch(s([1., 2.]), s([3., 2.]))\n"
         "print([name for name in ('torch', 'scipy', 'numpy', 'hydra') if name in sys.modules])"
     )

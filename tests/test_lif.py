@@ -5,7 +5,8 @@ import pytest
 from scipy.integrate import quad
 from scipy.optimize import brentq
 
-from mlplab.core.lif import (
+from mlplab.errors import InputError
+from mlplab.studies.lif.neuron import (
     Neuron,
     ceiling_hz,
     exact_count,
@@ -15,7 +16,6 @@ from mlplab.core.lif import (
     spike_times_ms,
     threshold_current_ma,
 )
-from mlplab.errors import InputError
 
 EXPLORER = Neuron(tau_ref_ms=1.0)
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from browser import CHROMEDRIVER, CHROMIUM, Browser
 
-from mlplab.core.lif import Neuron, ceiling_hz, rate_hz, relu_rate_hz, threshold_current_ma
-from mlplab.core.lif_grid import spike_count
 from mlplab.errors import InputError
 from mlplab.pages.lif_explorer import lif_explorer
-from mlplab.studies.transfer_figures import relu_distance_hz
+from mlplab.studies.lif.grid import spike_count
+from mlplab.studies.lif.neuron import Neuron, ceiling_hz, rate_hz, relu_rate_hz, threshold_current_ma
+from mlplab.studies.lif.transfer_figures import relu_distance_hz
 
 ARROW_RIGHT, PAGE_DOWN, END, HOME = "\ue014", "\ue00f", "\ue010", "\ue011"
 

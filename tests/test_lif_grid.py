@@ -6,8 +6,8 @@ from math import floor
 import numpy as np
 import pytest
 
-from mlplab.core.lif import Neuron, rate_hz
-from mlplab.core.lif_grid import (
+from mlplab.errors import InputError
+from mlplab.studies.lif.grid import (
     divides,
     grid_rate_hz,
     spike_count,
@@ -15,7 +15,7 @@ from mlplab.core.lif_grid import (
     steps_to_spike,
     whole_steps,
 )
-from mlplab.errors import InputError
+from mlplab.studies.lif.neuron import Neuron, rate_hz
 
 EXPLORER = Neuron(tau_ref_ms=1.0)
 

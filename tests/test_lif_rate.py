@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from mlplab.core.activations import activation_module
-from mlplab.core.lif import Neuron, rate_hz
-from mlplab.core.lif_rate import LIFRate, lif_rate_gradient
-from mlplab.core.mlp import MLP
 from mlplab.errors import InputError
+from mlplab.nn.activations import activation_module
+from mlplab.nn.lif_rate import LIFRate, lif_rate_gradient
+from mlplab.nn.mlp import MLP
+from mlplab.studies.lif.neuron import Neuron, rate_hz
 
 
 def test_a_sharp_threshold_gives_the_exact_rate():

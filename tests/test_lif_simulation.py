@@ -5,12 +5,13 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from mlplab.core import lif_simulation, lif_stepping
-from mlplab.core.currents import Constant, OrnsteinUhlenbeck, Ramp, Samples, Sine
-from mlplab.core.lif import Neuron, exact_count, spike_times_ms
-from mlplab.core.lif_grid import spike_count
-from mlplab.core.lif_simulation import initial_state, simulate
 from mlplab.errors import InputError
+from mlplab.studies.lif import simulation as lif_simulation
+from mlplab.studies.lif import stepping as lif_stepping
+from mlplab.studies.lif.currents import Constant, OrnsteinUhlenbeck, Ramp, Samples, Sine
+from mlplab.studies.lif.grid import spike_count
+from mlplab.studies.lif.neuron import Neuron, exact_count, spike_times_ms
+from mlplab.studies.lif.simulation import initial_state, simulate
 
 
 def random_neurons(rng, shape):

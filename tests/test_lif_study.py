@@ -8,13 +8,13 @@ import pytest
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from mlplab.app import main
-from mlplab.core.lif import Neuron, rate_hz
-from mlplab.core.lif_grid import spike_count
-from mlplab.plots import transfer
+from mlplab.cli.app import main
 from mlplab.plots.charts import log_ticks
 from mlplab.runs.status import read_status
-from mlplab.studies import transfer_figures
+from mlplab.studies.lif import transfer_figures
+from mlplab.studies.lif import transfer_plots as transfer
+from mlplab.studies.lif.grid import spike_count
+from mlplab.studies.lif.neuron import Neuron, rate_hz
 
 FIGURES = ("membrane", "families", "relu_limit", "convergence", "noise", "explorer")
 

@@ -13,10 +13,10 @@ from tensorboard.plugins.hparams import api_pb2, backend_context, get_experiment
 from tensorboard.util import tensor_util
 from torch.utils.data import DataLoader
 
+from mlplab.runs.events import read_events
 from mlplab.runs.metrics import read
-from mlplab.training.events import read_events
+from mlplab.runs.summaries import flatten, image_size, split
 from mlplab.training.loggers import CSVLogger, TensorBoardLogger
-from mlplab.training.summaries import flatten, image_size, split
 
 GIF = bytes.fromhex("474946383961030002008000000000 00ffffff2c00000000030002000002038c8f05003b")
 
@@ -126,7 +126,7 @@ def test_the_config_is_text(tmp_path):
 
 CONFIG = {
     "seed": 0,
-    "model": {"_target_": "mlplab.core.mlp.MLP", "hidden": [100, 10], "width": 16, "depth": None,
+    "model": {"_target_": "mlplab.nn.mlp.MLP", "hidden": [100, 10], "width": 16, "depth": None,
               "bias": True},
     "optimizer": {"lr": 1e-3},
     "activation": "relu",

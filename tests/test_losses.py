@@ -5,17 +5,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mlplab.core.losses import (
-    count_hits,
-    first_largest,
+from mlplab.errors import InputError
+from mlplab.nn.losses import (
     REDUCTIONS,
     CrossEntropy,
+    count_hits,
     cross_entropy,
+    first_largest,
     gradient_at_logits,
     negative_log_softmax,
     soft_targets,
 )
-from mlplab.errors import InputError
 
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}
 OPTIONS = list(itertools.product((False, True), (-100, 1), (0.0, 0.1, 1.0), REDUCTIONS))

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from mlplab.core.mlp import INITIALIZATIONS, MLP, hidden_widths
-from mlplab.core.seeds import derive
 from mlplab.errors import InputError
+from mlplab.nn.mlp import INITIALIZATIONS, MLP, hidden_widths
+from mlplab.seeds import derive
 
 
 def count(module):

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from networks import cross_entropy_gradient, draw, labels_of, mlps, named_gradients, quiet, train
 from torch import nn
 
-from mlplab.core.member_axis import round_up
-from mlplab.core.mlp import MLP
-from mlplab.core.population import ModulePopulation, StackedMLP, can_stack, stack
-from mlplab.core.seeds import derive
+from mlplab.nn.mlp import MLP
+from mlplab.population.member_axis import round_up
+from mlplab.population.stacking import ModulePopulation, StackedMLP, can_stack, stack
+from mlplab.seeds import derive
 
 # Cutting rows into named arrays and back.
 

@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from mlplab.training.optimizers import SGD, Adam, AdamW
+from mlplab.population.optimizers import SGD, Adam, AdamW
 
 KINDS = {
     "adam": (Adam, torch.optim.Adam, {"lr": 0.01}),

@@ -6,10 +6,10 @@ import pytest
 import torch
 from small_runs import base, changed  # noqa: F401 (fixtures among them)
 
-from mlplab.core.orders import GOLDEN, draw_orders, splitmix64
-from mlplab.training import blocks
-from mlplab.training.blocks import draws_orders
-from mlplab.training.data import SpiralDataModule
+from mlplab.data.modules import SpiralDataModule
+from mlplab.population import blocks
+from mlplab.population.blocks import draws_orders
+from mlplab.population.orders import GOLDEN, draw_orders, splitmix64
 from mlplab.training.fit import fit_members
 from mlplab.training.members import MemberData
 

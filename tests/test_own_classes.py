@@ -89,7 +89,7 @@ def test_a_users_network_has_its_pictures(base, tmp_path, own_module):
 
 
 def test_a_users_loss(base, tmp_path, own_module):
-    sgd = {"_target_": "mlplab.training.optimizers.SGD", "_partial_": True, "lr": 0.25}
+    sgd = {"_target_": "mlplab.population.optimizers.SGD", "_partial_": True, "lr": 0.25}
     plain = train(quick(base, optimizer=sgd), tmp_path / "plain")
     halved = train(
         quick(base, optimizer=sgd | {"lr": 0.5}, loss={"_target_": f"{own_module}.Halved"}), tmp_path / "halved"
@@ -145,9 +145,9 @@ def test_bad_input_is_one_line_and_leaves_no_file(base, tmp_path, own_module, ch
 
 def test_torchs_loss_with_options_trains_as_the_labs(base, tmp_path):
     found = {}
-    for target in ("mlplab.core.losses.CrossEntropy", "torch.nn.CrossEntropyLoss"):
+    for target in ("mlplab.nn.losses.CrossEntropy", "torch.nn.CrossEntropyLoss"):
         loss = {"_target_": target, "weight": [1.0, 4.0, 0.5, 1.0], "ignore_index": -100, "label_smoothing": 0.1}
-        options = {"optimizer": {"_target_": "mlplab.training.optimizers.SGD", "_partial_": True, "lr": 0.3}}
+        options = {"optimizer": {"_target_": "mlplab.population.optimizers.SGD", "_partial_": True, "lr": 0.3}}
         found[target] = train(quick(base, loss=loss, **options), tmp_path / target)
         found[target]["table"] = float(rows(tmp_path / target)[-1]["val/loss"])
     own, theirs = found.values()

@@ -17,10 +17,10 @@ from mlplab.plots.mosaic import coarser, mosaic, thinned
 from mlplab.plots.order import goodness, letters_on, line_colours, ramp
 from mlplab.plots.ranking import MOST, ranking
 from mlplab.plots.style import INK, figure, pixels, png_bytes, width_of
+from mlplab.report.axes import axes_of, budgets, round_number
+from mlplab.report.figures import draw
+from mlplab.report.table import Setting, Table, build, summaries_of
 from mlplab.runs.sweep_folder import Job, read_sweep
-from mlplab.runs.table import Setting, Table, build, summaries_of
-from mlplab.studies.sweep_axes import axes_of, budgets, round_number
-from mlplab.studies.sweep_figures import draw
 
 
 def texts_of(figure) -> list[Text]:

@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from networks import LOSS, cross_entropy_gradient, draw, labels_of, mlps, named_gradients, train, written_out
 from torch import nn
 
-from mlplab.core import stacked_mlp
-from mlplab.core.activations import ACTIVATIONS, Activation
-from mlplab.core.member_axis import round_up
-from mlplab.core.mlp import MLP
-from mlplab.core.population import stack
-from mlplab.training.optimizers import Adam
+from mlplab.nn.activations import ACTIVATIONS, Activation
+from mlplab.nn.mlp import MLP
+from mlplab.population import stacked_mlp
+from mlplab.population.member_axis import round_up
+from mlplab.population.optimizers import Adam
+from mlplab.population.stacking import stack
 
 # The gradient of one minibatch.
 

@@ -1,9 +1,8 @@
 import pytest
 import torch
 
-from mlplab.core import bayes
-from mlplab.training import posteriors
-from mlplab.training.data import MoonsDataModule, SpiralDataModule
+from mlplab.data import bayes, posteriors
+from mlplab.data.modules import MoonsDataModule, SpiralDataModule
 
 
 @pytest.fixture

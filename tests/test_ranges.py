@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from mlplab.core.ranges import require_flag, require_integer, require_number
 from mlplab.errors import InputError
+from mlplab.ranges import require_flag, require_integer, require_number
 
 
 @pytest.mark.parametrize("value", [0, 5, np.int64(3), 10])

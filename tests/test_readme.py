@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from mlplab import app
-from mlplab.config import compose
-from mlplab.core.activations import ACTIVATIONS, Activation
-from mlplab.core.mlp import MLP
+from mlplab.cli import app
+from mlplab.config.composition import compose
+from mlplab.nn.activations import ACTIVATIONS, Activation
+from mlplab.nn.mlp import MLP
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text()
@@ -37,7 +37,7 @@ def test_the_five_lines_train_and_draw(tmp_path, monkeypatch, capsys):
 
 
 def test_the_core_example_prints_what_it_says(capsys):
-    code = block("core.losses")
+    code = block("nn.losses")
     exec(compile(code, "README.md", "exec"), {})
     assert capsys.readouterr().out.strip() == code.rpartition("# ")[2].strip() == "0.34673"
 

@@ -3,9 +3,9 @@
 import pytest
 import yaml
 
-from mlplab import config as configs
+from mlplab.config import composition as configs
+from mlplab.config.recorded import LARGEST_BYTES, expect_class
 from mlplab.errors import InputError
-from mlplab.recorded import LARGEST_BYTES, expect_class
 
 ALLOWED = ("mlplab.", "torch.nn.", "torch.optim.", "lightning.pytorch.")
 
@@ -39,14 +39,14 @@ def test_what_was_composed_is_read_back(recorded):
     [
         "mlplab.runs.files.write_text",  # a function of the lab's
         "mlplab.runs.manifest.subprocess.Popen",  # a class of a module that one of the lab's imports
-        "mlplab.app.os.system",
+        "mlplab.cli.app.os.system",
         "mlplab.runs.files.Path",
         "torch.nn.functional.relu",
         "torch.nn.modules.module.OrderedDict",
         "lightning.pytorch.trainer.trainer.os.system",
         "mlplab..os",
         "mlplab.",
-        "mlplab.core.mlp.Nothing",
+        "mlplab.nn.mlp.Nothing",
         "os.system",
         "torch.hub.load",
         3,
@@ -61,7 +61,7 @@ def test_only_classes_that_are_defined_in_allowed_modules_may_be_named(recorded,
 
 
 def test_classes_of_the_lab_torch_and_lightning_are_allowed():
-    for target in ("mlplab.core.mlp.MLP", "mlplab.training.arrays.ArrayDataModule", "torch.nn.Linear",
+    for target in ("mlplab.nn.mlp.MLP", "mlplab.data.arrays.ArrayDataModule", "torch.nn.Linear",
                    "torch.optim.Adam", "lightning.pytorch.callbacks.ModelSummary"):  # fmt: skip
         expect_class("here", target, ALLOWED)
 

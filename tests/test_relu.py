@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from mlplab.core.minimax import minimax
-from mlplab.core.relu import ReluSum, from_units, interpolant, pad
-from mlplab.core.targets import make_target
 from mlplab.errors import InputError
+from mlplab.studies.relu.minimax import minimax
+from mlplab.studies.relu.sums import ReluSum, from_units, interpolant, pad
+from mlplab.studies.relu.targets import make_target
 
 
 def plain_sum(fit: ReluSum, x: np.ndarray) -> np.ndarray:

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from mlplab.core.depth import deep, fold
-from mlplab.core.minimax import minimax
-from mlplab.core.relu import from_units
-from mlplab.core.relu_network import centred, to_mlp, to_sequential
-from mlplab.core.sampling import errors, sample
-from mlplab.core.sawtooth import blancmange, compose, layered, polynomial, product, sawtooth_sum, square
-from mlplab.core.targets import make_target
 from mlplab.errors import InputError
+from mlplab.studies.relu.depth import deep, fold
+from mlplab.studies.relu.minimax import minimax
+from mlplab.studies.relu.network import centred, to_mlp, to_sequential
+from mlplab.studies.relu.sampling import errors, sample
+from mlplab.studies.relu.sawtooth import blancmange, compose, layered, polynomial, product, sawtooth_sum, square
+from mlplab.studies.relu.sums import from_units
+from mlplab.studies.relu.targets import make_target
 
 
 @pytest.mark.parametrize("m", range(1, 11))

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mlplab.plots.relu import decomposition, unit_colours
-from mlplab.plots.relu_errors import depth_gain, width_sweep
 from mlplab.plots.style import pixels
+from mlplab.studies.relu.error_plots import depth_gain, width_sweep
+from mlplab.studies.relu.panels import decomposition, unit_colours
 
 
 def column(x, n, name="some method", **more):

@@ -7,17 +7,17 @@ import pytest
 import torch
 from scipy.interpolate import make_lsq_spline
 
-from mlplab.core.deep_training import train_deep
-from mlplab.core.greedy import greedy
-from mlplab.core.knots import equidistributed, uniform
-from mlplab.core.least_squares import descend, fit_at, gradient, join, least_squares, moments
-from mlplab.core.minimax import minimax
-from mlplab.core.partition import split
-from mlplab.core.relu_training import Units, constructed_start, default_start, loss_and_gradient, train_units
-from mlplab.core.sampling import errors, peaks, quadrature, sample
-from mlplab.core.sawtooth import square
-from mlplab.core.targets import make_points, make_target
 from mlplab.errors import InputError
+from mlplab.studies.relu.deep_training import train_deep
+from mlplab.studies.relu.greedy import greedy
+from mlplab.studies.relu.knots import equidistributed, uniform
+from mlplab.studies.relu.least_squares import descend, fit_at, gradient, join, least_squares, moments
+from mlplab.studies.relu.minimax import minimax
+from mlplab.studies.relu.partition import split
+from mlplab.studies.relu.sampling import errors, peaks, quadrature, sample
+from mlplab.studies.relu.sawtooth import square
+from mlplab.studies.relu.targets import make_points, make_target
+from mlplab.studies.relu.trained import Units, constructed_start, default_start, loss_and_gradient, train_units
 
 
 def measured(target, fit):

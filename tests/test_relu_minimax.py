@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from mlplab.core.corridor import passage
-from mlplab.core.minimax import minimax, smooth_level
-from mlplab.core.sampling import sample
-from mlplab.core.targets import TARGETS, make_points, make_target
 from mlplab.errors import InputError
+from mlplab.studies.relu.corridor import passage
+from mlplab.studies.relu.minimax import minimax, smooth_level
+from mlplab.studies.relu.sampling import sample
+from mlplab.studies.relu.targets import TARGETS, make_points, make_target
 
 
 def level_with_cells(x, y, cells) -> float:

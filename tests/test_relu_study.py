@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from mlplab.app import main
+from mlplab.cli.app import main
 from mlplab.plots.style import png_bytes
 from mlplab.runs.folder import open_run
-from mlplab.studies.relu_figures import redraw
+from mlplab.studies.relu.figures import redraw
 
 FAST = [
     "trained.adam_steps=20",

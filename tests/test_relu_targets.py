@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mlplab.core.sampling import sample
-from mlplab.core.targets import TARGETS, make_points, make_target, read_points, sawtooth, takagi
 from mlplab.errors import InputError
+from mlplab.studies.relu.sampling import sample
+from mlplab.studies.relu.targets import TARGETS, make_points, make_target, read_points, sawtooth, takagi
 
 
 @pytest.mark.parametrize("name", list(TARGETS))

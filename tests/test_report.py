@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from sweep_folders import make_sweep, read_record, result, write_map, write_record, write_run
 
-from mlplab.app import main
+from mlplab.cli.app import main
+from mlplab.report import csv as csv_of
+from mlplab.report import words
+from mlplab.report.table import build
 from mlplab.runs.sweep_folder import read_sweep
-from mlplab.runs.table import build
-from mlplab.studies import sweep_csv as csv_of
-from mlplab.studies import sweep_words as words
 
 FILES = ("sweep.csv", "runs.csv", "seconds.csv", "sweep.md", "report.html")
 
@@ -313,7 +313,7 @@ def test_a_report_of_1000_runs_is_fast_and_imports_neither_torch_nor_hydra(tmp_p
     for path in sorted(folder.glob("*seed0000*")):
         write_map(path, 128)
     code = (
-        "import sys, time; from mlplab.app import main; code = main(sys.argv[1:]);"
+        "import sys, time; from mlplab.cli.app import main; code = main(sys.argv[1:]);"
         "names = [n for n in ('torch', 'hydra', 'omegaconf', 'lightning', 'scipy', 'yaml') if n in sys.modules];"
         "print(code, names, time.process_time())"
     )

@@ -21,8 +21,8 @@ from small_runs import (  # noqa: F401 (fixtures among them)
 )
 
 from mlplab.errors import InputError
+from mlplab.population import blocks
 from mlplab.runs import checkpoint
-from mlplab.training import blocks
 from mlplab.training.callbacks import MemberCallback
 from mlplab.training.fit import fit_members
 
@@ -54,7 +54,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(watched, uninterrupted, tmp_path
 
 @pytest.mark.parametrize("minibatches", (8, 11))
 def test_a_stopped_run_has_the_same_pictures_and_events(base, whole, tmp_path, monkeypatch, minibatches):
-    from mlplab.training.events import read_events
+    from mlplab.runs.events import read_events
 
     limit_blocks(monkeypatch, 3)
     folder = tmp_path / "run"
@@ -89,7 +89,7 @@ def test_many_stops(base, tmp_path, monkeypatch):
 
 def test_sgd_with_momentum_goes_on_to_the_same_bits(base, tmp_path):
     options = {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-3}
-    config = quick(base, optimizer={"_target_": "mlplab.training.optimizers.SGD", "_partial_": True, **options})
+    config = quick(base, optimizer={"_target_": "mlplab.population.optimizers.SGD", "_partial_": True, **options})
     train(config, tmp_path / "whole")
     interrupt(config, tmp_path / "parts", 8)
     train(config, tmp_path / "parts", resume=True)

@@ -10,12 +10,14 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 from searching import dimension
 
-from mlplab import app
+from mlplab.cli import app
 from mlplab.errors import InputError
 
 optuna = pytest.importorskip("optuna", reason="the search needs Optuna: pip install 'mlplab[search]'")
 
-from mlplab.sweeps import samplers, search, search_record, trials  # noqa: E402
+from mlplab.search import record as search_record
+from mlplab.search import samplers, search
+from mlplab.sweeps import trials  # noqa: E402
 
 # Trials, with a function in the place of training.
 

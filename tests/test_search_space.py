@@ -7,11 +7,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from searching import dimension
 
+from mlplab.cli.hydra_main import check_sweep
+from mlplab.config.schema import STUDY
 from mlplab.errors import InputError
-from mlplab.hydra_words import check_sweep
-from mlplab.schema import STUDY
-from mlplab.sweeps.objectives import OBJECTIVES, read_objective
-from mlplab.sweeps.search_space import read_space
+from mlplab.search.objectives import OBJECTIVES, read_objective
+from mlplab.search.space import read_space
 
 optuna = pytest.importorskip("optuna", reason="the search needs Optuna: pip install 'mlplab[search]'")
 

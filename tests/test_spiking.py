@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from mlplab.core.lif import Neuron
-from mlplab.core.mlp import MLP
-from mlplab.core.spiking import Weights, normalise, relu_logits, run_spiking, settling_time_ms
-from mlplab.core.surrogate import SpikingMLP, spike
 from mlplab.errors import InputError
+from mlplab.nn.mlp import MLP
+from mlplab.studies.lif.neuron import Neuron
+from mlplab.studies.lif.spiking import Weights, normalise, relu_logits, run_spiking, settling_time_ms
+from mlplab.studies.lif.surrogate import SpikingMLP, spike
 
 RELU_LIMIT = Neuron(resistance_kohm=np.inf, tau_ref_ms=0.0)
 
@@ -114,7 +114,7 @@ def test_a_spike_is_a_step_with_a_soft_gradient():
 
 def test_the_spiking_perceptron_counts_what_the_simulator_counts():
     """Its hidden layer is the Euler neuron of the core: same counts for the same currents."""
-    from mlplab.core.lif_grid import spike_count
+    from mlplab.studies.lif.grid import spike_count
 
     net = SpikingMLP(2, [9], 9, steps=40, seed=5).double()
     with torch.no_grad():

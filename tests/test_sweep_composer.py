@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
-from mlplab import config as configs
+from mlplab.config import composition as configs
 from mlplab.errors import InputError
 from mlplab.sweeps.composer import Composer
 from mlplab.sweeps.display import Display

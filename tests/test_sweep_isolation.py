@@ -7,7 +7,7 @@ from faulty import Faulty
 from omegaconf import OmegaConf
 from sweeping import SMALL, folder_of, jobs_of, record_of, states_of, sweep
 
-from mlplab.config import compose
+from mlplab.config.composition import compose
 from mlplab.training.fit import fit_members
 
 FAULTS = {

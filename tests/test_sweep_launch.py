@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 from sweeping import SMALL, folder_of, jobs_of, record_of, states_of, sweep
 from test_loggers import HParams
 
-from mlplab.app import main
+from mlplab.cli.app import main
 from mlplab.sweeps.display import Display
 from mlplab.sweeps.executors import Processes
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from sweeping import SMALL, folder_of, jobs_of, record_of, states_of, sweep
 
-from mlplab import config as configs
-from mlplab.app import main
+from mlplab.cli.app import main
+from mlplab.config import composition as configs
 from mlplab.errors import InputError
 from mlplab.runs import checkpoint
 from mlplab.sweeps import sweep as sweeps
@@ -287,7 +287,7 @@ def start(logs, mark):
     words = [
         sys.executable,
         "-m",
-        "mlplab.app",
+        "mlplab.cli.app",
         "train",
         "-m",
         *SMALL,

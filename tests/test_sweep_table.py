@@ -11,10 +11,10 @@ from scipy import stats
 from sweep_folders import make_sweep, read_record, result, write_record, write_run
 
 from mlplab.errors import InputError
+from mlplab.report.learning import EPOCHS, aligned, read_curve
+from mlplab.report.table import build, order, setting_label, shown
 from mlplab.runs.flat_config import flatten, read_flat
-from mlplab.runs.learning import EPOCHS, aligned, read_curve
 from mlplab.runs.sweep_folder import differing, read_sweep
-from mlplab.runs.table import build, order, setting_label, shown
 
 
 def table_of(*folders):
@@ -203,7 +203,7 @@ class TestMerging:
     def test_other_studies_are_refused(self, tmp_path):
         make_sweep(tmp_path / "a")
         make_sweep(tmp_path / "b")
-        write_record(tmp_path / "b", read_record(tmp_path / "b")["jobs"], study="mlplab.studies.lif:lif")
+        write_record(tmp_path / "b", read_record(tmp_path / "b")["jobs"], study="mlplab.studies.lif.study:lif")
         with pytest.raises(InputError, match="of one study.*lif, train"):
             table_of(tmp_path / "a", tmp_path / "b")
 
@@ -323,7 +323,7 @@ def test_keys_that_always_equal_another_are_not_swept():
 def test_values_are_ordered_and_named_as_people_do():
     values = [None, "b", 10, 2.5, "[14]", "[9,5]", "a", "[143]"]
     assert sorted(values, key=order) == [2.5, 10, "a", "b", "[14]", "[143]", "[9,5]", None]
-    assert [shown(v) for v in (None, True, 0.001, "mlplab.training.data.Moons")] == [
+    assert [shown(v) for v in (None, True, 0.001, "mlplab.data.modules.Moons")] == [
         "null",
         "true",
         "0.001",

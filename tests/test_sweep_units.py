@@ -3,7 +3,7 @@ from copy import deepcopy
 
 import pytest
 
-from mlplab.config import compose
+from mlplab.config.composition import compose
 from mlplab.runs.fingerprint import config_digest
 from mlplab.sweeps import units
 from mlplab.sweeps.jobs import Job, job_name, place_jobs, swept_values

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mlplab.core.table import read_table
+from mlplab.data.table import read_table
 from mlplab.errors import InputError
 
 

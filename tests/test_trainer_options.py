@@ -8,13 +8,13 @@ import pytest
 import torch
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from mlplab.core.mlp import MLP
+from mlplab.data.modules import SpiralDataModule
 from mlplab.errors import InputError
-from mlplab.training import blocks
+from mlplab.nn.mlp import MLP
+from mlplab.population import blocks
+from mlplab.population.optimizers import SGD, Adam
 from mlplab.training.callbacks import DecisionMaps, MemberCallback
 from mlplab.training.classifier import Classifier
-from mlplab.training.data import SpiralDataModule
-from mlplab.training.optimizers import SGD, Adam
 from mlplab.training.schedules import Cosine
 from mlplab.training.trainer import Trainer
 

@@ -6,10 +6,10 @@ import json
 import pytest
 import torch
 
-from mlplab.config import compose
-from mlplab.core.mlp import MLP
+from mlplab.config.composition import compose
+from mlplab.data.modules import SpiralDataModule
+from mlplab.nn.mlp import MLP
 from mlplab.runs import checkpoint
-from mlplab.training.data import SpiralDataModule
 from mlplab.training.fit import fit
 
 

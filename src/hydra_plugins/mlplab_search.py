@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 
 class SearchSweeper(Sweeper):
-    """Ask Optuna for jobs, batch by batch; see :mod:`mlplab.sweeps.search`."""
+    """Ask Optuna for jobs, batch by batch; see :mod:`mlplab.search.search`."""
 
     def __init__(self, **unused: Any) -> None:
         self.config: DictConfig | None = None
@@ -24,7 +24,7 @@ class SearchSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from mlplab.sweeps.search import search
+        from mlplab.search.search import search
 
         return search(
             self.config, self.hydra_context.config_loader, self.launcher, self.task_function, arguments

@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from mlplab.runs.moved import name_for_digest
+
 PACKAGE = Path(__file__).resolve().parent.parent
 
 # What changes where a run writes or what it shows, and not what it computes.
@@ -32,7 +34,7 @@ def _without(value: Any, left_out: frozenset[str], prefix: str) -> Any:
     if not isinstance(value, Mapping):
         return value
     return {
-        str(key): _without(part, left_out, f"{prefix}{key}.")
+        str(key): name_for_digest(part) if key == "_target_" else _without(part, left_out, f"{prefix}{key}.")
         for key, part in value.items()
         if f"{prefix}{key}" not in left_out
     }

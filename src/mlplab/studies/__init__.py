@@ -1,1 +1,1 @@
-"""What a script calls: one module a study."""
+"""Side studies, each with its own mathematics and pictures."""

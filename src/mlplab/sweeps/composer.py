@@ -55,8 +55,8 @@ class Composer:
     Args:
         loader: Hydra's config loader.
         master: the sweep's config, with its ``hydra`` node.
-        resolve: gives the plain values of a config, as ``mlplab.config.resolved`` does.
-        check: checks plain values, as ``mlplab.config.check_plain`` does, and gives them back.
+        resolve: gives the plain values of a config, as ``mlplab.config.composition.resolved`` does.
+        check: checks plain values, as ``mlplab.config.composition.check_plain`` does, and gives them back.
     """
 
     def __init__(

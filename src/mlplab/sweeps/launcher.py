@@ -22,7 +22,7 @@ from mlplab.sweeps.sweep import Sweep
 from mlplab.sweeps.units import on_gpu
 
 # The study whose jobs train as populations; jobs of the others are run one by one.
-POPULATION_STUDY = "mlplab.studies.train:train"
+POPULATION_STUDY = "mlplab.cli.train:train"
 # Stands for a job's number in a text that many jobs share.
 JOB_NUMBER = 909_909_909
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+import mlplab.data.modules
 import mlplab.training.callbacks
-import mlplab.training.data
 import mlplab.training.fit
 import mlplab.training.loggers  # noqa: F401
 from mlplab.plots.decision_map import decision_map

@@ -88,8 +88,8 @@ def _orphan(owner: dict[str, Any]) -> bool:
 
 
 def _train(payload: dict[str, Any], folders: list[Path], tell: "Messages") -> None:
+    from mlplab.data import posteriors
     from mlplab.sweeps.observer import Observer
-    from mlplab.training import posteriors
     from mlplab.training.fit import fit_members
 
     tell("started")

@@ -13,17 +13,17 @@ import lightning.pytorch as L
 import torch
 from torch import Tensor, nn
 
-from mlplab.core.losses import CrossEntropy, count_hits, gradient_at_logits
-from mlplab.core.population import Population, stack
 from mlplab.errors import InputError
-from mlplab.training.blocks import Block, BlockLoader
-from mlplab.training.devices import subnormals_flushed, wide_float
-from mlplab.training.epoch import EpochSums
-from mlplab.training.optimizers import Adam, MemberOptimizer, moments_of, moments_of_members
-from mlplab.training.rules import Rules, Stop, rules_of
+from mlplab.nn.losses import CrossEntropy, count_hits, gradient_at_logits
+from mlplab.population.blocks import Block, BlockLoader
+from mlplab.population.devices import subnormals_flushed, wide_float
+from mlplab.population.epoch import EpochSums
+from mlplab.population.limits import Rules, Stop, rules_of
+from mlplab.population.optimizers import Adam, MemberOptimizer, moments_of, moments_of_members
+from mlplab.population.selection import BestState
+from mlplab.population.stacking import Population, stack
+from mlplab.population.state import all_finite
 from mlplab.training.schedules import Constant, Schedule
-from mlplab.training.selection import BestState
-from mlplab.training.state import all_finite
 
 PLAIN = CrossEntropy()
 # Logits that are judged at once, in bytes: a loss makes several arrays of their size, all in a core's cache.

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from mlplab.core.bayes import score
-from mlplab.core.losses import negative_log_softmax
+from mlplab.data.bayes import score
+from mlplab.nn.losses import negative_log_softmax
 
 CALIBRATION_BINS = 15
 

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mlplab.core.bayes import log_posterior
-from mlplab.core.grid import decision_grid
-from mlplab.core.mlp import MLP
+from mlplab.data.bayes import log_posterior
+from mlplab.data.grid import decision_grid
+from mlplab.nn.mlp import MLP
 from mlplab.runs.files import write_bytes
 from mlplab.training.callbacks.decision_maps import DecisionMaps, map_of
 from mlplab.training.classifier import Classifier

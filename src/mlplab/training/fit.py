@@ -14,9 +14,10 @@ from lightning.pytorch.callbacks import Checkpoint
 from omegaconf import OmegaConf
 from torch import nn
 
-from mlplab.core.population import stack
-from mlplab.core.seeds import derive
 from mlplab.errors import InputError
+from mlplab.population.devices import choose_accelerator, describe_device
+from mlplab.population.optimizers import MemberOptimizer
+from mlplab.population.stacking import stack
 from mlplab.runs import checkpoint
 from mlplab.runs.files import remove_leftovers, write_json, write_text
 from mlplab.runs.fingerprint import config_digest
@@ -24,13 +25,12 @@ from mlplab.runs.folder import RunFolder
 from mlplab.runs.manifest import collect
 from mlplab.runs.plain_yaml import plain_yaml
 from mlplab.runs.status import write_status
+from mlplab.seeds import derive
 from mlplab.training.callbacks import MemberCallback, Progress
 from mlplab.training.callbacks.checkpoints import restore
 from mlplab.training.classifier import Classifier
-from mlplab.training.devices import choose_accelerator, describe_device
 from mlplab.training.members import MemberData, MemberRun, share_data
 from mlplab.training.objects import arguments_of, build, find_class, try_loss, try_optimizer, within_memory
-from mlplab.training.optimizers import MemberOptimizer
 from mlplab.training.record import Record
 from mlplab.training.results import finish
 from mlplab.training.trainer import PRECISIONS, Trainer

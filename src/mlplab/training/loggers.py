@@ -10,10 +10,10 @@ from lightning.pytorch.utilities import rank_zero_only
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 
+from mlplab.runs import summaries
+from mlplab.runs.events import EventFile
 from mlplab.runs.metrics import MetricsFile
-from mlplab.training import summaries
-from mlplab.training.events import EventFile
-from mlplab.training.summaries import END_TAG, SIBLINGS, START_TAG, STATUS, flatten, split
+from mlplab.runs.summaries import END_TAG, SIBLINGS, START_TAG, STATUS, flatten, split
 
 
 class TensorBoardLogger(Logger):

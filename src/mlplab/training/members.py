@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mlplab.data.arrays import ArrayDataModule, Points
 from mlplab.errors import InputError
+from mlplab.population.blocks import BlockLoader, WholeLoader
 from mlplab.runs.fingerprint import config_digest
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.status import Heartbeat
-from mlplab.training.arrays import ArrayDataModule, Points
-from mlplab.training.blocks import BlockLoader, WholeLoader
 
 
 @dataclass

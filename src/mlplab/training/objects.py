@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import Logger
 from torch import nn
 
 from mlplab.errors import InputError
-from mlplab.training.optimizers import MemberOptimizer
+from mlplab.population.optimizers import MemberOptimizer
 
 # What the node of each group must name.
 KINDS: dict[str, type] = {

@@ -7,17 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mlplab.core.population import Population
+from mlplab.data.arrays import ArrayDataModule
+from mlplab.population.stacking import Population
+from mlplab.population.state import member_state
 from mlplab.runs.files import write_json
 from mlplab.runs.fingerprint import tensor_sha256
 from mlplab.runs.status import write_status
-from mlplab.training.arrays import ArrayDataModule
 from mlplab.training.callbacks.monitors import Timing
 from mlplab.training.classifier import Classifier
 from mlplab.training.evaluation import measure
 from mlplab.training.figures import draw_figures
 from mlplab.training.members import MemberRun
-from mlplab.training.state import member_state
 
 PARTS = ("test", "fresh", "validation", "train")
 # What HPARAMS shows of a run; a fixed set, so that the tables of all runs have the same columns.

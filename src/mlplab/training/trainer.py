@@ -7,14 +7,14 @@ from typing import Any
 import lightning.pytorch as L
 from lightning.pytorch.callbacks import Checkpoint
 
-from mlplab.core.ranges import require_integer, require_number
+from mlplab.data.arrays import ArrayDataModule
 from mlplab.errors import InputError
-from mlplab.training.arrays import ArrayDataModule
-from mlplab.training.blocks import BlockLoader, WholeLoader
+from mlplab.population.blocks import BlockLoader, WholeLoader
+from mlplab.population.limits import PRECISIONS, Rules
+from mlplab.ranges import require_integer, require_number
 from mlplab.training.callbacks.progress import Progress
 from mlplab.training.classifier import Classifier
 from mlplab.training.members import MemberRun
-from mlplab.training.rules import PRECISIONS, Rules
 
 # Lightning tells at every start which accelerators it sees, and advises on loaders that the lab does not use.
 QUIET = (

@@ -8,14 +8,14 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 
 from mlplab.errors import InputError
+from mlplab.population.blocks import draws_orders
+from mlplab.population.epoch import EpochSums
+from mlplab.population.limits import Stop
+from mlplab.population.optimizers import MemberOptimizer, moments_of
+from mlplab.population.state import member_state
 from mlplab.runs import checkpoint
-from mlplab.training.blocks import draws_orders
 from mlplab.training.callbacks.member import MemberCallback
 from mlplab.training.classifier import Classifier
-from mlplab.training.epoch import EpochSums
-from mlplab.training.optimizers import MemberOptimizer, moments_of
-from mlplab.training.rules import Stop
-from mlplab.training.state import member_state
 
 FORMAT = 1
 # What a run needs to go on, beside the format and the config's digest.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mlplab.core.grid import decision_grid
+from mlplab.data.grid import decision_grid
 from mlplab.errors import InputError
 from mlplab.runs.files import write_bytes
 from mlplab.training.callbacks.member import MemberCallback

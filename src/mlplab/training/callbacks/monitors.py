@@ -6,9 +6,9 @@ from typing import Any
 import lightning.pytorch as L
 import torch
 
+from mlplab.population.optimizers import MemberOptimizer
 from mlplab.training.callbacks.member import MemberCallback
 from mlplab.training.classifier import Classifier
-from mlplab.training.optimizers import MemberOptimizer
 
 
 class LearningRateMonitor(MemberCallback):

@@ -1,0 +1,1 @@
+"""The lab beside other systems, measured in turn."""

@@ -1,0 +1,225 @@
+"""The default run against a bare torch loop, an ordinary LightningModule, JAX and scikit-learn."""
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+from torch import nn
+
+from mlplab.benchmarks.benchmark import Row, in_turn, installed, row
+from mlplab.config.composition import compose
+from mlplab.data.modules import SpiralDataModule
+from mlplab.training.fit import fit
+
+EPOCHS, BATCH = 100, 128
+
+
+def rows(repeats: int, logs: Path) -> Iterator[Row]:
+    """Yield the rows of the benchmark ``train``."""
+    torch.set_num_threads(1)
+    yield from fit_rows(repeats)
+    yield from command_rows(repeats)
+    yield from map_rows(repeats)
+
+
+def fit_rows(repeats: int) -> Iterator[Row]:
+    """Time the fit alone: 100 epochs of 2-128-4 on 3200 points."""
+    work = "fit of the default run"
+    data = SpiralDataModule()
+    data.setup()
+    x, y = data.train
+    systems: dict[str, Any] = {"bare torch loop (autograd, fused Adam)": lambda: bare_loop(x, y)}
+    own: dict[str, list[float]] = {"mlplab": [], "mlplab with decision maps": []}
+
+    def lab(name: str, *options: str) -> None:
+        with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as silent:
+            config = compose("train", ["trainer=cpu", "figures=none", *options])
+            stderr, sys.stderr = sys.stderr, silent
+            try:
+                own[name].append(fit(config, folder)["seconds"]["fit"])
+            finally:
+                sys.stderr = stderr
+
+    systems["mlplab"] = lambda: lab("mlplab", "callbacks.decision_maps=null")
+    systems["mlplab with decision maps"] = lambda: lab("mlplab with decision maps", "figures=all")
+    if installed("jax"):
+        systems["JAX, training jitted whole"] = jax_fit(x.numpy(), y.numpy())
+    if installed("sklearn"):
+        systems["scikit-learn MLPClassifier"] = lambda: sklearn_fit(x.numpy(), y.numpy())
+    taken = in_turn(systems, repeats)
+    # The ordinary module is so slow that one run says enough.
+    start = time.perf_counter()
+    ordinary_lightning(x, y)
+    taken["ordinary LightningModule"] = time.perf_counter() - start
+    bare = taken["bare torch loop (autograd, fused Adam)"]
+    for name in own:
+        # The figure is that of the fit itself; making folders and reading configs is in the whole command below.
+        taken[name] = statistics.median(own[name][1:])
+    yield row(work, "mlplab", taken["mlplab"], ratio=taken["mlplab"] / bare, target="at most 1.0x the bare loop",
+              ok=taken["mlplab"] <= bare)  # fmt: skip
+    for name, seconds in taken.items():
+        if name != "mlplab":
+            yield row(work, name, seconds, ratio=seconds / bare)
+    for module, name in (("jax", "JAX, training jitted whole"), ("sklearn", "scikit-learn MLPClassifier")):
+        if not installed(module):
+            yield row(work, name, None, note="not installed: pip install 'mlplab[bench]'")
+
+
+def bare_loop(x: torch.Tensor, y: torch.Tensor) -> None:
+    """Train as one would by hand: nothing but forward, backward and step."""
+    net = nn.Sequential(nn.Linear(2, 128), nn.ReLU(), nn.Linear(128, 4))
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)
+    for _ in range(EPOCHS):
+        order = torch.randperm(len(x))
+        for first in range(0, len(x) - BATCH + 1, BATCH):
+            chosen = order[first : first + BATCH]
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(net(x[chosen]), y[chosen]).backward()
+            optimizer.step()
+
+
+class Ordinary(L.LightningModule):
+    """The module that Lightning's own guide would have one write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(2, 128), nn.ReLU(), nn.Linear(128, 4))
+
+    def training_step(self, batch: tuple, index: int) -> torch.Tensor:
+        loss = nn.functional.cross_entropy(self.net(batch[0]), batch[1])
+        self.log("train/loss", loss)
+        return loss
+
+    def validation_step(self, batch: tuple, index: int) -> None:
+        self.log("val/loss", nn.functional.cross_entropy(self.net(batch[0]), batch[1]))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=1e-3)
+
+
+def ordinary_lightning(x: torch.Tensor, y: torch.Tensor, epochs: int = EPOCHS) -> None:
+    """Train with a DataLoader, automatic optimisation, CSV logger and checkpoints, as the guides do."""
+    from lightning.pytorch.loggers import CSVLogger
+
+    dataset = torch.utils.data.TensorDataset(x, y)
+    loader = torch.utils.data.DataLoader(dataset, batch_size=BATCH, shuffle=True, drop_last=True)
+    held = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x[:800], y[:800]), batch_size=BATCH)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = L.Trainer(
+            max_epochs=epochs, accelerator="cpu", enable_progress_bar=False, enable_model_summary=False,
+            logger=CSVLogger(folder), default_root_dir=folder,
+        )  # fmt: skip
+        trainer.fit(Ordinary(), loader, held)
+
+
+def jax_fit(x: np.ndarray, y: np.ndarray) -> Any:
+    """Make a function that trains with the whole training inside one jitted scan; compiled before it is timed."""
+    import jax
+    import jax.numpy as jnp
+
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    steps = len(x) // BATCH
+
+    def loss(params, batch, labels):
+        hidden = jax.nn.relu(batch @ params[0] + params[1])
+        logp = jax.nn.log_softmax(hidden @ params[2] + params[3])
+        return -jnp.take_along_axis(logp, labels[:, None], 1).mean()
+
+    def step(carry, chosen):
+        params, m, v, t = carry
+        grads = jax.grad(loss)(params, x[chosen], y[chosen])
+        t = t + 1
+        m = jax.tree.map(lambda a, g: 0.9 * a + 0.1 * g, m, grads)
+        v = jax.tree.map(lambda a, g: 0.999 * a + 0.001 * g * g, v, grads)
+        scale = 1e-3 * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+        params = jax.tree.map(lambda p, a, b: p - scale * a / (jnp.sqrt(b) + 1e-8), params, m, v)
+        return (params, m, v, t), None
+
+    @jax.jit
+    def train(key):
+        keys = jax.random.split(key, EPOCHS + 1)
+        params = [jax.random.normal(keys[0], (2, 128)) * 0.5, jnp.zeros(128),
+                  jax.random.normal(keys[0], (128, 4)) * 0.05, jnp.zeros(4)]  # fmt: skip
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        orders = jax.vmap(lambda k: jax.random.permutation(k, len(x))[: steps * BATCH])(keys[1:])
+        state, _ = jax.lax.scan(step, (params, zeros, zeros, 0.0), orders.reshape(-1, BATCH))
+        return state[0]
+
+    return lambda: jax.block_until_ready(train(jax.random.key(0)))
+
+
+def sklearn_fit(x: np.ndarray, y: np.ndarray) -> None:
+    """Train scikit-learn's network of the same shape for as many epochs."""
+    from sklearn.neural_network import MLPClassifier
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        MLPClassifier((128,), batch_size=BATCH, max_iter=EPOCHS, n_iter_no_change=EPOCHS, tol=0.0).fit(x, y)
+
+
+def command_rows(repeats: int) -> Iterator[Row]:
+    """Time whole commands from the shell: the default run, and the answer to a mistyped option."""
+    folder = Path(tempfile.mkdtemp())
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    fits: list[float] = []
+
+    def command(*words: str) -> None:
+        subprocess.run([sys.executable, *words], env=environment, capture_output=True, check=False)
+
+    def train() -> None:
+        command("-m", "mlplab.cli.app", "train", f"paths.logs={folder}")
+        result = max(folder.glob("train/*/result.json"), key=os.path.getmtime)
+        fits.append(OmegaConf.load(result).seconds.fit)
+
+    systems = {
+        "mlplab train": train,
+        'python -c "import torch, lightning"': lambda: command("-c", "import torch, lightning"),
+        "mlplab train data.nosie=1": lambda: command("-m", "mlplab.cli.app", "train", "data.nosie=1"),
+    }
+    try:
+        taken = in_turn(systems, repeats)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    whole, imports, typo = taken.values()
+    floor = imports + statistics.median(fits[1:])
+    work = "the whole command, shell to summary"
+    yield row(work, "mlplab train", whole, ratio=whole / floor, target="at most 1.5x imports and fit", ok=whole <= 1.5 * floor)
+    yield row(work, "import torch, lightning; and the fit", floor, ratio=1.0)
+    yield row("a mistyped option", "mlplab train data.nosie=1", typo, target="under 1 s", ok=typo < 1)
+
+
+def map_rows(repeats: int) -> Iterator[Row]:
+    """Time one frame of the decision map: the forward pass, the drawing and the PNG."""
+    from mlplab.nn.mlp import MLP
+    from mlplab.plots.decision_map import decision_map
+    from mlplab.plots.style import png_bytes
+    from mlplab.training.callbacks.decision_maps import map_of
+    from mlplab.training.classifier import Classifier
+
+    data = SpiralDataModule()
+    data.setup()
+    classifier = Classifier(MLP(2, [128], 4))
+    classifier.place()
+    box = tuple(side.numpy() for side in data.training_box)
+
+    def frame(card: bool) -> None:
+        grid = map_of(classifier, 0, (-2.0, 2.0, -2.0, 2.0), 128)
+        png_bytes(decision_map(grid, 2.0, data.test.x.numpy(), data.test.y.numpy(), title="frame", box=box, card=card))
+
+    taken = in_turn({"full": lambda: frame(False), "card": lambda: frame(True)}, max(9, repeats))
+    yield row("decision map, one frame with its PNG", "full, 1320 x 1060", taken["full"], target="under 0.05 s",
+              ok=taken["full"] < 0.05)  # fmt: skip
+    yield row("decision map, one frame with its PNG", "card, 520 x 560", taken["card"])

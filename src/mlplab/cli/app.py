@@ -1,0 +1,226 @@
+"""The command line: the commands by name, their exit codes, and bad input answered in one line."""
+
+import errno
+import importlib
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mlplab.errors import InputError
+from mlplab.rules import near
+from mlplab.runs.signals import sigterm_is_ctrl_c
+
+# Command -> (root config, study). Composed studies are called as study(config, folder); the others, without
+# a config of their own, as study(words) with what follows on the command line. Imported late.
+COMMANDS: dict[str, tuple[str | None, str]] = {
+    "train": ("train", "mlplab.cli.train:train"),
+    "evaluate": (None, "mlplab.cli.app:evaluate"),
+    "reproduce": (None, "mlplab.cli.app:reproduce"),
+    "report": (None, "mlplab.report.report:report"),
+    "relu_approximation": ("relu_approximation", "mlplab.studies.relu.study:relu_approximation"),
+    "lif": ("lif", "mlplab.studies.lif.study:lif"),
+    "spiking": ("spiking", "mlplab.studies.lif.spiking_study:spiking"),
+    "benchmark": (None, "mlplab.benchmarks.benchmark:benchmark"),
+    "tensorboard": (None, "mlplab.cli.app:tensorboard"),
+}
+
+# Commands whose first words may be run folders.
+TAKES_RUNS = ("spiking",)
+
+# A disk that is full or cannot be written is nobody's bug.
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+
+EXIT_OF_STATUS = {"finished": 0, "interrupted": 130}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the command and its options; by default those of the process.
+
+    Returns:
+        The exit code: 0 done, 1 the run failed or diverged, 2 bad input, 130 interrupted.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    _open_streams()
+    try:
+        return _dispatched(argv)
+    except InputError as error:
+        print(f"mlplab: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("mlplab: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except PermissionError as error:
+        print(f"mlplab: cannot use {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        print(f"mlplab: cannot write {error.filename or 'the output'}: {error.strerror}", file=sys.stderr)
+        return 2
+
+
+def _open_streams() -> None:
+    """Open the standard streams that whoever started this has closed: else a file of the run takes their place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # the name of a folder may hold what it cannot write
+
+
+def _dispatched(argv: list[str]) -> int:
+    """Dispatch; an interrupt that went under in somebody's cleaning up is one all the same.
+
+    OmegaConf's may fail when it is interrupted, and Hydra makes an error of a config of that.
+    """
+    try:
+        return _dispatch(argv)
+    except Exception as error:
+        link: BaseException | None = error
+        while link is not None and not isinstance(link, KeyboardInterrupt):
+            link = link.__cause__ or link.__context__
+        if link is not None:
+            raise KeyboardInterrupt from error
+        raise
+
+
+def _dispatch(argv: list[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help"):
+        print(f"usage: mlplab COMMAND [OPTIONS]; commands: {', '.join(COMMANDS)}; see mlplab train --help")
+        return 0 if argv else 2
+    for word in argv:
+        if not word.isascii() and any("\ud800" <= letter <= "\udfff" for letter in word):
+            raise InputError(f"options must be UTF-8 text, got {word!r}; LC_ALL=C.UTF-8 says that yours are")
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise InputError("the current folder must exist, and it was removed; go to another one") from None
+    command, words = argv[0], argv[1:]
+    if command not in COMMANDS:
+        raise InputError(
+            f"the command must be one of {', '.join(COMMANDS)}, got {command!r}{near(command, COMMANDS)}"
+        )
+    config_name, study = COMMANDS[command]
+    if config_name is None:
+        return exit_code(load_study(study)(words))
+    return run(command, runs_first(words) if command in TAKES_RUNS else words)
+
+
+def runs_first(words: list[str]) -> list[str]:
+    """Turn the run folders before the first ``KEY=VALUE`` or flag into the option ``runs=[...]``.
+
+    Raises:
+        InputError: there is none, and no ``runs=`` either.
+    """
+    folders: list[str] = []
+    while len(folders) < len(words) and "=" not in words[len(folders)] and not words[len(folders)].startswith("-"):
+        folders.append(words[len(folders)])
+    rest = words[len(folders) :]
+    if not folders and not any(word.startswith(("runs=", "-")) for word in rest):
+        raise InputError("spiking must be given a run folder: spiking RUN_FOLDER [RUN_FOLDER ...] [KEY=VALUE ...]")
+    quoted = ",".join("'" + str(Path(folder).absolute()).replace("\\", "\\\\").replace("'", "\\'") + "'" for folder in folders)
+    return [f"runs=[{quoted}]", *rest] if folders else rest
+
+
+def load_study(name: str) -> Callable[..., Any]:
+    """Import a study given as ``module:function``."""
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def exit_code(result: object) -> int:
+    """Turn what a study returned into an exit code: its own integer, or by the status in its result."""
+    if isinstance(result, int):
+        return int(result)
+    status = result.get("status", "finished") if isinstance(result, dict) else "finished"
+    return EXIT_OF_STATUS.get(status, 1)
+
+
+def run(command: str, argv: Sequence[str]) -> int:
+    """Compose, check, claim a folder and call the study of a composed command.
+
+    Args:
+        command: a key of ``COMMANDS`` that has a root config.
+        argv: overrides and Hydra's flags.
+
+    Raises:
+        InputError: an option is wrong; no folder is left behind.
+    """
+    from mlplab.cli import session
+    from mlplab.cli.hydra_main import split_words, sweep
+    from mlplab.config import composition as configs
+
+    config_name, study = COMMANDS[command]
+    words = split_words(argv)
+
+    def load() -> Callable[..., Any]:
+        return load_study(study)
+
+    with sigterm_is_ctrl_c():
+        if words.for_hydra:
+            results = sweep(command, config_name, words, load, study)
+            return max(map(exit_code, results), default=0)
+        if words.resume is not None:
+            return exit_code(session.resume(load, config_name, words.resume, words.overrides))
+        composition = configs.compose_all(config_name, words.overrides, words.config_dir)
+        parent = Path(composition.config.paths.logs) / (composition.choices.get("experiment") or command)
+        return exit_code(session.start(load, composition, parent))
+
+
+def _run_folder_words(command: str, words: list[str]) -> tuple[Path, list[str]]:
+    if not words or words[0].startswith("-"):
+        raise InputError(f"{command} must be given a run folder: {command} RUN_FOLDER [KEY=VALUE ...]")
+    from mlplab.runs.folder import open_run
+
+    return open_run(words[0]).path, words[1:]
+
+
+def evaluate(words: list[str]) -> object:
+    """Evaluate a run again from its folder alone: ``evaluate RUN_FOLDER [data.noise=0.3 ...]``."""
+    folder, overrides = _run_folder_words("evaluate", words)
+    from mlplab.config import composition as configs
+
+    configs.override(configs.load_recorded(folder / "config.yaml"), overrides)
+    return load_study("mlplab.cli.evaluate:evaluate")(folder, overrides)
+
+
+def reproduce(words: list[str]) -> object:
+    """Train a run again in a new folder and compare: ``reproduce RUN_FOLDER [paths.logs=DIR]``."""
+    folder, overrides = _run_folder_words("reproduce", words)
+    from mlplab.config import composition as configs
+    from mlplab.config.schema import PATH
+
+    configs.load_recorded(folder / "config.yaml")
+    logs = configs.logs_folder()
+    for key, value in configs.parse_overrides(overrides):
+        if key != "paths.logs":
+            raise InputError(f"reproduce takes paths.logs=DIR alone, got {key}={value}")
+        PATH.check(key, value)
+        logs = configs.place(key, value)
+    with sigterm_is_ctrl_c():
+        return load_study("mlplab.cli.reproduce:reproduce")(folder, logs)
+
+
+def tensorboard(words: list[str]) -> int:
+    """Start TensorBoard over a folder, by default that of all runs, with the flags that keep every image."""
+    from mlplab.config import composition as configs
+
+    folder = words.pop(0) if words and not words[0].startswith("-") else str(configs.logs_folder())
+    if not Path(folder).is_dir():
+        raise InputError(f"tensorboard must be given a folder that exists, got {folder!r}")
+    samples = "--samples_per_plugin=images=500,scalars=10000,text=100"
+    program = [sys.executable, "-m", "tensorboard.main", "--logdir", folder, samples, *words]
+    os.execv(sys.executable, program)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

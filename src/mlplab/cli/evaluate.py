@@ -1,0 +1,205 @@
+"""Evaluate a finished run from its folder alone: the recorded figures again, or the network on other data."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from mlplab.cli.train import shown
+from mlplab.config import composition as configs
+from mlplab.data.bayes import log_posterior
+from mlplab.data.grid import decision_grid
+from mlplab.errors import InputError
+from mlplab.population.stacking import Population, stack
+from mlplab.runs import checkpoint
+from mlplab.runs.files import read_record, write_bytes, write_json, write_text
+from mlplab.runs.fingerprint import config_digest
+from mlplab.runs.folder import RunFolder, claim, open_run
+from mlplab.training.fit import build_model
+from mlplab.training.objects import build, within_memory
+from mlplab.training.results import PARTS, part_figures, part_logits
+from mlplab.training.trainer import PRECISIONS
+
+FIGURES = ("accuracy", "nll", "calibration_error")
+BAYES = ("bayes_accuracy", "bayes_nll")
+# What an evaluation may change: the data. The network and its training are the folder's.
+CHANGEABLE = ("data", "paths")
+RESOLUTION = 128
+
+
+def evaluate(run_folder: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any] | int:
+    """Measure a run's network again and print what came of it.
+
+    Without overrides the recorded figures are recomputed on the recorded data and compared. With overrides of
+    ``data.`` the network is measured on those data, and figures and a picture go to a folder of their own under
+    ``logs/evaluate``.
+
+    Args:
+        run_folder: of a finished run.
+        overrides: such as ``["data.noise=0.3"]``, ``["data.t_min=1", "data.t_max=1.5"]``,
+            ``["data.rotation_degrees=45"]``.
+
+    Returns:
+        0 where the recorded figures are equal, 1 where they are not; on other data the new result.
+
+    Raises:
+        InputError: no run folder, a run without a result, a damaged checkpoint, or an override that cannot be.
+    """
+    folder = open_run(run_folder)
+    config = configs.load_recorded(folder.config)
+    torch.set_num_threads(config.trainer.threads)
+    if not folder.result.is_file():
+        raise InputError(f"{run_folder} has no result.json: the run has not finished; go on with resume={run_folder}")
+    recorded = _read_result(folder.result)
+    pairs = configs.parse_overrides(overrides)
+    for key, _ in pairs:
+        if key.partition(".")[0] not in CHANGEABLE:
+            raise InputError(f"evaluate changes the data alone (data.KEY=VALUE), got {key}; train another run for that")
+    changed = configs.override(config, [text for text in overrides if not text.startswith("paths.")])
+    logs = next((Path(str(value)).absolute() for key, value in pairs if key == "paths.logs"), configs.logs_folder())
+    own = _set_up(config)
+    network = load_network(folder, config, own, recorded["evaluated"])
+    if config_digest(OmegaConf.to_container(changed)) == config_digest(OmegaConf.to_container(config)):
+        return compare(network, own, recorded, folder)
+    return elsewhere(network, own, changed, overrides, folder, recorded, logs)
+
+
+def _read_result(path: Path) -> dict[str, Any]:
+    """Read ``result.json`` as far as an evaluation looks at it."""
+    result = read_record(path)
+    if result.get("evaluated") not in ("best", "last"):
+        raise InputError(f"{path} is damaged: evaluated must be best or last, got {result.get('evaluated')!r:.40}")
+    for name in PARTS:
+        part = result.get(name)
+        if part is not None and not (isinstance(part, dict) and {*FIGURES, *BAYES} <= part.keys()):
+            raise InputError(f"{path} is damaged: {name} must have {', '.join(FIGURES)}, got {part!r:.40}")
+    return result
+
+
+def _set_up(config: DictConfig) -> Any:
+    """Build the data of a config."""
+    plain = OmegaConf.to_container(config)
+    with within_memory([plain]):
+        data = build(plain["data"], "data")
+        data.setup()
+    return data
+
+
+def load_network(folder: RunFolder, config: DictConfig, data: Any, which: str) -> Population:
+    """Build a run's network as a population of one, at its best or last state.
+
+    Args:
+        folder: the run.
+        config: its config.
+        data: its data module, set up.
+        which: "best" or "last".
+    """
+    path = folder.checkpoints / f"{which}.ckpt"
+    payload = checkpoint.load(path)
+    plain = OmegaConf.to_container(config)
+    if payload.get("config_digest") != config_digest(plain):
+        raise InputError(f"{path} is of another config than {folder.config}: one of the two was changed")
+    module = build_model(plain, data).to(PRECISIONS[plain["trainer"]["precision"]])
+    network = stack([module], [plain["seed"]])
+    network.join(payload["model"], network.theta[0])
+    network.load_buffers(0, payload["buffers"])
+    return network
+
+
+def figures_of(network: Population, data: Any) -> dict[str, dict[str, Any] | None]:
+    """Measure a population of one on every part of a data module."""
+    return part_figures(part_logits(network, 0, data), data)
+
+
+def compare(network: Population, data: Any, recorded: dict[str, Any], folder: RunFolder) -> int:
+    """Print recorded and recomputed figures side by side; 0 where all are equal to the bit."""
+    rows, equal = [("", "", "recorded", "recomputed", "")], True
+    for part, figures in figures_of(network, data).items():
+        for name in FIGURES if figures else ():
+            before, now = (recorded.get(part) or {}).get(name), figures[name]
+            now = now if math.isfinite(now) else None  # as it is recorded
+            same = before == now
+            equal &= same
+            told = [figure if isinstance(figure, (int, float)) else math.nan for figure in (before, now)]
+            verdict = "equal" if same else f"differs by {told[1] - told[0]:.2e}"
+            rows.append((part, name, *(f"{figure:.6f}" for figure in told), verdict))
+    print_table(rows)
+    words = "equal to the recorded ones" if equal else "NOT the recorded ones"
+    print(f"\n{shown(folder.path)}: the figures are {words}")
+    return 0 if equal else 1
+
+
+def elsewhere(
+    network: Population, own: Any, changed: DictConfig, overrides: Sequence[str],
+    folder: RunFolder, recorded: dict[str, Any], logs: Path,
+) -> dict[str, Any]:  # fmt: skip
+    """Measure a network on other data than its own; leave figures, config and picture in a new folder."""
+    data = _set_up(changed)
+    if data.input_shape != own.input_shape or data.classes != own.classes:
+        raise InputError(
+            f"the network takes inputs {own.input_shape} and tells {own.classes} classes apart; "
+            f"the data have inputs {data.input_shape} and {data.classes} classes"
+        )
+    parts = figures_of(network, data)
+    plain = OmegaConf.to_container(changed)
+    target = RunFolder(claim(logs / "evaluate", f"{folder.name}-{config_digest(plain['data'])[:8]}"))
+    result = {
+        "status": "finished",
+        "name": target.name,
+        "run": str(folder.path),
+        "overrides": [text for text in overrides if text.startswith("data")],
+        "evaluated": recorded["evaluated"],
+        "data_sha256": data.sha256,
+        **{name: parts[name] for name in PARTS},
+    }
+    write_text(target.config, OmegaConf.to_yaml(changed))
+    write_json(target.result, result)
+    rows = [("", "accuracy", "NLL", "Bayes accuracy", "Bayes NLL")]
+    for label, figures in (("its own test points", recorded.get("test")), ("these test points", parts["test"]),
+                           ("its own fresh points", recorded.get("fresh")), ("these fresh points", parts["fresh"])):  # fmt: skip
+        if figures is not None:
+            known = figures["bayes_accuracy"] is not None
+            best = (f"{100 * figures['bayes_accuracy']:.2f} %", f"{figures['bayes_nll']:.4f}") if known else ("", "")
+            nll = math.nan if figures["nll"] is None else figures["nll"]
+            rows.append((label, f"{100 * figures['accuracy']:.2f} %", f"{nll:.4f}", *best))
+    print_table(rows)
+    print(f"\nfolder   {shown(target.path)}")
+    if data.input_shape == (2,):
+        path = target.figures / "evaluation.png"
+        write_bytes(path, picture(network, own, data, result))
+        print(f"picture  {shown(path)}")
+    return result
+
+
+def picture(network: Population, own: Any, data: Any, result: dict[str, Any]) -> bytes:
+    """Draw the points over the network's map, with the box of the data it was trained on, as PNG."""
+    from mlplab.plots.out_of_distribution import drawn_limit, out_of_distribution
+    from mlplab.plots.style import png_bytes
+
+    points = data.test
+    limit = drawn_limit(points.x.numpy())
+    grid = decision_grid(RESOLUTION, limit).to(network.theta)
+    shape = (RESOLUTION, RESOLUTION, data.classes)
+    probabilities = network.forward(grid[None])[0].softmax(1).float().reshape(shape).numpy()
+    bayes = None
+    if data.density is not None:
+        bayes = log_posterior(grid, data.density).exp().reshape(shape).numpy()
+    predicted = network.forward(points.x.to(network.theta)[None])[0].argmax(1).numpy()
+    member = network.member(0)
+    name = member.describe() if hasattr(member, "describe") else type(member).__name__
+    figure = out_of_distribution(
+        probabilities, limit, points.x.numpy(), points.y.numpy(), predicted=predicted, bayes=bayes,
+        title=f"{name} on {', '.join(result['overrides'])}", box=tuple(side.numpy() for side in own.training_box),
+    )  # fmt: skip
+    return png_bytes(figure)
+
+
+def print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    """Print rows of equal length as columns: words to the left, the rest to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        cells = [cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths))]
+        print("  ".join(cells).rstrip())

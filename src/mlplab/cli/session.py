@@ -1,0 +1,119 @@
+"""One run of a study: its name, its folder, what is recorded there, and how it goes on later."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from mlplab.config import composition as configs
+from mlplab.config.composition import Composition
+from mlplab.config.messages import keys_of, near_key
+from mlplab.errors import InputError
+from mlplab.rules import shown
+from mlplab.runs.fingerprint import config_digest
+from mlplab.runs.folder import claimed, open_run
+from mlplab.runs.status import is_alive, read_status
+
+
+def start(load: Callable[[], Callable], composition: Composition, parent: Path) -> Any:
+    """Claim a folder, record what was composed in its .hydra/, and call the study.
+
+    Args:
+        load: imports the study, a function of the config and the folder.
+        composition: what was composed.
+        parent: where the folder is made.
+
+    Returns:
+        What the study returns.
+
+    Raises:
+        InputError: the study found bad input; a folder in which nothing was trained is gone again, and so are
+            those above it that were made for it.
+    """
+    with claimed(parent, run_name(composition.config, composition.choices)) as folder:
+        record(folder, composition)
+        return load()(composition.config, folder)
+
+
+def run_name(config: DictConfig, choices: dict[str, str | None]) -> str:
+    """Name a run by its content: the data, the network, the seed, and 8 digits of the config's digest."""
+    if config.name is not None:
+        return config.name
+    plain = OmegaConf.to_container(config)
+    parts = [str(choices[group]) for group in ("data", "target", "neuron") if choices.get(group)]
+    model = plain.get("model", {})
+    if "hidden" in model:
+        hidden = model["hidden"]
+        widths = hidden if hidden is not None else [model.get("width", 128)] * model.get("depth", 1)
+        shape = "x".join(map(str, widths)) or "linear"
+        parts.append(shape if len(shape) <= 40 else f"depth{len(widths)}")
+    elif choices.get("model"):
+        parts.append(str(choices["model"]))
+    return "-".join([*parts, f"seed{plain['seed']}", config_digest(plain)[:8]])
+
+
+def record(folder: Path, composition: Composition) -> None:
+    """Write .hydra/{config,overrides,hydra}.yaml, as Hydra does."""
+    target = folder / ".hydra"
+    target.mkdir()
+    with read_write(composition.hydra), open_dict(composition.hydra):
+        composition.hydra.runtime.output_dir = str(folder)
+    OmegaConf.save(composition.config, target / "config.yaml")
+    OmegaConf.save(OmegaConf.create({"hydra": composition.hydra}), target / "hydra.yaml")
+    OmegaConf.save(OmegaConf.create(composition.overrides), target / "overrides.yaml")
+
+
+def resume(load: Callable[[], Callable], study: str, path: str, overrides: Sequence[str]) -> Any:
+    """Go on in a run folder with the config recorded there, its ``resume.folder`` set.
+
+    Args:
+        load: imports the study, a function of the config and the folder.
+        study: its root config, such as ``"train"``.
+        path: the run folder.
+        overrides: further options; each must say what the folder recorded.
+
+    Raises:
+        InputError: no run folder, a damaged one, a run that is still going, or an option that differs.
+    """
+    folder = open_run(path)
+    config = configs.load_recorded(folder.config, study)
+    _expect_same(folder.path, config, overrides)
+    if folder.status.is_file():
+        status = read_status(folder.path)
+        if is_alive(status):
+            where = f"as process {status['pid']} on {status['host']}"
+            raise InputError(f"resume must be a run that has ended, got {path}, which still runs {where}")
+    resumed = OmegaConf.merge(config, {"resume": {"folder": str(folder.path.resolve())}})
+    return load()(resumed, folder.path.resolve())
+
+
+def _expect_same(folder: Path, config: DictConfig, overrides: Sequence[str]) -> None:
+    """Refuse overrides that differ from what the run folder recorded."""
+    choices = _choices(folder / ".hydra" / "hydra.yaml") if overrides else {}
+    known = keys_of(config)
+    for key, value in configs.parse_overrides(overrides):
+        if key in choices and not isinstance(value, dict):
+            recorded = choices[key]
+        elif key in known:
+            recorded = OmegaConf.select(config, key)
+            recorded = OmegaConf.to_container(recorded) if OmegaConf.is_config(recorded) else recorded
+        else:
+            raise InputError(f"{key} is not an option, got {key}={shown(value)}{near_key(key, known)}")
+        if key == "paths.logs":
+            continue
+        if recorded != value:
+            raise InputError(
+                f"{key} must be {shown(recorded)}, as in the run that is resumed, got {shown(value)}; "
+                "leave it out, or start a new run"
+            )
+
+
+def _choices(path: Path) -> dict[str, str | None]:
+    """Read what was chosen of each group; nothing where Hydra recorded nothing."""
+    if not path.is_file():
+        return {}
+    try:
+        return dict(OmegaConf.load(path).hydra.runtime.choices)
+    except Exception as error:  # yaml and OmegaConf errors share no base
+        raise InputError(f"{path} is damaged: it does not say hydra.runtime.choices") from error

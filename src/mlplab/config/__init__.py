@@ -1,0 +1,1 @@
+"""Configs: composed, checked, and read back; errors in one line."""

@@ -1,0 +1,284 @@
+"""Configs: composed from conf/ and the command line, or read back from a run folder, and always checked."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, InstantiationException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from mlplab.config.messages import keys_of, near_key, not_key_value, one_line
+from mlplab.config.recorded import read_recorded
+from mlplab.config.schema import ROOTS, Object
+from mlplab.config.validation import validate
+from mlplab.errors import InputError
+from mlplab.rules import shown
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_CHECKOUT = _PACKAGE.parent.parent
+
+
+def _is_checkout() -> bool:
+    return (_CHECKOUT / "conf" / "train.yaml").is_file() and (_CHECKOUT / "pyproject.toml").is_file()
+
+
+def conf_folder() -> Path:
+    """Find the config tree: MLPLAB_CONF, then the checkout's conf/, then the one inside the package."""
+    chosen = os.environ.get("MLPLAB_CONF")
+    if chosen:
+        if not Path(chosen).is_dir():
+            raise InputError(f"MLPLAB_CONF must be a folder of configs, got {chosen!r}")
+        return Path(chosen).resolve()
+    return _CHECKOUT / "conf" if _is_checkout() else _PACKAGE / "conf"
+
+
+def logs_folder() -> Path:
+    """Find where runs are written by default: the checkout's logs/, else logs/ under the current folder."""
+    return (_CHECKOUT if _is_checkout() else Path.cwd()) / "logs"
+
+
+OmegaConf.register_new_resolver("logs_folder", lambda: str(logs_folder()), replace=True)
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A composed config and where it came from.
+
+    Attributes:
+        config: resolved and checked, without Hydra's node.
+        hydra: Hydra's own node, resolved as far as it can be.
+        overrides: the overrides of the task as they were given.
+        choices: the option taken in every group, such as ``{"data": "spiral"}``.
+    """
+
+    config: DictConfig
+    hydra: DictConfig
+    overrides: list[str]
+    choices: dict[str, str | None]
+
+
+def _with_folder(overrides: Sequence[str], config_dir: str | Path | None) -> list[str]:
+    """Add a further folder of configs to the overrides, as Hydra's search path."""
+    if config_dir is None:
+        return list(overrides)
+    folder = Path(config_dir).resolve()
+    if not folder.is_dir():
+        raise InputError(f"--config-dir must be a folder of configs, got {str(config_dir)!r}")
+    if any(text.lstrip("+").startswith("hydra.searchpath=") for text in overrides):
+        raise InputError("--config-dir and hydra.searchpath say the same; give one of them")
+    quoted = f"file://{folder}".replace("\\", "\\\\").replace("'", "\\'")
+    return [*overrides, f"hydra.searchpath=['{quoted}']"]
+
+
+def compose(
+    config_name: str = "train", overrides: Sequence[str] = (), config_dir: str | Path | None = None
+) -> DictConfig:
+    """Compose and check a study's config, as a script does.
+
+    Args:
+        config_name: the root config, such as ``"train"``.
+        overrides: Hydra overrides, such as ``["model.width=64", "experiment=tutorial"]``.
+        config_dir: a further folder of configs, searched after conf/.
+
+    Returns:
+        The config, resolved, as a struct :class:`DictConfig`.
+
+    Raises:
+        InputError: an override or a value is wrong; one line.
+    """
+    return compose_all(config_name, overrides, config_dir).config
+
+
+def compose_all(
+    config_name: str = "train", overrides: Sequence[str] = (), config_dir: str | Path | None = None
+) -> Composition:
+    """Do what :func:`compose` does and give Hydra's choices too."""
+    for text in overrides:
+        if text.startswith("=") or ("=" not in text and not text.startswith("~")):
+            raise InputError(not_key_value(text))
+    overrides = _with_folder(overrides, config_dir)
+    with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3", job_name="mlplab"):
+        try:
+            whole = hydra.compose(config_name, overrides, return_hydra_config=True)
+        except Exception as error:  # Hydra raises many kinds, ValueError and OSError among them
+            raise InputError(one_line(error, config_name, overrides)) from error
+        with open_dict(whole):
+            own = whole.pop("hydra")
+        choices = dict(own.runtime.choices)
+        return Composition(check(whole, config_name), own, list(own.overrides.task), choices)
+
+
+def group_options(
+    group: str, config_name: str = "train", config_dir: str | Path | None = None
+) -> list[str]:
+    """List the names in a config group, such as the files of conf/data/.
+
+    Args:
+        group: its name, such as ``"data"``; an unknown one holds nothing.
+        config_name: the root config.
+        config_dir: a further folder of configs.
+    """
+    with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3", job_name="mlplab"):
+        loader = GlobalHydra.instance().config_loader()
+        return loader.get_group_options(group, config_name=config_name, overrides=_with_folder([], config_dir))
+
+
+def check(config: DictConfig, study: str = "train") -> DictConfig:
+    """Resolve a config, make its log folder absolute, and check every value.
+
+    Raises:
+        InputError: one line.
+    """
+    checked = OmegaConf.create(check_plain(resolved(config), study))
+    OmegaConf.set_struct(checked, True)
+    return checked
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """Give a config as plain values, without interpolations.
+
+    Raises:
+        InputError: one line.
+    """
+    try:
+        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise InputError(f"{error.full_key} must be given, as {error.full_key}=VALUE") from error
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None)
+        raise InputError(f"{key or 'the config'} cannot be resolved: {str(error).splitlines()[0]}") from error
+
+
+def check_plain(plain: dict[str, Any], study: str = "train") -> dict[str, Any]:
+    """Check every value of a resolved config and make its log folder absolute, in place.
+
+    Raises:
+        InputError: one line.
+    """
+    validate(plain, study)
+    plain["paths"]["logs"] = str(place("paths.logs", plain["paths"]["logs"]))
+    return plain
+
+
+def place(key: str, value: str) -> Path:
+    """Turn what a key gives as a path, perhaps relative or beginning with ~, into an absolute one.
+
+    Raises:
+        InputError: there is no such home folder, or the current folder is gone.
+    """
+    try:
+        return Path(value).expanduser().absolute()
+    except (RuntimeError, OSError) as error:
+        raise InputError(f"{key} must be a path that can be found, got {value!r}: {error}") from error
+
+
+def load_recorded(path: str | Path, study: str = "train") -> DictConfig:
+    """Read the config of an earlier run back, trusting nothing in it.
+
+    Args:
+        path: the file ``config.yaml`` of a run folder.
+        study: what the run was.
+
+    Raises:
+        InputError: the file is damaged, names what is no class of the lab's or of those trusted, or holds a
+            wrong value.
+    """
+    config = read_recorded(Path(path))
+    try:
+        return check(_completed(config, study), study)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _completed(config: DictConfig, study: str) -> DictConfig:
+    """Fill in the keys that came into being after a config was recorded, with what they are by default."""
+    root = ROOTS.get(study, {})
+    groups = [""] + [key for key, table in root.items() if isinstance(table, dict)]
+    missing = [
+        f"{group}.{key}".lstrip(".")
+        for group in groups
+        for key in (root[group] if group else root)
+        if OmegaConf.select(config, group) is not None and key not in OmegaConf.select(config, group)
+    ]
+    if missing and study in ROOTS:
+        default = compose(study)
+        for key in missing:
+            if not isinstance(root.get(key), Object):  # a network or data set is never guessed
+                OmegaConf.update(config, key, OmegaConf.select(default, key), force_add=True)
+    return config
+
+
+def override(config: DictConfig, overrides: Sequence[str], study: str = "train") -> DictConfig:
+    """Change values of a config that has been composed or read back.
+
+    Args:
+        config: as :func:`compose` or :func:`load_recorded` gives it; left as it is.
+        overrides: ``KEY=VALUE`` for keys that the config has; ``data=NAME`` takes another file of conf/data.
+
+    Returns:
+        A new config, checked.
+
+    Raises:
+        InputError: an override is not ``KEY=VALUE``, its key is unknown, or its value is wrong.
+    """
+    changed = OmegaConf.create(OmegaConf.to_container(config))
+    for key, value in parse_overrides(overrides):
+        if key in ("data", "model", "loss", "optimizer", "schedule", "trainer") and isinstance(value, str):
+            changed[key] = compose(study, [f"{key}={value}"])[key]
+            continue
+        known = keys_of(changed)
+        if key not in known:
+            raise InputError(f"{key} is not an option, got {key}={shown(value)}{near_key(key, known)}")
+        OmegaConf.update(changed, key, value, merge=False)
+    return check(changed, study)
+
+
+def parse_overrides(overrides: Sequence[str]) -> list[tuple[str, Any]]:
+    """Split ``KEY=VALUE`` texts by Hydra's grammar.
+
+    Raises:
+        InputError: one is no plain ``KEY=VALUE``.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    parsed = []
+    for text in overrides:
+        try:
+            entry = OverridesParser.create().parse_override(text)
+        except HydraException as error:
+            raise InputError(not_key_value(text)) from error
+        if entry.is_sweep_override() or entry.is_delete() or entry.is_add() or entry.package:
+            raise InputError(f"{text!r} must be KEY=VALUE here, without + or ~ and with one value")
+        parsed.append((entry.key_or_group, entry.value()))
+    return parsed
+
+
+def build(node: DictConfig, key: str, *args: Any, **kwargs: Any) -> Any:
+    """Build the object that a config node names, by ``hydra.utils.instantiate``.
+
+    Args:
+        node: a mapping with ``_target_``.
+        key: where it stands, for the error, such as ``"model"``.
+        *args, **kwargs: given to the class besides the node's own.
+
+    Raises:
+        InputError: the class is not found or refuses its arguments; one line.
+    """
+    from hydra.utils import instantiate
+
+    try:
+        return instantiate(node, *args, **kwargs)
+    except InstantiationException as error:
+        cause = error.__cause__ or error
+        while cause.__cause__ is not None and not isinstance(cause, InputError):
+            cause = cause.__cause__
+        asked = (InstantiationException, ImportError, AttributeError, TypeError, ValueError)
+        if isinstance(cause, InputError) or not isinstance(cause, asked):
+            raise cause from error
+        reason = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+        raise InputError(f"{key}._target_={node.get('_target_')} cannot be built: {reason}") from error
+

@@ -1,0 +1,261 @@
+"""Which keys a config may have and what each may be, without importing what they configure.
+
+A wrong option is answered before torch is imported, so the tables stand here and not beside the classes;
+a test compares them with the classes' signatures and with every file of conf/.
+"""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+from mlplab.rules import Rule, boolean, choice, either, integer, many, mapping, number, optional, text
+from mlplab.search.objectives import OBJECTIVES
+
+SEED = integer(0, 2**63 - 1)
+FRACTION = number(0, 1, above=True, below=True)
+NAME = text(
+    r"[A-Za-z0-9][A-Za-z0-9._=,+-]{0,199}", "at most 200 letters, digits and . _ = , + -, a letter or digit first"
+)
+PATH = text(words="a path")
+
+
+
+@cache
+def activation_names() -> tuple[str, ...]:
+    """Read the names of ``ACTIVATIONS`` from nn/activations.py as text: importing it imports torch."""
+    source = (Path(__file__).parents[1] / "nn" / "activations.py").read_text(encoding="utf-8")
+    for node in ast.parse(source).body:
+        target = node.target if isinstance(node, ast.AnnAssign) else None
+        if isinstance(target, ast.Name) and target.id == "ACTIVATIONS":
+            return tuple(key.value for key in node.value.keys)
+    raise AssertionError("nn/activations.py has no annotated ACTIVATIONS")
+
+
+def _is_activation(value: object) -> bool:
+    if isinstance(value, dict):
+        arguments = [entry for key, entry in value.items() if key != "name"]
+        plain = all(isinstance(entry, bool | str) or number().accepts(entry) for entry in arguments)
+        return value.get("name") in activation_names() and plain
+    return isinstance(value, str) and value in activation_names()
+
+
+ACTIVATION = Rule(
+    f"one of {', '.join(activation_names())}, or with arguments as {{name: leaky_relu, negative_slope: 0.1}}",
+    _is_activation, ("rleu", "", 3, None, {"name": "nope"}, {"name": "elu", "alpha": float("nan")}),
+    activation_names(),
+)
+
+def _is_objective(value: object) -> bool:
+    names = value if isinstance(value, list) else [value]
+    known = all(isinstance(name, str) and name in OBJECTIVES for name in names)
+    return known and 0 < len(names) == len(set(names))
+
+
+OBJECTIVE = Rule(
+    f"one of {', '.join(OBJECTIVES)}, or a list of different ones", _is_objective,
+    ("nll", "", 3, None, [], ["nll"], ["epochs", "epochs"], {"a": 1}), tuple(OBJECTIVES),
+)
+
+_DATA = {
+    "seed": SEED, "batch_size": integer(1), "drop_last": boolean(), "test_fraction": FRACTION,
+    "order_seed": SEED,
+}
+_SYNTHETIC = _DATA | {
+    "noise": number(0, 1000), "validation_points": integer(0), "fresh_points": integer(0),
+    "seeding": choice("derived", "tutorial"),
+}
+_CLASSES = {"classes": integer(1, 1000), "points_per_class": integer(1)}
+_LOSS = {
+    "weight": optional(many(number(0), least=1)),
+    "ignore_index": integer(),
+    "label_smoothing": number(0, 1),
+}
+_ADAM = {
+    "lr": number(0, above=True),
+    "betas": many(number(0, 1, below=True), length=2),
+    "eps": number(0, above=True),
+    "weight_decay": number(0),
+}
+
+
+
+def _each(rule: Rule) -> Rule:
+    """Allow a value for all neurons, or a list with one a neuron."""
+    return either(rule, many(rule, least=1))
+
+
+_MA = _each(number())
+_NOISE = {"dt_ms": number(0, above=True), "neurons": integer(1), "seed": SEED, "tau_ms": number(0, above=True)}
+
+# The keys of each class that conf/ can name. A class that is not here is its author's own affair.
+TARGETS: dict[str, dict[str, Rule]] = {
+    "mlplab.data.modules.SpiralDataModule": _SYNTHETIC | {
+        "arms": integer(1, 1000), "points_per_arm": integer(1), "t_min": number(0),
+        "t_max": number(0, 100, above=True),
+        "rotation_degrees": number(),
+    },
+    "mlplab.data.modules.CirclesDataModule": _SYNTHETIC | _CLASSES,
+    "mlplab.data.modules.MoonsDataModule": _SYNTHETIC | {"points_per_class": integer(1)},
+    "mlplab.data.modules.XorDataModule": _SYNTHETIC | {"points_per_class": integer(1)},
+    "mlplab.data.modules.BlobsDataModule": _SYNTHETIC | _CLASSES,
+    "mlplab.data.modules.FileDataModule": _DATA | {
+        "path": PATH, "features": optional(many(text(words="a name"), least=1)),
+        "label": text(words="a name"), "validation_fraction": number(0, 1, below=True),
+    },
+    "mlplab.nn.mlp.MLP": {
+        "hidden": optional(many(integer(1))), "width": integer(1), "depth": integer(0, 10_000),
+        "activation": ACTIVATION, "dropout": number(0, 1, below=True),
+        "initialization": choice("default", "kaiming", "xavier", "orthogonal"), "init_seed": optional(SEED),
+    },
+    "mlplab.nn.losses.CrossEntropy": _LOSS,
+    "torch.nn.CrossEntropyLoss": _LOSS,
+    "mlplab.population.optimizers.Adam": _ADAM,
+    "mlplab.population.optimizers.AdamW": _ADAM,
+    "mlplab.population.optimizers.SGD": {
+        "lr": number(0, above=True), "momentum": number(0, 1, below=True), "nesterov": boolean(),
+        "weight_decay": number(0),
+    },
+    "mlplab.training.schedules.Constant": {},
+    "mlplab.training.schedules.Cosine": {"final_fraction": number(0, 1), "warmup_epochs": number(0)},
+    "mlplab.training.schedules.OneCycle": {
+        "warmup_fraction": FRACTION, "initial_fraction": number(0, 1, above=True),
+        "final_fraction": number(0, 1),
+    },
+    "mlplab.training.schedules.Step": {"every_epochs": integer(1), "factor": number(0, 1, above=True)},
+    "mlplab.training.callbacks.DecisionMaps": {
+        "epochs": either(choice("log"), many(integer(0))), "resolution": integer(2, 4096),
+        "limit": number(0, above=True),
+    },
+    "mlplab.training.callbacks.Progress": {},
+    "mlplab.training.callbacks.Checkpoints": {"every_seconds": number(0)},
+    "mlplab.training.callbacks.EarlyStopping": {
+        "monitor": choice("val/loss", "val/accuracy", "train/loss", "train/accuracy"),
+        "patience": integer(1), "min_delta": number(0),
+    },
+    "mlplab.training.callbacks.DivergenceGuard": {},
+    "mlplab.training.callbacks.LearningRateMonitor": {},
+    "mlplab.training.callbacks.Timing": {},
+    "mlplab.studies.lif.surrogate.SpikingMLP": {
+        "hidden": optional(many(integer(1))), "width": integer(1), "depth": integer(0, 10_000), "steps": integer(1),
+        "resistance_kohm": number(0, above=True), "capacitance_uf": number(0, above=True),
+        "steepness": number(0, above=True),
+    },
+    "mlplab.studies.lif.neuron.Neuron": {
+        "resistance_kohm": _each(either(number(0, above=True), choice(float("inf")))),
+        "capacitance_uf": _each(number(0, above=True)), "tau_ref_ms": _each(number(0)),
+        "threshold_v": _MA, "reset_v": _MA, "spike_v": _each(number(0)),
+    },
+    "mlplab.studies.lif.currents.Constant": {"current_ma": _MA},
+    "mlplab.studies.lif.currents.Step": {
+        "dt_ms": number(0, above=True), "before_ma": _MA, "after_ma": _MA, "at_ms": number(),
+    },
+    "mlplab.studies.lif.currents.Ramp": {
+        "dt_ms": number(0, above=True), "from_ma": _MA, "to_ma": _MA, "over_ms": number(0, above=True),
+    },
+    "mlplab.studies.lif.currents.Sine": {
+        "dt_ms": number(0, above=True), "mean_ma": _MA, "amplitude_ma": _MA, "frequency_hz": _MA,
+        "phase_degrees": _MA,
+    },
+    "mlplab.studies.lif.currents.OrnsteinUhlenbeck": _NOISE | {"mean_ma": number(), "std_ma": number(0)},
+    "mlplab.studies.lif.currents.Poisson": _NOISE | {
+        "rate_hz": number(0), "synapses": integer(0), "weight_ma": number(),
+    },
+    "mlplab.studies.lif.currents.FileSamples": {"path": PATH},
+    "mlplab.training.loggers.TensorBoardLogger": {"flush_every_s": number(0)},
+    "mlplab.training.loggers.CSVLogger": {"flush_every_s": number(0)},
+}
+
+TRAINER: dict[str, Rule] = {
+    "accelerator": choice("auto", "cpu", "gpu", "cuda", "mps"),
+    "devices": either(choice(1), many(integer(0), length=1)),
+    "max_epochs": integer(-1),
+    "max_steps": integer(-1),
+    "limit_train_batches": either(integer(1), number(0, 1, above=True)),
+    "overfit_batches": either(integer(0), number(0, 1)),
+    "fast_dev_run": either(boolean(), integer(1)),
+    "check_val_every_n_epoch": integer(1),
+    "accumulate_grad_batches": integer(1),
+    "gradient_clip_val": optional(number(0, above=True)),
+    "gradient_clip_algorithm": choice("norm", "value"),
+    "precision": choice("32-true", "64-true"),
+    "profiler": optional(choice("simple", "advanced")),
+    "threads": integer(1, 1024),  # torch itself crashes where it cannot start so many
+}
+
+
+class Object:
+    """A node that names a class by ``_target_``."""
+
+
+class Objects:
+    """A node whose every entry is an object, or null where it is turned off."""
+
+
+# The keys that every study has (conf/study.yaml).
+STUDY: dict[str, object] = {
+    "seed": SEED, "name": optional(NAME), "paths": {"logs": PATH},
+    "resume": {"folder": optional(PATH), "accept_code": boolean()},
+    "sweep": optional(NAME),
+    "launcher": {
+        "executor": choice("inline", "processes", "submitit", "ray"), "workers": optional(integer(1)),
+        "max_members": optional(integer(1)), "timeout_s": optional(number(0, above=True)),
+        "cluster": optional(choice("slurm", "local")), "address": optional(PATH), "options": optional(mapping()),
+    },
+    "search": {
+        "trials": integer(1), "batch": optional(integer(1)),
+        "objective": OBJECTIVE,
+        "sampler": choice("tpe", "random", "grid", "nsga2"),
+    },
+}
+
+# The root keys of each study. One that is not here is checked for STUDY and for its objects only.
+ROOTS: dict[str, dict[str, object]] = {
+    "train": STUDY | {
+        "evaluate_state": choice("best", "last"),
+        "figures": choice("all", "map", "none"),
+        "data": Object(), "model": Object(), "loss": Object(), "optimizer": Object(), "schedule": Object(),
+        "trainer": TRAINER, "callbacks": Objects(), "logger": Objects(),
+    },
+    "relu_approximation": STUDY | {
+        "target": {
+            "name": text(r"[a-z][a-z0-9_]*", "a target's name"), "low": optional(number()), "high": optional(number()),
+            "path": optional(PATH),
+        },
+        "method": {"names": many(choice(
+            "uniform", "equidistributed", "least_squares", "greedy", "minimax", "trained", "depth"
+        ), least=1)},
+        "n": either(integer(1), many(integer(1), least=1)),
+        "equidistributed": {"balance": boolean()},
+        "trained": {
+            "starts": many(choice("default", "minimax"), least=1), "networks": integer(1, 64),
+            "adam_steps": integer(0), "lr": number(0, above=True), "lbfgs_steps": integer(0), "points": integer(2),
+        },
+        "depth": {"networks": integer(0, 64), "steps": integer(0)},
+        "figures": many(choice("decomposition", "width", "depth")),
+    },
+    "spiking": STUDY | {
+        "runs": many(PATH, least=1), "neuron": Object(),
+        "simulation": {
+            "duration_ms": number(0, above=True), "dt_ms": number(0, above=True),
+            "max_rate_hz": number(0, above=True), "start_fraction": number(0, 1, below=True),
+        },
+        "resistances_kohm": many(either(number(0, above=True), choice(float("inf")))),
+        "refractories_ms": many(number(0)), "depths": many(integer(0)), "depth_width": integer(1),
+        "depth_seeds": integer(1),
+        "surrogate": {"epochs": integer(0), "steps": integer(1), "lr": number(0, above=True)},
+        "maps": boolean(),
+    },
+    "lif": STUDY | {
+        "neuron": Object(), "input": Object(),
+        "simulation": {
+            "duration_ms": number(0), "dt_ms": number(0, above=True),
+            "method": choice("euler", "exponential", "exact"), "start_v": optional(number()),
+        },
+        "explorer": {"current_ma": number(-0.5, 2)},
+        "figures": many(choice("membrane", "families", "relu_limit", "convergence", "noise", "explorer")),
+    },
+}
+
+# Keys of Hydra's own that any object may have.
+INSTANTIATE = {"_target_": text(words="the dotted name of a class"), "_partial_": boolean(),
+               "_recursive_": boolean(), "_convert_": choice("none", "partial", "object", "all")}

@@ -1,1 +1,0 @@
-"""The mathematics: pure functions, free of frameworks above torch."""

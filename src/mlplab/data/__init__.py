@@ -1,0 +1,1 @@
+"""Problems with their exact densities, the Bayes classifier, tables of one's own, and the data modules."""

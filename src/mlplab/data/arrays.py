@@ -1,0 +1,173 @@
+"""Whole data sets in memory as a Lightning data module: four parts, and the order of each epoch."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from mlplab.data.posteriors import posterior
+from mlplab.errors import InputError
+from mlplab.population.blocks import BlockLoader, WholeLoader
+from mlplab.ranges import require_flag, require_integer, require_number
+from mlplab.seeds import generator
+
+SEEDINGS = ("derived", "tutorial")
+LARGEST_SEED = 2**63 - 1
+PARTS = ("train", "validation", "test", "fresh")
+
+
+class Points(NamedTuple):
+    """Inputs x (N, *shape) float32 and their classes y (N,) int64."""
+
+    x: Tensor
+    y: Tensor
+
+
+class ArrayDataModule(LightningDataModule, ABC):
+    """Serve data that fits in memory: train, validation, test and fresh points, and the order of each epoch.
+
+    Args:
+        seed: drives the points and the split.
+        batch_size: points of a minibatch, at most the number of train points.
+        drop_last: leave out an epoch's last, shorter minibatch.
+        test_fraction: share of the points set aside for test, rounded down.
+        validation_points: points drawn afresh for validation, 0 for none.
+        fresh_points: points drawn afresh to measure regret, 0 for none.
+        order_seed: drives the order of the train points, epoch after epoch.
+        seeding: ``derived`` gives every draw a seed of its own; ``tutorial`` repeats the tutorial's draws,
+            with one seed for points, split and order.
+
+    After `setup`: `train`, `validation`, `test`, `fresh` (`Points` or None), `density` (`MixtureDensity` or
+    None where it is unknown), `classes`, `input_shape`, `training_box` (lowest and highest train inputs, two
+    float32 tensors of the input's shape) and `sha256` of all arrays.
+    """
+
+    def __init__(
+        self,
+        seed: int = 2021,
+        batch_size: int = 128,
+        drop_last: bool = True,
+        test_fraction: float = 0.2,
+        validation_points: int = 800,
+        fresh_points: int = 20000,
+        order_seed: int = 0,
+        seeding: str = "derived",
+    ):
+        super().__init__()
+        self.seed = require_integer("data.seed", seed, 0, LARGEST_SEED)
+        self.batch_size = require_integer("data.batch_size", batch_size, 1)
+        self.drop_last = require_flag("data.drop_last", drop_last)
+        self.test_fraction = require_number("data.test_fraction", test_fraction, 0, below=1)
+        self.validation_points = require_integer("data.validation_points", validation_points, 0)
+        self.fresh_points = require_integer("data.fresh_points", fresh_points, 0)
+        self.order_seed = require_integer("data.order_seed", order_seed, 0, LARGEST_SEED)
+        if seeding not in SEEDINGS:
+            raise InputError(f"data.seeding must be one of {', '.join(SEEDINGS)}, got {seeding!r}")
+        self.seeding = seeding
+        self.train: Points | None = None
+        self._replay: tuple[int, torch.Generator] | None = None
+        # One mapping for all copies that share these points, so that each posterior is computed once.
+        self._posteriors: dict[str, Tensor] = {}
+
+    @abstractmethod
+    def prepare(self) -> dict[str, Points | None]:
+        """Make the four parts, by name; set `density` and `classes`."""
+
+    def setup(self, stage: str | None = None) -> None:
+        """Draw or read the data once; a second call changes nothing.
+
+        Raises:
+            InputError: if no point is left to test on, or a minibatch is larger than the train points.
+        """
+        if self.train is not None:
+            return
+        parts = self.prepare()
+        count = len(parts["train"].y)
+        if self.batch_size > count:
+            raise InputError(
+                f"data.batch_size must be at most the number of train points, {count}, got {self.batch_size}"
+            )
+        if parts["test"] is None:
+            raise InputError(
+                "data.test_fraction must leave at least one point to test on: "
+                f"{self.test_fraction:g} of {count} points is none"
+            )
+        for name in PARTS:
+            setattr(self, name, parts[name])
+        x = self.train.x
+        self.input_shape = tuple(x.shape[1:])
+        self.training_box = (x.amin(dim=0), x.amax(dim=0))
+        self.sha256 = _digest(parts)
+
+    def log_posterior(self, part: str) -> Tensor | None:
+        """Give the Bayes log posterior (N, C) on a part, None where the density or the part is not there."""
+        points = getattr(self, part)
+        if self.density is None or points is None:
+            return None
+        if part not in self._posteriors:
+            self._posteriors[part] = posterior(points.x, self.density)
+        return self._posteriors[part]
+
+    def order(self, epoch: int) -> Tensor:
+        """Return the permutation of the train points in an epoch (counted from 0).
+
+        It is a function of (order_seed, epoch) only, or of (seed, epoch) with the tutorial's seeding. A population
+        on a CUDA device takes orders of its own, likewise functions of (order_seed, epoch).
+        """
+        count = len(self.train.y)
+        if self.seeding == "tutorial":
+            return self._tutorial_order(epoch, count)
+        return torch.randperm(count, generator=generator(self.order_seed, "order", epoch))
+
+    @property
+    def drawn_order_seed(self) -> int | None:
+        """Seed by which a GPU may draw orders of its own; None where `order` is one that means something."""
+        is_own = type(self).order is not ArrayDataModule.order
+        return None if is_own or self.seeding == "tutorial" else self.order_seed
+
+    def _tutorial_order(self, epoch: int, count: int) -> Tensor:
+        # From one generator a DataLoader draws, an epoch: a seed for its workers, the permutation, and, when
+        # its sampler runs dry, one more permutation of which it uses nothing. So an epoch is reached through
+        # those before it; the place reached last is kept.
+        if self._replay is None or self._replay[0] > epoch:
+            self._replay = (0, torch.Generator().manual_seed(self.seed))
+        reached, stream = self._replay
+        for _ in range(reached, epoch + 1):
+            torch.empty((), dtype=torch.int64).random_(generator=stream)
+            order = torch.randperm(count, generator=stream)
+            torch.randperm(count, generator=stream)
+        self._replay = (epoch + 1, stream)
+        return order
+
+    def train_dataloader(self) -> BlockLoader:
+        return BlockLoader(
+            self.train.x[None],
+            self.train.y[None],
+            orders=[self.order],
+            batch_size=self.batch_size,
+            drop_last=self.drop_last,
+            order_seeds=[self.drawn_order_seed],
+        )
+
+    def val_dataloader(self) -> WholeLoader | list:
+        return _whole(self.validation)
+
+    def test_dataloader(self) -> WholeLoader | list:
+        return _whole(self.test)
+
+
+def _whole(points: Points | None) -> WholeLoader | list:
+    return [] if points is None else WholeLoader(points.x[None], points.y[None])
+
+
+def _digest(parts: dict[str, Points | None]) -> str:
+    """Hash names, shapes and bytes of all arrays in a fixed order."""
+    digest = hashlib.sha256()
+    for name in PARTS:
+        for label, array in zip("xy", parts[name] or ()):
+            digest.update(f"{name}.{label} {tuple(array.shape)} {array.dtype}\n".encode())
+            digest.update(array.contiguous().numpy())
+    return digest.hexdigest()

@@ -1,0 +1,198 @@
+"""The lab's data modules, one a data set.
+
+A data set of your own that can be drawn at will: subclass `SyntheticDataModule` with `sample` and
+`exact_density`; any other: subclass `ArrayDataModule` with `prepare`. Then name the class in a YAML file of
+``conf/data``.
+"""
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from mlplab.data import datasets, densities
+from mlplab.data.arrays import ArrayDataModule, Points
+from mlplab.data.bayes import MixtureDensity
+from mlplab.data.table import read_table
+from mlplab.errors import InputError
+from mlplab.ranges import require_integer, require_number
+from mlplab.seeds import generator
+
+
+class SyntheticDataModule(ArrayDataModule):
+    """Data that can be drawn at will: validation and fresh points come from the same classes as the rest.
+
+    Args:
+        points: points of each class before the split; what the person types is `points_key`.
+        noise: standard deviation of the noise, from 0 to 1000.
+        base: arguments of `ArrayDataModule`.
+    """
+
+    points_key = "points_per_class"
+
+    def __init__(self, classes: int, points: int, noise: float, **base):
+        super().__init__(**base)
+        self.classes = classes
+        self.points = require_integer(f"data.{self.points_key}", points, 1)
+        self.noise = require_number("data.noise", noise, 0, 1000)
+
+    @abstractmethod
+    def sample(self, counts: list[int], stream: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw ``counts[k]`` points of each class k."""
+
+    @abstractmethod
+    def exact_density(self) -> MixtureDensity | None:
+        """Make the density that `sample` draws from, None where it is unknown."""
+
+    def prepare(self) -> dict[str, Points | None]:
+        tutorial = self.seeding == "tutorial"
+
+        def stream(label: str) -> torch.Generator:
+            return torch.Generator().manual_seed(self.seed) if tutorial else generator(self.seed, label)
+
+        def afresh(label: str, count: int) -> Points | None:
+            if count == 0:
+                return None
+            return Points(*self.sample(datasets.spread(count, self.classes), generator(self.seed, label)))
+
+        x, y = self.sample([self.points] * self.classes, stream("points"))
+        test, train = datasets.shuffle_split(len(y), self.test_fraction, stream("split"))
+        self.density = self.exact_density()
+        return {
+            "train": Points(x[train], y[train]),
+            "validation": afresh("validation", self.validation_points),
+            "test": Points(x[test], y[test]) if len(test) else None,
+            "fresh": afresh("fresh", self.fresh_points),
+        }
+
+
+class SpiralDataModule(SyntheticDataModule):
+    """Serve :func:`mlplab.data.datasets.spirals`; the other arguments are those of `ArrayDataModule`."""
+
+    points_key = "points_per_arm"
+
+    def __init__(
+        self,
+        arms: int = 4,
+        points_per_arm: int = 1000,
+        noise: float = 0.16,
+        t_min: float = 0.0,
+        t_max: float = 1.0,
+        rotation_degrees: float = 0.0,
+        **base,
+    ):
+        super().__init__(require_integer("data.arms", arms, 1, 1000), points_per_arm, noise, **base)
+        self.t_min = require_number("data.t_min", t_min, 0)
+        self.t_max = require_number("data.t_max", t_max, self.t_min, 100)
+        self.rotation_degrees = require_number("data.rotation_degrees", rotation_degrees)
+
+    def sample(self, counts, stream):
+        return datasets.spirals(points_per_arm=counts, generator=stream, **self._shape())
+
+    def exact_density(self):
+        return densities.spiral_density(**self._shape())
+
+    def _shape(self) -> dict:
+        return {
+            "arms": self.classes,
+            "noise": self.noise,
+            "t_min": self.t_min,
+            "t_max": self.t_max,
+            "rotation_degrees": self.rotation_degrees,
+        }
+
+
+class CirclesDataModule(SyntheticDataModule):
+    """Serve :func:`mlplab.data.datasets.circles`; the other arguments are those of `ArrayDataModule`."""
+
+    def __init__(self, classes: int = 2, points_per_class: int = 1000, noise: float = 0.1, **base):
+        super().__init__(require_integer("data.classes", classes, 1, 1000), points_per_class, noise, **base)
+
+    def sample(self, counts, stream):
+        return datasets.circles(
+            classes=self.classes, points_per_class=counts, noise=self.noise, generator=stream
+        )
+
+    def exact_density(self):
+        return densities.circles_density(classes=self.classes, noise=self.noise)
+
+
+class MoonsDataModule(SyntheticDataModule):
+    """Serve :func:`mlplab.data.datasets.moons`; the other arguments are those of `ArrayDataModule`."""
+
+    def __init__(self, points_per_class: int = 1000, noise: float = 0.2, **base):
+        super().__init__(2, points_per_class, noise, **base)
+
+    def sample(self, counts, stream):
+        return datasets.moons(points_per_class=counts, noise=self.noise, generator=stream)
+
+    def exact_density(self):
+        return densities.moons_density(noise=self.noise)
+
+
+class XorDataModule(SyntheticDataModule):
+    """Serve :func:`mlplab.data.datasets.xor`; the other arguments are those of `ArrayDataModule`."""
+
+    def __init__(self, points_per_class: int = 1000, noise: float = 0.35, **base):
+        super().__init__(2, points_per_class, noise, **base)
+
+    def sample(self, counts, stream):
+        return datasets.xor(points_per_class=counts, noise=self.noise, generator=stream)
+
+    def exact_density(self):
+        return densities.xor_density(noise=self.noise)
+
+
+class BlobsDataModule(SyntheticDataModule):
+    """Serve :func:`mlplab.data.datasets.blobs`; the other arguments are those of `ArrayDataModule`."""
+
+    def __init__(self, classes: int = 3, points_per_class: int = 1000, noise: float = 0.4, **base):
+        super().__init__(require_integer("data.classes", classes, 1, 1000), points_per_class, noise, **base)
+
+    def sample(self, counts, stream):
+        return datasets.blobs(
+            classes=self.classes, points_per_class=counts, noise=self.noise, generator=stream
+        )
+
+    def exact_density(self):
+        return densities.blobs_density(classes=self.classes, noise=self.noise)
+
+
+class FileDataModule(ArrayDataModule):
+    """Serve a CSV or NPZ file, see :func:`mlplab.data.table.read_table`; there are no fresh points.
+
+    Args:
+        path, features, label: as in `read_table`.
+        validation_fraction: share of all points set aside for validation, rounded down; 0 for none.
+        base: `seed`, `batch_size`, `drop_last`, `test_fraction` and `order_seed` of `ArrayDataModule`.
+    """
+
+    def __init__(self, path, features=None, label: str = "label", validation_fraction: float = 0.2, **base):
+        super().__init__(**base, validation_points=0, fresh_points=0)
+        self.path, self.features, self.label = path, features, label
+        self.validation_fraction = require_number(
+            "data.validation_fraction", validation_fraction, 0, below=1 - self.test_fraction
+        )
+
+    def prepare(self) -> dict[str, Points | None]:
+        table = read_table(self.path, features=self.features, label=self.label)
+        count = len(table.y)
+        test, rest = datasets.shuffle_split(count, self.test_fraction, generator(self.seed, "split"))
+        held = int(self.validation_fraction * count)
+        for name, share, points in (
+            ("test_fraction", self.test_fraction, len(test)),
+            ("validation_fraction", self.validation_fraction, held),
+        ):
+            if share and not points:
+                raise InputError(f"data.{name} must set at least one point aside, got {share:g} of {count} points")
+        parts = {"train": rest[held:], "validation": rest[:held], "test": test}
+        absent = sorted(set(range(table.classes)) - set(table.y[parts["train"]].tolist()))
+        if absent:
+            raise InputError(
+                f"data.seed must leave some of each class to train on: with {self.seed} none of class"
+                f" {absent[0]} of '{self.path}' is left; take another or a smaller data.test_fraction"
+            )
+        self.classes = table.classes
+        self.density = None
+        points = {name: Points(table.x[i], table.y[i]) if len(i) else None for name, i in parts.items()}
+        return {**points, "fresh": None}

@@ -1,0 +1,1 @@
+"""Networks and losses: ordinary modules and pure functions."""

@@ -1,0 +1,153 @@
+"""The multi-layer perceptron: any input shape, any list of hidden widths, one activation, logits out."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+
+import torch
+from torch import Tensor, nn
+
+from mlplab.errors import InputError
+from mlplab.nn.activations import activation_module, parse_activation
+from mlplab.seeds import derive
+
+
+def _default(weight: Tensor, bias: Tensor, generator: torch.Generator) -> None:
+    """Draw as torch.nn.Linear does: weight and bias uniform within 1/sqrt(fan_in)."""
+    nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)
+    bound = 1 / math.sqrt(weight.shape[1])
+    nn.init.uniform_(bias, -bound, bound, generator=generator)
+
+
+def _kaiming(weight: Tensor, bias: Tensor, generator: torch.Generator) -> None:
+    """Draw normal weights of variance 2/fan_in (He et al. 2015, eq. 10), bias zero."""
+    nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=generator)
+    nn.init.zeros_(bias)
+
+
+def _xavier(weight: Tensor, bias: Tensor, generator: torch.Generator) -> None:
+    """Draw uniform weights of variance 2/(fan_in + fan_out) (Glorot and Bengio 2010, eq. 16), bias zero."""
+    nn.init.xavier_uniform_(weight, generator=generator)
+    nn.init.zeros_(bias)
+
+
+def _orthogonal(weight: Tensor, bias: Tensor, generator: torch.Generator) -> None:
+    """Draw a random orthogonal matrix (Saxe et al. 2014), bias zero."""
+    nn.init.orthogonal_(weight, generator=generator)
+    nn.init.zeros_(bias)
+
+
+INITIALIZATIONS: dict[str, Callable[[Tensor, Tensor, torch.Generator], None]] = {
+    "default": _default,
+    "kaiming": _kaiming,
+    "xavier": _xavier,
+    "orthogonal": _orthogonal,
+}
+
+
+def hidden_widths(hidden: Sequence[int] | None, width: int, depth: int) -> list[int]:
+    """Give the list of hidden widths: ``hidden`` itself, or ``depth`` layers of ``width`` units.
+
+    Raises:
+        InputError: if a width is below 1 or the depth below 0.
+    """
+    if hidden is None:
+        if not isinstance(depth, int) or isinstance(depth, bool) or depth < 0:
+            raise InputError(f"model.depth must be an integer >= 0 (the number of hidden layers), got {depth!r}")
+        hidden, key = [width] * depth, "model.width"
+    else:
+        key = "model.hidden"
+        if isinstance(hidden, str) or not isinstance(hidden, Sequence):
+            raise InputError(f"model.hidden must be a list of hidden widths, got {hidden!r}")
+    for value in hidden:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise InputError(f"{key} must be integers >= 1, got {value!r}")
+    return list(hidden)
+
+
+class MLP(nn.Module):
+    """A perceptron with any number of hidden layers.
+
+    ``layers`` is an ordinary ``torch.nn.Sequential`` of Linear, activation and, where asked for, Dropout.
+
+    Args:
+        in_features: number of input features (the product of the input shape), >= 1.
+        hidden: hidden widths, each >= 1; an empty list is a linear classifier; None for width and depth.
+        out_features: number of outputs, >= 1.
+        width: units of each hidden layer, >= 1; used when ``hidden`` is None.
+        depth: number of hidden layers, >= 0; used when ``hidden`` is None.
+        activation: a name of ``ACTIVATIONS`` or a mapping with ``name`` and the activation's arguments.
+        dropout: probability in [0, 1) that a hidden unit is dropped in training.
+        initialization: a name of ``INITIALIZATIONS``.
+        seed: what the initial weights are derived from.
+        init_seed: seeds the initial weights' generator with exactly this number, as
+            ``torch.manual_seed(init_seed)`` before building the layers would; None to derive it from ``seed``.
+
+    Raises:
+        InputError: if an argument is not as above.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden: Sequence[int] | None = None,
+        out_features: int = 1,
+        *,
+        width: int = 128,
+        depth: int = 1,
+        activation: str | Mapping = "relu",
+        dropout: float = 0.0,
+        initialization: str = "default",
+        seed: int = 0,
+        init_seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        if min(in_features, out_features) < 1:
+            raise InputError(f"an MLP needs at least 1 input and 1 output, got {in_features} and {out_features}")
+        if not (isinstance(dropout, (int, float)) and 0 <= dropout < 1):
+            raise InputError(f"model.dropout must be a number in [0, 1), got {dropout!r}")
+        if initialization not in INITIALIZATIONS:
+            raise InputError(
+                f"model.initialization must be one of {', '.join(INITIALIZATIONS)}, got {initialization!r}"
+            )
+        self.in_features = in_features
+        self.out_features = out_features
+        self.hidden = hidden_widths(hidden, width, depth)
+        self.activation, self.activation_arguments = parse_activation(activation)
+        self.dropout = float(dropout)
+        self.layers = nn.Sequential()
+        generator = torch.Generator().manual_seed(derive(seed, "weights") if init_seed is None else init_seed)
+        widths = [in_features, *self.hidden, out_features]
+        for fan_in, fan_out in zip(widths, widths[1:]):
+            if len(self.layers):
+                self.layers.append(activation_module(activation))
+                if self.dropout:
+                    self.layers.append(nn.Dropout(self.dropout))
+            # skip_init: nn.Linear's own initialisation would draw from the global generator.
+            linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
+            with torch.no_grad():
+                INITIALIZATIONS[initialization](linear.weight, linear.bias, generator)
+            self.layers.append(linear)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the logits of a batch.
+
+        Args:
+            x: array of shape (B, ...) whose trailing sizes multiply to ``in_features``.
+
+        Returns:
+            Array of shape (B, out_features).
+        """
+        return self.layers(x.reshape(len(x), self.in_features))
+
+    def linear_layers(self) -> list[nn.Linear]:
+        """List the affine maps from input to output: one more than there are hidden layers."""
+        return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+
+    def describe(self) -> str:
+        """Name the network for a title, such as ``MLP 2–64–64–4 (ReLU)`` or ``MLP 2–32×8–4 (tanh)``."""
+        runs = [(width, len(list(same))) for width, same in groupby(self.hidden)]
+        hidden = [f"{width}×{count}" if count > 2 else "–".join([str(width)] * count) for width, count in runs]
+        widths = "–".join([str(self.in_features), *hidden, str(self.out_features)])
+        names = {"relu": "ReLU", "leaky_relu": "leaky ReLU", "gelu": "GELU", "silu": "SiLU", "elu": "ELU"}
+        return f"MLP {widths}" + (f" ({names.get(self.activation, self.activation)})" if self.hidden else "")

@@ -1,0 +1,53 @@
+"""Many networks as one: which may share a population, and which kind of population they make."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from mlplab.nn.mlp import MLP
+from mlplab.population.member_axis import Population
+from mlplab.population.module_population import ModulePopulation
+from mlplab.population.stacked_mlp import StackedMLP
+
+__all__ = ["ModulePopulation", "Population", "StackedMLP", "can_stack", "stack"]
+
+
+def can_stack(a: nn.Module, b: nn.Module) -> bool:
+    """Say whether two networks may be members of one population."""
+    if type(a) is MLP and type(b) is MLP:
+        return _architecture(a) == _architecture(b)
+    return type(a) is type(b) and _arrays(a) == _arrays(b)
+
+
+def _arrays(module: nn.Module) -> list[tuple]:
+    arrays = [(name, p.shape, p.dtype, p.requires_grad) for name, p in module.named_parameters()]
+    return arrays + [(name, buffer.shape, buffer.dtype) for name, buffer in module.named_buffers()]
+
+
+def _architecture(module: MLP) -> tuple:
+    dtype = module.linear_layers()[0].weight.dtype
+    return (
+        module.in_features, tuple(module.hidden), module.out_features, module.activation,
+        tuple(sorted(module.activation_arguments.items())), module.dropout, dtype,
+    )  # fmt: skip
+
+
+def stack(modules: Sequence[nn.Module], seeds: Sequence[int]) -> Population:
+    """Build a population of networks that :func:`can_stack` holds together.
+
+    Args:
+        modules: the networks, at least one; a module that is no MLP is walked by itself with autograd.
+        seeds: one seed a member, for what it draws while training.
+
+    Raises:
+        ValueError: if the networks cannot be stacked.
+    """
+    if not modules or len(modules) != len(seeds):
+        raise ValueError(
+            f"a population needs at least one network and a seed for each, got {len(modules)} and {len(seeds)}"
+        )
+    if not all(can_stack(modules[0], module) for module in modules):
+        raise ValueError("the networks of a population must share class, shapes, activation and dropout")
+    # A subclass of MLP may have another forward pass, so only MLP itself takes the written-out one.
+    return (StackedMLP if type(modules[0]) is MLP else ModulePopulation)(modules, seeds)
+

@@ -1,0 +1,1 @@
+"""Runs and sweeps read back: statistics, tables, figures and a page."""

@@ -1,0 +1,198 @@
+"""The figures of a sweep's table: which ones, and the arrays that go into them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mlplab.plots.against import Series, against
+from mlplab.plots.heat_map import Cells, heat_map
+from mlplab.plots.mosaic import thinned
+from mlplab.plots.ranking import MOST, ranking
+from mlplab.report.axes import Axis, axes_of
+from mlplab.report.curves import draw_bands
+from mlplab.report.drawing import (
+    POINTS,
+    Drawing,
+    bayes_of,
+    figures_of,
+    jobs_of,
+    left_out,
+    part_shown,
+    picked,
+    plain,
+    subtitle,
+)
+from mlplab.report.intervals import summarise
+from mlplab.report.maps import draw_mosaic
+from mlplab.report.table import Setting, Table, shown
+from mlplab.runs.sweep_folder import Job
+
+MOST_PANELS = 6
+NOTHING = np.full(3, np.nan)
+
+
+def draw(table: Table) -> list[Drawing]:
+    """Draw every figure that the table has enough for."""
+    part = part_shown(table)
+    if part is None:
+        return []
+    axes = axes_of(table)
+    figures = []
+    if len(axes) >= 2:
+        figures.append(draw_heat_map(table, axes, part))
+    if axes:
+        figures.append(draw_against(table, axes, part))
+    for made in (draw_mosaic(table, axes, part), draw_bands(table, axes)):
+        if made is not None:
+            figures.append(made)
+    if len(table.settings) > 1 and len(table.bests) == 1:
+        figures.append(draw_ranking(table))
+    return figures
+
+
+def places(table: Table, axes: Sequence[Axis], settings: Sequence[Setting], facets: list) -> list[tuple]:
+    """Give (panel, row, column) of settings; the panel by the third axis."""
+    found = []
+    for index, setting in enumerate(table.settings):
+        if setting in settings:
+            panel = facets.index(axes[2].at[index]) if facets != [None] else 0
+            row, column = axes[1].values.index(axes[1].at[index]), axes[0].values.index(axes[0].at[index])
+            found.append((panel, row, column))
+    return found
+
+
+def draw_heat_map(table: Table, axes: Sequence[Axis], part: str) -> Drawing:
+    """Draw the first two axes against each other: a third one as panels, further ones pooled."""
+    x, y = axes[:2]
+    facets = axes[2].values if len(axes) > 2 and len(axes[2].values) <= MOST_PANELS else [None]
+    pooled = axes[3:] if facets != [None] else axes[2:]
+    kinds = ("accuracy", "nll") if facets == [None] else ("accuracy",)
+    words = {"accuracy": f"accuracy on {POINTS[part]}, %", "nll": f"cross entropy on {POINTS[part]}, nats"}
+    panels = []
+    for facet in facets:
+        for kind in kinds:
+            chosen = {} if facet is None else {2: facet}
+            cells = [
+                [
+                    figures_of(jobs_of(table, picked(table, chosen | {0: a, 1: b}, axes)), part, kind)
+                    for a in x.values
+                ]
+                for b in y.values
+            ]
+            title = words[kind] if facet is None else f"{axes[2].name} {shown(facet)}"
+            panels.append(Cells(title, cells, kind))
+    marks = places(table, axes, [s for s in table.settings if s.near], facets) if not pooled else []
+    stars = places(table, axes, [s for s in table.settings if s.best], facets) if not pooled else []
+    if facets == [None]:
+        marks, stars = ([(p, *m[1:]) for p in range(len(kinds)) for m in found] for found in (marks, stars))
+    about = subtitle(table, part)
+    if pooled:
+        about += "".join(f"  ·  all values of {plain(axis)} together" for axis in pooled)
+    if facets != [None]:
+        about = f"{words['accuracy']}  ·  {about}"
+    title = f"{plain(x)} and {plain(y)}" + (f", by {plain(axes[2])}" if facets != [None] else "")
+    made = heat_map(
+        panels, x.names, y.names, x_name=x.name, y_name=y.name, title=title[0].upper() + title[1:],
+        subtitle=about, best=stars, near=marks, columns=2 if len(panels) != 3 else 3,
+    )  # fmt: skip
+    return Drawing(
+        "heat_map", f"Mean, standard deviation and every seed, by {plain(x)} and {plain(y)}.", made
+    )
+
+
+def draw_against(table: Table, axes: Sequence[Axis], part: str) -> Drawing:
+    """Draw accuracy and NLL against the number of parameters where it varies, else against the first axis."""
+    counts = [setting.parameters for setting in table.settings]
+    x, lines, others = axes[0], axes[1] if len(axes) > 1 else None, axes[2:]
+    budgets = any(axis.key == "parameters" for axis in axes)
+    if lines is not None and not budgets and None not in counts and len(set(counts)) > 2:
+        # Along a line of one depth only the width changes: the first axis is in the number of parameters.
+        x = Axis("parameters", "parameters", counts)
+    names = None if x.is_number else x.names
+    series, star = [], None
+    best = table.settings.index(table.bests[0]) if len(table.bests) == 1 else None
+    fixed = {number + 2: axis.at[best] for number, axis in enumerate(others)} if best is not None else {}
+    values = lines.values if lines is not None else [None]
+    values = [values[place] for place in thinned(len(values))]
+    for value in values:
+        rows = picked(table, fixed | ({} if lines is None else {1: value}), axes)
+        found = []
+        for place, at in enumerate(x.values):
+            here = [index for index in rows if x.at[index] == at]
+            jobs = jobs_of(table, here)
+            if jobs:
+                star = (len(series), len(found)) if best in here else star
+                found.append(
+                    (place if names else at, interval(jobs, part, "accuracy"), interval(jobs, part, "nll"))
+                )
+        if found:
+            at, accuracies, nlls = zip(*found)
+            name = "" if lines is None else shown(value)
+            series.append(Series(name, at, np.array(accuracies), np.array(nlls)))
+    about = subtitle(table, part, "mean and 95 % interval")
+    about += left_out(lines, values) if lines is not None else ""
+    for number, axis in enumerate(others, start=2):
+        about += (
+            f"  ·  {plain(axis)} {shown(fixed[number])}" if fixed else f"  ·  all values of {plain(axis)} together"
+        )
+    title = f"Accuracy and cross entropy on {POINTS[part]} against {plain(x)}"
+    made = against(
+        series,
+        x_name=x.name,
+        title=title,
+        subtitle=about,
+        series_name=plain(lines) if lines is not None else "",
+        names=names,
+        bayes=limits(table, x, part, names),
+        best=star,
+    )
+    return Drawing(
+        f"against_{plain(x).replace(' ', '_')}",
+        f"{title}; bars are 95 % intervals for the mean over seeds.",
+        made,
+    )
+
+
+def interval(jobs: Sequence[Job], part: str, kind: str) -> np.ndarray:
+    """Give mean and interval of some runs, shape (3,)."""
+    found = summarise(figures_of(jobs, part, kind))
+    if found is None:
+        return NOTHING
+    return np.array([found.mean, *((np.nan, np.nan) if found.low is None else (found.low, found.high))])
+
+
+def limits(table: Table, x: Axis, part: str, names) -> tuple[list, list, list] | None:
+    """Give the Bayes limit at each x; None where it is unknown or not a function of x."""
+    by: dict[object, set] = {}
+    for at, setting in zip(x.at, table.settings):
+        if setting.finished:
+            found = setting.mean(part, "bayes_accuracy"), setting.mean(part, "bayes_nll")
+            by.setdefault(at, set()).add(found)
+    if any(len(found) > 1 or None in next(iter(found)) for found in by.values()):
+        return None
+    known = [(index if names else at, *next(iter(by[at]))) for index, at in enumerate(x.values) if at in by]
+    return tuple(map(list, zip(*known)))
+
+
+def draw_ranking(table: Table) -> Drawing:
+    """Draw the settings from best to worst by what chose the best one."""
+    part = table.chosen_by
+    having = [setting for setting in table.settings if setting.log_nll is not None]
+    having.sort(key=lambda setting: (not setting.best, setting.log_nll.mean))
+    logs = [setting.log_nll for setting in having]
+    intervals = [NOTHING[:2] if one.low is None else np.exp([one.low, one.high]) for one in logs]
+    limit = bayes_of(table, part)
+    made = ranking(
+        [table.label(setting) for setting in having],
+        [figures_of(setting.finished, part, "nll") for setting in having],
+        intervals,
+        [setting.near for setting in having],
+        title=f"Best by cross entropy on {POINTS[part]}",
+        subtitle="bar: 95 % interval for the geometric mean; dots: seeds; bold: cannot be told from the best",
+        x_name=f"cross entropy on {POINTS[part]}, nats (log scale)",
+        bayes=None if limit is None else limit[1],
+    )
+    more = f" (the first {MOST})" if len(having) > MOST else ""
+    return Drawing(
+        "ranking", f"Settings from best to worst{more}; bold ones cannot be told from the best.", made
+    )

@@ -1,0 +1,151 @@
+"""The report of sweeps: tables, figures and a page from what the runs left; no torch, no Hydra."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlplab.errors import InputError
+from mlplab.report import csv, words
+from mlplab.report.page import sweep_page
+from mlplab.report.table import Table, build
+from mlplab.rules import near
+from mlplab.runs.files import write_bytes, write_text
+from mlplab.runs.sweep_folder import read_sweep
+
+USAGE = "report SWEEP_FOLDER [SWEEP_FOLDER ...] [paths.logs=DIR]"
+# Drawn by some report or other: what an earlier one left and this one does not draw would be out of date.
+PICTURES = ("heat_map", "decision_maps", "learning_curves", "ranking")
+AGAINST = "against_"
+
+
+def report(argv: Sequence[str]) -> int:
+    """Report on one or several sweep folders: ``report SWEEP_FOLDER [SWEEP_FOLDER ...] [paths.logs=DIR]``.
+
+    Args:
+        argv: folders of sweeps or of runs, and where to write; by default into the one folder, or for several
+            into one of their own under ``report/`` beside their experiments.
+
+    Returns:
+        0.
+
+    Raises:
+        InputError: a folder is none, is empty or damaged, or the sweeps do not go together.
+    """
+    folders, logs = split(argv)
+    if folders is None:
+        print(f"usage: scripts/lab {USAGE}")
+        return 0
+    sweeps = [read_sweep(folder) for folder in folders]
+    table = build(sweeps)
+    place = report_folder(folders, logs)
+    write(table, place)
+    tell(table, place)
+    return 0
+
+
+def split(argv: Sequence[str]) -> tuple[list[Path] | None, Path | None]:
+    """Sort the words into folders and options; no folders at all where help is asked for."""
+    folders, logs = [], None
+    for word in argv:
+        if word in ("-h", "--help"):
+            return None, None
+        key, equals, value = word.partition("=")
+        if equals and not Path(word).exists():
+            if key != "paths.logs" or not value:
+                raise InputError(f"report takes paths.logs=DIR alone, got {word}{near(key, ['paths.logs'])}")
+            logs = Path(value).expanduser()
+        elif word.startswith("-"):
+            raise InputError(f"report takes no flags, got {word}; usage: {USAGE}")
+        else:
+            folders.append(Path(word).expanduser())
+    if not folders:
+        raise InputError(f"report must be given a sweep folder: {USAGE}")
+    twice = [
+        folder
+        for index, folder in enumerate(folders)
+        if folder.resolve() in map(Path.resolve, folders[:index])
+    ]
+    if twice:
+        raise InputError(f"each sweep folder must be given once, got {twice[0]} twice")
+    return folders, logs
+
+
+def report_folder(folders: Sequence[Path], logs: Path | None) -> Path:
+    """Choose where the report is written: the same folders have the same place."""
+    if logs is None and len(folders) == 1:
+        return folders[0]
+    paths = [str(folder.resolve()) for folder in folders]
+    digest = hashlib.sha256("\n".join(paths).encode()).hexdigest()[:8]
+    name = "-".join(Path(path).name for path in paths)[:60]
+    parent = folders[0].resolve().parent.parent if logs is None else logs
+    return parent / "report" / f"{name}-{digest}"
+
+
+def write(table: Table, place: Path) -> None:
+    """Write tables, figures and the page."""
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make {place}: {error.strerror}; choose another place with paths.logs=DIR"
+        ) from error
+    if not os.access(place, os.W_OK):
+        raise InputError(f"cannot write into {place}; choose another place with paths.logs=DIR")
+    write_text(place / "sweep.csv", csv.settings_csv(table), sync=False)
+    write_text(place / "runs.csv", csv.runs_csv(table), sync=False)
+    write_text(place / "seconds.csv", csv.seconds_csv(table), sync=False)
+    figures = draw_figures(table, place / "figures")
+    text = words.markdown(table, [(f"{name}.png", caption) for name, caption, _ in figures])
+    write_text(place / "sweep.md", text, sync=False)
+    write_text(place / "report.html", page(table, figures), sync=False)
+
+
+def draw_figures(table: Table, folder: Path) -> list[tuple[str, str, bytes]]:
+    """Draw and save the figures; returns (name, caption, PNG bytes) each."""
+    figures = []
+    if table.chosen_by is not None:
+        # Imported here: a sweep without results does not wait for matplotlib.
+        from mlplab.plots.style import png_bytes
+        from mlplab.report.figures import draw
+
+        for drawing in draw(table):
+            image = png_bytes(drawing.figure)
+            write_bytes(folder / f"{drawing.name}.png", image, sync=False)
+            figures.append((drawing.name, drawing.caption, image))
+    drawn = {name for name, _, _ in figures}
+    for path in folder.glob("*.png"):
+        if path.stem not in drawn and (path.stem in PICTURES or path.stem.startswith(AGAINST)):
+            path.unlink()
+    return figures
+
+
+def page(table: Table, figures: Sequence[tuple[str, str, bytes]]) -> str:
+    """Build report.html."""
+    header, rows = words.people_table(table)
+    kinds = ["best" if setting.best else "near" if setting.near else "" for setting in table.settings]
+    cells = [(kind, [*row, words.mark(setting)]) for kind, row, setting in zip(kinds, rows, table.settings)]
+    sections = [
+        ("Without a result", words.failures(table)), ("Notes", table.notes), ("Time", words.times(table)),
+    ]  # fmt: skip
+    return sweep_page(f"Sweep {table.name}", words.lead(table), figures, [*header, ""], cells, sections)
+
+
+def tell(table: Table, place: Path) -> None:
+    """Print the short table, what is missing, and where the rest is."""
+    print("\n".join(words.screen(table)))
+    lost = words.failures(table)
+    if lost:
+        number = len(lost)
+        print(
+            f"\n{words.plural(number, 'run')} of {len(table.jobs)} without a result; see sweep.md. The first:"
+        )
+        print("\n".join(f"  {line}" for line in lost[:3]))
+    for note in table.notes:
+        print(f"note: {note}")
+    where = os.path.relpath(place)
+    where = where if len(where) < len(str(place)) else str(place)
+    print(f"\ntable    {where}/sweep.md  (sweep.csv, runs.csv, seconds.csv)")
+    print(f"page     {where}/report.html")
+    if (place / "figures").is_dir():
+        print(f"figures  {where}/figures/")

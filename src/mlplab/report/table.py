@@ -1,0 +1,297 @@
+"""The table of sweeps: jobs grouped into settings, each with its mean, spread and interval over seeds."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlplab.errors import InputError
+from mlplab.report.intervals import Summary, not_distinguishable, summarise
+from mlplab.runs.sweep_folder import Job, SweepFolder, config_of, differing, is_aside
+
+# Runs that differ in these alone repeat a setting.
+REPLICATES = ("seed", "data.seed", "data.order_seed", "model.init_seed")
+PARTS = ("test", "fresh", "validation", "train")
+FIGURES = ("accuracy", "nll", "accuracy_regret", "nll_regret", "calibration_error")
+BAYES = ("bayes_accuracy", "bayes_nll")
+# The best setting is chosen on validation points; the others are for data without them.
+CHOOSING = ("validation", "fresh", "test", "train")
+LEAST_NLL = 1e-12
+# What may be swept of the data without changing the limit that can be reached.
+SAME_LIMIT = (
+    "data.points_per_arm", "data.points_per_class", "data.batch_size", "data.drop_last", "data.test_fraction",
+    "data.validation_points", "data.fresh_points", "data.rotation_degrees", "data.seeding",
+)  # fmt: skip
+
+
+@dataclass
+class Setting:
+    """The runs that differ in their seeds alone.
+
+    Attributes:
+        values: of the setting's keys, in the table's order.
+        jobs: its runs, by name.
+        summaries: by (part, figure), such as ("test", "accuracy"); absent where no run has the figure.
+        log_nll: of the logarithms of the NLL that chooses the best; None where no run finished.
+        best: whether it is the best-known setting.
+        near: whether it cannot be told from the best.
+    """
+
+    values: tuple[Any, ...]
+    jobs: list[Job]
+    summaries: dict[tuple[str, str], Summary] = field(default_factory=dict)
+    log_nll: Summary | None = None
+    best: bool = False
+    near: bool = False
+
+    @property
+    def finished(self) -> list[Job]:
+        return [job for job in self.jobs if job.is_finished]
+
+    def count(self, *statuses: str) -> int:
+        """Count the runs of some statuses."""
+        return sum(job.status in statuses for job in self.jobs)
+
+    @property
+    def unfinished(self) -> int:
+        """Count the runs that neither finished, diverged nor failed."""
+        return self.count("interrupted", "running", "missing")
+
+    @property
+    def parameters(self) -> int | None:
+        """Give the number of parameters; None where it is unknown or differs between runs."""
+        found = {job.parameters for job in self.jobs} - {None}
+        return found.pop() if len(found) == 1 else None
+
+    def mean(self, part: str, name: str) -> float | None:
+        summary = self.summaries.get((part, name))
+        return None if summary is None else summary.mean
+
+
+@dataclass
+class Table:
+    """Settings in a fixed order.
+
+    Attributes:
+        name: of the sweep, or of several joined by " + ".
+        keys: the swept keys that make a setting.
+        replicates: the swept keys that repeat one.
+        settings: ordered by their values.
+        chosen_by: the part whose NLL chose the best setting; None where no run finished.
+        notes: lines about what was odd or was put together.
+    """
+
+    name: str
+    keys: list[str]
+    replicates: list[str]
+    settings: list[Setting]
+    chosen_by: str | None
+    notes: list[str]
+
+    @property
+    def jobs(self) -> list[Job]:
+        return [job for setting in self.settings for job in setting.jobs]
+
+    @property
+    def bests(self) -> list[Setting]:
+        """List the best-known settings: one, or one for each kind of data, or none."""
+        return [setting for setting in self.settings if setting.best]
+
+    @property
+    def near(self) -> list[Setting]:
+        """List the settings that cannot be told from the best, nearest first, the best left out."""
+        found = [setting for setting in self.settings if setting.near and not setting.best]
+        return sorted(found, key=lambda setting: setting.log_nll.mean)
+
+    def label(self, setting: Setting) -> str:
+        """Name a setting, such as ``width=16 depth=2``."""
+        return setting_label(self.keys, setting.values)
+
+
+def setting_label(keys: Sequence[str], values: Sequence[Any]) -> str:
+    """Name a setting by the last words of its keys."""
+    names = short_names(keys)
+    return " ".join(f"{name}={shown(value)}" for name, value in zip(names, values)) or "the one setting"
+
+
+def short_names(keys: Sequence[str]) -> list[str]:
+    """Shorten keys to their last word where that stays unique: ``width`` for ``model.width``."""
+    last = [key.removesuffix("._target_").rpartition(".")[2] for key in keys]
+    often = Counter(last)
+    return [word if often[word] == 1 else key for key, word in zip(keys, last)]
+
+
+def shown(value: Any) -> str:
+    """Write a value as it is typed on the command line, class paths by their last word."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    text = str(value)
+    return text.rpartition(".")[2] if text.startswith(("mlplab.", "torch.", "lightning.")) else text
+
+
+def build(sweeps: Sequence[SweepFolder]) -> Table:
+    """Put the jobs of one or several sweeps into one table.
+
+    Args:
+        sweeps: at least one; several are merged: a key that one sweeps and another holds fixed becomes a
+            key of both, and so does whatever else differs between their configs.
+
+    Returns:
+        The table, the same whatever order the sweeps are given in but for its name and notes.
+
+    Raises:
+        InputError: the sweeps are of different studies.
+    """
+    notes = [note for sweep in sweeps for note in sweep.notes]
+    swept = merged_keys(sweeps, notes) if len(sweeps) > 1 else list(sweeps[0].swept)
+    jobs = without_copies([job for sweep in sweeps for job in sweep.jobs], notes)
+    replicates = [key for key in swept if key in REPLICATES]
+    keys = [key for key in swept if key not in REPLICATES]
+    if len(replicates) > 1:
+        notes.append(f"{' and '.join(replicates)} differ together: every run counts as one of the seeds")
+    groups: dict[tuple, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(tuple(job.swept.get(key) for key in keys), []).append(job)
+    settings = [
+        Setting(values, sorted(group, key=lambda job: (replicate_order(job, replicates), job.name)))
+        for values, group in sorted(groups.items(), key=lambda item: [order(value) for value in item[0]])
+    ]
+    for setting in settings:
+        setting.summaries = summaries_of(setting.finished)
+    note_repeats(settings, replicates, notes)
+    table = Table(" + ".join(sweep.name for sweep in sweeps), keys, replicates, settings, None, notes)
+    choose_best(table)
+    return table
+
+
+def merged_keys(sweeps: Sequence[SweepFolder], notes: list[str]) -> list[str]:
+    """Find the swept keys of several sweeps together, and give every job a value for each."""
+    studies = {sweep.study.rpartition(":")[2].rpartition(".")[2] for sweep in sweeps if sweep.study}
+    if len(studies) > 1:
+        raise InputError(f"sweeps must be of one study to be merged, got {', '.join(sorted(studies))}")
+    configs = [first_config(sweep) for sweep in sweeps]
+    by_path = sorted(sweeps, key=lambda sweep: str(sweep.path))
+    swept = list(dict.fromkeys(key for sweep in by_path for key in sweep.swept))
+    known = [config for config in configs if config]
+    if len(known) < len(sweeps):
+        notes.append("a sweep folder has no config.yaml that can be read: what else differs is not known")
+    # Of other kinds of data every key differs; those that one of them does not have say nothing more. The
+    # order follows the seed.
+    common = [key for key in (known or [{}])[0] if all(key in config for config in known)]
+    common = [key for key in common if key not in swept and key != "data.order_seed" and not is_aside(key)]
+    fixed = differing([{key: config[key] for key in common} for config in known])
+    if fixed:
+        notes.append(f"the sweeps also differ in {', '.join(fixed)}: kept apart as further keys")
+    swept += fixed
+    for sweep, config in zip(sweeps, configs):
+        for job in sweep.jobs:
+            job.swept = {key: job.swept.get(key, config.get(key)) for key in swept}
+    jobs = [job for sweep in sweeps for job in sweep.jobs]
+    return [key for key in swept if len({repr(job.swept[key]) for job in jobs}) > 1]
+
+
+def first_config(sweep: SweepFolder) -> dict[str, Any]:
+    """Read the config of the first job that has one, without what the sweep varies."""
+    config = next(filter(None, map(config_of, sweep.jobs)), {})
+    return {key: value for key, value in config.items() if key not in sweep.swept}
+
+
+def without_copies(jobs: list[Job], notes: list[str]) -> list[Job]:
+    """Keep one job of each config: the one that finished, or the first."""
+    kept: dict[str, Job] = {}
+    for job in jobs:
+        other = kept.get(job.digest)
+        if other is None or (job.is_finished and not other.is_finished):
+            kept[job.digest] = job
+    if len(kept) < len(jobs):
+        notes.append(f"{len(jobs) - len(kept)} runs have the config of another one: each config counts once")
+    return list(kept.values())
+
+
+def note_repeats(settings: list[Setting], replicates: list[str], notes: list[str]) -> None:
+    """Say where runs of one setting have the same seeds."""
+    repeated = 0
+    for setting in settings:
+        seeds = Counter(tuple(repr(job.swept.get(key)) for key in replicates) for job in setting.jobs)
+        repeated += sum(number - 1 for number in seeds.values())
+    if repeated:
+        notes.append(f"{repeated} runs repeat the setting and seed of another one; all count")
+
+
+def replicate_order(job: Job, replicates: Sequence[str]) -> list[tuple]:
+    """Order the runs of a setting by their seeds."""
+    return [order(job.swept.get(key)) for key in replicates]
+
+
+def order(value: Any) -> tuple:
+    """Sort numbers first and by size, then texts, then lists by length and numbers, null last."""
+    if value is None:
+        return (3, 0.0, "")
+    if isinstance(value, int | float):
+        return (0, float(value), "")
+    text = str(value)
+    if text.startswith("["):
+        return (2, float(text.count(",")), re.sub(r"\d+", lambda found: found[0].zfill(12), text))
+    return (1, 0.0, text)
+
+
+def summaries_of(jobs: Sequence[Job]) -> dict[tuple[str, str], Summary]:
+    """Summarise every figure that all finished runs of a setting have."""
+    found = {}
+    for part in PARTS:
+        for name in (*FIGURES, *BAYES):
+            values = [job.figure(part, name) for job in jobs]
+            if values and None not in values:
+                found[part, name] = summarise(values)
+    return found
+
+
+def choose_best(table: Table) -> None:
+    """Mark the setting of the lowest NLL on validation points, and those that cannot be told from it.
+
+    What is averaged and tested is the logarithm of the NLL: its spread over seeds is about the same at 1 and
+    at 0.1, where that of the NLL itself grows with its size and would leave a few runs without any power.
+    Settings whose data have different limits are not compared: each kind of data has its own best one.
+    """
+    having = [setting for setting in table.settings if setting.finished]
+    for part in CHOOSING:
+        if having and all((part, "nll") in setting.summaries for setting in having):
+            break
+    else:
+        return
+    table.chosen_by = part
+    for setting in having:
+        values = [job.figure(part, "nll") for job in setting.finished]
+        setting.log_nll = summarise([math.log(max(value, LEAST_NLL)) for value in values])
+    places = [
+        place for place, key in enumerate(table.keys) if key.startswith("data") and key not in SAME_LIMIT
+    ]
+    groups: dict[tuple, list[Setting]] = {}
+    for setting in having:
+        groups.setdefault(tuple(repr(setting.values[place]) for place in places), []).append(setting)
+    if len(groups) > 1:
+        names = " and ".join(table.keys[place] for place in places)
+        table.notes.append(f"settings of different {names} have different limits and are not compared")
+    for group in groups.values():
+        if len(group) > 1 or len(groups) == 1:
+            mark_best(group)
+
+
+def mark_best(settings: Sequence[Setting]) -> None:
+    """Mark the best of some settings, and those that cannot be told from it.
+
+    Only settings with at least half as many finished runs as the fullest one can be best: a single run that
+    went well is no setting that does.
+    """
+    enough = math.ceil(max(setting.log_nll.count for setting in settings) / 2)
+    able = [index for index, setting in enumerate(settings) if setting.log_nll.count >= enough]
+    best = min(able, key=lambda index: settings[index].log_nll.mean)
+    settings[best].best = True
+    for setting, near in zip(settings, not_distinguishable([one.log_nll for one in settings], best)):
+        setting.near = near

@@ -1,0 +1,1 @@
+"""Searches: Optuna asks for jobs, batch by batch."""

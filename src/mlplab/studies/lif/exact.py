@@ -1,0 +1,104 @@
+"""Advance neurons exactly: spikes and refractory times fall where they fall, not on the grid."""
+
+import numpy as np
+
+from mlplab.studies.lif.neuron import Neuron
+
+# A spike due at the end of a step belongs to it, though rounding may place it just after.
+_TIE = 1e-12
+# A neuron that ends its step this near below the threshold is looked at closely.
+_NEAR = 1e-9
+
+
+def advance(neuron: Neuron, blocks, state, dt_ms: float, recorder):
+    """Advance all neurons through the blocks of input; return final potentials and refractory times in ms.
+
+    Args and returns as for the grid's `advance`.
+    """
+    shape, size = state.above_reset_ma.shape, state.above_reset_ma.size
+    flat = _flattened(neuron, shape)
+    resistance, reset_ma, spike_v = flat.leak_kohm, flat.reset_ma, flat.spike_v
+    potential = state.above_reset_ma.reshape(size).copy()
+    held = state.refractory_ms.reshape(size).copy()
+    count = recorder.count.reshape(size)
+    trace = None if recorder.trace_v is None else recorder.trace_v.reshape(len(recorder.trace_v), size)
+    on_spike = None
+    done = 0
+    for rows, values in blocks:
+        for row in range(rows):
+            drive = np.broadcast_to(values[min(row, len(values) - 1)] - reset_ma, (size,))
+            before = count.copy() if trace is not None else None
+            if recorder.keep_spikes:
+                begin_ms = (state.step + done) * dt_ms
+
+                def on_spike(left_ms, neurons, begin_ms=begin_ms):
+                    recorder.add_spikes(begin_ms + (dt_ms - left_ms), neurons)
+
+            advance_step(flat, drive, potential, held, count, dt_ms, on_spike)
+            done += 1
+            if trace is not None:
+                # A spike inside the step shows at its end, where the potential may have left the reset again.
+                trace[done] = (
+                    np.where(count > before, flat.gap_v + spike_v, potential * resistance) + flat.reset_v
+                )
+    return potential.reshape(shape), held.reshape(shape)
+
+
+def advance_step(neuron: Neuron, drive_ma, potential, held, count, dt_ms: float, on_spike=None) -> None:
+    """Advance by one step of constant input, in place.
+
+    The membrane follows V(t) = R I + (V - R I) exp(-t/(R C)) and meets the threshold after
+    R C ln((R I - V)/(R I - Vth)). A step may hold any number of spikes.
+
+    Args:
+        neuron: parameters, each of size 1 or N.
+        drive_ma: I - V_reset/R, (N,).
+        potential: (V - V_reset)/R before and after the step, (N,).
+        held: remaining refractory time in ms before and after, (N,).
+        count: the step's spikes are added, (N,).
+        dt_ms: length of the step.
+        on_spike: called with the time left in the step (K,) and the neurons (K,) of spikes.
+    """
+    constant, gap, tau_ref = neuron.time_constant_ms, neuron.gap_ma, neuron.tau_ref_ms
+    # Most neurons are free and stay below threshold: one step for all of them, then the others anew.
+    resting = held > 0
+    some_resting = resting.any()
+    end = potential + -np.expm1(-dt_ms / constant) * (drive_ma - potential)
+    others = (end >= gap * (1.0 - _NEAR)) & (drive_ma > gap)
+    if some_resting:
+        others |= resting
+    at = np.flatnonzero(others)
+    start = potential[at]
+    potential[:] = end
+    if not len(at):
+        return
+    potential[at] = start
+    cut = lambda values: values if values.size == 1 else values.reshape(-1)[at]  # noqa: E731
+    left = np.full(len(at), float(dt_ms))
+    while len(at):
+        wait = np.minimum(held[at], left)
+        held[at] -= wait
+        left = left - wait
+        above = drive_ma[at] - cut(gap)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            need = np.log1p(np.maximum(cut(gap) - potential[at], 0.0) / above)
+        need = np.where(above > 0, cut(constant) * need, np.inf)
+        fires = need <= left * (1.0 + _TIE)
+        calm = at[~fires]
+        scale = constant if constant.size == 1 else constant.reshape(-1)[calm]
+        potential[calm] += -np.expm1(-left[~fires] / scale) * (drive_ma[calm] - potential[calm])
+        at, left = at[fires], np.maximum(left[fires] - need[fires], 0.0)
+        potential[at] = 0.0
+        held[at] = tau_ref if tau_ref.size == 1 else tau_ref.reshape(-1)[at]
+        count[at] += 1.0
+        if on_spike is not None and len(at):
+            on_spike(left, at)
+
+
+def _flattened(neuron: Neuron, shape) -> Neuron:
+    """Return the neuron with every parameter of size 1, or flattened to the neurons of a shape."""
+    flat = {}
+    for name in Neuron.__dataclass_fields__:
+        values = getattr(neuron, name)
+        flat[name] = values.reshape(()) if values.size == 1 else np.broadcast_to(values, shape).reshape(-1)
+    return Neuron(**flat)

@@ -1,0 +1,1 @@
+"""Approximation by ReLUs: mathematics, pictures and study."""

@@ -1,0 +1,289 @@
+"""Pictures of errors of approximation by ReLUs: against the width, and what depth buys."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+from mlplab.plots.charts import add_chart, end_names, label, positive_range
+from mlplab.plots.style import BACKGROUND, INK, MUTED, figure, mix, points_of, text
+from mlplab.studies.relu.panels import FIT, FLOOR, METHODS
+
+
+def _log_axis(axis, low: float, high: float, *, plain: bool, digits: Sequence[int] = (1,)) -> None:
+    """Give a logarithmic axis few round numbers: plain integers, or powers of ten."""
+    powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    ticks = [d * 10.0**p for p in powers for d in digits if low <= d * 10.0**p <= high]
+    ticks = ticks[:: max(1, -(-len(ticks) // 8))]
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_minor_locator(NullLocator())
+    if plain:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    else:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"$10^{{{round(np.log10(value))}}}$"))
+
+
+def width_sweep(
+    n: np.ndarray,
+    series: Mapping[str, Mapping[str, np.ndarray]],
+    *,
+    title: str,
+    subtitle: str = "",
+    floor: np.ndarray | None = None,
+    constants: Mapping[str, float] | None = None,
+    dots: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]] = (),
+) -> Figure:
+    """Draw the largest and the RMS error against the number of ReLUs, both scales logarithmic.
+
+    Args:
+        n: numbers of ReLUs, shape (W,), increasing, at least two.
+        series: method -> ``max`` and ``rms``, each of shape (W,), NaN where there is none.
+        title: words above.
+        subtitle: words under the title.
+        floor: what no one-layer network can go below in the largest error, shape (W,).
+        constants: method -> c of the asymptotic law c / n^2 of its largest error.
+        dots: trained networks as (name, n, max errors, RMS errors).
+
+    Returns:
+        A ``Figure`` of 1980 x 960 pixels.
+    """
+    made = figure(1980, 960)
+    text(made, 60, 54, title, 34, width=1860, weight="bold")
+    text(made, 60, 94, subtitle, 23, width=1860, color=MUTED)
+    for place, (kind, words) in enumerate((("max", "largest error"), ("rms", "RMS error"))):
+        left = 130 if place == 0 else 1115
+        text(made, left, 152, words, 26, weight="bold")
+        axes = add_chart(made, left, 180, 560, 660, size=21)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        values = [s[kind] for s in series.values()] + [d[2 if kind == "max" else 3] for d in dots]
+        largest = max(float(np.nanmax(v)) for v in values if np.isfinite(v).any())
+        # A target that is itself made of few pieces is met to rounding: that is no curve to scale by.
+        low, high = positive_range(
+            [*values, *([floor[floor > 0]] if floor is not None and kind == "max" else [])],
+            floor=largest * 1e-11,
+        )
+        axes.set_xlim(n[0] / 1.12, n[-1] * 1.12)
+        axes.set_ylim(low, high)
+        names = []
+        if floor is not None and kind == "max" and (floor > 0).all():
+            axes.fill_between(
+                np.r_[n[0] / 2, n, n[-1] * 2],
+                np.r_[floor[0], floor, floor[-1]],
+                low / 100,
+                color=mix(FLOOR, 0.13, BACKGROUND),
+                lw=0,
+                zorder=1,
+            )
+            axes.plot(n, floor, color=mix(FLOOR, 0.6, BACKGROUND), lw=points_of(2), zorder=2)
+            axes.text(
+                0.035,
+                0.035,
+                "no one-layer network\ngets here",
+                transform=axes.transAxes,
+                color=FLOOR,
+                fontsize=points_of(21),
+                fontfamily="DejaVu Sans",
+                va="bottom",
+                linespacing=1.35,
+            )
+        for method, constant in (constants or {}).items():
+            if kind == "max" and constant > 0 and method in series:
+                axes.plot(
+                    n,
+                    constant / n.astype(float) ** 2,
+                    color=METHODS[method][0],
+                    lw=points_of(2),
+                    ls=(0, (2, 3)),
+                    zorder=2.5,
+                )
+        for name, at, top, rms in dots:
+            shift = 0.97 if "minimax" in name else 1.03
+            axes.plot(
+                at * shift,
+                top if kind == "max" else rms,
+                ls="none",
+                marker="o" if shift > 1 else "D",
+                ms=points_of(10 if shift > 1 else 9),
+                mfc=mix(FIT, 0.45 if shift > 1 else 0.0, BACKGROUND),
+                mec=FIT,
+                mew=points_of(2),
+                zorder=5,
+                clip_on=True,
+            )
+        for method, errors in series.items():
+            colour, heading = METHODS[method]
+            good = np.isfinite(errors[kind]) & (errors[kind] > 0)
+            if not good.any():
+                continue
+            axes.plot(
+                n[good],
+                errors[kind][good],
+                color=colour,
+                lw=points_of(4),
+                marker="o",
+                ms=points_of(10),
+                mec=BACKGROUND,
+                mew=points_of(1.5),
+                zorder=4,
+            )
+            names.append((max(float(errors[kind][good][-1]), low), heading, colour))
+        for name in dict.fromkeys(name for name, *_ in dots):
+            ends = np.concatenate(
+                [d[2 if kind == "max" else 3][d[1] == d[1].max()] for d in dots if d[0] == name]
+            )
+            names.append((float(np.median(ends)), name, FIT))
+        _log_axis(
+            axes.xaxis,
+            n[0] / 1.12,
+            n[-1] * 1.12,
+            plain=True,
+            digits=(1, 2, 5) if n[-1] / n[0] < 1500 else (1,),
+        )
+        _log_axis(axes.yaxis, low, high, plain=False)
+        label(axes, "ReLUs", "", size=23)
+        end_names(axes, names, size=20)
+    text(
+        made,
+        60,
+        934,
+        "dotted: the asymptotic law of each method, constant / n²" if constants else "",
+        20,
+        width=1860,
+        color=MUTED,
+    )
+    return made
+
+
+def depth_gain(
+    wide_n: np.ndarray,
+    wide: np.ndarray,
+    deep_n: np.ndarray,
+    deep: np.ndarray,
+    *,
+    title: str,
+    subtitle: str = "",
+    laws: Sequence[tuple[str, np.ndarray, np.ndarray, str]] = (),
+    floor: np.ndarray | None = None,
+    trained_n: np.ndarray | None = None,
+    trained: np.ndarray | None = None,
+    x: np.ndarray | None = None,
+    stages: Sequence[tuple[str, np.ndarray]] = (),
+) -> Figure:
+    """Draw error against the number of ReLUs, deep beside wide, and how the deep network does it.
+
+    Args:
+        wide_n, wide: one hidden layer, minimax; shapes (W,).
+        deep_n, deep: the construction; shapes (D,).
+        title, subtitle: words above.
+        laws: (name, n, error, colour key "wide" or "deep") lines of theory.
+        floor: what no single hidden layer of that width can go below, shape (W,).
+        trained_n, trained: networks of the deep ones' sizes trained from random weights, shapes (T,).
+        x: abscissae of the stages, shape (S,).
+        stages: (name, values (S,)) of the construction layer by layer, at most four.
+
+    Returns:
+        A ``Figure`` of 1900 x 960 pixels, 1260 wide without stages.
+    """
+    made = figure(1900 if stages else 1260, 960)
+    text(made, 60, 54, title, 34, width=1780, weight="bold")
+    text(made, 60, 94, subtitle, 23, width=1780 if stages else 1140, color=MUTED)
+    axes = add_chart(made, 150, 160, 720, 680, size=21)
+    axes.set_yscale("log")
+    low, high = positive_range(
+        [wide, deep, *([trained] if trained is not None else [])], floor=float(np.max(wide)) * 1e-9
+    )
+    axes.set_ylim(low, high)
+    last = float(max(wide_n.max(), deep_n.max()))
+    few = last <= 40
+    axes.set_xscale("linear" if few else "log")
+    axes.set_xlim(0 if few else 1, last * (1.03 if few else 1.1))
+    wide_colour, deep_colour = METHODS["minimax"][0], METHODS["depth"][0]
+    if floor is not None and (floor > 0).all():
+        axes.fill_between(wide_n, floor, low / 100, color=mix(wide_colour, 0.1, BACKGROUND), lw=0, zorder=1)
+        axes.text(
+            0.03,
+            0.035,
+            "no single hidden layer\ngets here",
+            transform=axes.transAxes,
+            color=wide_colour,
+            fontsize=points_of(21),
+            fontfamily="DejaVu Sans",
+            va="bottom",
+            linespacing=1.35,
+        )
+    for _, at, level, key in laws:
+        axes.plot(
+            at,
+            level,
+            color=wide_colour if key == "wide" else deep_colour,
+            lw=points_of(2),
+            ls=(0, (2, 3)),
+            zorder=2.5,
+        )
+    names = [
+        (float(wide[-1]), "one layer, the best", wide_colour),
+        (float(deep[-1]), "deep, written down", deep_colour),
+    ]
+    axes.plot(wide_n, wide, color=wide_colour, lw=points_of(4), zorder=3)
+    axes.plot(
+        deep_n,
+        deep,
+        color=deep_colour,
+        lw=points_of(4),
+        marker="o",
+        ms=points_of(11),
+        mec=BACKGROUND,
+        mew=points_of(1.5),
+        zorder=4,
+    )
+    if trained is not None and trained.size:
+        axes.plot(
+            trained_n,
+            trained,
+            ls="none",
+            marker="o",
+            ms=points_of(9),
+            mfc=mix(FIT, 0.35, BACKGROUND),
+            mec=FIT,
+            mew=points_of(1.8),
+            zorder=5,
+        )
+        names.append(
+            (float(np.median(trained[trained_n == trained_n.max()])), "deep, trained from random", FIT)
+        )
+    _log_axis(axes.yaxis, low, high, plain=False)
+    if few:
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    else:
+        _log_axis(axes.xaxis, 1, last * 1.1, plain=True, digits=(1, 2, 5) if last < 1500 else (1,))
+    label(axes, "ReLUs in all layers", "largest error", size=23)
+    axes.yaxis.set_label_coords(-0.12, 0.5)
+    end_names(axes, names, size=20)
+    if stages:
+        height = (680 - 24 * (len(stages) - 1)) / len(stages)
+        for place, (name, values) in enumerate(stages):
+            chart = add_chart(made, 1330, 160 + place * (height + 24), 500, height, size=18)
+            chart.plot(x, values, color=deep_colour, lw=points_of(3), zorder=3, clip_on=False)
+            chart.set_ylim(0 if values.min() >= 0 else 1.1 * values.min(), 1.45 * values.max())
+            chart.set_xlim(x[0], x[-1])
+            chart.yaxis.set_major_locator(MaxNLocator(3))
+            chart.xaxis.set_major_locator(MaxNLocator(5))
+            if place < len(stages) - 1:
+                chart.tick_params(labelbottom=False)
+            chart.text(
+                0.02,
+                0.97,
+                name,
+                transform=chart.transAxes,
+                fontsize=points_of(20),
+                va="top",
+                fontfamily="DejaVu Sans",
+                color=INK,
+                zorder=6,
+                bbox={"facecolor": BACKGROUND, "edgecolor": "none", "alpha": 0.85, "pad": 2},
+            )
+        label(chart, "x", size=22)
+    text(made, 60, 934, "dotted: theory", 20, color=MUTED) if laws else None
+    return made
