@@ -86,9 +86,11 @@ def _dispatched(argv: list[str]) -> int:
         return _dispatch(argv)
     except Exception as error:
         link: BaseException | None = error
-        while link is not None and not isinstance(link, KeyboardInterrupt):
+        seen: set[int] = set()  # an error may stand among its own causes
+        while link is not None and id(link) not in seen and not isinstance(link, KeyboardInterrupt):
+            seen.add(id(link))
             link = link.__cause__ or link.__context__
-        if link is not None:
+        if isinstance(link, KeyboardInterrupt):
             raise KeyboardInterrupt from error
         raise
 
