@@ -13,12 +13,12 @@ from mlplab.data.bayes import log_posterior, score
 from mlplab.data.modules import (
     BlobsDataModule,
     CirclesDataModule,
-    FileDataModule,
     MoonsDataModule,
     SpiralDataModule,
     SyntheticDataModule,
     XorDataModule,
 )
+from mlplab.data.file_module import FileDataModule
 from mlplab.errors import InputError
 
 CONF = Path(__file__).parents[1] / "conf" / "data"
@@ -247,8 +247,9 @@ def test_file_data_are_split_in_three(table):
     assert module.classes == 2 and module.input_shape == (3,)
     rows = torch.from_numpy(np.loadtxt(table, delimiter=",", skiprows=1)).float()
     parts = (module.train, module.validation, module.test)
-    served = torch.cat([torch.cat([part.x, part.y[:, None]], dim=1) for part in parts])
-    assert sorted(served.tolist()) == sorted(rows.tolist())
+    served = torch.cat([torch.cat([module.to_units(part.x), part.y[:, None]], dim=1) for part in parts])
+    first = served[:, 0].argsort()
+    torch.testing.assert_close(served[first], rows[rows[:, 0].argsort()])
 
 
 def test_file_data_without_validation_and_from_a_config(table):
@@ -267,8 +268,8 @@ def test_file_faults(table, tmp_path):
         ready(FileDataModule, path="missing.csv")
     rare = tmp_path / "rare.csv"
     rare.write_text("a,label\n" + "0,0\n" * 20 + "1,1\n" * 2)
-    options = {"path": str(rare), "batch_size": 1, "test_fraction": 0.4, "validation_fraction": 0.4}
-    with pytest.raises(InputError, match="data.seed must leave some of each class.*none of class 1"):
+    options = {"path": str(rare), "batch_size": 1, "test_fraction": 0.4, "validation_fraction": 0.4, "stratify": False}
+    with pytest.raises(InputError, match="data.seed must leave some of each class.*none of class '1'"):
         for seed in range(100):
             ready(FileDataModule, **options, seed=seed)
 

@@ -15,7 +15,7 @@ _HOME = {
     "MoonsDataModule": "mlplab.data.modules",
     "XorDataModule": "mlplab.data.modules",
     "BlobsDataModule": "mlplab.data.modules",
-    "FileDataModule": "mlplab.data.modules",
+    "FileDataModule": "mlplab.data.file_module",
     "Classifier": "mlplab.training.classifier",
     "Trainer": "mlplab.training.trainer",
     "Adam": "mlplab.population.optimizers",

@@ -87,6 +87,17 @@ def _each(rule: Rule) -> Rule:
 _MA = _each(number())
 _NOISE = {"dt_ms": number(0, above=True), "neurons": integer(1), "seed": SEED, "tau_ms": number(0, above=True)}
 
+_COLUMN = either(text(words="a column's name"), integer())
+_COLUMNS = either(many(_COLUMN), _COLUMN)
+_FILE = _DATA | {
+    "path": PATH, "label": optional(_COLUMN), "features": optional(either(many(_COLUMN, least=1), _COLUMN)),
+    "exclude": _COLUMNS, "categorical": _COLUMNS, "missing": choice("refuse", "drop", "median"),
+    "standardize": boolean(), "separator": optional(choice("comma", "semicolon", "tab", "blanks")),
+    "header": optional(boolean()), "validation_path": optional(PATH), "test_path": optional(PATH),
+    "validation_fraction": number(0, 1, below=True), "stratify": boolean(), "group": optional(_COLUMN),
+    "file_sha256": optional(text("[0-9a-f]{64}", "64 hexadecimal digits")),
+}
+
 # The keys of each class that conf/ can name. A class that is not here is its author's own affair.
 TARGETS: dict[str, dict[str, Rule]] = {
     "mlplab.data.modules.SpiralDataModule": _SYNTHETIC | {
@@ -98,10 +109,8 @@ TARGETS: dict[str, dict[str, Rule]] = {
     "mlplab.data.modules.MoonsDataModule": _SYNTHETIC | {"points_per_class": integer(1)},
     "mlplab.data.modules.XorDataModule": _SYNTHETIC | {"points_per_class": integer(1)},
     "mlplab.data.modules.BlobsDataModule": _SYNTHETIC | _CLASSES,
-    "mlplab.data.modules.FileDataModule": _DATA | {
-        "path": PATH, "features": optional(many(text(words="a name"), least=1)),
-        "label": text(words="a name"), "validation_fraction": number(0, 1, below=True),
-    },
+    "mlplab.data.file_module.FileDataModule": _FILE,
+    "mlplab.data.modules.FileDataModule": _FILE,  # as version 0.1 recorded it
     "mlplab.nn.mlp.MLP": {
         "hidden": optional(many(integer(1))), "width": integer(1), "depth": integer(0, 10_000),
         "activation": ACTIVATION, "dropout": number(0, 1, below=True),

@@ -10,11 +10,9 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from mlplab.data import datasets, densities
+from mlplab.data import datasets, densities, file_module
 from mlplab.data.arrays import ArrayDataModule, Points
 from mlplab.data.bayes import MixtureDensity
-from mlplab.data.table import read_table
-from mlplab.errors import InputError
 from mlplab.ranges import require_integer, require_number
 from mlplab.seeds import generator
 
@@ -158,41 +156,8 @@ class BlobsDataModule(SyntheticDataModule):
         return densities.blobs_density(classes=self.classes, noise=self.noise)
 
 
-class FileDataModule(ArrayDataModule):
-    """Serve a CSV or NPZ file, see :func:`mlplab.data.table.read_table`; there are no fresh points.
+class FileDataModule(file_module.FileDataModule):
+    """Serve a table as version 0.1 did, neither standardised nor stratified: its run folders name this class."""
 
-    Args:
-        path, features, label: as in `read_table`.
-        validation_fraction: share of all points set aside for validation, rounded down; 0 for none.
-        base: `seed`, `batch_size`, `drop_last`, `test_fraction` and `order_seed` of `ArrayDataModule`.
-    """
-
-    def __init__(self, path, features=None, label: str = "label", validation_fraction: float = 0.2, **base):
-        super().__init__(**base, validation_points=0, fresh_points=0)
-        self.path, self.features, self.label = path, features, label
-        self.validation_fraction = require_number(
-            "data.validation_fraction", validation_fraction, 0, below=1 - self.test_fraction
-        )
-
-    def prepare(self) -> dict[str, Points | None]:
-        table = read_table(self.path, features=self.features, label=self.label)
-        count = len(table.y)
-        test, rest = datasets.shuffle_split(count, self.test_fraction, generator(self.seed, "split"))
-        held = int(self.validation_fraction * count)
-        for name, share, points in (
-            ("test_fraction", self.test_fraction, len(test)),
-            ("validation_fraction", self.validation_fraction, held),
-        ):
-            if share and not points:
-                raise InputError(f"data.{name} must set at least one point aside, got {share:g} of {count} points")
-        parts = {"train": rest[held:], "validation": rest[:held], "test": test}
-        absent = sorted(set(range(table.classes)) - set(table.y[parts["train"]].tolist()))
-        if absent:
-            raise InputError(
-                f"data.seed must leave some of each class to train on: with {self.seed} none of class"
-                f" {absent[0]} of '{self.path}' is left; take another or a smaller data.test_fraction"
-            )
-        self.classes = table.classes
-        self.density = None
-        points = {name: Points(table.x[i], table.y[i]) if len(i) else None for name, i in parts.items()}
-        return {**points, "fresh": None}
+    def __init__(self, path, standardize: bool = False, stratify: bool = False, **more):
+        super().__init__(path, standardize=standardize, stratify=stratify, **more)

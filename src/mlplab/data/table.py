@@ -1,214 +1,452 @@
-"""Labelled points from a file of the user's own: CSV with a header, or NPZ. Every complaint names the row.
+"""Tables from files as people have them: CSV of any separator, NPZ, Parquet; every complaint names its row.
 
-Rows are counted from 1, the header left out.
+Rows are counted from 1, a header left out. Nothing is ever unpickled.
 """
 
 import csv
-import math
 import os
-import zipfile
-import zlib
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from mlplab.errors import InputError
 
-# What numpy and zipfile raise for an archive that is damaged, encrypted, or larger than the memory.
-DAMAGE = (ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "blanks": " "}
+# Cells that stand for a value that is not there.
+MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null")
+SAMPLE = 200  # rows from which separator, header and decimal mark are read
+CHUNK = 4096  # rows turned to numbers at a time
+FAST_FROM_BYTES = 1_000_000  # smaller files are read before pyarrow is imported
+_COMMA_NUMBER = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+_POINT_NUMBER = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
 
 
-class Table(NamedTuple):
-    """Inputs x (N, *shape) float32, classes y (N,) int64, the features' names, and the number of classes."""
+class Column(NamedTuple):
+    """One column: numbers (N,) float64, NaN where missing; or words as codes (N,) int32 into levels, -1 missing."""
 
-    x: Tensor
-    y: Tensor
-    features: tuple[str, ...]
-    classes: int
+    name: str
+    values: np.ndarray
+    levels: tuple[str, ...] | None = None
+
+    @property
+    def missing(self) -> np.ndarray:
+        """Say of each row whether its value is missing, shape (N,)."""
+        return np.isnan(self.values) if self.levels is None else self.values < 0
+
+    def take(self, rows: np.ndarray) -> "Column":
+        """Return the column of some rows."""
+        return self._replace(values=self.values[rows])
 
 
-def read_table(path: str | Path, *, features: Sequence[str] | None = None, label: str = "label") -> Table:
-    """Read and check a data set.
+@dataclass
+class Table:
+    """Columns of equal length, and how they were read.
 
-    A CSV file has a header and one column a feature; an NPZ file has either one array ``x`` (N, ...) or an
-    array (N,) for each feature. Nothing is ever unpickled.
+    Attributes:
+        path: the file, for messages.
+        columns: in the order of the file.
+        lines: line of each row in the file, (N,) int64; None where a row has none or it was not counted.
+        header: whether the names come from the file.
+        separator: name of the separator (a key of `SEPARATORS`); None for files without one.
+        labels: name of the column that the file's form says is the label (an NPZ archive's ``y``), else None.
+        shape: shape of one row's features where they are one array of three or more axes, else None.
+        parts: part of each row (``train``, ``validation``, ``test``) where the file says so, else None.
+    """
+
+    path: str
+    columns: list[Column]
+    lines: np.ndarray | None = None
+    header: bool = True
+    separator: str | None = None
+    labels: str | None = None
+    shape: tuple[int, ...] | None = None
+    parts: np.ndarray | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        """The columns' names."""
+        return [column.name for column in self.columns]
+
+    def __len__(self) -> int:
+        return len(self.columns[0].values) if self.columns else 0
+
+    def where(self, row: int) -> str:
+        """Name a row (counted from 0) for a message."""
+        line = "" if self.lines is None else f" (line {self.lines[row]})"
+        return f"'{self.path}', row {row + 1}{line}"
+
+    def find(self, wanted: str | int, key: str) -> int:
+        """Find a column by its name, else by its position, counted from 1 (-1 is the last).
+
+        Raises:
+            InputError: there is no such column; the message names `key`.
+        """
+        names = self.names
+        if str(wanted) in names:
+            return names.index(str(wanted))
+        position = wanted if isinstance(wanted, int) else int(wanted) if re.fullmatch(r"-?\d+", str(wanted)) else 0
+        if position and -len(names) <= position <= len(names):
+            return position - 1 if position > 0 else len(names) + position
+        raise InputError(
+            f"{key} must name a column of '{self.path}' ({listed(names)}) or its position from 1, got '{wanted}'"
+        )
+
+    def take(self, rows: np.ndarray) -> "Table":
+        """Return a table of some rows."""
+        lines = None if self.lines is None else self.lines[rows]
+        parts = None if self.parts is None else self.parts[rows]
+        columns = [column.take(rows) for column in self.columns]
+        return Table(self.path, columns, lines, self.header, self.separator, self.labels, self.shape, parts, self.notes)
+
+
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """Write names with commas, the middle of many left out."""
+    shown = [name or "''" for name in names]
+    return ", ".join(shown if len(shown) <= most else [*shown[: most - 2], "...", shown[-1]])
+
+
+def read_table(
+    path: str | Path, *, separator: str | None = None, header: bool | None = None, key: str = "data.path"
+) -> Table:
+    """Read a table.
+
+    A text file (any ending but .npz and .parquet) has a row a line and cells parted by commas, semicolons, tabs or
+    blanks. It is UTF-8, with or without a byte order mark; cells may be quoted; lines that begin with ``#`` are left
+    out. The first row is a header if none of its cells is a number, or if a word stands above a column of numbers.
+    Where the separator is no comma, a decimal comma is understood. Columns of a file without a header are called x1,
+    x2, ...
 
     Args:
-        path: the file; its ending, .csv or .npz, says what it is.
-        features: names of the columns or arrays to learn from; None takes every column but the label (CSV) or
-            the array ``x`` (NPZ).
-        label: name of the column or array with the classes, the integers 0..C-1.
+        path: the file; a ``~`` is the home folder.
+        separator: ``comma``, ``semicolon``, ``tab`` or ``blanks``; None finds out.
+        header: whether the first row holds names; None finds out.
+        key: the option that names the file, for messages.
+
+    Returns:
+        The table. A column is numbers if every cell is a number or missing (see `MISSING`), else words.
 
     Raises:
-        InputError: if the file cannot be read as such; a name is missing or stands twice; a row has too
-            few or too many values; a value is no finite number; a label is no integer from 0 to C-1; a class
-            has one member.
+        InputError: in one line: the file cannot be read as such, a row has too few or too many cells, a name stands
+            twice.
     """
-    if not isinstance(path, (str, os.PathLike)):
-        raise InputError(f"data.path must name a .csv or .npz file, got {path!r}")
+    path = checked_path(path, key)
+    if separator is not None and separator not in SEPARATORS:
+        raise InputError(f"{_beside(key, 'separator')} must be one of {', '.join(SEPARATORS)}, got {separator!r}")
     try:
-        path = Path(path).expanduser()
-    except RuntimeError as error:
-        raise InputError(f"data.path must name a file that exists, got '{path}': {error}") from None
-    readers = {".csv": _read_csv, ".npz": _read_npz}
-    if path.suffix.lower() not in readers:
-        raise InputError(f"data.path must name a .csv or .npz file, got '{path}'")
-    if not path.is_file():
-        raise InputError(f"data.path must name a file that exists, got '{path}'")
-    names = None if features is None else [features] if isinstance(features, str) else list(features)
-    if names is not None and (not names or len(set(names)) < len(names) or label in names):
-        raise InputError(
-            f"data.features must name at least one feature, each once, without '{label}', got {names}"
-        )
-    try:
-        x, labels, names = readers[path.suffix.lower()](path, names, label)
+        if path.suffix.lower() in (".npz", ".parquet"):
+            from mlplab.data import archives  # here: it is built on this file
+
+            return archives.read_npz(path) if path.suffix.lower() == ".npz" else archives.read_parquet(path)
+        return _read_text(path, separator, header, key)
     except InputError as error:
         # A name or a value of the file may hold line breaks.
         raise InputError(" ".join(str(error).splitlines())) from None
     except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"data.path must name a readable file, got '{path}': {reason}") from None
-    y, classes = _check_labels(path, label, labels)
-    return Table(torch.from_numpy(x), torch.from_numpy(y), tuple(names), classes)
+        raise InputError(f"{key} must name a readable file, got '{path}': {error.strerror or error}") from None
 
 
-def _read_csv(path: Path, names: list[str] | None, label: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    rows = _csv_rows(path)
-    _, header = next(rows, (0, None))
-    if header is None:
-        raise InputError(f"'{path}' is empty; it must have a header row with the names of its columns")
-    header = [name.strip() for name in header]
-    twice = [name for name, times in Counter(header).items() if times > 1]
-    if twice:
-        raise InputError(f"'{path}', header: column '{twice[0]}' stands there twice; names must differ")
-    names = [name for name in header if name != label] if names is None else names
-    for key, name in [("data.label", label), *(("data.features", name) for name in names)]:
-        if name not in header:
-            raise InputError(f"{key} must name a column of '{path}' ({', '.join(header)}), got '{name}'")
-    if not names:
-        raise InputError(f"'{path}', header: there must be a column beside the label '{label}'")
-    columns = [(header.index(name), name) for name in [*names, label]]
-    values = []
-    for row, (line, cells) in enumerate(rows, 1):
-        where = f"'{path}', row {row} (line {line})"
-        if len(cells) != len(header):
-            raise InputError(f"{where}: must have {len(header)} values as the header has, got {len(cells)}")
-        values.append([_number(cells[column], name, where) for column, name in columns])
-    if not values:
-        raise InputError(f"'{path}' has a header and no rows; it must have at least two of each class")
-    table = np.array(values, dtype=np.float64)
-    return _as_inputs(path, table[:, :-1], names), table[:, -1], names
+def checked_path(path: str | Path, key: str) -> Path:
+    """Return the path of a file that exists.
+
+    Raises:
+        InputError: it is no path, or no file.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputError(f"{key} must name a file, got {path!r}")
+    try:
+        path = Path(path).expanduser()
+        if not path.is_file():
+            raise InputError(f"{key} must name a file that exists, got '{path}'")
+    except (RuntimeError, OSError, ValueError) as error:  # no home folder; a name too long or with a null
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{key} must name a file that exists, got '{path}': {error}") from None
+    return path
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows that are not blank, with the line at which each ends."""
+def _beside(key: str, name: str) -> str:
+    return f"{key.rpartition('.')[0]}.{name}"
+
+
+class _Dialect(NamedTuple):
+    """How a text file is written: separator by name, decimal mark, names (None without a header)."""
+
+    separator: str
+    decimal: str
+    names: list[str] | None
+    skipped: int  # rows of cells before the first row of data
+
+
+def _read_text(path: Path, separator: str | None, header: bool | None, key: str) -> Table:
+    dialect, sample = _sniff(path, separator, header, key)
+    if not sample:
+        raise InputError(f"'{path}' {'has a header and no rows' if dialect.names else 'is empty'}; it must have rows")
+    names = dialect.names or [f"x{i + 1}" for i in range(len(sample[0]))]
+    repeated = [name for name, times in Counter(names).items() if times > 1 and name]
+    if repeated:
+        raise InputError(f"'{path}', header: column '{repeated[0]}' stands there twice; names must differ")
+    text = {
+        j for j in range(len(names)) if any(len(row) > j and _number(row[j], dialect.decimal) is None for row in sample)
+    }
+    read = None
+    if path.stat().st_size >= FAST_FROM_BYTES:
+        read = _read_fast(path, dialect, names, text)
+    columns, lines = read if read is not None else _read_carefully(path, dialect, names, text)
+    return Table(str(path), columns, lines, dialect.names is not None, dialect.separator)
+
+
+def _rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows that are neither blank nor a comment: the line at which each ends, and its cells."""
+    reader = None
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            yield from ((reader.line_num, cells) for cells in reader if cells)
+            lines = _plain_lines(file) if separator == "blanks" else _commentless(file)
+            reader = csv.reader(lines, delimiter=SEPARATORS[separator], strict=True, skipinitialspace=True)
+            for cells in reader:
+                if len(cells) > 1 or (cells and cells[0].strip()):
+                    yield reader.line_num, cells
     except UnicodeDecodeError as error:
-        raise InputError(f"'{path}' must be UTF-8 text: {error.reason} at byte {error.start}") from None
+        raise InputError(
+            f"'{path}' must be UTF-8 text: {error.reason} at byte {error.start}; save it as UTF-8"
+        ) from None
     except csv.Error as error:
         raise InputError(f"'{path}', line {reader.line_num}: must be CSV: {error}") from None
 
 
-def _number(text: str, name: str, where: str) -> float:
+def _commentless(file: Iterator[str]) -> Iterator[str]:
+    return ("\n" if line.startswith("#") else line for line in file)
+
+
+def _plain_lines(file: Iterator[str]) -> Iterator[str]:
+    return ("" if line.startswith("#") else line.strip().replace("\t", " ") for line in file)
+
+
+def _sniff(path: Path, separator: str | None, header: bool | None, key: str) -> tuple[_Dialect, list[list[str]]]:
+    """Find out how a file is written from its first rows; also give those rows, a header left out."""
+    candidates = [separator] if separator else list(SEPARATORS)
+    best, chosen, rows = None, candidates[0], []
+    for name in candidates:
+        try:
+            found = [cells for _, cells in islice(_rows(path, name), SAMPLE)]
+        except InputError as error:
+            if "must be CSV" not in str(error) or len(candidates) == 1:
+                raise
+            continue
+        widths = Counter(map(len, found))
+        width, times = widths.most_common(1)[0] if widths else (0, 0)
+        cells = [cell for row in found for cell in row]
+        numbers = sum(_number(cell, "," if name != "comma" else ".", True) is not None for cell in cells)
+        # The file's own form is regular, and splits it into numbers where there are any.
+        score = (width > 1) * times / max(len(found), 1), numbers / max(len(cells), 1), -candidates.index(name)
+        if best is None or score > best:
+            best, chosen, rows = score, name, found
+    if best is None:
+        list(_rows(path, "comma"))  # raises what is wrong
+    rows = [[cell.strip() for cell in row] for row in rows]
+    cells = [cell for row in rows for cell in row]
+    decimal = "."
+    if chosen != "comma" and any(map(_COMMA_NUMBER.fullmatch, cells)) and not any(map(_POINT_NUMBER.fullmatch, cells)):
+        decimal = ","
+    is_header = _is_header(path, rows, decimal, key) if header is None else header
+    names = [_unquoted(cell) for cell in rows[0]] if rows and is_header else None
+    return _Dialect(chosen, decimal, names, int(names is not None)), rows[1:] if names is not None else rows
+
+
+def _is_header(path: Path, rows: list[list[str]], decimal: str, key: str) -> bool:
+    if not rows:
+        return False
+
+    def is_number(cell: str) -> bool:
+        return cell not in MISSING and _number(cell, decimal) is not None
+
+    first, rest = rows[0], rows[1:]
+    if not any(map(is_number, first)):
+        return True
+    below = [[is_number(row[j]) for row in rest if len(row) > j and row[j] not in MISSING] for j in range(len(first))]
+    numbers = [bool(column) and all(column) for column in below]
+    words = [bool(column) and not any(column) for column in below]
+    # A word above a column of numbers is a name, and so is a number above a column of words.
+    if any(numbers[j] and cell not in MISSING and not is_number(cell) for j, cell in enumerate(first)):
+        return True
+    if any(words[j] and is_number(cell) for j, cell in enumerate(first)):
+        return True
+    if len(first) > 2 and first in ([str(j) for j in range(len(first))], ["", *map(str, range(len(first) - 1))]):
+        raise InputError(
+            f"{_beside(key, 'header')} must say whether the first row of '{path}', {listed(first)}, holds names (true) or "
+            "numbers (false)"
+        )
+    return False
+
+
+def _unquoted(cell: str) -> str:
+    cell = cell.strip()
+    return cell[1:-1] if len(cell) > 1 and cell[0] == cell[-1] == "'" else cell
+
+
+def _number(cell: str, decimal: str, either: bool = False) -> float | None:
+    """Read a cell as a number, NaN if it is missing; None if it is a word. ``either`` takes a decimal point as well."""
+    cell = cell.strip()
+    if cell in MISSING:
+        return float("nan")
+    if "_" in cell:  # float() also takes "1_000", which is as likely a slip of the pen
+        return None
+    if decimal == ",":
+        if "." in cell and not either:
+            return None
+        cell = cell.replace(",", ".")
     try:
-        # float() also takes "1_000", which is as likely a slip of the pen.
-        value = float(text.replace("_", "?"))
+        return float(cell)
     except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise InputError(f"{where}: column '{name}' must be a finite number, got '{text}'")
-    return value
+        return None
 
 
-def _read_npz(path: Path, names: list[str] | None, label: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    if names is None and label == "x":
-        raise InputError("data.label must not be 'x', the array of the inputs; name the inputs in data.features")
-    arrays = _load_arrays(path, [*(names or ["x"]), label])
-    labels = arrays.pop(label)
-    if labels.ndim != 1:
-        raise InputError(f"'{path}': array '{label}' must have shape (rows,), got {labels.shape}")
-    if len(labels) == 0:
-        raise InputError(f"'{path}': array '{label}' is empty; there must be at least two rows of each class")
-    for name, array in arrays.items():
-        if names is not None and array.ndim != 1:
-            raise InputError(f"'{path}': array '{name}' must have shape (rows,), got {array.shape}")
-        if array.ndim == 0 or len(array) != len(labels):
-            raise InputError(
-                f"'{path}': array '{name}' must have {len(labels)} rows as '{label}' has, got {array.shape}"
-            )
-    x = arrays["x"] if names is None else np.stack(list(arrays.values()), axis=1)
-    x = x[:, None] if x.ndim == 1 else x
-    if x.size == 0:
-        raise InputError(f"'{path}': array 'x' must have at least one value a row, got shape {x.shape}")
-    return _as_inputs(path, x, names or ["x"]), labels, names or ["x"]
-
-
-def _load_arrays(path: Path, names: list[str]) -> dict[str, np.ndarray]:
-    """Load the named arrays of an NPZ file, numbers only."""
+def _read_fast(path: Path, dialect: _Dialect, names: list[str], text: set[int]):
+    """Read by pyarrow where it is installed; None where the file needs a closer look."""
+    if dialect.separator == "blanks":
+        return None
     try:
-        # Opened here, as numpy leaves a file open that it finds damaged.
-        with path.open("rb") as file:
-            return _real_arrays(path, np.load(file, allow_pickle=False), names)
-    except DAMAGE as error:
-        if isinstance(error, InputError):
-            raise
-        reason = str(error) or type(error).__name__
-        raise InputError(f"'{path}' must be an NPZ archive with arrays of numbers: {reason}") from None
+        import pyarrow
+        import pyarrow.csv
+    except ImportError:
+        return None
+    with path.open("rb") as file:
+        if file.read(4).lstrip(b"\xef\xbb\xbf").startswith(b"#"):
+            return None
+    # Positions for names: those of the file may be empty.
+    places = [str(j) for j in range(len(names))]
+    words = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
+    try:
+        read = pyarrow.csv.read_csv(
+            path,
+            read_options=pyarrow.csv.ReadOptions(column_names=places, skip_rows_after_names=dialect.skipped),
+            parse_options=pyarrow.csv.ParseOptions(delimiter=SEPARATORS[dialect.separator]),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types={name: words if j in text else pyarrow.float64() for j, name in enumerate(places)},
+                null_values=list(MISSING), strings_can_be_null=True, decimal_point=dialect.decimal,
+            ),
+        )  # fmt: skip
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowKeyError, UnicodeDecodeError):
+        return None
+    columns = []
+    for j, name in enumerate(names):
+        column = read.column(j)
+        if j in text:
+            whole = column.unify_dictionaries().combine_chunks()
+            whole = whole.chunk(0) if isinstance(whole, pyarrow.ChunkedArray) else whole
+            codes = whole.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+            columns.append(_words(name, codes, whole.dictionary.to_pylist()))
+        else:
+            columns.append(Column(name, column.to_numpy()))
+    return columns, None
 
 
-def _real_arrays(path: Path, archive: np.lib.npyio.NpzFile, names: list[str]) -> dict[str, np.ndarray]:
-    if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise InputError(f"'{path}' must be an NPZ archive of numpy.savez, got a single array")
-    arrays = {}
-    for name in names:
-        if name not in archive.files:
-            key = "data.label" if name == names[-1] else "data.features"
-            there = ", ".join(archive.files)
-            raise InputError(f"{key} must name an array of '{path}' ({there}), got '{name}'")
-        arrays[name] = archive[name]
-        if arrays[name].dtype.kind not in "biuf":
-            raise InputError(f"'{path}': array '{name}' must hold real numbers, got {arrays[name].dtype}")
-    return arrays
+def _read_carefully(path: Path, dialect: _Dialect, names: list[str], text: set[int]):
+    """Read row by row, and name the row that is wrong."""
+    while True:
+        chunks: list[list[np.ndarray]] = [[] for _ in names]
+        levels: list[dict[str, int]] = [{} for _ in names]
+        ends, late = [], set()
+        rows = islice(_rows(path, dialect.separator), dialect.skipped, None)
+        count = 0
+        while chunk := list(islice(rows, CHUNK)):
+            for row, (line, cells) in enumerate(chunk if any(len(c) != len(names) for _, c in chunk) else (), count + 1):
+                if len(cells) != len(names):
+                    expected = f"{len(names)} values as the {'header' if dialect.names else 'first row'} has"
+                    raise InputError(f"'{path}', row {row} (line {line}): must have {expected}, got {len(cells)}")
+            count += len(chunk)
+            ends.append(np.array([line for line, _ in chunk]))
+            for j, cells in enumerate(zip(*(cells for _, cells in chunk))):
+                if j in late:
+                    continue
+                if j in text:
+                    chunks[j].append(_codes(cells, levels[j]))
+                    continue
+                numbers = _numbers(cells, dialect.decimal)
+                if numbers is None:
+                    late.add(j)
+                else:
+                    chunks[j].append(numbers)
+        if not late:
+            break
+        text = text | late  # a column that was numbers up to here: once more, as words
+    columns = []
+    for j, name in enumerate(names):
+        values = np.concatenate(chunks[j])
+        columns.append(_words(name, values, list(levels[j])) if j in text else Column(name, values))
+    return columns, np.concatenate(ends)
 
 
-def _as_inputs(path: Path, x: np.ndarray, names: list[str]) -> np.ndarray:
-    """Turn to float32; what is not finite there is named by its row and column."""
-    with np.errstate(over="ignore"):
-        x32 = np.ascontiguousarray(x, dtype=np.float32)
-    bad = np.argwhere(~np.isfinite(x32))
-    if len(bad):
-        row, *place = bad[0].tolist()
-        column = f"'{names[place[0]]}'" if len(place) == 1 and len(names) == x.shape[1] else f"{place} of 'x'"
-        value = x[tuple(bad[0])]
-        raise InputError(f"'{path}', row {row + 1}: column {column} must be finite in float32, got {value:g}")
-    return x32
+def _numbers(cells: Sequence[str], decimal: str) -> np.ndarray | None:
+    if decimal == ".":
+        try:
+            numbers = np.array(list(map(float, cells)))
+        except ValueError:
+            pass
+        else:
+            if not any("_" in cell for cell in cells):
+                return numbers
+    values = [_number(cell, decimal) for cell in cells]
+    return None if any(value is None for value in values) else np.array(values)
 
 
-def _check_labels(path: Path, label: str, labels: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return the labels as int64 and the number of classes."""
+def _codes(cells: Sequence[str], levels: dict[str, int]) -> np.ndarray:
+    codes = np.empty(len(cells), np.int32)
+    for i, cell in enumerate(cells):
+        cell = cell.strip()
+        codes[i] = -1 if cell in MISSING else levels.setdefault(cell, len(levels))
+    return codes
 
-    def refuse(bad: np.ndarray, rule: str) -> None:
+
+def _words(name: str, codes: np.ndarray, levels: list[str]) -> Column:
+    """Make a column of words, its levels sorted and without quotes."""
+    # pyarrow leaves blanks round the words, and blanks alone stand for nothing.
+    plain = [_unquoted(level) for level in levels]
+    kept = sorted(set(plain) - set(MISSING))
+    place = {level: code for code, level in enumerate(kept)}
+    table = np.array([*(place.get(level, -1) for level in plain), -1], np.int32)
+    return Column(name, table[codes], tuple(kept))
+
+
+def matrix(table: Table) -> np.ndarray:
+    """Join columns of numbers to an array (N, columns).
+
+    Raises:
+        InputError: a cell is a word, missing or not finite; the message names row and column.
+    """
+    for column in table.columns:
+        refuse_words(table, column)
+        bad = ~np.isfinite(column.values)
         if bad.any():
             row = int(bad.argmax())
-            raise InputError(f"'{path}', row {row + 1}: label '{label}' must be {rule}, got {labels[row]:g}")
+            raise InputError(
+                f"{table.where(row)}: column '{column.name}' must be a finite number, got {column.values[row]:g}"
+            )
+    return np.stack([column.values for column in table.columns], axis=1)
 
-    if labels.dtype.kind == "b":
-        labels = labels.astype(np.int64)
-    refuse(~np.isfinite(labels), "a finite number")
-    refuse(labels != np.floor(labels), "an integer from 0")
-    refuse(labels < 0, "an integer from 0")
-    values, members = np.unique(labels, return_counts=True)
-    classes = len(values)
-    refuse(labels >= classes, f"from 0 to {classes - 1}, as the file has {classes} different labels")
-    y = labels.astype(np.int64)
-    alone = np.flatnonzero(members == 1)
-    refuse(np.isin(y, alone), "shared by at least two rows")
-    return y, classes
+
+def refuse_words(table: Table, column: Column) -> None:
+    """Refuse a column of words where numbers are wanted, by its first word."""
+    if column.levels is None:
+        return
+    is_word = np.array([*(_number(level, ",", True) is None for level in column.levels), False])
+    row = int(is_word[column.values].argmax())
+    word = column.levels[column.values[row]]
+    raise InputError(f"{table.where(row)}: column '{column.name}' must be a finite number, got '{word}'")
+
+
+def share_of_numbers(column: Column) -> float:
+    """Give the share of a column's cells, the missing ones left out, that are numbers."""
+    if column.levels is None:
+        return 1.0
+    counts = np.bincount(column.values[column.values >= 0], minlength=len(column.levels))
+    numeric = [_number(level, ",", True) is not None for level in column.levels]
+    return float(counts[numeric].sum() / max(counts.sum(), 1))
+
+

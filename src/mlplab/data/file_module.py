@@ -1,0 +1,261 @@
+"""The data module of a table of one's own."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mlplab.data.arrays import ArrayDataModule, Points
+from mlplab.data.features import (
+    MISSING_RULES,
+    Preparation,
+    complete_rows,
+    fit_preparation,
+    inputs_of,
+    refuse_missing,
+    select,
+)
+from mlplab.data.labels import classes_of, codes_among, find_label, words_of
+from mlplab.data.splits import split
+from mlplab.data.table import Table, checked_path, listed, read_table
+from mlplab.errors import InputError
+from mlplab.ranges import require_flag, require_number
+from mlplab.seeds import generator
+
+
+class FileDataModule(ArrayDataModule):
+    """Serve a table, see :func:`mlplab.data.table.read_table`; there are no fresh points.
+
+    Args:
+        path: the file; a relative path starts at the current folder.
+        label: the label column's name, or its position from 1; None: called label, labels, class, target, species or
+            y, else the last.
+        features: names or positions of the columns to learn from; None: all but label, group and `exclude`.
+        exclude: names or positions of columns to leave out.
+        categorical: columns of numbers that are kinds; columns of words are such without being named.
+        missing: what becomes of a missing value: ``refuse``, ``drop`` its row, or the ``median`` of the train rows.
+        standardize: subtract from each input the train rows' mean and divide by their standard deviation.
+        separator: ``comma``, ``semicolon``, ``tab`` or ``blanks``; None: found out.
+        header: whether the first row holds names; None: found out.
+        validation_path: a file of validation rows; None: a share of `path`.
+        test_path: a file of test rows; None: a share of `path`.
+        validation_fraction: share of all rows set aside for validation, rounded down; 0 for none.
+        stratify: give train, validation and test each class in its share.
+        group: column whose equal values stay in one part.
+        file_sha256: of the file's bytes; another file under the same name is refused. None: any.
+        base: `seed`, `batch_size` (cut to the train rows), `drop_last`, `test_fraction` and `order_seed` of
+            `ArrayDataModule`.
+
+    After `setup`, besides what `ArrayDataModule` has: `class_names`, `feature_names`, `preparation`
+    (:class:`~mlplab.data.features.Preparation`), `file_sha256`, and `notes`, what a reader should know, one line each.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        label: str | int | None = None,
+        features: Sequence[str | int] | str | int | None = None,
+        exclude: Sequence[str | int] | str | int = (),
+        categorical: Sequence[str | int] | str | int = (),
+        missing: str = "refuse",
+        standardize: bool = True,
+        separator: str | None = None,
+        header: bool | None = None,
+        validation_path: str | Path | None = None,
+        test_path: str | Path | None = None,
+        validation_fraction: float = 0.2,
+        stratify: bool = True,
+        group: str | int | None = None,
+        file_sha256: str | None = None,
+        **base,
+    ):
+        super().__init__(**base, validation_points=0, fresh_points=0)
+        self.path, self.label, self.group, self.file_sha256 = path, label, group, file_sha256
+        self.features = None if features is None else _many(features)
+        self.exclude, self.categorical = _many(exclude), _many(categorical)
+        if missing not in MISSING_RULES:
+            raise InputError(f"data.missing must be one of {', '.join(MISSING_RULES)}, got {missing!r}")
+        self.missing = missing
+        self.standardize = require_flag("data.standardize", standardize)
+        self.separator, self.header = separator, header
+        self.validation_path, self.test_path = validation_path, test_path
+        self.stratify = require_flag("data.stratify", stratify)
+        self.validation_fraction = require_number(
+            "data.validation_fraction", validation_fraction, 0, below=1 - self.test_fraction
+        )
+        self.notes: list[str] = []
+
+    def prepare(self) -> dict[str, Points | None]:
+        found = file_sha256(self.path)
+        if self.file_sha256 not in (None, found):
+            raise InputError(
+                f"data.path: '{self.path}' is another file than the one this run was made of: its sha256 is "
+                f"{found[:12]}..., not {self.file_sha256[:12]}...; train another run on it"
+            )
+        self.file_sha256 = found
+        table = read_table(self.path, separator=self.separator, header=self.header)
+        at = find_label(table, self.label)
+        self.label_name = table.names[at]
+        taken = [at] if self.group is None else [at, table.find(self.group, "data.group")]
+        chosen = select(table, self.features, taken, self.exclude)
+        self._say_how_read(table)
+        if self.missing == "drop":
+            kept = complete_rows(table, [*chosen, *taken])
+            if not kept.all():
+                self.notes.append(f"{int((~kept).sum())} of {len(table)} rows with a missing value were dropped")
+                table = table.take(np.flatnonzero(kept))
+            if not len(table):
+                raise InputError(f"data.missing=drop leaves no row of '{self.path}'; take median, or data.exclude a column")
+        y, self.class_names = classes_of(table, table.columns[at])
+        parts = self._split(table, y, taken)
+        numbers = [j for j in chosen if table.columns[j].levels is None] if self.missing == "median" else []
+        refuse_missing(table, [j for j in chosen if j not in numbers])
+        self.preparation = fit_preparation(
+            table, chosen, parts["train"], standardize=self.standardize, missing=self.missing, categorical=self.categorical
+        )
+        x, labels = torch.from_numpy(inputs_of(table, self.preparation, unseen="zero")), torch.from_numpy(y)
+        points = {name: Points(x[rows], labels[rows]) if len(rows) else None for name, rows in parts.items()}
+        for name, path in (("validation", self.validation_path), ("test", self.test_path)):
+            if path is not None:
+                points[name] = self.points_of(path)
+        self._check_parts(points)
+        self.feature_names = self.preparation.names
+        self.classes, self.density = len(self.class_names), None
+        if self.standardize:
+            self.notes.append("inputs standardised by the train rows (data.standardize=false leaves them as they are)")
+        self.batch_size = min(self.batch_size, len(parts["train"]))
+        return {**points, "fresh": None}
+
+    def _say_how_read(self, table: Table) -> None:
+        how = f"{table.separator}-separated, " if table.separator not in (None, "comma") else ""
+        names = "" if table.header else "without a header, "
+        chance = " (data.label names another)" if self.label is None else ""
+        self.notes.append(f"read {how}{names}{len(table)} rows; the label is '{self.label_name}'{chance}")
+
+    def _split(self, table: Table, y: np.ndarray, taken: Sequence[int]) -> dict[str, np.ndarray]:
+        stream = generator(self.seed, "split")
+        test = 0.0 if self.test_path is not None else self.test_fraction
+        validation = 0.0 if self.validation_path is not None else self.validation_fraction
+        if table.parts is not None:
+            return self._given_parts(table, y, test, validation, stream)
+        groups = words_of(table.columns[taken[1]])[0] if len(taken) > 1 else None
+        parts = split(y, test, validation, stream, stratify=self.stratify, groups=groups)
+        for key, share, name in (("test_fraction", test, "test"), ("validation_fraction", validation, "validation")):
+            if share and not len(parts[name]):
+                raise InputError(f"data.{key} must set at least one point aside, got {share:g} of {len(y)} points")
+        return parts
+
+    def _given_parts(self, table, y, test, validation, stream) -> dict[str, np.ndarray]:
+        """Take the parts that the file itself has; what it lacks is split from its train rows."""
+        given = {name: np.flatnonzero(table.parts == name) for name in ("train", "validation", "test")}
+        rows = given["train"]
+        shares = (0.0 if len(given["test"]) else test, 0.0 if len(given["validation"]) else validation)
+        inner = split(y[rows], *shares, stream, stratify=self.stratify)
+        return {name: given[name] if len(given[name]) and name != "train" else rows[inner[name]] for name in given}
+
+    def _check_parts(self, points: dict[str, Points | None]) -> None:
+        members = {name: np.bincount(part.y, minlength=len(self.class_names)) for name, part in points.items() if part}
+        absent = np.flatnonzero(members["train"] == 0)
+        if len(absent):
+            raise InputError(
+                f"data.seed must leave some of each class to train on: with {self.seed} none of class "
+                f"'{self.class_names[absent[0]]}' of '{self.path}' is left; take another or a smaller data.test_fraction"
+            )
+        for name in ("validation", "test"):
+            rare = [self.class_names[k] for k in np.flatnonzero(members[name] == 0)] if name in members else []
+            if rare:
+                self.notes.append(f"too rare for the {name} part, which has none of it: class {listed(rare)}")
+
+    def points_of(self, path: str | Path) -> Points:
+        """Read another file as this one was: columns by name, levels, medians, means and classes of the train rows.
+
+        Raises:
+            InputError: it lacks a column, holds a class or a word that was not trained on, or cannot be read.
+        """
+        table = read_other(path, self.recorded(), self.separator, self.header)
+        return labelled_points(table, self.recorded(), self.missing)
+
+    def recorded(self) -> dict[str, Any]:
+        """Give what it takes to read another file in the same way, as plain values for JSON."""
+        return {
+            "path": str(Path(self.path).expanduser().absolute()),
+            "sha256": self.file_sha256,
+            "label": self.label_name,
+            "class_names": list(self.class_names),
+            "feature_names": list(self.preparation.names),
+            "preparation": self.preparation.recorded(),
+            "notes": list(self.notes),
+        }
+
+    def to_units(self, x: torch.Tensor) -> torch.Tensor:
+        """Turn inputs (N, *shape) into the units of the file, float32."""
+        flat = self.preparation.unscaled(x.double().flatten(1).numpy())
+        return torch.from_numpy(flat).float().reshape(x.shape)
+
+    def to_inputs(self, x: torch.Tensor) -> torch.Tensor:
+        """Turn values in the units of the file (N, *shape) into what the network takes, float32."""
+        flat = self.preparation.scaled(x.double().flatten(1).numpy())
+        return torch.from_numpy(flat).float().reshape(x.shape)
+
+
+def read_other(
+    path: str | Path, recorded: dict[str, Any], separator: str | None = None, header: bool | None = None
+) -> Table:
+    """Read a file to be measured or predicted by a network that was trained on another.
+
+    A file without a header has its columns by position: all of the first file's, or its features alone.
+
+    Args:
+        path: the file.
+        recorded: what :meth:`FileDataModule.recorded` gave of the file that was trained on.
+        separator, header: as in :func:`~mlplab.data.table.read_table`.
+    """
+    table = read_table(path, separator=separator, header=header)
+    wanted = recorded["preparation"]["columns"]
+    if table.shape is not None and list(table.shape) != list(recorded["preparation"]["shape"]):
+        raise InputError(f"'{path}' must have rows of shape {tuple(recorded['preparation']['shape'])}, got {table.shape}")
+    if not table.header and set(wanted) - set(table.names) and len(table.columns) in (len(wanted), len(wanted) + 1):
+        label = [recorded["label"]] if len(table.columns) > len(wanted) else []
+        table.columns = [column._replace(name=name) for column, name in zip(table.columns, [*wanted, *label])]
+    return table
+
+
+def labelled_points(table: Table, recorded: dict[str, Any], missing: str = "refuse") -> Points:
+    """Make inputs and classes of all rows of a table that :func:`read_other` read; ``missing`` may drop rows."""
+    if recorded["label"] not in table.names:
+        at = table.names.index(table.labels) if table.labels else None
+        if at is None:
+            raise InputError(f"'{table.path}' must have the label column '{recorded['label']}', got {listed(table.names)}")
+    else:
+        at = table.names.index(recorded["label"])
+    preparation = Preparation.from_recorded(recorded["preparation"])
+    if missing == "drop":
+        places = [j for j, name in enumerate(table.names) if name in preparation.columns or j == at]
+        table = table.take(np.flatnonzero(complete_rows(table, places)))
+    if not len(table):
+        raise InputError(f"'{table.path}' must have at least one row")
+    y = codes_among(table, table.columns[at], recorded["class_names"])
+    return Points(torch.from_numpy(inputs_of(table, preparation)), torch.from_numpy(y))
+
+
+def file_sha256(path: str | Path) -> str:
+    """Fingerprint a file's bytes.
+
+    Raises:
+        InputError: there is no such file, or it cannot be read.
+    """
+    path = checked_path(path, "data.path")
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"data.path must name a readable file, got '{path}': {error.strerror or error}") from None
+
+
+def _many(names: Sequence[str | int] | str | int | None) -> list[str | int]:
+    if names is None:
+        return []
+    return [names] if isinstance(names, (str, int)) else list(names)

@@ -1,0 +1,110 @@
+"""The label column: which it is, its classes, and the class of each row."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mlplab.data.table import Column, Table, listed
+from mlplab.errors import InputError
+
+# Names under which a label is looked for, the first one first, whatever their case.
+NAMES = ("label", "labels", "class", "target", "species", "y")
+# A number with more different values than this is no name of a class, if there are few rows for each.
+MOST_CLASSES = 20
+FEWEST_ROWS = 5
+
+
+def find_label(table: Table, wanted: str | int | None) -> int:
+    """Find the label column.
+
+    Args:
+        table: the data.
+        wanted: a column's name, or its position from 1; None takes the column that is called as `NAMES`, else the last.
+
+    Raises:
+        InputError: there is no such column, or no column beside it.
+    """
+    if len(table.columns) < 2:
+        raise InputError(f"'{table.path}' must have a column beside the label, got {listed(table.names)} alone")
+    if wanted is not None:
+        return table.find(wanted, "data.label")
+    if table.labels is not None:
+        return table.names.index(table.labels)
+    lowered = [name.lower() for name in table.names]
+    return next((lowered.index(name) for name in NAMES if name in lowered), len(lowered) - 1)
+
+
+def words_of(column: Column) -> tuple[np.ndarray, list[str]]:
+    """Give the code of each row (N,), -1 where missing, and the distinct values as words: numbers by size, words sorted.
+
+    A whole number is written as such: 1.0 is class 1.
+    """
+    if column.levels is not None:
+        used = np.unique(column.values[column.values >= 0])
+        place = np.full(len(column.levels) + 1, -1)
+        place[used] = np.arange(len(used))
+        return place[column.values], [column.levels[code] for code in used]
+    there = ~np.isnan(column.values)
+    values, inverse = np.unique(column.values[there], return_inverse=True)
+    codes = np.full(len(column.values), -1)
+    codes[there] = inverse
+    return codes, [str(int(value)) if value == np.floor(value) and abs(value) < 1e15 else f"{value:g}" for value in values]
+
+
+def classes_of(table: Table, column: Column) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Map the labels to 0..C-1.
+
+    Args:
+        table: for the rows' places in messages.
+        column: the labels, none missing.
+
+    Returns:
+        The class of each row (N,) int64, and the C names: numbers by size, words sorted.
+
+    Raises:
+        InputError: a label is missing or not finite, a class has one row, or the labels are a continuous quantity.
+    """
+    _refuse_missing(table, column)
+    codes, names = words_of(column)
+    counts = np.bincount(codes, minlength=len(names))
+    whole = column.levels is not None or bool((column.values == np.floor(column.values)).all())
+    few = MOST_CLASSES if whole else MOST_CLASSES // 2
+    if len(names) > few and len(codes) < FEWEST_ROWS * len(names) or (not whole and len(names) > few):
+        example = column.values[0] if column.levels is None else repr(names[codes[0]])
+        raise InputError(
+            f"'{table.path}': the label '{column.name}' has {len(names)} different values in {len(codes)} rows ({example}, "
+            "...): mlplab tells classes apart and does no regression. If another column is the label, say data.label=NAME; "
+            "for a quantity take a LightningModule of your own (module._target_)"
+        )
+    if counts.min() == 1:
+        k = int(counts.argmin())
+        row = int((codes == k).argmax())
+        raise InputError(
+            f"{table.where(row)}: class '{names[k]}' of '{column.name}' has this row alone; a class must be shared by at "
+            "least two rows, to train on one and test on another: leave it out of the file, or join it to another class"
+        )
+    return codes.astype(np.int64), tuple(names)
+
+
+def codes_among(table: Table, column: Column, classes: Sequence[str]) -> np.ndarray:
+    """Give the class (N,) int64 of each row among the classes that a network was trained on.
+
+    Raises:
+        InputError: a label is missing, or is none of them; the message names its row.
+    """
+    _refuse_missing(table, column)
+    codes, names = words_of(column)
+    for k, name in enumerate(names):
+        if name not in classes:
+            row = int((codes == k).argmax())
+            raise InputError(
+                f"{table.where(row)}: label '{column.name}' must be a class that was trained on ({listed(classes)}), got "
+                f"'{name}'"
+            )
+    return np.array([classes.index(name) for name in names], np.int64)[codes]
+
+
+def _refuse_missing(table: Table, column: Column) -> None:
+    bad = column.missing if column.levels is not None else ~np.isfinite(column.values)
+    if bad.any():
+        raise InputError(f"{table.where(int(bad.argmax()))}: label '{column.name}' must be there and finite, got none")
