@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from mlplab.data import datasets
 from mlplab.data.bayes import log_posterior, score
+from mlplab.data.file_module import FileDataModule
 from mlplab.data.modules import (
     BlobsDataModule,
     CirclesDataModule,
@@ -18,7 +19,6 @@ from mlplab.data.modules import (
     SyntheticDataModule,
     XorDataModule,
 )
-from mlplab.data.file_module import FileDataModule
 from mlplab.errors import InputError
 
 CONF = Path(__file__).parents[1] / "conf" / "data"
