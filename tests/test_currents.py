@@ -96,12 +96,25 @@ def test_arrays_come_from_files(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("header", "step", "dt_ms"),
+    [("time,current\n", 0.1, 0.1), ("t,i\n", 0.1, 0.1), ("time (s),a\n", 1e-4, 0.1), ("Time [ms],a\n", 0.1, 0.1), ("", 0.1, 0.1),
+     ("a,b\n", 0.1, None)],
+)  # fmt: skip
+def test_a_column_of_times_is_no_neuron(tmp_path, header, step, dt_ms):
+    (tmp_path / "a.csv").write_text(header + "".join(f"{i * step:.6g},1.5\n" for i in range(20)), encoding="utf-8")
+    current = FileSamples(str(tmp_path / "a.csv"))
+    assert current.block(0, 20).shape == ((20,) if dt_ms else (20, 2))
+    assert current.dt_ms == (pytest.approx(dt_ms) if dt_ms else None)
+
+
+@pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("none.csv", None, "NPY or CSV file of numbers, got .*none.csv"),
-        ("words.csv", b"a,b\n1,2\n", "NPY or CSV file of numbers"),
+        ("none.csv", None, "input.path must name a file that exists, got .*none.csv"),
+        ("words.csv", b"a,b\n1,x\n", r"row 1 \(line 2\): column 'b' must be a finite number, got 'x'"),
         ("broken.npy", b"no array", "NPY or CSV file of numbers"),
-        ("nan.csv", b"1\nnan\n", "must be finite, got nan at index"),
+        ("nan.csv", b"1\nnan\n", r"row 2 \(line 2\): column 'x1' must be a finite number, got nan"),
+        ("uneven.csv", b"time,a\n0,1\n1,1\n3,1\n", r"row 2 \(line 3\): the times must be evenly spaced, got 1"),
     ],
 )
 def test_a_bad_file_is_one_line(tmp_path, name, content, message):

@@ -146,7 +146,7 @@ def test_an_array_of_the_users(tmp_path):
         (["simulation.method=rk4"], "simulation.method must be one of euler, exponential, exact"),
         (["simulation.start_v=2"], "simulation.start_v must be"),
         (["simulation.duration_ms=1e12"], "simulation.duration_ms must be at most"),
-        (["input=file", "input.path=/no/such.csv"], "input.path must be"),
+        (["input=file", "input.path=/no/such.csv"], "input.path must name"),
         (
             ["neuron.resistance_kohm=[1,2]", "neuron.tau_ref_ms=[1,2,3]"],
             "must be of one length, got neuron.resistance_kohm of 2, neuron.tau_ref_ms of 3",

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from mlplab.errors import InputError
-from mlplab.studies.relu.sampling import sample
+from mlplab.studies.relu.greedy import greedy
+from mlplab.studies.relu.least_squares import least_squares
+from mlplab.studies.relu.sampling import errors, sample
 from mlplab.studies.relu.targets import TARGETS, make_points, make_target, read_points, sawtooth, takagi
+from mlplab.studies.relu.trained import loss_and_gradient
 
 
 @pytest.mark.parametrize("name", list(TARGETS))
@@ -33,7 +36,8 @@ def test_takagi_and_sawtooth_at_known_points():
 def test_points_are_sorted_and_averaged_with_a_note():
     target = make_points(np.array([2.0, 0.0, 2.0, 1.0]), np.array([5.0, 1.0, 7.0, 3.0]))
     assert np.array_equal(target.points[0], [0, 1, 2]) and np.array_equal(target.points[1], [1, 3, 6])
-    assert "sorted" in target.note and "averaged" in target.note
+    assert "sorted" in target.note and "4 rows at 3 different x" in target.note
+    assert target.weights.tolist() == [1, 1, 2] and [part.size for part in target.rows] == [4, 4, 4]
     assert make_points(np.arange(3.0), np.arange(3.0)).note == ""
     lone = make_points(np.array([4.0]), np.array([2.0]))
     assert (lone.low, lone.high) == (3.5, 4.5) and lone(np.array([4.2])) == 2.0
@@ -48,10 +52,51 @@ def test_points_from_files(tmp_path):
     assert read_points(path).points[0].size == 1
 
 
+def test_a_byte_order_mark_costs_no_point(tmp_path):
+    (tmp_path / "bom.csv").write_text("\ufeff0,5\n1,1\n2,2\n", encoding="utf-8")
+    target = read_points(tmp_path / "bom.csv")
+    assert target.points[0].tolist() == [0, 1, 2] and target.points[1].tolist() == [5, 1, 2]
+
+
+def test_repeated_rows_count_and_errors_are_taken_on_all_of_them(tmp_path):
+    # One piece, so that numpy's weighted line is the independent answer.
+    x = np.array([0, 1, 2, 2, 2, 2, 3, 3, 4.0])
+    y = np.array([0, 3, 1, 1, 1, 1, 2, 2.2, 0.0])
+    target = make_points(x, y)
+    slope, offset = np.polyfit(x, y, 1)
+    fit = least_squares(target, 1)
+    assert np.allclose(fit(x), slope * x + offset)
+    largest, rms = errors(target, fit, fit.knots)
+    residual = slope * x + offset - y
+    assert np.isclose(rms, np.sqrt(np.mean(residual**2))) and np.isclose(largest, np.abs(residual).max())
+
+
+@pytest.mark.parametrize(("name", "power"), [("err", -2), ("weight", 1)])
+def test_a_third_column_is_an_error_or_a_weight_by_its_name(tmp_path, name, power):
+    x, y = np.arange(9.0), np.array([0.0, 0.841, 0.909, 0.141, -0.757, -0.959, -0.279, 0.657, 0.989])
+    third = np.where(x < 4, 0.05, 0.5)
+    rows = "".join(f"{a},{b},{c}\n" for a, b, c in zip(x, y, third))
+    (tmp_path / "curve.csv").write_text(f"x,y,{name}\n{rows}", encoding="utf-8")
+    target = read_points(tmp_path / "curve.csv")
+    slope, offset = np.polyfit(x, y, 1, w=np.sqrt(third.astype(float) ** power))
+    for fit in (least_squares(target, 1), greedy(target, 1)):
+        assert np.allclose(fit(x), slope * x + offset, atol=1e-9)
+    flat = np.array([[1.0, 0.3, 0.7, -0.2], [-0.5, 2.1, 0.4, 0.1]])
+    loss, slopes = loss_and_gradient(flat, x, y, target.weights)
+    weights = third.astype(float) ** power
+    for member, row in enumerate(flat):
+        def cost(row):
+            out = row[2] * np.maximum(row[0] * x + row[1], 0) + row[3]
+            return weights @ (out - y) ** 2 / weights.sum()
+        assert np.isclose(loss[member], cost(row))
+        numeric = [(cost(row + 1e-6 * e) - cost(row - 1e-6 * e)) / 2e-6 for e in np.eye(4)]
+        assert np.allclose(slopes[member], numeric, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("text", "word"),
-    [("", "at least one row"), ("x,y\n", "at least one row"), ("1,2,3\n", "line 1"),
-     ("x,y\n1,nope\n", "line 2"),
+    [("", "must have rows"), ("x,y\n", "no rows"), ("1,2,3\n", "two columns"), ("x,y,z\n1,2,3\n", "x, y, z"),
+     ("x,y,err\n1,2,0\n", "line 2.*error of y must be > 0"), ("x,y\n1,2\n1,nope\n", "line 3"),
      ("1,2\n1,nan\n", "line 2"), ("1,2\n3\n", "line 2"), ("1,inf\n", "finite")],
 )  # fmt: skip
 def test_bad_files(tmp_path, text, word):
@@ -63,7 +108,7 @@ def test_bad_files(tmp_path, text, word):
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(InputError, match="readable"):
+    with pytest.raises(InputError, match="target.path must name a file that exists"):
         read_points(tmp_path / "none.csv")
 
 

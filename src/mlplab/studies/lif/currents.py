@@ -5,10 +5,12 @@ array of shape `(stop - start, *neurons)`, or `(1, *neurons)` where it does not 
 What a block holds depends on its steps alone, not on where the blocks before it were cut.
 """
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from mlplab.data.table import Table, matrix, read_table
 from mlplab.errors import InputError
 from mlplab.seeds import derive
 from mlplab.studies.lif.neuron import checked_current
@@ -212,18 +214,23 @@ def _positive(name, value):
 
 
 class FileSamples(Samples):
-    """Take the current from an NPY file, or from a CSV file with a row a step and a column a neuron.
+    """Take the current from an NPY file, or from a table with a row a step and a column a neuron.
+
+    A first column of evenly spaced times is no neuron: one whose header says time or t (in ms; ``time (s)`` in
+    seconds), or, in a file of at least ten rows without a header, one that grows evenly from 0. Its step is `dt_ms`, else
+    None.
 
     Raises:
-        InputError: the file is missing, holds something else, or a value is not finite.
+        InputError: the file is missing, holds something else, a value is not finite, or the times are not even.
     """
 
     def __init__(self, path: str):
+        self.dt_ms: float | None = None
         try:
             if str(path).endswith(".npy"):
                 values = np.load(path, allow_pickle=False)
             else:
-                values = np.loadtxt(path, delimiter=",", ndmin=1)
+                values = self._without_times(read_table(path, key="input.path"))
             if np.iscomplexobj(values):
                 raise TypeError("it holds complex numbers")
             if values.ndim and values[:1].size == 0 < len(values):
@@ -236,3 +243,20 @@ class FileSamples(Samples):
             raise InputError(
                 f"input.path must be an NPY or CSV file of numbers, got {path}: {reason}"
             ) from None
+
+    def _without_times(self, table: Table) -> np.ndarray:
+        values = matrix(table)
+        if values.shape[1] > 1 and len(values) > 1:
+            word, unit = re.match(r"\W*(\w*)\W*(\w*)", table.names[0].lower()).groups()
+            steps = np.diff(values[:, 0])
+            step = (values[-1, 0] - values[0, 0]) / (len(values) - 1)
+            even = step > 0 and bool(np.allclose(steps, step, rtol=1e-3, atol=0))
+            named = table.header and word in ("time", "times", "t", "time_ms", "t_ms", "time_s", "t_s")
+            if named and not even:
+                row = int((np.abs(steps - step) > 1e-3 * abs(step)).argmax()) + 1
+                raise InputError(f"{table.where(row)}: the times must be evenly spaced, got {values[row, 0]:g}")
+            if named or (not table.header and even and len(values) >= 10 and values[0, 0] in (0.0, step)):
+                seconds = "s" in (unit, word.rpartition("_")[2])
+                self.dt_ms = float(step) * (1000.0 if seconds else 1.0)
+                values = values[:, 1:]
+        return values[:, 0] if values.shape[1] == 1 else values

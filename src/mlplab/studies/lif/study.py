@@ -14,7 +14,7 @@ from mlplab.pages.lif_explorer import BOUNDS, lif_explorer
 from mlplab.runs.files import write_text
 from mlplab.studies.lif import figures as lif_figures
 from mlplab.studies.lif import transfer_figures
-from mlplab.studies.lif.currents import Constant
+from mlplab.studies.lif.currents import Constant, FileSamples
 from mlplab.studies.lif.grid import divides, spike_count, whole_steps
 from mlplab.studies.lif.neuron import exact_count, interval_ms, rate_hz, threshold_current_ma
 from mlplab.studies.lif.simulation import initial_state, run_shape, simulate
@@ -36,6 +36,11 @@ def lif(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
     neuron = build(config["neuron"], "neuron", _convert_="all")
     current = build(config["input"], "input", _convert_="all")
     options = config["simulation"]
+    given_ms = current.dt_ms if isinstance(current, FileSamples) else None
+    if given_ms is not None and not np.isclose(given_ms, options["dt_ms"], rtol=1e-3):
+        raise InputError(
+            f"simulation.dt_ms must be the step of the times in input.path, {given_ms:.6g} ms, got {options['dt_ms']:g}"
+        )
     steps = int(whole_steps(options["duration_ms"], options["dt_ms"]))
     if steps > MOST_STEPS:
         raise InputError(

@@ -75,7 +75,8 @@ def greedy(target: Target, n: int, *, candidates_per_unit: int = 16) -> ReluSum:
         )
     else:
         x, y = grid - center, target.points[1]
-        terms = tuple(term[:-1] for term in (np.ones_like(x), x, x * x, y, x * y))
+        weights = np.ones_like(x) if target.weights is None else target.weights
+        terms = tuple(weights[:-1] * term[:-1] for term in (np.ones_like(x), x, x * x, y, x * y))
     sums = [np.concatenate([[0.0], np.cumsum(term)]) for term in terms]
     inner = grid[1:-1]
     edges = ends

@@ -19,7 +19,7 @@ def moments(target: Target, edges: np.ndarray) -> np.ndarray:
     """Integrate (1-u)^2, u(1-u), u^2, (1-u) f, u f over each piece, u running from 0 to 1 along it.
 
     Args:
-        target: a function (twelve Gauss-Legendre nodes a piece), or points (sums over them).
+        target: a function (twelve Gauss-Legendre nodes a piece), or points (weighted sums over them).
         edges: shape ``(n + 1,)``, increasing.
 
     Returns:
@@ -42,7 +42,8 @@ def moments(target: Target, edges: np.ndarray) -> np.ndarray:
     piece = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, length.size - 1)
     u = (x - edges[piece]) / length[piece]
     terms = ((1 - u) ** 2, u * (1 - u), u**2, (1 - u) * y, u * y)
-    return np.stack([np.bincount(piece, term, length.size) for term in terms])
+    weights = 1.0 if target.weights is None else target.weights
+    return np.stack([np.bincount(piece, weights * term, length.size) for term in terms])
 
 
 def fit_at(target: Target, edges: np.ndarray, known: np.ndarray | None = None) -> tuple[ReluSum, float]:

@@ -154,16 +154,18 @@ def errors(
     """Measure an approximation.
 
     Args:
-        target: with points, both errors are taken over the points.
+        target: with points, both errors are taken over all rows, the mean square by their weights.
         fit: the approximation.
         breaks: its knots and the target's samples, as in :func:`peaks`.
 
     Returns:
         The largest absolute error, and the root of the mean square over the interval.
     """
+    if target.rows is not None:
+        x, y, weights = target.rows
+        miss = fit(x) - y
+        return float(np.abs(miss).max()), float(np.sqrt(weights @ miss**2 / weights.sum()))
     _, extrema = peaks(target, fit, breaks)
-    if target.points is not None:
-        return float(np.abs(extrema).max()), float(np.sqrt(np.mean(extrema**2)))
     cells = np.unique(np.clip(np.concatenate([[target.low], breaks, [target.high]]), target.low, target.high))
     nodes, weights = quadrature(cells)
     square = weights @ (fit(nodes) - target(nodes)) ** 2

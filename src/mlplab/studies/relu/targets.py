@@ -1,6 +1,5 @@
 """Functions to approximate, by name, each with the interval that suits it."""
 
-import csv
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mlplab.data.table import matrix, read_table
 from mlplab.errors import InputError
 
 
@@ -52,7 +52,10 @@ class Target:
         low: left end.
         high: right end, above ``low``.
         label: as figures write it.
-        points: ``(x, y)`` where errors are counted on points alone, else None.
+        points: ``(x, y)`` where errors are counted on points alone, else None; x increases, y is the weighted mean of
+            the rows at x.
+        weights: of each point, the sum of its rows' weights; None where all are 1.
+        rows: ``(x, y, weight)`` of all rows, on which errors are measured; None for a function.
         note: what was done to the points on reading, or "".
     """
 
@@ -63,6 +66,8 @@ class Target:
     label: str
     points: tuple[np.ndarray, np.ndarray] | None = None
     note: str = ""
+    weights: np.ndarray | None = None
+    rows: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Evaluate the target in float64."""
@@ -104,19 +109,21 @@ def make_target(name: str, low: float | None = None, high: float | None = None) 
     return target
 
 
-def make_points(x: np.ndarray, y: np.ndarray, label: str = "points") -> Target:
+def make_points(x: np.ndarray, y: np.ndarray, label: str = "points", weights: np.ndarray | None = None) -> Target:
     """Make a target of points: sort them and average the ordinates of equal abscissae.
 
     Args:
-        x: shape ``(N,)``, N >= 1, finite, in any order.
+        x: shape ``(N,)``, N >= 1, finite, in any order. An x that stands r times counts r times.
         y: shape ``(N,)``, finite.
         label: as figures write it.
+        weights: of each row, shape ``(N,)``, > 0, for weighted least squares; None gives each 1. With errors s of y
+            they are 1/s^2.
 
     Returns:
         The target; its note says what was sorted or averaged. One point gets an interval of length 1.
 
     Raises:
-        InputError: no point, or one that is not finite.
+        InputError: no point, one that is not finite, or a weight that is not above 0.
     """
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if x.ndim != 1 or x.shape != y.shape or x.size == 0:
@@ -124,12 +131,22 @@ def make_points(x: np.ndarray, y: np.ndarray, label: str = "points") -> Target:
     bad = np.flatnonzero(~(np.isfinite(x) & np.isfinite(y)))
     if bad.size:
         raise InputError(f"points must be finite, got ({x[bad[0]]}, {y[bad[0]]}) at row {bad[0] + 1}")
+    each = np.ones_like(x) if weights is None else np.asarray(weights, dtype=np.float64)
+    bad = np.flatnonzero(~(np.isfinite(each) & (each > 0)))
+    if each.shape != x.shape or bad.size:
+        got = f"{each[bad[0]]:g} at row {bad[0] + 1}" if each.shape == x.shape else f"shape {each.shape}"
+        raise InputError(f"weights of points must be as many numbers > 0, got {got}")
+    each = each / each.mean()  # 1 on average, so that all costs keep their size
     notes = [] if (np.diff(x) >= 0).all() else ["sorted"]
     unique, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
     if unique.size < x.size:
         repeated = int((counts > 1).sum())
-        notes.append(f"{x.size - unique.size} rows with repeated x averaged into {repeated}")
-    mean = np.bincount(inverse, y) / counts
+        notes.append(f"{x.size} rows at {unique.size} different x, {repeated} of which count more than once "
+                     "(minimax is of their averages)")
+    if weights is not None:
+        notes.append("weighted")
+    total = np.bincount(inverse, each)
+    mean = np.bincount(inverse, each * y) / total
     low, high = (unique[0], unique[-1]) if unique.size > 1 else (unique[0] - 0.5, unique[0] + 0.5)
     return Target(
         "points",
@@ -139,45 +156,44 @@ def make_points(x: np.ndarray, y: np.ndarray, label: str = "points") -> Target:
         label,
         (unique, mean),
         "; ".join(notes),
+        None if (total == 1).all() else total,
+        (x, y, each),
     )
 
 
+# How a third column may be called, and which of the two it is then.
+_ERROR_NAMES = ("err", "error", "sigma", "std", "sd", "uncertainty", "dy", "yerr", "y_err", "yerror")
+_WEIGHT_NAMES = ("weight", "weights", "w")
+
+
 def read_points(path: str | Path) -> Target:
-    """Read points from a CSV file of two columns, with or without a header line.
+    """Read points from a file of two columns x, y, or three: the last is the error of y, or a weight, by its name.
 
     Args:
-        path: the file; empty lines are skipped.
+        path: as in :func:`mlplab.data.table.read_table`, with or without a header.
 
     Returns:
-        :func:`make_points` of the two columns, labelled by the file's name.
+        :func:`make_points` of the columns, labelled by the file's name; an error s gives the weight 1/s^2.
 
     Raises:
-        InputError: no such file, a row without two numbers, no rows.
+        InputError: no such file, a row without its numbers, a third column without a name that tells what it is.
     """
-    path = Path(path)
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            rows = [
-                (number, row) for number, row in enumerate(csv.reader(stream), 1) if any(map(str.strip, row))
-            ]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"target.path must be a readable CSV file, got {path} ({error})") from None
-    x, y = [], []
-    for place, (number, row) in enumerate(rows):
-        try:
-            if len(row) != 2:
-                raise ValueError
-            pair = float(row[0]), float(row[1])
-        except ValueError:
-            if place == 0 and len(row) == 2:
-                continue
-            raise InputError(
-                f"{path} line {number}: a row must be two numbers, x,y, got {','.join(row)}"
-            ) from None
-        if not np.isfinite(pair).all():
-            raise InputError(f"{path} line {number}: points must be finite, got {','.join(row)}")
-        x.append(pair[0])
-        y.append(pair[1])
-    if not x:
-        raise InputError(f"{path} must hold at least one row of two numbers, x,y, got none")
-    return make_points(np.array(x), np.array(y), path.stem)
+    table = read_table(path, key="target.path")
+    values = matrix(table)
+    names = [name.lower() for name in table.names]
+    weights = None
+    if len(names) == 3 and names[2] in _ERROR_NAMES + _WEIGHT_NAMES:
+        weights = values[:, 2] if names[2] in _WEIGHT_NAMES else _inverse_square(values[:, 2], table)
+    elif len(names) != 2:
+        raise InputError(
+            f"'{path}' must have two columns, x and y, or a third whose header says error or weight, "
+            f"got {len(names)}: {', '.join(table.names)}"
+        )
+    return make_points(values[:, 0], values[:, 1], Path(path).stem, weights)
+
+
+def _inverse_square(errors: np.ndarray, table) -> np.ndarray:
+    bad = np.flatnonzero(~(errors > 0))
+    if bad.size:
+        raise InputError(f"{table.where(int(bad[0]))}: the error of y must be > 0, got {errors[bad[0]]:g}")
+    return errors**-2.0

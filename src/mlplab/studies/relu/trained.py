@@ -39,7 +39,9 @@ class Units:
         return cls(flat[:, :n], flat[:, n : 2 * n], flat[:, 2 * n : 3 * n], flat[:, 3 * n :])
 
 
-def loss_and_gradient(flat: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def loss_and_gradient(
+    flat: np.ndarray, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean squared error and its gradient, exactly as backpropagation does, faster.
 
     On sorted points the units' active sets are ranges, so the outputs and all gradients are running sums:
@@ -49,6 +51,7 @@ def loss_and_gradient(flat: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[n
         flat: shape ``(P, 3 n + 1)``.
         x: points, increasing, shape ``(N,)``.
         y: values, shape ``(N,)``.
+        weights: of the points, shape ``(N,)``; None gives each 1.
 
     Returns:
         Losses ``(P,)`` and gradients ``(P, 3 n + 1)``.
@@ -74,8 +77,11 @@ def loss_and_gradient(flat: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[n
     residual = (
         spread(units.output * units.scale) * x + spread(units.output * units.bias) + units.output_bias - y
     )
-    loss = np.mean(residual**2, 1)
-    grade = 2 * residual / count
+    if weights is None:
+        loss, grade = np.mean(residual**2, 1), 2 * residual / count
+    else:
+        share = weights / weights.sum()
+        loss, grade = residual**2 @ share, 2 * residual * share
 
     def gather(values: np.ndarray) -> np.ndarray:
         running = np.concatenate([np.zeros((members, 1)), np.cumsum(values, 1)], 1)
@@ -176,7 +182,7 @@ def train_units(
     history, steps = [], []
     every = max(1, adam_steps // 64)
     for step in range(adam_steps):
-        loss, slope = loss_and_gradient(flat, x, y)
+        loss, slope = loss_and_gradient(flat, x, y, target.weights)
         if step % every == 0:
             history.append(loss)
             steps.append(step)
@@ -187,8 +193,8 @@ def train_units(
             np.sqrt(second / (1 - 0.999 ** (step + 1))) + 1e-8
         )
     if lbfgs_steps:
-        flat = np.stack([_lbfgs(row, x, y, lbfgs_steps) for row in flat])
-    losses, _ = loss_and_gradient(flat, x, y)
+        flat = np.stack([_lbfgs(row, x, y, lbfgs_steps, target.weights) for row in flat])
+    losses, _ = loss_and_gradient(flat, x, y, target.weights)
     history.append(losses)
     steps.append(adam_steps + lbfgs_steps)
     units = Units.of(flat)
@@ -205,13 +211,13 @@ def train_units(
     return Trained(fits, losses, inside, np.array(history), np.array(steps))
 
 
-def _lbfgs(row: np.ndarray, x: np.ndarray, y: np.ndarray, steps: int) -> np.ndarray:
+def _lbfgs(row: np.ndarray, x: np.ndarray, y: np.ndarray, steps: int, weights: np.ndarray | None) -> np.ndarray:
     def cost(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        loss, slope = loss_and_gradient(flat[None], x, y)
+        loss, slope = loss_and_gradient(flat[None], x, y, weights)
         return float(loss[0]) / scale, slope[0] / scale
 
     # Relative stopping rules of scipy's would end the search where the loss is small.
-    scale = max(float(loss_and_gradient(row[None], x, y)[0][0]), 1e-300)
+    scale = max(float(loss_and_gradient(row[None], x, y, weights)[0][0]), 1e-300)
     return minimize(
         cost,
         row,
