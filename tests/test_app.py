@@ -43,7 +43,7 @@ def study(monkeypatch):
 
 def put_in_place(monkeypatch, stub):
     real = app.load_study
-    monkeypatch.setattr(app, "load_study", lambda name: stub if "studies" in name else real(name))
+    monkeypatch.setattr(app, "load_study", lambda name: stub if name.startswith(("mlplab.cli.train", "mlplab.cli.evaluate", "mlplab.cli.reproduce", "mlplab.studies")) else real(name))
 
 
 def train(tmp_path, *words) -> int:

@@ -17,7 +17,7 @@ optuna = pytest.importorskip("optuna", reason="the search needs Optuna: pip inst
 
 from mlplab.search import record as search_record
 from mlplab.search import samplers, search
-from mlplab.sweeps import trials  # noqa: E402
+from mlplab.search import trials  # noqa: E402
 
 # Trials, with a function in the place of training.
 
@@ -372,8 +372,8 @@ def test_without_optuna_one_line_says_how_to_get_it(tmp_path, capsys, monkeypatc
 
     for name in [name for name in sys.modules if name.partition(".")[0] == "optuna"]:
         monkeypatch.delitem(sys.modules, name)
-    for name in ("samplers", "trials", "search_record"):
-        monkeypatch.delitem(sys.modules, f"mlplab.sweeps.{name}")
+    for name in ("samplers", "trials", "record"):
+        monkeypatch.delitem(sys.modules, f"mlplab.search.{name}")
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert lab(tmp_path, "model.width=4,8") == 2
     assert "pip install 'mlplab[search]'" in capsys.readouterr().err
