@@ -16,8 +16,11 @@ from mlplab.errors import InputError
 optuna = pytest.importorskip("optuna", reason="the search needs Optuna: pip install 'mlplab[search]'")
 
 from mlplab.search import record as search_record
-from mlplab.search import samplers, search
-from mlplab.search import trials  # noqa: E402
+from mlplab.search import (
+    samplers,
+    search,
+    trials,  # noqa: E402
+)
 
 # Trials, with a function in the place of training.
 
