@@ -59,6 +59,11 @@ class Browser:
     def open(self, address: str) -> None:
         self._ask("POST", "/url", {"url": address})
 
+    def screen(self, width: int, height: int, *, touch: bool = False) -> None:
+        """Take the size of another screen, such as a telephone's; a window itself is 500 pixels wide at least."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": touch}
+        self._ask("POST", "/goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": size})
+
     def address_now(self) -> str:
         return self._ask("GET", "/url")
 

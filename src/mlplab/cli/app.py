@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str | None, str]] = {
     "lif": ("lif", "mlplab.studies.lif.study:lif"),
     "spiking": ("spiking", "mlplab.studies.lif.spiking_study:spiking"),
     "benchmark": (None, "mlplab.benchmarks.benchmark:benchmark"),
+    "playground": (None, "mlplab.cli.playground:write_playground"),
     "tensorboard": (None, "mlplab.cli.app:tensorboard"),
 }
 

@@ -1,9 +1,21 @@
 """The playground: a page that trains one network or a population of the lab's own in the browser."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from mlplab.pages.page import page
+
+# Data sets and optimisers that the page knows, by the names of their files in conf/.
+DATA_SETS = ("spiral", "circles", "moons", "xor", "blobs")
+OPTIMIZERS = ("adam", "adamw", "sgd")
+SCHEDULES = ("constant", "cosine", "one_cycle", "step")
+KEYS = {
+    "data": ("arms", "classes", "points_per_arm", "points_per_class", "noise", "t_max", "rotation_degrees", "seed", "batch_size"),
+    "model": ("width", "depth", "hidden", "activation", "dropout", "initialization"),
+    "optimizer": ("lr", "momentum", "weight_decay"),
+}  # fmt: skip
 
 
 def playground(lab: Mapping[str, Any], start: Mapping[str, Any] | None = None) -> str:
@@ -30,3 +42,48 @@ def text_of(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ",".join(text_of(entry) for entry in value) + "]"
     return str(value)
+
+
+def options_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Say a train config in the page's options; what the page does not know of is left out.
+
+    Args:
+        config: resolved, as in a run's config.yaml.
+
+    Returns:
+        Option to value, in the order in which they are read.
+    """
+    options: dict[str, Any] = {}
+    data = last_word(config["data"]).removesuffix("DataModule").lower()
+    if data in DATA_SETS:
+        options["data"] = data
+    optimizer = last_word(config.get("optimizer", {})).lower()
+    if optimizer in OPTIMIZERS:
+        options["optimizer"] = optimizer
+    for group, names in KEYS.items():
+        if (group == "data" and data not in DATA_SETS) or (group == "model" and last_word(config[group]) != "MLP"):
+            continue
+        options |= {f"{group}.{name}": config[group][name] for name in names if name in config.get(group, {})}
+    if options.get("model.hidden", 0) is None:
+        del options["model.hidden"]
+    schedule = snake(last_word(config.get("schedule", {})))
+    if schedule in SCHEDULES:
+        options["schedule"] = schedule
+    options["trainer.max_epochs"] = config["trainer"]["max_epochs"]
+    options["seed"] = config["seed"]
+    return options
+
+
+def address(options: Mapping[str, Any]) -> str:
+    """Write options as the fragment of the page's address."""
+    return "#" + "&".join(f"{key}={quote(text_of(value), safe=',:[]/')}" for key, value in options.items())
+
+
+def last_word(node: Mapping[str, Any]) -> str:
+    """Give the name of a node's class without its module."""
+    return str(node.get("_target_", "")).rpartition(".")[2]
+
+
+def snake(name: str) -> str:
+    """Turn OneCycle into one_cycle."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

@@ -57,8 +57,8 @@ class Experiment {
     this.choose('optimizer', 'adam')
     this.values.schedule = 'constant'
     this.values['trainer.max_epochs'] = lab.trainer.max_epochs
-    this.plain = { ...this.values }
     this.read(lab.start)
+    this.begun = { ...this.values }
     this.read(Object.fromEntries(new URLSearchParams(text.replace(/^#/, ''))))
   }
   // Take a value; another data set or optimiser brings its own defaults.
@@ -131,7 +131,8 @@ class Experiment {
     const points = rows.filter(([a, b, k]) => Math.abs(a) <= 1e6 && Math.abs(b) <= 1e6 && Number.isInteger(k) && k >= 0 && k < 10)
     if (points.length) this.own = { points, classes: Math.max(2, ...points.map(p => p[2] + 1)) }
   }
-  // All options that differ from the lab's defaults, as [KEY, text].
+  // All options that differ from the lab's defaults, as [KEY, text]; for the address also those that differ from the
+  // page's start, and how it is looked at.
   words(view = false) {
     const { values } = this, plain = new Experiment.Plain(this.lab, values), out = []
     const swept = [this.x, this.y].filter(Boolean).map(axis => axis.key)
@@ -139,7 +140,8 @@ class Experiment {
     if (swept.includes('model.hidden') || values['model.hidden']) swept.push('model.width', 'model.depth')
     for (const name of Object.keys(KEYS)) {
       if (!this.has(name) || swept.includes(name)) continue
-      if (written(values[name]) !== written(plain[name])) out.push([this.labKey(name), written(values[name])])
+      const text = written(values[name])
+      if (text !== written(plain[name]) || (view && text !== written(this.begun[name]))) out.push([this.labKey(name), text])
     }
     if (view) for (const name in VIEW) if (this.view[name] !== VIEW[name]) out.push([name, String(this.view[name])])
     return out

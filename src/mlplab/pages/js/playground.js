@@ -33,6 +33,7 @@ function restart(play = false) {
   id++
   if (!refusal) {
     settings = experiment.members()
+    rest = 0
     send({ type: 'start', settings, view: viewMessage(), weights: loaded && settings.length === 1 ? loaded : null })
     if (play) setPlaying(true)
   }
@@ -57,11 +58,12 @@ const heard = {
   fresh(m) { engine.fresh[m.index] = m; engine.stale = true },
   snapshots(m) { engine.epochs = m.epochs; slider() },
   frame(m) {
-    for (const { index, resolution, pixels } of m.maps) engine.maps[index] = bitmap(pixels, resolution)
+    for (const { index, resolution, pixels } of m.maps) { engine.maps[index] = bitmap(pixels, resolution, engine.maps[index]); moved.add(index) }
     if (m.index === experiment.view.pick) { engine.theta = m.theta; engine.epoch = m.epoch; engine.step = m.step }
     engine.steps = m.steps
     engine.drawn = (engine.drawn ?? 0) + m.maps.length
-    dirty = true
+    if (isOne()) dirty = true
+    engine.wanting = true
     slider()
   },
   done() { setPlaying(false); engine.stale = true },
@@ -94,7 +96,7 @@ function controls() {
   const active = document.activeElement?.dataset?.key
   const groups = {}
   for (const [name, spec] of Object.entries(KEYS)) {
-    if (!experiment.has(name) || name === 'data' && false) continue
+    if (!experiment.has(name) ) continue
     const swept = [experiment.x?.key, experiment.y?.key].includes(name), value = experiment.values[name]
     let input
     if (spec.kind === 'choice') {
@@ -139,7 +141,7 @@ function controls() {
   document.body.dataset.bayes = isOne() ? experiment.view.bayes : ''
   $('back').hidden = !(n > 1 && experiment.view.open)
   const K = settings.length ? classesOf(settings[experiment.view.pick].data) : 0
-  $('classes').replaceChildren(...Array.from({ length: K }, (_, k) => { const i = make('i'); i.style.background = COLOURS[k % 10]; return make('span', {}, i, `class ${k}`) }))
+  $('classes').replaceChildren(...Array.from({ length: K }, (_, k) => { const i = make('i'); i.style.background = COLOURS[k % 10]; return make('span', {}, i, `class ${k}`) }), ...(isOne() ? [] : legendBorders()))
   $('theme').textContent = isDark() ? '☀ light' : '☾ dark'
 }
 function axisControl(axis) {
@@ -210,7 +212,7 @@ function paintAt(event) {
 
 // The stage: one map with its points, or the mosaic.
 const canvas = $('stage').querySelector('canvas')
-const layout = { cells: [] }
+const layout = { cells: [] }, moved = new Set() // cells whose map has changed since it was drawn
 function draw() {
   const { c, w, h } = fitted(canvas, $('stage').clientHeight), ink = css('--ink'), muted = css('--muted')
   if (isOne()) {
@@ -250,15 +252,17 @@ function draw() {
     experiment.y.values.forEach((v, k) => { if (k % Math.ceil(14 / size) === 0) c.fillText(nameOf(v), x0 - 5, y0 + (k + 0.5) * size + 4, left - 18) })
   }
   for (let index = 0; index < columns * rows; index++) {
-    const x = x0 + index % columns * size, y = y0 + Math.floor(index / columns) * size, image = engine.maps[index], inner = size - gap
-    layout.cells.push({ index, x, y, size: inner })
-    c.fillStyle = borderColour(index)
-    c.fillRect(x, y, inner, inner)
-    const b = Math.max(1.5, size * 0.03)
-    if (image) drawImage(c, image, x + b, y + b, inner - 2 * b, inner - 2 * b)
-    if (engine.diverged[index]) { c.fillStyle = ink; c.textAlign = 'center'; c.fillText('diverged', x + inner / 2, y + inner / 2 + 4, inner) }
-    if (index === experiment.view.pick) { c.strokeStyle = ink; c.lineWidth = 2; c.strokeRect(x - 1, y - 1, inner + 2, inner + 2) }
+    layout.cells.push({ index, x: x0 + index % columns * size, y: y0 + Math.floor(index / columns) * size, size: size - gap, edge: Math.max(1.5, size * 0.03) })
+    drawCell(c, index)
   }
+}
+function drawCell(c, index) {
+  const { x, y, size, edge } = layout.cells[index], image = engine.maps[index]
+  c.fillStyle = borderColour(index)
+  c.fillRect(x, y, size, size)
+  if (image) c.drawImage(image, x + edge, y + edge, size - 2 * edge, size - 2 * edge)
+  if (engine.diverged[index]) { c.fillStyle = css('--ink'); c.font = '12px system-ui, sans-serif'; c.textAlign = 'center'; c.fillText('diverged', x + size / 2, y + size / 2 + 4, size) }
+  if (index === experiment.view.pick) { c.strokeStyle = css('--ink'); c.lineWidth = 2; c.strokeRect(x + 1, y + 1, size - 2, size - 2) }
 }
 const nameOf = v => (typeof v === 'number' ? short(v) : Array.isArray(v) ? v.join('-') : typeof v === 'object' ? v.name : String(v).replace('_', ' '))
 // Regret on validation points in nats: none dark blue, much pale; where the limit is not known, the NLL itself.
@@ -269,7 +273,9 @@ function regretOf(index) {
 function borderColour(index) {
   const regret = regretOf(index)
   if (engine.diverged[index]) return css('--ink')
-  if (regret === null) return css('--line')
+  return regret === null ? css('--line') : regretColour(regret)
+}
+function regretColour(regret) {
   const t = Math.max(0, Math.min(1, (Math.log10(Math.max(regret, 1e-4)) + 2.3) / 2.5)), good = [24, 130, 90], bad = [214, 66, 46], middle = [232, 190, 70]
   const [a, b, s] = t < 0.5 ? [good, middle, 2 * t] : [middle, bad, 2 * t - 1]
   return `rgb(${a.map((v, k) => Math.round(v + s * (b[k] - v)))})`
@@ -310,8 +316,8 @@ function details() {
 }
 function unitChoices(shape) {
   const name = shape.widths.join()
-  if (unitChoices.name !== name) {
-    unitChoices.name = name
+  if (unitChoices.shown !== name) {
+    unitChoices.shown = name
     for (const [k, key] of [[0, 'unitA'], [1, 'unitB']]) {
       $(key).replaceChildren(...shape.widths.slice(1, -1).flatMap((units, layer) => Array.from({ length: units }, (_, unit) => make('option', { value: `${layer},${unit}`, textContent: `${'AB'[k]}: layer ${layer + 1}, unit ${unit + 1}` }))))
       $(key).onchange = () => { const [layer, unit] = $(key).value.split(',').map(Number); chosen[k] = { layer, unit }; if (chosen[1 - k].layer !== layer) chosen[1 - k] = { layer, unit: unit ? 0 : Math.min(1, shape.widths[layer + 1] - 1) }; details() }
@@ -338,6 +344,11 @@ function figures() {
     series: [{ points: history.map(r => [r.epoch, r.loss]), colour: css('--train') }, { points: history.filter(r => r.validation).map(r => [r.epoch, r.validation.nll]), colour: css('--validation') }],
     lines: limit ? [{ y: limit.nll, label: 'Bayes limit' }] : [], log: true, x: 'epoch', y: 'NLL', height: 178, cursor: engine.past,
   })
+}
+// What the colours of the mosaic's borders mean.
+function legendBorders() {
+  const entry = (colour, text) => { const i = make('i'); i.style.background = colour; return make('span', {}, i, text) }
+  return [make('span', { textContent: 'border: regret in NLL' }), ...[0.005, 0.1, 1.5].map(v => entry(regretColour(v), `${v}`))]
 }
 function legendLines() {
   const line = (colour, text) => { const i = make('i', { className: 'thin' }); i.style.background = `var(${colour})`; return make('span', {}, i, text) }
@@ -485,11 +496,22 @@ addEventListener('hashchange', () => { if (location.hash === address.own) return
 addEventListener('resize', () => { dirty = engine.stale = true; details() })
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', themed)
 
-let lastDetails = 0
+// One frame: what has changed is drawn; figures and units a few times a second. A page that falls behind asks the
+// engine to rest between its slices.
+let lastDetails = 0, lastPace = 0, framesThen = 0, rest = 0
 function tick(now) {
-  if (dirty) { dirty = false; draw(); if (now - lastDetails < 300) engine.wanting = true; else engine.stale = true }
-  if ((engine.stale || engine.wanting) && now - lastDetails >= 300) { lastDetails = now; engine.stale = engine.wanting = false; figures(); details() }
+  if (dirty) { dirty = false; moved.clear(); draw() }
+  else if (moved.size) {
+    if (layout.cells.length === count()) for (const index of moved) drawCell(canvas.getContext('2d'), index)
+    moved.clear()
+  }
+  if ((engine.stale || engine.wanting) && now - lastDetails >= (isOne() ? 250 : 500)) { lastDetails = now; engine.stale = engine.wanting = false; figures(); details() }
   tick.frames = (tick.frames ?? 0) + 1
+  if (now - lastPace > 400) {
+    const rate = 1000 * (tick.frames - framesThen) / (now - lastPace), next = Math.max(0, Math.min(12, rest + (rate < 57 ? 2 : -1)))
+    if (playing && next !== rest) send({ type: 'pace', rest: rest = next })
+    lastPace = now; framesThen = tick.frames
+  }
   requestAnimationFrame(tick)
 }
 setTheme(experiment.view.theme)

@@ -22,7 +22,7 @@ const linspace = (low, high, count) => k =>
   count === 1 ? low : k < count / 2 ? low + (high - low) / (count - 1) * k : high - (high - low) / (count - 1) * (count - k - 1)
 
 // counts[k] points of each class k: data is {name, classes, noise, t_min, t_max, rotation_degrees}.
-function draw(data, counts, stream) {
+function samplePoints(data, counts, stream) {
   const list = [], round = Math.fround, K = counts.length, noise = data.noise
   const scattered = (k, count, centre) => {
     const e = stream.normal(2 * count)
@@ -64,13 +64,13 @@ const spread = (count, classes) => Array.from({ length: classes }, (_, k) => Mat
 // The four parts of a data module: {train, validation, test, fresh}, each {count, x, y}.
 function parts(data, freshPoints = data.fresh_points) {
   const K = classesOf(data), seed = data.seed, own = data.name === 'own'
-  const all = own ? pointsFrom(data.own.points) : draw(data, Array(K).fill(data.points), new Generator(derive(seed, 'points')))
+  const all = own ? pointsFrom(data.own.points) : samplePoints(data, Array(K).fill(data.points), new Generator(derive(seed, 'points')))
   const order = new Generator(derive(seed, 'split')).permutation(all.count), cut = Math.floor(data.test_fraction * all.count)
   if (own) {
     const held = Math.floor(0.2 * all.count), rest = order.subarray(cut)
     return { train: pick(all, rest.subarray(held)), validation: pick(all, rest.subarray(0, held)), test: pick(all, order.subarray(0, cut)), fresh: null }
   }
-  const afresh = (label, count) => count ? draw(data, spread(count, K), new Generator(derive(seed, label))) : null
+  const afresh = (label, count) => count ? samplePoints(data, spread(count, K), new Generator(derive(seed, label))) : null
   return {
     train: pick(all, order.subarray(cut)), test: pick(all, order.subarray(0, cut)),
     validation: afresh('validation', data.validation_points), fresh: afresh('fresh', freshPoints),

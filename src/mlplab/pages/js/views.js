@@ -7,7 +7,8 @@ const make = (name, properties = {}, ...children) => {
   element.append(...children)
   return element
 }
-const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
+let styles = {} // read once a theme: asking the browser takes longer than a cell of a mosaic
+const css = name => (styles[name] ??= getComputedStyle(document.documentElement).getPropertyValue(name).trim())
 const isDark = () => document.documentElement.dataset.theme === 'dark'
 const tone = () => ({ paper: rgb(css('--map')), tint: isDark() ? 0.78 : 0.62 })
 const unpacked = text => {
@@ -21,6 +22,7 @@ const short = (v, digits = 3) => (v === null || v === undefined || !Number.isFin
 function setTheme(choice) {
   const dark = choice ? choice === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches
   document.documentElement.dataset.theme = dark ? 'dark' : 'light'
+  styles = {}
   return dark
 }
 
@@ -38,9 +40,10 @@ function fitted(canvas, height = null) {
   return { c, w, h }
 }
 
-function bitmap(pixels, resolution, rows = resolution) {
-  const image = make('canvas', { width: resolution, height: rows })
-  image.getContext('2d').putImageData(new ImageData(pixels, resolution, rows), 0, 0)
+// Pixels as an image to draw from; `image` is one of the same size to write over.
+function bitmap(pixels, resolution, image = null) {
+  if (image?.width !== resolution) image = make('canvas', { width: resolution, height: resolution })
+  image.getContext('2d').putImageData(new ImageData(pixels, resolution, resolution), 0, 0)
   return image
 }
 function drawImage(c, image, x, y, w, h) {
@@ -139,7 +142,7 @@ function chart(canvas, { series, lines = [], log = false, x: xName = '', y: yNam
   if (to === from) to = from + 1
   const f = log ? Math.log10 : v => v
   low = f(low); high = f(high)
-  if (!square) { const pad = (high - low) * 0.07 || 0.1; low -= pad; high += pad }
+  if (!square) { const pad = (high - low) * 0.07 || 0.1; low -= pad * (lines.length ? 2.6 : 1); high += pad }
   const fx = xLog ? v => Math.log10(v) : v => v
   const X = v => left + (fx(v) - fx(from)) / (fx(to) - fx(from)) * (w - left - right), Y = v => h - bottom - (f(v) - low) / (high - low) * (h - top - bottom)
   c.font = '11.5px system-ui, sans-serif'; c.fillStyle = css('--muted'); c.strokeStyle = css('--line'); c.lineWidth = 1
@@ -154,7 +157,7 @@ function chart(canvas, { series, lines = [], log = false, x: xName = '', y: yNam
   c.save(); c.beginPath(); c.rect(left, top - 4, w - left - right + 2, h - top - bottom + 8); c.clip()
   for (const l of lines) {
     c.strokeStyle = css('--limit'); c.setLineDash([6, 4]); c.lineWidth = 1.4; c.beginPath(); c.moveTo(left, Y(l.y)); c.lineTo(w - right, Y(l.y)); c.stroke(); c.setLineDash([])
-    c.textAlign = 'right'; c.fillText(l.label ?? '', w - right - 2, Y(l.y) - 4 < top + 8 ? Y(l.y) + 13 : Y(l.y) - 4)
+    c.textAlign = 'right'; c.fillText(l.label ?? '', w - right - 2, Y(l.y) + 13 < h - bottom ? Y(l.y) + 13 : Y(l.y) - 4)
   }
   for (const s of series) {
     if (s.band?.length) {
@@ -236,7 +239,7 @@ function drawUnits(canvas, lens, extent, chosen = []) {
   const rows = shape.widths.slice(1, -1).map(units => Math.ceil(units / across)), height = rows.reduce((a, b) => a + b * cell + 18, 4)
   const { c } = fitted(canvas, height), at = []
   const low = rgb(isDark() ? '#ff9a5c' : '#c25a00'), high = rgb(isDark() ? '#6fb4ff' : '#1b64b0'), paper = rgb(css('--map'))
-  let top = 0
+  let top = 0, image = null
   c.font = '11.5px system-ui, sans-serif'
   for (let layer = 0; layer < shape.depth; layer++) {
     const units = shape.widths[layer + 1], values = lens.hidden(places.x, places.count, layer)
@@ -252,7 +255,7 @@ function drawUnits(canvas, lens, extent, chosen = []) {
         pixels[to + 3] = 255
       }
       const x = j % across * cell, y = top + Math.floor(j / across) * cell
-      drawImage(c, bitmap(pixels, resolution), x + 1, y + 1, cell - 2, cell - 2)
+      drawImage(c, image = bitmap(pixels, resolution, image), x + 1, y + 1, cell - 2, cell - 2)
       const place = chosen.findIndex(u => u.layer === layer && u.unit === j)
       c.strokeStyle = place >= 0 ? css('--ink') : css('--line'); c.lineWidth = place >= 0 ? 2 : 1
       c.strokeRect(x + 1.5, y + 1.5, cell - 3, cell - 3)

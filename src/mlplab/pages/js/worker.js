@@ -15,6 +15,7 @@ onmessage = ({ data: message }) => {
   if (message.type === 'start') start(message)
   if (!job || message.id !== job.id) return
   if (message.type === 'play') { job.playing = message.on; job.since = performance.now(); job.rounds = 0; if (message.on) later() }
+  if (message.type === 'pace') job.rest = message.rest
   if (message.type === 'advance') { advance(message.epoch ? job.members.reduce((n, m) => Math.max(n, m.perEpoch - m.step % m.perEpoch), 1) : 1); repaint() }
   if (message.type === 'view') { const before = job.view; job.view = message.view; if (before.index !== message.view.index) about(); repaint() }
 }
@@ -42,7 +43,7 @@ function start({ id, settings, view, weights }) {
     return member
   })
   if (weights && weights.length === members[0].shape.size) members[0].begin(weights)
-  job = { id, members, passes, view, playing: false, next: 0, since: 0, rounds: 0, drawn: members.map(() => 0), changed: members.map(() => true), snapshots: [], every: 1, sent: 0, freshAt: 0 }
+  job = { id, members, passes, view, playing: false, next: 0, since: 0, rounds: 0, drawn: members.map(() => 0), changed: members.map(() => true), snapshots: [], every: 1, sent: 0, rest: 0, freshAt: 0 }
   snapshot(0)
   postMessage({ type: 'ready', id, limits: members.map(m => m.kind.limit('validation')), perEpoch: members[0].perEpoch, sizes: members.map(m => m.shape.size), wasm: !!heap.kernels })
   about()
@@ -68,10 +69,13 @@ function turn() {
   const allowed = (now - job.since) / 1000 * SPEEDS[job.view.speed]
   if (job.rounds < allowed) {
     if (SPEEDS[job.view.speed] !== Infinity && allowed - job.rounds > 200) { job.since = now; job.rounds = 0 }
-    advanceFor(9)
+    advanceFor(7)
   }
-  if (performance.now() - job.sent > 33) repaint()
-  if (job.rounds < allowed || SPEEDS[job.view.speed] === Infinity) later(); else setTimeout(later, 5)
+  if (performance.now() - job.sent > (job.view.one ? 33 : 66)) repaint()
+  // A pause where the page asks for one: on a single core it could not answer otherwise.
+  if (job.rounds >= allowed) setTimeout(later, 5)
+  else if (job.rest) setTimeout(later, job.rest)
+  else later()
 }
 
 function advanceFor(ms) {
@@ -117,14 +121,18 @@ function snapshot(epoch) {
   postMessage({ type: 'snapshots', id: job.id, epochs: job.snapshots.map(s => s.epoch) })
 }
 
-// Paint what has changed: the oldest maps first, for a few milliseconds; everything when asked to.
+// Maps of a network that are drawn anew in a second, where there is time for it.
+const MAPS_A_SECOND = 5
+
+// Paint what has changed, the oldest maps first, for a few milliseconds but as many as a second needs; everything
+// when asked to.
 function repaint(all = !job.playing) {
   const { members, view, drawn, changed } = job, now = performance.now(), past = view.epoch === null ? null : job.snapshots.findLast(s => s.epoch <= view.epoch)
   if (past || all) changed.fill(true)
   const order = (view.one ? [view.index] : members.map((_, k) => k)).filter(k => changed[k]).sort((a, b) => drawn[a] - drawn[b])
-  const maps = [], moved = []
+  const maps = [], moved = [], least = Math.min(members.length, members.length * MAPS_A_SECOND * (now - job.sent) / 1000)
   for (const index of order) {
-    if (maps.length && !all && !past && performance.now() - now > 6) break
+    if (maps.length >= least && !all && !past && performance.now() - now > 4) break
     const resolution = view.one ? view.large : view.resolution
     const pixels = paint(index, past, resolution)
     maps.push({ index, resolution, pixels })

@@ -1,0 +1,8 @@
+"""Write the playground page and print its path: scripts/lab playground [RUN_FOLDER] [KEY=VALUE ...]"""
+
+import sys
+
+from mlplab.cli.app import main
+
+if __name__ == "__main__":
+    sys.exit(main(["playground", *sys.argv[1:]]))

@@ -1,0 +1,59 @@
+"""Write the playground: a page that trains networks in the browser, beginning with a setting or a run's."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+
+from mlplab.cli.train import shown
+from mlplab.config import composition as configs
+from mlplab.pages.playground import DATA_SETS, OPTIMIZERS, options_of, playground
+from mlplab.runs.files import write_text
+from mlplab.runs.folder import open_run
+
+
+def write_playground(words: Sequence[str]) -> int:
+    """Write the page and print its path: ``playground [RUN_FOLDER] [KEY=VALUE ...]``; nothing is opened.
+
+    Args:
+        words: a run folder, whose settings the page begins with and which it is written into, and options as those of
+            train, by which it begins elsewhere. Without a folder it is written into the folder of all logs.
+
+    Returns:
+        0.
+
+    Raises:
+        InputError: an option is wrong, or the folder is that of no run.
+    """
+    words = list(words)
+    if words and "=" not in words[0] and not words[0].startswith("-"):
+        folder = open_run(words.pop(0)).path
+        config = configs.override(configs.load_recorded(folder / "config.yaml"), words) if words else configs.load_recorded(folder / "config.yaml")
+    else:
+        config = configs.compose("train", words)
+        folder = Path(config.paths.logs)
+    path = folder / "playground.html"
+    write_text(path, page_of(OmegaConf.to_container(config)), sync=False)
+    print(shown(path))
+    return 0
+
+
+def page_of(config: dict[str, Any]) -> str:
+    """Make the page that begins with a resolved train config."""
+    return playground(lab_defaults(), options_of(config))
+
+
+def lab_defaults() -> dict[str, Any]:
+    """Gather the defaults by which the page writes its commands, from conf/."""
+    plain = OmegaConf.to_container(configs.compose("train"))
+    conf = configs.conf_folder()
+
+    def group(name: str, files: Sequence[str]) -> dict[str, Any]:
+        return {file: yaml.safe_load((conf / name / f"{file}.yaml").read_text(encoding="utf-8")) for file in files}
+
+    return {
+        "seed": plain["seed"], "model": plain["model"], "trainer": {"max_epochs": plain["trainer"]["max_epochs"]},
+        "data": group("data", DATA_SETS), "optimizer": group("optimizer", OPTIMIZERS),
+    }  # fmt: skip
