@@ -34,6 +34,8 @@ __all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "runs":  # mlplab.runs(...) lists the runs there are
+        return importlib.import_module("mlplab.runs")
     if name not in _HOME:
         raise AttributeError(f"module 'mlplab' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str | None, str]] = {
     "evaluate": (None, "mlplab.cli.app:evaluate"),
     "reproduce": (None, "mlplab.cli.app:reproduce"),
     "report": (None, "mlplab.report.report:report"),
+    "runs": (None, "mlplab.cli.runs:runs"),
     "relu_approximation": ("relu_approximation", "mlplab.studies.relu.study:relu_approximation"),
     "lif": ("lif", "mlplab.studies.lif.study:lif"),
     "spiking": ("spiking", "mlplab.studies.lif.spiking_study:spiking"),
@@ -130,7 +131,9 @@ def runs_first(words: list[str]) -> list[str]:
     rest = words[len(folders) :]
     if not folders and not any(word.startswith(("runs=", "-")) for word in rest):
         raise InputError("spiking must be given a run folder: spiking RUN_FOLDER [RUN_FOLDER ...] [KEY=VALUE ...]")
-    quoted = ",".join("'" + str(Path(folder).absolute()).replace("\\", "\\\\").replace("'", "\\'") + "'" for folder in folders)
+    from mlplab.cli.runs import run_folder
+
+    quoted = ",".join("'" + str(run_folder(folder).absolute()).replace("\\", "\\\\").replace("'", "\\'") + "'" for folder in folders)
     return [f"runs=[{quoted}]", *rest] if folders else rest
 
 
@@ -182,9 +185,9 @@ def run(command: str, argv: Sequence[str]) -> int:
 def _run_folder_words(command: str, words: list[str]) -> tuple[Path, list[str]]:
     if not words or words[0].startswith("-"):
         raise InputError(f"{command} must be given a run folder: {command} RUN_FOLDER [KEY=VALUE ...]")
-    from mlplab.runs.folder import open_run
+    from mlplab.cli.runs import run_folder
 
-    return open_run(words[0]).path, words[1:]
+    return run_folder(words[0]), words[1:]
 
 
 def evaluate(words: list[str]) -> object:

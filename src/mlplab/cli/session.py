@@ -11,8 +11,12 @@ from mlplab.config.composition import Composition
 from mlplab.config.messages import keys_of, near_key
 from mlplab.errors import InputError
 from mlplab.rules import shown
+from mlplab.runs.defaults import Defaults
 from mlplab.runs.fingerprint import config_digest
+from mlplab.runs.flat_config import flatten
 from mlplab.runs.folder import claimed, open_run
+from mlplab.runs.names import run_name as name_run
+from mlplab.runs.names import shape_of
 from mlplab.runs.status import is_alive, read_status
 
 
@@ -37,20 +41,16 @@ def start(load: Callable[[], Callable], composition: Composition, parent: Path) 
 
 
 def run_name(config: DictConfig, choices: dict[str, str | None]) -> str:
-    """Name a run by its content: the data, the network, the seed, and 8 digits of the config's digest."""
+    """Name a run by its content, at most 80 letters: the data, the network, what differs from the defaults, the
+    seed, and 8 digits of the config's digest; see :func:`mlplab.runs.names.run_name`."""
     if config.name is not None:
         return config.name
     plain = OmegaConf.to_container(config)
-    parts = [str(choices[group]) for group in ("data", "target", "neuron") if choices.get(group)]
+    leads = [str(choices[group]) for group in ("data", "target", "neuron") if choices.get(group)]
     model = plain.get("model", {})
-    if "hidden" in model:
-        hidden = model["hidden"]
-        widths = hidden if hidden is not None else [model.get("width", 128)] * model.get("depth", 1)
-        shape = "x".join(map(str, widths)) or "linear"
-        parts.append(shape if len(shape) <= 40 else f"depth{len(widths)}")
-    elif choices.get("model"):
-        parts.append(str(choices["model"]))
-    return "-".join([*parts, f"seed{plain['seed']}", config_digest(plain)[:8]])
+    shape = shape_of(model) or (str(choices["model"]) if choices.get("model") else None)
+    changed = Defaults(configs.conf_folder()).changes(flatten(plain))
+    return name_run(leads, changed, shape, plain["seed"], config_digest(plain))
 
 
 def record(folder: Path, composition: Composition) -> None:

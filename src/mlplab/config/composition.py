@@ -1,6 +1,5 @@
 """Configs: composed from conf/ and the command line, or read back from a run folder, and always checked."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,34 +12,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from mlplab.config.messages import keys_of, near_key, not_key_value, one_line
+from mlplab.config.places import conf_folder, logs_folder
 from mlplab.config.recorded import read_recorded
 from mlplab.config.schema import ROOTS, Object
 from mlplab.config.validation import validate
 from mlplab.errors import InputError
 from mlplab.rules import shown
-
-_PACKAGE = Path(__file__).resolve().parents[1]
-_CHECKOUT = _PACKAGE.parent.parent
-
-
-def _is_checkout() -> bool:
-    return (_CHECKOUT / "conf" / "train.yaml").is_file() and (_CHECKOUT / "pyproject.toml").is_file()
-
-
-def conf_folder() -> Path:
-    """Find the config tree: MLPLAB_CONF, then the checkout's conf/, then the one inside the package."""
-    chosen = os.environ.get("MLPLAB_CONF")
-    if chosen:
-        if not Path(chosen).is_dir():
-            raise InputError(f"MLPLAB_CONF must be a folder of configs, got {chosen!r}")
-        return Path(chosen).resolve()
-    return _CHECKOUT / "conf" if _is_checkout() else _PACKAGE / "conf"
-
-
-def logs_folder() -> Path:
-    """Find where runs are written by default: the checkout's logs/, else logs/ under the current folder."""
-    return (_CHECKOUT if _is_checkout() else Path.cwd()) / "logs"
-
 
 OmegaConf.register_new_resolver("logs_folder", lambda: str(logs_folder()), replace=True)
 

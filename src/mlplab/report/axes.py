@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlplab.report.table import Setting, Table, order, short_names, shown
+from mlplab.report.table import Setting, Table, order
+from mlplab.runs.names import short_names, shown
 
 WORDS = {
     "model.width": "width",

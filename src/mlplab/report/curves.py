@@ -7,7 +7,8 @@ from mlplab.plots.mosaic import thinned
 from mlplab.report.axes import Axis
 from mlplab.report.drawing import POINTS, Drawing, bayes_of, jobs_of, left_out, over_seeds, picked, plain
 from mlplab.report.learning import aligned, read_curve
-from mlplab.report.table import Table, shown
+from mlplab.report.table import Table
+from mlplab.runs.names import shown
 
 COLUMNS = ("val/nll", "val/loss", "train/loss")
 MOST_CHARTS = 6

@@ -24,7 +24,8 @@ from mlplab.report.drawing import (
 )
 from mlplab.report.intervals import summarise
 from mlplab.report.maps import draw_mosaic
-from mlplab.report.table import Setting, Table, shown
+from mlplab.report.table import Setting, Table
+from mlplab.runs.names import shown
 from mlplab.runs.sweep_folder import Job
 
 MOST_PANELS = 6

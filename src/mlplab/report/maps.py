@@ -11,7 +11,8 @@ from mlplab.plots.field import extent_of
 from mlplab.plots.mosaic import mosaic, thinned
 from mlplab.report.axes import Axis
 from mlplab.report.drawing import POINTS, Drawing, left_out, picked, plain
-from mlplab.report.table import Setting, Table, shown
+from mlplab.report.table import Setting, Table
+from mlplab.runs.names import shown
 
 
 def draw_mosaic(table: Table, axes: Sequence[Axis], part: str) -> Drawing | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from mlplab.errors import InputError
 from mlplab.report.intervals import Summary, not_distinguishable, summarise
+from mlplab.runs.names import short_names, shown
 from mlplab.runs.sweep_folder import Job, SweepFolder, config_of, differing, is_aside
 
 # Runs that differ in these alone repeat a setting.
@@ -114,25 +115,6 @@ def setting_label(keys: Sequence[str], values: Sequence[Any]) -> str:
     """Name a setting by the last words of its keys."""
     names = short_names(keys)
     return " ".join(f"{name}={shown(value)}" for name, value in zip(names, values)) or "the one setting"
-
-
-def short_names(keys: Sequence[str]) -> list[str]:
-    """Shorten keys to their last word where that stays unique: ``width`` for ``model.width``."""
-    last = [key.removesuffix("._target_").rpartition(".")[2] for key in keys]
-    often = Counter(last)
-    return [word if often[word] == 1 else key for key, word in zip(keys, last)]
-
-
-def shown(value: Any) -> str:
-    """Write a value as it is typed on the command line, class paths by their last word."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:g}"
-    text = str(value)
-    return text.rpartition(".")[2] if text.startswith(("mlplab.", "torch.", "lightning.")) else text
 
 
 def build(sweeps: Sequence[SweepFolder]) -> Table:

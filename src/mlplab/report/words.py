@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 from mlplab.report.intervals import Summary
-from mlplab.report.table import Setting, Table, short_names, shown
+from mlplab.report.table import Setting, Table
+from mlplab.runs.names import short_names, shown
 
 ON_SCREEN = 12
 SCREEN = 80

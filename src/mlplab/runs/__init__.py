@@ -1,1 +1,18 @@
-"""The run folder: claimed, described, checkpointed and read back."""
+"""The run folder: claimed, described, checkpointed and read back. ``mlplab.runs()`` lists the runs there are."""
+
+import sys
+from types import ModuleType
+from typing import Any
+
+
+class _Room(ModuleType):
+    """A package that can be called: ``mlplab.runs(status="finished")``."""
+
+    def __call__(self, **filters: Any) -> Any:
+        """List runs; see :func:`mlplab.cli.runs.table_of_runs`."""
+        from importlib import import_module
+
+        return import_module("mlplab.cli.runs").table_of_runs(**filters)
+
+
+sys.modules[__name__].__class__ = _Room

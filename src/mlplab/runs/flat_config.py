@@ -11,9 +11,11 @@ from mlplab.errors import InputError
 ASIDE = ("name", "paths", "resume", "logger", "sweep", "launcher", "search", "figures", "callbacks", "hydra")
 _KEY = re.compile(r"( *)([A-Za-z_][\w./-]*):(?: +(.*))?")
 _ENTRY = re.compile(r"( *)- (.*)")
+# Where a key at the margin begins; what belongs to it, entries of a list at the margin included, follows it.
+_BLOCKS = re.compile(r"^(?=[^ \n#-])", re.MULTILINE)
 
 
-class _Unusual(Exception):
+class Unusual(Exception):
     """The text is no plain block of keys: the whole parser must read it."""
 
 
@@ -30,8 +32,12 @@ def read_flat(path: str | Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is damaged: it is not text") from error
     try:
-        return _from_lines(text)
-    except _Unusual:
+        flat: dict[str, Any] = {}
+        for block in split_blocks(text):
+            flat |= read_block(block)
+        if flat:
+            return flat
+    except Unusual:
         pass
     import yaml
 
@@ -42,6 +48,24 @@ def read_flat(path: str | Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{path} is damaged: it holds no keys")
     return flatten(value)
+
+
+def split_blocks(text: str) -> list[str]:
+    """Cut a config at its top-level keys.
+
+    Raises:
+        Unusual: something else stands before the first.
+    """
+    before, *blocks = _BLOCKS.split(text)
+    if before and any(line.strip() and not line.lstrip().startswith("#") for line in before.splitlines()):
+        raise Unusual
+    return blocks
+
+
+@lru_cache(maxsize=16384)
+def read_block(text: str) -> dict[str, Any]:
+    """Read one top-level key of a config; the runs of a sweep have most of them in common."""
+    return _from_lines(text)
 
 
 def flatten(value: dict, prefix: str = "") -> dict[str, Any]:
@@ -76,7 +100,7 @@ def _from_lines(text: str) -> dict[str, Any]:
         kind, indent, key, value = _line(line)
         if kind == "entry":
             if open_key is None or indent < open_indent:
-                raise _Unusual
+                raise Unusual
             lists.setdefault(open_key, []).append(value)
             childless.pop(open_key, None)
             continue
@@ -85,7 +109,7 @@ def _from_lines(text: str) -> dict[str, Any]:
         while parents and parents[-1][0] >= indent:
             parents.pop()
         if (indent > 0) != bool(parents) or (parents and open_key is None and indent > open_indent):
-            raise _Unusual
+            raise Unusual
         name = key
         if parents:
             name = parents[-1][1] + key
@@ -98,8 +122,8 @@ def _from_lines(text: str) -> dict[str, Any]:
             flat[name] = value
             open_key = None
         open_indent = indent
-    if not flat:
-        raise _Unusual
+    if not (flat or childless or lists):
+        raise Unusual
     return flat | childless | {name: _plain(values) for name, values in lists.items()}
 
 
@@ -114,23 +138,23 @@ def _line(line: str) -> tuple[str, int, str, Any]:
     found = _ENTRY.fullmatch(line.rstrip())
     if found and not _KEY.fullmatch(found[2]) and not found[2].startswith("- "):
         return "entry", len(found[1]), "", _scalar(found[2])
-    raise _Unusual
+    raise Unusual
 
 
 def _scalar(text: str) -> Any:
     if text[0] in "|>&*!":
-        raise _Unusual
+        raise Unusual
     # Imported here: the report of a sweep that has its sweep.json reads no config.
     import yaml
 
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:  # a text that goes on in the next line
-        raise _Unusual from error
+        raise Unusual from error
     return _plain(value) if isinstance(value, list) or value == {} else _only_scalar(value)
 
 
 def _only_scalar(value: Any) -> Any:
     if isinstance(value, dict):
-        raise _Unusual
+        raise Unusual
     return value

@@ -10,6 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from mlplab.runs.files import write_json
+from mlplab.runs.names import short_names
 from mlplab.search.objectives import OBJECTIVES
 from mlplab.search.trials import Trials
 
@@ -108,12 +109,6 @@ def _cell(text: str) -> str:
     except ValueError:
         return text if len(text) <= 16 else text[:15] + "…"
     return _number(value) if math.isfinite(value) else text
-
-
-def short_names(keys: Sequence[str]) -> list[str]:
-    """Leave of each dotted key its last part, where that tells it from the others."""
-    lasts = [key.rpartition(".")[2].rpartition("/")[2] for key in keys]
-    return [last if lasts.count(last) == 1 else key for last, key in zip(lasts, keys)]
 
 
 def _aligned(rows: Sequence[Sequence[str]], width: int = WIDTH) -> list[str]:

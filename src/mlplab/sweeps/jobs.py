@@ -16,7 +16,7 @@ from mlplab.runs.files import read_json
 from mlplab.runs.fingerprint import config_digest
 
 DIGITS = 4
-LONGEST_NAME = 100
+LONGEST_NAME = 71  # and a digest: 80 letters in all
 
 
 @dataclass

@@ -1,0 +1,10 @@
+"""List, find and clean up runs: scripts/lab runs [list|best|clean] [KEY=VALUE ...]"""
+
+import gc
+import sys
+
+from mlplab.cli.app import main
+
+if __name__ == "__main__":
+    gc.disable()  # all that a list makes lives to its end
+    sys.exit(main(["runs", *sys.argv[1:]]))

@@ -1,0 +1,28 @@
+"""Where configs are read and runs are written: found without Hydra, for commands that compose nothing."""
+
+import os
+from pathlib import Path
+
+from mlplab.errors import InputError
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_CHECKOUT = _PACKAGE.parent.parent
+
+
+def _is_checkout() -> bool:
+    return (_CHECKOUT / "conf" / "train.yaml").is_file() and (_CHECKOUT / "pyproject.toml").is_file()
+
+
+def conf_folder() -> Path:
+    """Find the config tree: MLPLAB_CONF, then the checkout's conf/, then the one inside the package."""
+    chosen = os.environ.get("MLPLAB_CONF")
+    if chosen:
+        if not Path(chosen).is_dir():
+            raise InputError(f"MLPLAB_CONF must be a folder of configs, got {chosen!r}")
+        return Path(chosen).resolve()
+    return _CHECKOUT / "conf" if _is_checkout() else _PACKAGE / "conf"
+
+
+def logs_folder() -> Path:
+    """Find where runs are written by default: the checkout's logs/, else logs/ under the current folder."""
+    return (_CHECKOUT if _is_checkout() else Path.cwd()) / "logs"

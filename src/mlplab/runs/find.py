@@ -1,0 +1,74 @@
+"""Find a run or a sweep by what a person types: a folder, its name, the digits at its end, or last."""
+
+from pathlib import Path
+
+from mlplab.errors import InputError
+from mlplab.rules import near
+from mlplab.runs.index import Index
+
+FEWEST_DIGITS = 4
+
+
+def find_run(word: str, index: Index) -> Path:
+    """Find a run folder.
+
+    Args:
+        word: a path, a folder's name, the digits at its end (4 or more of them), ``last`` for the newest run, or
+            ``best`` for the one of the lowest NLL on validation points.
+        index: of the logs that are looked through where the word is no path.
+
+    Raises:
+        InputError: there is none, or several.
+    """
+    path = Path(word).expanduser()
+    if (path / "config.yaml").is_file():
+        return path
+    if path.is_dir():
+        raise InputError(f"{word} is not a run folder: it has no config.yaml (scripts/lab runs lists the runs)")
+    runs = index.runs()
+    if word == "last" and runs:
+        return index.logs / runs[0].path
+    if word == "best":
+        having = [run for run in runs if run.status == "finished" and "validation/nll" in run.figures]
+        if having:
+            return index.logs / min(having, key=lambda run: run.figures["validation/nll"]).path
+    found = [run for run in runs if run.name == word] or [run for run in runs if run.path == word]
+    if not found and len(word) >= FEWEST_DIGITS:
+        found = [run for run in runs if run.id.startswith(word)]
+    if len(found) == 1:
+        return index.logs / found[0].path
+    if found:
+        places = ", ".join(run.path for run in found[:3]) + (" ..." if len(found) > 3 else "")
+        raise InputError(f"{word} names {len(found)} runs: {places}; give the folder, or more digits")
+    raise InputError(
+        f"RUN must be a run folder, its name, the digits at its end, last or best, got {word!r}"
+        f"{near(word, [run.name for run in runs])}; scripts/lab runs lists what there is"
+    )
+
+
+def find_sweep(word: str, logs: Path) -> Path:
+    """Find the folder of a sweep, or of several runs: a path, a sweep's name, or ``last`` for the newest sweep.
+
+    Raises:
+        InputError: there is none, or several sweeps have the name.
+    """
+    path = Path(word).expanduser()
+    if path.is_dir() and word != "last":
+        return path
+    known = sorted((file.parent for file in Path(logs).glob("*/*/sweep.json")), key=_changed)
+    if word == "last":
+        if not known:
+            raise InputError(f"sweep=last finds no sweep in {logs}; scripts/lab train -m seed=0,1,2 makes one")
+        return known[-1]
+    found = [folder for folder in known if word in (folder.name, f"{folder.parent.name}/{folder.name}")]
+    if len(found) > 1:
+        raise InputError(f"{word} names {len(found)} sweeps: {', '.join(map(str, found))}; give the folder")
+    if found:
+        return found[0]
+    raise InputError(
+        f"{word} is neither a folder nor a sweep in {logs}{near(word, [folder.name for folder in known])}"
+    )
+
+
+def _changed(folder: Path) -> float:
+    return (folder / "sweep.json").stat().st_mtime
