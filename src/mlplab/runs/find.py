@@ -23,6 +23,8 @@ def find_run(word: str, index: Index) -> Path:
     path = Path(word).expanduser()
     if (path / "config.yaml").is_file():
         return path
+    if path.is_absolute() and not path.exists():
+        raise InputError(f"{word} is not a run folder: there is no such folder")
     if path.is_dir():
         raise InputError(f"{word} is not a run folder: it has no config.yaml (scripts/lab runs lists the runs)")
     runs = index.runs()
