@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from mlplab.data.features import Preparation, counts_rows
-from mlplab.data.file_module import FileDataModule, file_sha256, labelled_points, read_other
+from mlplab.data.file_module import FileDataModule, labelled_points, read_other
 from mlplab.data.modules import FileDataModule as OldFileDataModule
 from mlplab.data.splits import allot, split
 from mlplab.data.table import Column
 from mlplab.errors import InputError
+from mlplab.runs.fingerprint import file_sha256
 
 NAMES = ("setosa", "versicolor", "virginica")
 

@@ -18,6 +18,7 @@ from mlplab.config.schema import ROOTS, Object
 from mlplab.config.validation import validate
 from mlplab.errors import InputError
 from mlplab.rules import shown
+from mlplab.runs.fingerprint import file_sha256
 
 OmegaConf.register_new_resolver("logs_folder", lambda: str(logs_folder()), replace=True)
 
@@ -132,14 +133,33 @@ def resolved(config: DictConfig) -> dict[str, Any]:
 
 
 def check_plain(plain: dict[str, Any], study: str = "train") -> dict[str, Any]:
-    """Check every value of a resolved config and make its log folder absolute, in place.
+    """Check every value of a resolved config, make its paths absolute and fingerprint its data file, in place.
 
     Raises:
         InputError: one line.
     """
     validate(plain, study)
     plain["paths"]["logs"] = str(place("paths.logs", plain["paths"]["logs"]))
+    if "file_sha256" in plain.get("data", ()):  # a run is its config and the content of its file
+        settle_file(plain["data"])
     return plain
+
+
+def settle_file(data: dict[str, Any]) -> None:
+    """Make the paths of a data file's config absolute and fill in the file's fingerprint where it is null, in place.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    for name in ("path", "validation_path", "test_path"):
+        if data.get(name) is not None:
+            data[name] = str(place(f"data.{name}", data[name]))
+    if data["file_sha256"] is None:
+        try:
+            data["file_sha256"] = file_sha256(data["path"])
+        except OSError as error:
+            reason = "names no file" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
+            raise InputError(f"data.path must name a file that exists, got '{data['path']}': {reason}") from None
 
 
 def place(key: str, value: str) -> Path:
@@ -204,7 +224,11 @@ def override(config: DictConfig, overrides: Sequence[str], study: str = "train")
         InputError: an override is not ``KEY=VALUE``, its key is unknown, or its value is wrong.
     """
     changed = OmegaConf.create(OmegaConf.to_container(config))
-    for key, value in parse_overrides(overrides):
+    pairs = parse_overrides(overrides)
+    keys = [key for key, _ in pairs]
+    if "data.path" in keys and "data.file_sha256" not in keys and "file_sha256" in changed.get("data", ()):
+        changed.data.file_sha256 = None  # of the file before
+    for key, value in pairs:
         if key in ("data", "model", "loss", "optimizer", "schedule", "trainer") and isinstance(value, str):
             changed[key] = compose(study, [f"{key}={value}"])[key]
             continue

@@ -1,6 +1,5 @@
 """The data module of a table of one's own."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from mlplab.data.splits import split
 from mlplab.data.table import Table, checked_path, listed, read_table
 from mlplab.errors import InputError
 from mlplab.ranges import require_flag, require_number
+from mlplab.runs.fingerprint import file_sha256
 from mlplab.seeds import generator
 
 
@@ -89,7 +89,10 @@ class FileDataModule(ArrayDataModule):
         self.notes: list[str] = []
 
     def prepare(self) -> dict[str, Points | None]:
-        found = file_sha256(self.path)
+        try:
+            found = file_sha256(checked_path(self.path, "data.path"))
+        except OSError as error:
+            raise InputError(f"data.path must name a readable file, got '{self.path}': {error.strerror}") from None
         if self.file_sha256 not in (None, found):
             raise InputError(
                 f"data.path: '{self.path}' is another file than the one this run was made of: its sha256 is "
@@ -239,20 +242,6 @@ def labelled_points(table: Table, recorded: dict[str, Any], missing: str = "refu
         raise InputError(f"'{table.path}' must have at least one row")
     y = codes_among(table, table.columns[at], recorded["class_names"])
     return Points(torch.from_numpy(inputs_of(table, preparation)), torch.from_numpy(y))
-
-
-def file_sha256(path: str | Path) -> str:
-    """Fingerprint a file's bytes.
-
-    Raises:
-        InputError: there is no such file, or it cannot be read.
-    """
-    path = checked_path(path, "data.path")
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"data.path must name a readable file, got '{path}': {error.strerror or error}") from None
 
 
 def _many(names: Sequence[str | int] | str | int | None) -> list[str | int]:

@@ -5,36 +5,15 @@ from matplotlib.figure import Figure
 
 from mlplab.errors import InputError
 from mlplab.plots.charts import add_chart, label
+from mlplab.plots.reliability import BINS, reliability
 from mlplab.plots.style import COLOURS, INK, MUTED, figure, points_of, rgb, text
 from mlplab.plots.style import class_names as named
-
-BINS = 15
 
 
 def confusion_counts(labels, predicted, classes: int) -> np.ndarray:
     """Count points by true class (rows) and predicted class (columns); int array (classes, classes)."""
     flat = np.asarray(labels, dtype=int) * classes + np.asarray(predicted, dtype=int)
     return np.bincount(flat, minlength=classes * classes).reshape(classes, classes)
-
-
-def reliability(probabilities, labels, bins: int = BINS):
-    """Bin points by the probability of their predicted class, in bins of equal width.
-
-    Args:
-        probabilities: shape (N, C).
-        labels: true classes, shape (N,).
-        bins: how many.
-
-    Returns:
-        counts, mean probability and accuracy of each bin, shape (bins,) each; NaN where a bin is empty.
-    """
-    values = np.asarray(probabilities, dtype=float)
-    sure = values.max(axis=1)
-    right = values.argmax(axis=1) == np.asarray(labels)
-    place = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
-    counts = np.bincount(place, minlength=bins)
-    with np.errstate(invalid="ignore"):
-        return counts, np.bincount(place, sure, bins) / counts, np.bincount(place, right, bins) / counts
 
 
 def calibration(

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,23 @@ def _update(digest: Any, name: str, value: Any) -> None:
         digest.update(f"{name}:{type(value).__name__}:{value!r};".encode())
     else:
         raise TypeError(f"cannot fingerprint {name or 'the value'}: {type(value).__name__}")
+
+
+def file_sha256(path: str | Path) -> str:
+    """Fingerprint a file's bytes: 64 hexadecimal digits. A file that did not change is read once a process.
+
+    Raises:
+        OSError: there is no such file, or it cannot be read.
+    """
+    path = Path(path).absolute()
+    state = path.stat()
+    return _file_sha256(path, state.st_mtime_ns, state.st_size, state.st_ino)
+
+
+@lru_cache(maxsize=64)
+def _file_sha256(path: Path, *state: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @cache

@@ -4,12 +4,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 from mlplab.data.bayes import score
 from mlplab.nn.losses import negative_log_softmax
-
-CALIBRATION_BINS = 15
+from mlplab.plots.reliability import calibration_error
 
 
 def measure(logits: Tensor, labels: Tensor, log_posterior: Tensor | None = None) -> dict[str, Any]:
@@ -27,16 +25,10 @@ def measure(logits: Tensor, labels: Tensor, log_posterior: Tensor | None = None)
     """
     logits = logits.double()
     own = score(-negative_log_softmax(logits), labels)
-    probabilities = logits.softmax(1)
-    if probabilities.shape[1] == 1:  # torchmetrics asks for two classes
-        probabilities = torch.cat([probabilities, torch.zeros_like(probabilities)], 1)
-    calibration = multiclass_calibration_error(
-        probabilities, labels, num_classes=probabilities.shape[1], n_bins=CALIBRATION_BINS, validate_args=False
-    )
     figures = {
         "points": len(labels),
         **own,
-        "calibration_error": float(calibration),
+        "calibration_error": calibration_error(logits.softmax(1).numpy(), labels.numpy()),
         "bayes_accuracy": None,
         "bayes_nll": None,
         "accuracy_regret": None,

@@ -18,6 +18,8 @@ from mlplab.training.classifier import Classifier
 from mlplab.training.evaluation import measure
 from mlplab.training.figures import draw_figures
 from mlplab.training.members import MemberRun
+from mlplab.training.merit import merit
+from mlplab.training.table_facts import table_facts
 
 PARTS = ("test", "fresh", "validation", "train")
 # What HPARAMS shows of a run; a fixed set, so that the tables of all runs have the same columns.
@@ -84,11 +86,17 @@ def part_logits(population: Population, index: int, data: ArrayDataModule) -> di
 
 
 def part_figures(logits: dict[str, Tensor | None], data: ArrayDataModule) -> dict[str, dict[str, Any] | None]:
-    """Measure logits as :func:`part_logits` gives them, beside the Bayes classifier where that is known."""
-    return {
+    """Measure logits as :func:`part_logits` gives them, beside the Bayes classifier where that is known.
+
+    The test points have :func:`mlplab.training.merit.merit`'s figures too.
+    """
+    figures = {
         name: None if values is None else measure(values, getattr(data, name).y, data.log_posterior(name))
         for name, values in logits.items()
     }
+    if figures["test"] is not None:
+        figures["test"] |= merit(logits["test"], data.test.y)
+    return figures
 
 
 def describe(
@@ -107,6 +115,7 @@ def describe(
         "parameters": sum(torch.Size(shape).numel() for _, shape in classifier.population.names()),
         "device": str(classifier.theta.device),
         **part_figures(logits, run.data),
+        **table_facts(run.data),
         "best_epoch": best_epoch if best_epoch >= 0 else None,
         "config_digest": run.digest,
     }
