@@ -21,7 +21,7 @@ ROOMS = {
     "plots": (set(), FRAMEWORKS - {"matplotlib", "PIL"} | {"torch"}),
     "pages": (set(), FRAMEWORKS - {"matplotlib"}),
     "training": ({"nn", "runs", "population", "data", "plots"}, set()),
-    "report": ({"runs", "plots", "pages"}, FRAMEWORKS - {"matplotlib", "PIL"} | {"torch"}),
+    "report": ({"runs", "plots", "pages"}, FRAMEWORKS - {"matplotlib", "PIL", "tensorboard"} | {"torch"}),
     "search": ({"runs", "sweeps"}, set()),
     "sweeps": ({"runs", "plots", "training", "data"}, set()),
     "config": ({"runs", "search", "config"}, FRAMEWORKS - {"hydra", "omegaconf"} | {"torch"}),

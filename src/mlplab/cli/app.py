@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str | None, str]] = {
     "spiking": ("spiking", "mlplab.studies.lif.spiking_study:spiking"),
     "benchmark": (None, "mlplab.benchmarks.benchmark:benchmark"),
     "playground": (None, "mlplab.cli.playground:write_playground"),
-    "tensorboard": (None, "mlplab.cli.app:tensorboard"),
+    "tensorboard": (None, "mlplab.cli.tensorboard:tensorboard"),
 }
 
 # Commands whose first words may be run folders.
@@ -214,18 +214,6 @@ def reproduce(words: list[str]) -> object:
         logs = configs.place(key, value)
     with sigterm_is_ctrl_c():
         return load_study("mlplab.cli.reproduce:reproduce")(folder, logs)
-
-
-def tensorboard(words: list[str]) -> int:
-    """Start TensorBoard over a folder, by default that of all runs, with the flags that keep every image."""
-    from mlplab.config import composition as configs
-
-    folder = words.pop(0) if words and not words[0].startswith("-") else str(configs.logs_folder())
-    if not Path(folder).is_dir():
-        raise InputError(f"tensorboard must be given a folder that exists, got {folder!r}")
-    samples = "--samples_per_plugin=images=500,scalars=10000,text=100"
-    program = [sys.executable, "-m", "tensorboard.main", "--logdir", folder, samples, *words]
-    os.execv(sys.executable, program)
 
 
 if __name__ == "__main__":

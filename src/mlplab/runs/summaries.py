@@ -61,6 +61,12 @@ def session_end(status: str, end_time_s: float) -> Summary.Value:
     return _hparams_value(END_TAG, HParamsPluginData(session_end_info=info))
 
 
+def custom_layout(layout: bytes) -> Summary.Value:
+    """Lay out the dashboard CUSTOM SCALARS; ``layout`` is a serialised ``Layout`` of its plugin."""
+    tensor = TensorProto(dtype=DT_STRING, string_val=[layout], tensor_shape=TensorShapeProto())
+    return Summary.Value(tag="custom_scalars__config__", metadata=_metadata("custom_scalars"), tensor=tensor)
+
+
 def split(name: str) -> tuple[str, str]:
     """Split a metric's name into TensorBoard's run and tag: ``train/loss`` is ``loss`` of ``train``."""
     run, slash, tag = name.partition("/")
