@@ -107,7 +107,7 @@ def test_tensorboard_reads_the_run_back(whole):
     assert b"max_epochs: 4" in top.Tensors("config")[0].tensor_proto.string_val[0]
     content = top.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     start = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info
-    assert start.hparams["optimizer.lr"].number_value == 1e-3 and start.hparams["seed"].number_value == 0
+    assert start.hparams["optimizer.lr"].number_value == 2e-2 and start.hparams["seed"].number_value == 0
     result = json.loads((whole / "result.json").read_text())
     assert top.Scalars("test/accuracy")[-1].value == pytest.approx(result["test"]["accuracy"])
     assert "hp_metric" not in top.Tags()["scalars"]

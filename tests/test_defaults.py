@@ -1,0 +1,21 @@
+"""What the default run reaches: the mean of five seeds, as the README says it."""
+
+import statistics
+
+import pytest
+
+from mlplab.config.composition import compose
+from mlplab.training.fit import fit_members
+
+
+@pytest.fixture(scope="module")
+def results():
+    words = ["logger=none", "callbacks.decision_maps=null", "callbacks.progress=null", "figures=none"]
+    configs = [compose("train", [f"seed={seed}", *words]) for seed in range(5)]
+    assert configs[0].model.hidden == [128] and configs[0].trainer.max_epochs == 100
+    return fit_members(configs, [None] * 5)
+
+
+@pytest.mark.parametrize("name, limit", [("accuracy_regret", 0.0025), ("nll_regret", 0.03), ("calibration_error", 0.015)])
+def test_the_default_run_is_a_good_one(results, name, limit):
+    assert 0 < statistics.mean(result["fresh"][name] for result in results) <= limit
