@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from mlplab.cli.hydra_main import check_sweep
+from mlplab.config.sweep_values import check_sweep
 from mlplab.errors import InputError
 
 

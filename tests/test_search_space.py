@@ -7,8 +7,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from searching import dimension
 
-from mlplab.cli.hydra_main import check_sweep
 from mlplab.config.schema import STUDY
+from mlplab.config.sweep_values import check_sweep
 from mlplab.errors import InputError
 from mlplab.search.objectives import OBJECTIVES, read_objective
 from mlplab.search.space import read_space

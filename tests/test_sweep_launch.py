@@ -185,7 +185,7 @@ def test_values_that_are_wrong_only_together_are_refused_in_one_line(tmp_path, c
 
 
 def test_a_name_or_a_folder_that_a_sweep_would_not_use_is_refused(tmp_path, capsys):
-    for word, part in [("name=first", "folder is named by sweep=NAME"), ("hydra.sweep.dir=/x", "give paths.logs=DIR")]:
+    for word, part in [("name=first", "folder is named by sweep=NAME"), ("hydra.sweep.dir=/x", "both name the sweep's folder")]:
         assert sweep(tmp_path, "seed=0,1", word) == 2
         assert part in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

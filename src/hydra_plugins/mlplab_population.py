@@ -1,15 +1,21 @@
-"""Hydra finds launchers and sweepers in this namespace package; the work is done in mlplab.sweeps, imported when a sweep starts."""
+"""Hydra finds launchers and sweepers in this namespace package; the work is done in mlplab.sweeps, imported when a sweep starts.
+
+In an app that is not the lab's own they do what Hydra's basic ones do.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+
+from mlplab.hydra_names import core_plugins
+
+BasicLauncher, BasicSweeper, BasicSweeperConf = core_plugins()
 
 
 class PopulationLauncher(Launcher):
@@ -22,9 +28,16 @@ class PopulationLauncher(Launcher):
         self.config, self.hydra_context, self.task_function = config, hydra_context, task_function
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from mlplab.sweeps.task import Task, ending
+
+        if not isinstance(self.task_function, Task):  # another app's: nothing is known of its jobs
+            basic = BasicLauncher()
+            basic.setup(hydra_context=self.hydra_context, task_function=self.task_function, config=self.config)
+            return basic.launch(job_overrides, initial_job_idx)
         from mlplab.sweeps.launcher import launch
 
-        return launch(self.config, self.hydra_context.config_loader, self.task_function, job_overrides)
+        with ending(all_errors=True):
+            return launch(self.config, self.hydra_context, self.task_function, job_overrides)
 
 
 class GridSweeper(BasicSweeper):

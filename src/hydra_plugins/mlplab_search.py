@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.errors import ConfigCompositionException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -24,11 +25,18 @@ class SearchSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
+        from mlplab.sweeps.task import Task, ending
+
+        if not isinstance(self.task_function, Task):
+            raise ConfigCompositionException(
+                "hydra/sweeper=search searches the settings of mlplab's own commands; this app needs another sweeper"
+            )
         from mlplab.search.search import search
 
-        return search(
-            self.config, self.hydra_context.config_loader, self.launcher, self.task_function, arguments
-        )
+        with ending(all_errors=True):
+            return search(
+                self.config, self.hydra_context.config_loader, self.launcher, self.task_function, arguments
+            )
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """The command line: the commands by name, their exit codes, and bad input answered in one line."""
 
-import errno
 import importlib
 import io
 import os
@@ -9,9 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlplab.errors import InputError
+from mlplab.errors import UNWRITABLE, InputError, went_under
 from mlplab.rules import near
 from mlplab.runs.signals import sigterm_is_ctrl_c
+from mlplab.terminal import complain
 
 # Command -> (root config, study). Composed studies are called as study(config, folder); the others, without
 # a config of their own, as study(words) with what follows on the command line. Imported late.
@@ -32,9 +32,6 @@ COMMANDS: dict[str, tuple[str | None, str]] = {
 # Commands whose first words may be run folders.
 TAKES_RUNS = ("spiking",)
 
-# A disk that is full or cannot be written is nobody's bug.
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
-
 EXIT_OF_STATUS = {"finished": 0, "interrupted": 130}
 
 
@@ -52,8 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _dispatched(argv)
     except InputError as error:
-        print(f"mlplab: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        complain(str(error))
     except KeyboardInterrupt:
         print("mlplab: interrupted", file=sys.stderr)
         return 130
@@ -61,13 +57,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except PermissionError as error:
-        print(f"mlplab: cannot use {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
-        return 2
+        complain(f"cannot use {error.filename or 'a file'}: {error.strerror}")
     except OSError as error:
         if error.errno not in UNWRITABLE:
             raise
-        print(f"mlplab: cannot write {error.filename or 'the output'}: {error.strerror}", file=sys.stderr)
-        return 2
+        complain(f"cannot write {error.filename or 'the output'}: {error.strerror}")
+    except SystemExit as stop:  # Hydra has printed the traceback of a job that failed
+        return stop.code if isinstance(stop.code, int) else 1
+    return 2
 
 
 def _open_streams() -> None:
@@ -87,12 +84,7 @@ def _dispatched(argv: list[str]) -> int:
     try:
         return _dispatch(argv)
     except Exception as error:
-        link: BaseException | None = error
-        seen: set[int] = set()  # an error may stand among its own causes
-        while link is not None and id(link) not in seen and not isinstance(link, KeyboardInterrupt):
-            seen.add(id(link))
-            link = link.__cause__ or link.__context__
-        if isinstance(link, KeyboardInterrupt):
+        if went_under(error):
             raise KeyboardInterrupt from error
         raise
 
@@ -161,9 +153,8 @@ def run(command: str, argv: Sequence[str]) -> int:
     Raises:
         InputError: an option is wrong; no folder is left behind.
     """
-    from mlplab.cli import session
-    from mlplab.cli.hydra_main import split_words, sweep
-    from mlplab.config import composition as configs
+    from mlplab.cli import door, session
+    from mlplab.cli.command_line import split_words
 
     config_name, study = COMMANDS[command]
     words = split_words(argv)
@@ -172,14 +163,9 @@ def run(command: str, argv: Sequence[str]) -> int:
         return load_study(study)
 
     with sigterm_is_ctrl_c():
-        if words.for_hydra:
-            results = sweep(command, config_name, words, load, study)
-            return max(map(exit_code, results), default=0)
         if words.resume is not None:
-            return exit_code(session.resume(load, config_name, words.resume, words.overrides))
-        composition = configs.compose_all(config_name, words.overrides, words.config_dir)
-        parent = Path(composition.config.paths.logs) / (composition.choices.get("experiment") or command)
-        return exit_code(session.start(load, composition, parent))
+            return exit_code(session.resume(command, load, config_name, words.resume, words.overrides))
+        return max(map(exit_code, door.run(command, config_name, study, words, load)), default=0)
 
 
 def _run_folder_words(command: str, words: list[str]) -> tuple[Path, list[str]]:

@@ -1,43 +1,26 @@
-"""One run of a study: its name, its folder, what is recorded there, and how it goes on later."""
+"""One run of a study: its name, and how it goes on later."""
 
-from collections.abc import Callable, Sequence
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf
 
 from mlplab.config import composition as configs
-from mlplab.config.composition import Composition
 from mlplab.config.messages import keys_of, near_key
 from mlplab.errors import InputError
 from mlplab.rules import shown
 from mlplab.runs.defaults import Defaults
 from mlplab.runs.fingerprint import config_digest
 from mlplab.runs.flat_config import flatten
-from mlplab.runs.folder import claimed, open_run
+from mlplab.runs.folder import open_run
 from mlplab.runs.names import run_name as name_run
 from mlplab.runs.names import shape_of
 from mlplab.runs.status import is_alive, read_status
-
-
-def start(load: Callable[[], Callable], composition: Composition, parent: Path) -> Any:
-    """Claim a folder, record what was composed in its .hydra/, and call the study.
-
-    Args:
-        load: imports the study, a function of the config and the folder.
-        composition: what was composed.
-        parent: where the folder is made.
-
-    Returns:
-        What the study returns.
-
-    Raises:
-        InputError: the study found bad input; a folder in which nothing was trained is gone again, and so are
-            those above it that were made for it.
-    """
-    with claimed(parent, run_name(composition.config, composition.choices)) as folder:
-        record(folder, composition)
-        return load()(composition.config, folder)
+from mlplab.terminal import front_door, short_path
 
 
 def run_name(config: DictConfig, choices: dict[str, str | None]) -> str:
@@ -53,21 +36,27 @@ def run_name(config: DictConfig, choices: dict[str, str | None]) -> str:
     return name_run(leads, changed, shape, plain["seed"], config_digest(plain))
 
 
-def record(folder: Path, composition: Composition) -> None:
-    """Write .hydra/{config,overrides,hydra}.yaml, as Hydra does."""
-    target = folder / ".hydra"
-    target.mkdir()
-    with read_write(composition.hydra), open_dict(composition.hydra):
-        composition.hydra.runtime.output_dir = str(folder)
-    OmegaConf.save(composition.config, target / "config.yaml")
-    OmegaConf.save(OmegaConf.create({"hydra": composition.hydra}), target / "hydra.yaml")
-    OmegaConf.save(OmegaConf.create(composition.overrides), target / "overrides.yaml")
+@contextmanager
+def told_how_to_go_on(command: str, folder: Path) -> Iterator[None]:
+    """Say how to go on with a run where it is interrupted after its first checkpoint."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if any((folder / "checkpoints").glob("*.ckpt")):
+            print(f"go on with: {go_on(command, folder)}", file=sys.stderr)
+        raise
 
 
-def resume(load: Callable[[], Callable], study: str, path: str, overrides: Sequence[str]) -> Any:
+def go_on(command: str, folder: Path) -> str:
+    """Write the command that goes on with a run."""
+    return f"{front_door()} {command} resume={shlex.quote(short_path(folder))}"
+
+
+def resume(command: str, load: Callable[[], Callable], study: str, path: str, overrides: Sequence[str]) -> Any:
     """Go on in a run folder with the config recorded there, its ``resume.folder`` set.
 
     Args:
+        command: such as ``"train"``.
         load: imports the study, a function of the config and the folder.
         study: its root config, such as ``"train"``.
         path: the run folder.
@@ -85,7 +74,8 @@ def resume(load: Callable[[], Callable], study: str, path: str, overrides: Seque
             where = f"as process {status['pid']} on {status['host']}"
             raise InputError(f"resume must be a run that has ended, got {path}, which still runs {where}")
     resumed = OmegaConf.merge(config, {"resume": {"folder": str(folder.path.resolve())}})
-    return load()(resumed, folder.path.resolve())
+    with told_how_to_go_on(command, folder.path):
+        return load()(resumed, folder.path.resolve())
 
 
 def _expect_same(folder: Path, config: DictConfig, overrides: Sequence[str]) -> None:

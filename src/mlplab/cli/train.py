@@ -1,10 +1,11 @@
 """Train one job and say in a few lines what came of it."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mlplab.terminal import front_door
+from mlplab.terminal import short_path as shown
 from mlplab.training.fit import fit
 
 
@@ -52,14 +53,3 @@ def summary(result: Mapping[str, Any], folder: Path) -> str:
     if (folder / "tensorboard").exists():
         lines.append(f"TensorBoard  {front_door()} tensorboard {shown(folder)}")
     return "\n".join(lines)
-
-
-def shown(path: Path) -> str:
-    """Write a path as short as it can be from the current folder."""
-    path = path.absolute()
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def front_door() -> str:
-    """Name the command by which this program was started: scripts/lab in a checkout, mlplab elsewhere."""
-    return "scripts/lab" if Path(sys.argv[0]).parent.name == "scripts" else "mlplab"

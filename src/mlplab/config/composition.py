@@ -1,16 +1,19 @@
 """Configs: composed from conf/ and the command line, or read back from a run folder, and always checked."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from mlplab.config.grammar import parsed, quoted
 from mlplab.config.messages import keys_of, near_key, not_key_value, one_line
 from mlplab.config.places import conf_folder, logs_folder
 from mlplab.config.recorded import read_recorded
@@ -49,8 +52,7 @@ def _with_folder(overrides: Sequence[str], config_dir: str | Path | None) -> lis
         raise InputError(f"--config-dir must be a folder of configs, got {str(config_dir)!r}")
     if any(text.lstrip("+").startswith("hydra.searchpath=") for text in overrides):
         raise InputError("--config-dir and hydra.searchpath say the same; give one of them")
-    quoted = f"file://{folder}".replace("\\", "\\\\").replace("'", "\\'")
-    return [*overrides, f"hydra.searchpath=['{quoted}']"]
+    return [*overrides, f"hydra.searchpath=[{quoted(f'file://{folder}')}]"]
 
 
 def compose(
@@ -76,19 +78,36 @@ def compose_all(
     config_name: str = "train", overrides: Sequence[str] = (), config_dir: str | Path | None = None
 ) -> Composition:
     """Do what :func:`compose` does and give Hydra's choices too."""
+    whole = compose_whole(config_name, overrides, config_dir)
+    with open_dict(whole):
+        own = whole.pop("hydra")
+    return Composition(check(whole, config_name), own, list(own.overrides.task), dict(own.runtime.choices))
+
+
+def compose_whole(
+    config_name: str = "train", overrides: Sequence[str] = (), config_dir: str | Path | None = None
+) -> DictConfig:
+    """Compose a study's config with Hydra's node, neither resolved nor checked.
+
+    Raises:
+        InputError: an override is wrong; one line.
+    """
     for text in overrides:
         if text.startswith("=") or ("=" not in text and not text.startswith("~")):
             raise InputError(not_key_value(text))
     overrides = _with_folder(overrides, config_dir)
     with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3", job_name="mlplab"):
         try:
-            whole = hydra.compose(config_name, overrides, return_hydra_config=True)
+            return hydra.compose(config_name, overrides, return_hydra_config=True)
         except Exception as error:  # Hydra raises many kinds, ValueError and OSError among them
             raise InputError(one_line(error, config_name, overrides)) from error
-        with open_dict(whole):
-            own = whole.pop("hydra")
-        choices = dict(own.runtime.choices)
-        return Composition(check(whole, config_name), own, list(own.overrides.task), choices)
+
+
+def expect_package(config: DictConfig, package: str) -> None:
+    """Refuse a package, as in ``--package model``, that the config does not have."""
+    known = keys_of(config)
+    if package not in ("_global_", *known):
+        raise InputError(f"--package must be a key of the config, got {package}{near_key(package, known)}")
 
 
 def group_options(
@@ -160,6 +179,17 @@ def settle_file(data: dict[str, Any]) -> None:
         except OSError as error:
             reason = "names no file" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
             raise InputError(f"data.path must name a file that exists, got '{data['path']}': {reason}") from None
+
+
+@contextmanager
+def at(folder: str | Path) -> Iterator[None]:
+    """Take relative paths as from a folder, for a while."""
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 def place(key: str, value: str) -> Path:
@@ -245,17 +275,15 @@ def parse_overrides(overrides: Sequence[str]) -> list[tuple[str, Any]]:
     Raises:
         InputError: one is no plain ``KEY=VALUE``.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    parsed = []
+    pairs = []
     for text in overrides:
-        try:
-            entry = OverridesParser.create().parse_override(text)
-        except HydraException as error:
-            raise InputError(not_key_value(text)) from error
+        entry = parsed(text)
+        if entry is None:
+            raise InputError(not_key_value(text))
         if entry.is_sweep_override() or entry.is_delete() or entry.is_add() or entry.package:
             raise InputError(f"{text!r} must be KEY=VALUE here, without + or ~ and with one value")
-        parsed.append((entry.key_or_group, entry.value()))
-    return parsed
+        pairs.append((entry.key_or_group, entry.value()))
+    return pairs
 
 
 def build(node: DictConfig, key: str, *args: Any, **kwargs: Any) -> Any:

@@ -8,10 +8,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 
+from mlplab import hydra_names
+from mlplab.config.meanings import meant
 from mlplab.rules import near
 
 
-def one_line(error: Exception, config_name: str, overrides: list[str]) -> str:
+def one_line(error: Exception, config_name: str, overrides: Sequence[str]) -> str:
     """Say in one line why a config could not be composed.
 
     Args:
@@ -20,30 +22,27 @@ def one_line(error: Exception, config_name: str, overrides: list[str]) -> str:
         overrides: what was given on the command line.
     """
     message = str(error)
+
+    def says(pattern: str) -> re.Match | None:
+        return re.match(pattern, message, re.DOTALL)
+
     if isinstance(error, OverrideParseException):
         return not_key_value(error.override if error.override in overrides else _first_unreadable(overrides))
     if isinstance(error, MissingConfigException):
         return _missing_option(error)
-    if message.startswith("Ambiguous value for argument"):
-        given = message.split("'")[1]
-        key, _, values = given.partition("=")
-        return f"{key} takes one value here, got {given}; add -m for a sweep, or write {key}=[{values}]"
-    unknown = re.match(r"Could not (?:override|delete)[^']*'([^']+)'", message)
-    if isinstance(error, ConfigCompositionException) and unknown:
-        return _unknown_key(unknown[1], error, config_name, overrides)
-    there = re.match(r"Could not append to config\. An item is already at '([^']+)'", message)
-    if there:
-        return f"{there[1]} is there already; write {there[1]}=VALUE without +"
-    if "Config group override must be" in message:
+    if found := says(hydra_names.AMBIGUOUS):
+        key, _, values = found["text"].partition("=")
+        return f"{key} takes one value here, got {found['text']}; add -m for a sweep, or write {key}=[{values}]"
+    if isinstance(error, ConfigCompositionException) and (found := says(hydra_names.UNKNOWN_KEY)):
+        return _unknown_key(found["key"], error, config_name, overrides)
+    if found := says(hydra_names.IS_THERE):
+        return f"{found['key']} is there already; write {found['key']}=VALUE without +"
+    if says(hydra_names.GROUP_VALUE):
         return _group_without_name(overrides)
-    sweep = re.match(r"Sweep parameters '(([^=]*)=.*)' requires --multirun", message)
-    if sweep:
-        return f"{sweep[2]} takes one value here, got {sweep[1]}; add -m for a sweep"
-    twice = re.match(r"(\S+) appears more than once in the final defaults list", message) or re.match(
-        r"Multiple values for (\S+?)\.? ", message
-    )
-    if twice:
-        return f"{twice[1]} has a choice already; write {twice[1]}=NAME without +"
+    if found := says(hydra_names.NEEDS_MULTIRUN):
+        return f"{found['key']} takes one value here, got {found['text']}; add -m for a sweep"
+    if found := says(hydra_names.CHOSEN_TWICE):
+        return f"{found['key'] or found['other']} has a choice already; write {found['key'] or found['other']}=NAME without +"
     cause = error.__cause__
     details = str(cause).splitlines()[0] if cause is not None and str(cause) else ""
     return " ".join(f"{message.splitlines()[0] if message else type(error).__name__} {details}".split())
@@ -52,9 +51,14 @@ def one_line(error: Exception, config_name: str, overrides: list[str]) -> str:
 def not_key_value(text: str) -> str:
     """Complain about a word that is no override."""
     if "=" not in text or text.startswith("="):
-        return f"options must be KEY=VALUE, got {text!r}"
+        return f"options must be KEY=VALUE, got {brief(text)!r}{meant(text)}"
     key = text.partition("=")[0]
-    return f"{key} must be a value that Hydra can read (quote special characters), got {text!r}"
+    return f"{brief(key)} must be a value that Hydra can read (quote special characters), got {brief(text)!r}"
+
+
+def brief(text: str, most: int = 200) -> str:
+    """Shorten what was typed for an error: the key and the beginning of its value say enough."""
+    return text if len(text) <= most else f"{text[:most - 3]}..."
 
 
 def _first_unreadable(overrides: list[str]) -> str:
@@ -83,8 +87,8 @@ def _group_without_name(overrides: list[str]) -> str:
 
 def _unknown_key(key: str, error: Exception, config_name: str, overrides: list[str]) -> str:
     # A dict given for a known key: the culprit is inside it.
-    inner = re.search(r"full_key: (\S+)", str(error.__cause__))
-    full = inner[1] if inner and inner[1].startswith(key) else key
+    inner = re.search(hydra_names.FULL_KEY, str(error.__cause__))
+    full = inner["key"] if inner and inner["key"].startswith(key) else key
     given = next((text for text in overrides if text.lstrip("+~").startswith(key)), key)
     known = _known_keys(config_name, overrides)
     parent = full.rpartition(".")[0]
@@ -118,12 +122,15 @@ def keys_of(config: Any, prefix: str = "") -> list[str]:
 
 
 def near_key(key: str, known: Sequence[str]) -> str:
-    """Give "; did you mean KEY?" for the nearest known key: a sibling first, then the same last name."""
+    """Give "; did you mean KEY?" for the nearest known key: a sibling first, then by its meaning or last name."""
     parent, _, leaf = key.rpartition(".")
     siblings = [name for name in known if name.rpartition(".")[0] == parent]
     found = near(key, siblings) or near(leaf, [name.rpartition(".")[2] for name in siblings], f"{parent}.")
-    if found:
+    if found and parent:
         return found
+    by_meaning = meant(key, known=known)
+    if found or by_meaning:
+        return by_meaning or found
     same = [name for name in known if name.rpartition(".")[2] == leaf]
     if same:
         return f"; did you mean {same[0]}?"

@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -91,13 +91,38 @@ def claim(parent: str | Path, name: str) -> Path:
 
 @contextmanager
 def claimed(parent: str | Path, name: str) -> Iterator[Path]:
-    """Claim a folder for a run, and remove it again, with those made for it, where the run comes to nothing.
+    """Claim a folder for a run, and remove it again, with those made for it, where the run comes to nothing."""
+    made = absent(Path(parent))
+    with unless_used(claim(parent, name), made) as path:
+        yield path
+
+
+@contextmanager
+def take(folder: str | Path) -> Iterator[Path]:
+    """Take this very folder for a run, and remove it again where it was made for it and the run comes to nothing.
+
+    Raises:
+        InputError: it holds a run, or cannot be made.
+    """
+    folder = Path(folder)
+    if (folder / "config.yaml").exists():
+        raise InputError(f"{folder} holds a run already; go on with resume={folder}, or choose another folder")
+    made = absent(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make {folder}: {error.strerror or error}") from error
+    with unless_used(folder, made[1:]) if made else nullcontext(folder) as path:
+        yield path
+
+
+@contextmanager
+def unless_used(path: Path, made: Iterable[Path] = ()) -> Iterator[Path]:
+    """Remove a folder, and those made for it, where a run in it comes to nothing.
 
     A run has come to something once its config is written, or, where its input proves bad, once it has a
     checkpoint.
     """
-    made = absent(Path(parent))
-    path = claim(parent, name)
     try:
         yield path
     except BaseException as error:

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import platform
-import re
 import socket
 import subprocess
 import sys
@@ -15,18 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from mlplab.runs.fingerprint import PACKAGE, code_digest, config_digest
+from mlplab.runs.secrets import without_secrets
 from mlplab.runs.status import utc
 
 PACKAGES = (
     "mlplab", "torch", "lightning", "torchmetrics", "hydra-core", "omegaconf", "tensorboard", "numpy",
     "scipy", "matplotlib",
 )  # fmt: skip
-
-_SECRET = r"(?:token(?!i[sz])|passw(?:or)?d|secret|api[_-]?key|access[_-]?key|private[_-]?key|credential)"
-_SECRET_KEY = re.compile(_SECRET, re.IGNORECASE)
-_VALUE = r"""(?:"[^"]*"|'[^']*'|\[[^\]]*\]|\{[^}]*\}|[^,}\]]+)"""
-_SECRET_PAIR = re.compile(rf"""(?i)([\w.\-]*{_SECRET}[\w\-]*["']?\s*[:=]\s*){_VALUE}""")
-_URL_PASSWORD = re.compile(r"(\w+://[^/\s:@]*:)[^/\s@]+@")
 
 
 def collect(
@@ -75,25 +69,6 @@ def collect(
         "start_utc": utc(clock()),
         **more,
     }
-
-
-def without_secrets(argv: Sequence[str]) -> list[str]:
-    """Replace by ``***`` what stands behind a key that looks like a token, password, secret or API key.
-
-    Knows ``key=value``, ``--key value``, ``--key=value``, ``{key: value}`` and ``scheme://user:password@``.
-    """
-    cleaned = []
-    hide_next = False
-    for word in map(str, argv):
-        key, equals, _ = word.partition("=")
-        if hide_next and not word.startswith("-"):
-            cleaned.append("***")
-        elif equals and _SECRET_KEY.search(key):
-            cleaned.append(f"{key}=***")
-        else:
-            cleaned.append(_URL_PASSWORD.sub(r"\1***@", _SECRET_PAIR.sub(r"\1***", word)))
-        hide_next = word.startswith("-") and not equals and bool(_SECRET_KEY.search(word))
-    return cleaned
 
 
 @cache

@@ -1,7 +1,7 @@
 """What a search can aim at: figures of a job's result by name, and which way is better."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 MINIMIZE, MAXIMIZE = "minimize", "maximize"
@@ -33,3 +33,22 @@ def read_objective(result: Mapping[str, Any], name: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)
+
+
+def judged(result: Mapping[str, Any], names: str | Sequence[str]) -> float | tuple[float, ...]:
+    """Give the figures of a job's result that a sweeper asks for.
+
+    Args:
+        result: as in ``result.json``.
+        names: one objective, or several.
+
+    Returns:
+        A float, or a tuple of one each. A figure that a finished job does not have is nan; those of a job that did
+        not finish are the worst there are: inf, or -inf where more is better.
+    """
+    if not isinstance(names, str):
+        return tuple(judged(result, name) for name in names)
+    if result.get("status", "finished") != "finished":
+        return -math.inf if OBJECTIVES[names] == MAXIMIZE else math.inf
+    value = read_objective(result, names)
+    return math.nan if value is None else value

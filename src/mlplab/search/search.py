@@ -10,13 +10,14 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from mlplab.errors import InputError
+from mlplab.errors import Ended, InputError
 from mlplab.runs.fingerprint import code_digest, config_digest
 from mlplab.search.objectives import read_objective
 from mlplab.search.space import Dimension, read_space
 from mlplab.sweeps.executors import physical_cores
 from mlplab.sweeps.folder import ASIDE
 from mlplab.sweeps.lock import locked
+from mlplab.sweeps.task import Task
 from mlplab.sweeps.units import FEWEST_MEMBERS
 
 # Samplers that learn from results do so this often at least, whatever the cores could take at once.
@@ -24,7 +25,7 @@ ROUNDS = 4
 
 
 def search(
-    master: DictConfig, loader: Any, launcher: Any, task: Any, arguments: Sequence[str]
+    master: DictConfig, loader: Any, launcher: Any, task: Task, arguments: Sequence[str]
 ) -> list[JobReturn]:
     """Search until there are ``search.trials`` trials.
 
@@ -32,8 +33,7 @@ def search(
         master: the config with its ``hydra`` node.
         loader: Hydra's config loader.
         launcher: any Hydra launcher; the lab's own trains a batch as populations.
-        task: the app's task function; ``resolve`` and ``check`` check a config, ``conclude`` takes what
-            decides the exit code.
+        task: the lab's own.
         arguments: the overrides.
 
     Returns:
@@ -74,9 +74,8 @@ def search(
             print(table(trials, folder.name))
         else:
             print(f"search: none of {len(trials.ended())} trials came to a result", file=sys.stderr)
-    if hasattr(task, "conclude"):
-        # That some settings diverge is what a search finds out; a crash is not.
-        task.conclude({"status": "failed" if crashed or not found else "finished"})
+    # That some settings diverge is what a search finds out; a crash is not.
+    task.conclude({"status": "failed" if crashed or not found else "finished"})
     return returns
 
 
@@ -139,7 +138,7 @@ def launch(
     """
     try:
         return list(launcher.launch(jobs, initial_job_idx=first))
-    except (InputError, HydraException):
+    except (InputError, HydraException, Ended):
         reasons = [refusal(job) for job in jobs]
         if not any(reasons):
             raise
@@ -186,6 +185,7 @@ def judge(
             "status": "failed",
             "error": f"{type(error).__name__}: {error}".splitlines()[0],
         }
+    result = getattr(result, "result", None)
     if outcome.status != JobStatus.COMPLETED or not isinstance(result, dict):
         return None, {"folder": name, "status": "failed", "error": "it told no result"}
     status = result.get("status", "finished")

@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -29,9 +30,10 @@ class Handle(Protocol):
 
 
 class Executor(Protocol):
-    """Starts units; ``workers`` of them at a time."""
+    """Starts units; ``workers`` of them at a time, at a ``place`` that is said in words."""
 
     workers: int
+    place: str
 
     def start(self, payload: dict[str, Any]) -> Handle:
         """Start a unit, given as :func:`mlplab.sweeps.worker.run_unit` takes it."""
@@ -57,7 +59,7 @@ class Inline:
     """Run each unit in this process, one after another; a crash ends the sweep."""
 
     def __init__(self) -> None:
-        self.workers = 1
+        self.workers, self.place = 1, "in this process"
 
     def start(self, payload: dict[str, Any]) -> "Done":
         worker.run_unit({**payload, "inline": True})
@@ -92,6 +94,7 @@ class Processes:
 
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers or physical_cores()
+        self.place = f"in {self.workers} processes" if self.workers > 1 else "in a process"
         method = "forkserver" if sys.platform != "win32" else "spawn"
         self.context = multiprocessing.get_context(method)
         if method == "forkserver":
@@ -160,6 +163,12 @@ class Submitit:
         except ImportError as error:
             raise InputError("launcher=submitit needs submitit: pip install 'mlplab[submitit]'") from error
         self.workers = workers or 16
+        for_slurm = sorted(name for name in options if name.startswith("slurm_"))
+        if for_slurm and cluster is None and shutil.which("srun") is None:
+            raise InputError(
+                f"launcher.options has {', '.join(for_slurm)}, and there is no Slurm here (no srun is found); "
+                "start this where Slurm is, or leave them out with launcher.cluster=local to run on this machine"
+            )
         try:
             self.executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
             self.executor.update_parameters(**{"cpus_per_task": 1, "timeout_min": 24 * 60, **options})
@@ -168,6 +177,11 @@ class Submitit:
                 f"launcher=submitit cannot be used with launcher.cluster={cluster or 'null'} and "
                 f"launcher.options={options}: {' '.join(str(error).split())}"
             ) from error
+        if self.executor.cluster == "slurm":
+            partition = options.get("slurm_partition")
+            self.place = "as jobs of Slurm" + (f" in the partition {partition}" if partition else "")
+        else:
+            self.place = "as processes of submitit on this machine: there is no Slurm here"
 
     def start(self, payload: dict[str, Any]) -> "SubmititJob":
         return SubmititJob(self.executor.submit(worker.run_unit, payload))
@@ -217,6 +231,7 @@ class Ray:
                 include_dashboard=False, configure_logging=False, log_to_driver=False,
             )  # fmt: skip
         self.workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        self.place = f"as tasks of Ray {f'at {address}' if address else 'on this machine'}"
         self.task = ray.remote(num_cpus=1, max_retries=0)(worker.run_unit)
 
     def start(self, payload: dict[str, Any]) -> "RayTask":

@@ -1,15 +1,16 @@
 """The jobs of a sweep: composed once and for all, named by what is swept and by their config's digest."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from mlplab.errors import InputError
 from mlplab.runs.files import read_json
@@ -31,6 +32,7 @@ class Job:
         folder: its run folder.
         hydra: Hydra's node, which jobs of the same structure share.
         number: its place in this call.
+        environment: variables that are set while it runs.
     """
 
     config: dict[str, Any]
@@ -40,10 +42,38 @@ class Job:
     folder: Path
     hydra: DictConfig
     number: int = 0
+    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         return self.folder.name
+
+    def hydra_node(self) -> dict[str, Any]:
+        """Give Hydra's node as this job's own, plain values with their ``${...}`` left in."""
+        own = _container(self.hydra)
+        job = own["job"] | {"id": str(self.number), "num": self.number, "override_dirname": ",".join(sorted(self.overrides))}
+        return own | {
+            "job": job,
+            "overrides": own["overrides"] | {"task": self.overrides},
+            "runtime": own["runtime"] | {"output_dir": str(self.folder)},
+        }
+
+    def whole_config(self) -> DictConfig:
+        """Give the config with Hydra's node, as Hydra's callbacks expect it."""
+        return OmegaConf.create({**self.config, "hydra": self.hydra_node()})
+
+
+def environment_of(node: DictConfig | None) -> dict[str, str]:
+    """Read from Hydra's node what ``hydra.job.env_set`` and ``env_copy`` say."""
+    if node is None:
+        return {}
+    copied = {name: os.environ[name] for name in node.job.env_copy or () if name in os.environ}
+    return copied | {name: str(value) for name, value in (node.job.env_set or {}).items()}
+
+
+def _container(node: DictConfig) -> dict[str, Any]:
+    """Turn Hydra's node into plain values."""
+    return OmegaConf.to_container(node, resolve=False, enum_to_str=True)
 
 
 def swept_values(all_overrides: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
@@ -96,6 +126,7 @@ def place_jobs(
         all_overrides: of each job.
     """
     known, owners = _known(folder)
+    environments = {number: environment_of(own) for number, own in {id(own): own for _, own in composed}.items()}
     jobs = []
     for number, ((config, own), overrides, swept) in enumerate(
         zip(composed, all_overrides, swept_values(all_overrides))
@@ -108,7 +139,7 @@ def place_jobs(
                 # Of 10,000 jobs two may well share 8 digits.
                 name = f"{name}{digest[8:24]}"
             known[digest], owners[name] = name, digest
-        jobs.append(Job(config, list(overrides), swept, digest, folder / name, own, number))
+        jobs.append(Job(config, list(overrides), swept, digest, folder / name, own, number, environments[id(own)]))
     return jobs
 
 

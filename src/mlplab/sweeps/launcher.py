@@ -1,16 +1,16 @@
 """What Hydra's launcher does: compose every job, run what is missing, tell what came of it."""
 
-import sys
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
 
-from mlplab.runs.manifest import without_secrets
 from mlplab.runs.plain_yaml import plain_yaml
+from mlplab.runs.secrets import without_secrets
 from mlplab.runs.signals import sigterm_is_ctrl_c
 from mlplab.sweeps.composer import Composer
 from mlplab.sweeps.display import Display
@@ -19,28 +19,26 @@ from mlplab.sweeps.jobs import Job, place_jobs
 from mlplab.sweeps.lock import locked
 from mlplab.sweeps.record import Outcome
 from mlplab.sweeps.sweep import Sweep
+from mlplab.sweeps.task import Task
 from mlplab.sweeps.units import on_gpu
+from mlplab.terminal import front_door, printable, short_path
 
+MOST_TOLD = 20  # jobs that did not finish, one a line
 # The study whose jobs train as populations; jobs of the others are run one by one.
 POPULATION_STUDY = "mlplab.cli.train:train"
-# Stands for a job's number in a text that many jobs share.
-JOB_NUMBER = 909_909_909
-
-
 def launch(
-    master: DictConfig, loader: Any, task: Any, job_overrides: Sequence[Sequence[str]]
+    master: DictConfig, context: HydraContext, task: Task, job_overrides: Sequence[Sequence[str]]
 ) -> Sequence[JobReturn]:
     """Run the jobs of a sweep.
 
     Args:
         master: the sweep's config with its ``hydra`` node.
-        loader: Hydra's config loader.
-        task: the app's task function; it carries ``study`` (``module:function``), ``resolve`` and ``check``
-            (see :class:`~mlplab.sweeps.composer.Composer`) and ``collect``, which takes each job's result.
+        context: Hydra's config loader and callbacks.
+        task: the lab's own.
         job_overrides: of each job.
 
     Returns:
-        One return a job, whose value is the job's result.
+        One return a job, whose value is the job's objective with its result.
     """
     setup_globals()
     configure_log(master.hydra.hydra_logging, master.hydra.verbose)
@@ -51,11 +49,12 @@ def launch(
     display = Display()
     with locked(folder):
         executor = make_executor(options, folder)
+        display.note(f"{len(job_overrides)} jobs in {short_path(folder)}, {executor.place}")
         try:
             with sigterm_is_ctrl_c():  # again, and not sooner: Ray would set its own answer to the signal
                 if isinstance(executor, Processes):
                     executor.warm_up()
-                jobs = compose_jobs(folder, master, loader, task, job_overrides, display)
+                jobs = compose_jobs(folder, master, context.config_loader, task, job_overrides, display)
                 sweep = Sweep(
                     folder,
                     jobs,
@@ -65,24 +64,24 @@ def launch(
                     max_members=options["max_members"],
                     timeout_s=options["timeout_s"],
                     accept_code=bool(master.get("resume", {}).get("accept_code")),
-                    command=without_secrets(sys.argv),
-                    hydra_files=HydraFiles(),
+                    command=without_secrets(task.command),
+                    hydra_files=hydra_files,
+                    callbacks=JobCallbacks(context.callbacks, task),
                     display=display,
                 )
                 outcomes = sweep.run()
         finally:
             executor.close()
     tell(sweep, display)
-    for outcome in outcomes:
-        task.collect(outcome.result or {"status": outcome.status, "error": outcome.error})
-    return [job_return(job, outcome) for job, outcome in zip(jobs, outcomes)]
+    task.results += [outcome.whole for outcome in outcomes]
+    return [job_return(job, outcome, task) for job, outcome in zip(jobs, outcomes)]
 
 
 def compose_jobs(
     folder: Path,
     master: DictConfig,
     loader: Any,
-    task: Any,
+    task: Task,
     job_overrides: Sequence[Sequence[str]],
     display: Display,
 ) -> list[Job]:
@@ -95,60 +94,75 @@ def compose_jobs(
     return place_jobs(folder, composed, job_overrides)
 
 
-class HydraFiles:
-    """Write what Hydra leaves in ``.hydra/`` of a job; its node is written once for jobs that share it."""
-
-    def __init__(self) -> None:
-        self._templates: dict[int, str] = {}
-
-    def __call__(self, job: Job) -> dict[str, str]:
-        """Give the names and texts of a job's files."""
-        text = self._templates.get(id(job.hydra))
-        if text is None:
-            text = self._templates[id(job.hydra)] = hydra_template(job.hydra)
-        overrides = plain_yaml(job.overrides)
-        indented = "".join(f"    {line}\n" for line in overrides.splitlines())
-        own = {
-            "OVERRIDES": indented.rstrip("\n"),
-            "OUTPUT_DIR": str(job.folder),
-            "JOB_NUMBER": str(job.number),
-            str(JOB_NUMBER): str(job.number),
-        }
-        for mark, value in own.items():
-            text = text.replace(f"    - {mark}" if mark == "OVERRIDES" else mark, value)
-        return {"config.yaml": plain_yaml(job.config), "overrides.yaml": overrides, "hydra.yaml": text}
+def hydra_files(job: Job) -> dict[str, str]:
+    """Give the names and texts of what Hydra leaves in ``hydra.output_subdir`` of a job, ``.hydra`` by default."""
+    own = job.hydra_node()
+    subdir = own["output_subdir"]
+    if subdir is None:
+        return {}
+    texts = {"config": job.config, "overrides": job.overrides, "hydra": {"hydra": own}}
+    return {f"{subdir}/{name}.yaml": plain_yaml(value) for name, value in texts.items()}
 
 
-def hydra_template(node: DictConfig) -> str:
-    """Write Hydra's node once, with a place for what differs from job to job: writing it takes 20 ms."""
-    node = node.copy()
-    with read_write(node), open_dict(node):
-        node.overrides.task = ["OVERRIDES"]
-        node.runtime.output_dir = "OUTPUT_DIR"
-        node.job.override_dirname = ""
-        node.job.id, node.job.num = "JOB_NUMBER", JOB_NUMBER
-    return OmegaConf.to_yaml(OmegaConf.create({"hydra": node}))
+class JobCallbacks:
+    """Tell Hydra's callbacks of every job, as ``run_job`` does: here, whichever process the job runs in.
+
+    Args:
+        callbacks: Hydra's, those of ``hydra.callbacks``.
+        task: the task function they are told of.
+    """
+
+    def __init__(self, callbacks: Any, task: Task) -> None:
+        self.callbacks, self.task = callbacks, task
+        self.wanted = bool(getattr(callbacks, "callbacks", ()))
+        self._told: set[str] = set()
+
+    def started(self, job: Job) -> None:
+        """Tell that a job begins; once, however often it is tried."""
+        if self.wanted and job.digest not in self._told:
+            self._told.add(job.digest)
+            self.callbacks.on_job_start(config=job.whole_config(), task_function=self.task)
+
+    def ended(self, job: Job, outcome: Outcome) -> None:
+        """Tell what came of a job; of one that an earlier call did, its beginning as well."""
+        if not self.wanted:
+            return
+        self.started(job)
+        value, config = job_return(job, outcome, self.task), job.whole_config()
+        value.cfg = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+        value.hydra_cfg = OmegaConf.masked_copy(config, ["hydra"])
+        if outcome.status == "failed":
+            value.status, value.return_value = JobStatus.FAILED, RuntimeError(outcome.error)
+        self.callbacks.on_job_end(config=config, job_return=value)
 
 
 def tell(sweep: Sweep, display: Display) -> None:
-    """Say what came of the sweep, and last what failed: each with its folder and its traceback there."""
+    """Say what came of the sweep: what failed, each with its folder, the best job, and how to look at all of it."""
     bad = [(job, sweep.outcomes[job.digest]) for job in sweep.jobs if sweep.outcomes[job.digest].error]
     good = sum(outcome.status == "finished" for outcome in sweep.outcomes.values())
     display.note(f"{good} of {len(sweep.jobs)} jobs finished" + (f", {len(bad)} did not:" if bad else ""))
-    for job, outcome in bad:
+    for job, outcome in bad[:MOST_TOLD]:
         file = job.folder / "traceback.txt"
-        display.note(
-            f"{outcome.status}: {file if outcome.status == 'failed' else job.folder}: {outcome.error}"
-        )
+        place = short_path(file if outcome.status == "failed" else job.folder)
+        display.note(f"{outcome.status}: {place}: {printable(outcome.error)}")
+    if len(bad) > MOST_TOLD:
+        display.note(f"and {len(bad) - MOST_TOLD} more")
+    if sweep.best is not None:
+        nll, name = sweep.best
+        job = next(job for job in sweep.jobs if job.name == name)
+        settings = " ".join(f"{key}={value}" for key, value in job.swept.items()) or name
+        display.note(f"lowest NLL   {nll:.4f}, {printable(settings)}")
+    display.note(f"folder       {short_path(sweep.folder)}")
+    display.note(f"report       {front_door()} report {shlex.quote(short_path(sweep.folder))}")
 
 
-def job_return(job: Job, outcome: Outcome) -> JobReturn:
+def job_return(job: Job, outcome: Outcome, task: Task) -> JobReturn:
     """Give Hydra what its sweepers ask for."""
     value = JobReturn()
     value.overrides = job.overrides
-    value.task_name = HydraConfig.get().job.name if HydraConfig.initialized() else "mlplab"
+    value.task_name = str(job.hydra.job.name)
     value.working_dir = str(job.folder)
     # A failed job is told in the table; Hydra's own sweeper would end with its exception.
     value.status = JobStatus.COMPLETED
-    value.return_value = outcome.result or {"status": outcome.status, "error": outcome.error}
+    value.return_value = task.returned(outcome.whole, job.config)
     return value

@@ -26,6 +26,11 @@ class Outcome:
     result: dict[str, Any] | None = None
     error: str | None = None
 
+    @property
+    def whole(self) -> dict[str, Any]:
+        """The result, or what there is to say in its place."""
+        return self.result or {"status": self.status, "error": self.error}
+
 
 class Record:
     """Keep ``sweep.json`` up to date; a job's entry is written out once for each outcome.

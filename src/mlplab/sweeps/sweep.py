@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mlplab.errors import InputError
 from mlplab.runs.files import read_json
@@ -25,6 +25,16 @@ STOP_WITHIN_S = 30.0
 ATTEMPTS_OF_KILLED = 2
 
 
+class JobObserver(Protocol):
+    """Who is told of every job."""
+
+    def started(self, job: Job) -> None:
+        """Hear that a job begins."""
+
+    def ended(self, job: Job, outcome: Outcome) -> None:
+        """Hear what came of a job."""
+
+
 class Sweep:
     """Run the jobs of a sweep folder that have no result yet.
 
@@ -39,18 +49,19 @@ class Sweep:
         accept_code: keep results of other code.
         command: the words of the command line, secrets removed.
         hydra_files: gives the names and texts of the files in a job's ``.hydra/``.
+        callbacks: told when a job begins (``started(job)``) and what came of it (``ended(job, outcome)``).
         display: where progress is shown.
     """
 
     def __init__(
         self, folder: Path, jobs: Sequence[Job], executor: Executor, *, study: str, population: bool,
         max_members: int | None, timeout_s: float | None, accept_code: bool, command: Sequence[str],
-        hydra_files: Callable[[Job], dict[str, str]], display: Display,
+        hydra_files: Callable[[Job], dict[str, str]], callbacks: JobObserver, display: Display,
     ) -> None:  # fmt: skip
         self.folder, self.executor, self.display = folder, executor, display
         self.study, self.population = study, population
         self.max_members, self.timeout_s, self.accept_code = max_members, timeout_s, accept_code
-        self.command, self.hydra_files = command, hydra_files
+        self.command, self.hydra_files, self.callbacks = command, hydra_files, callbacks
         self.all = list(jobs)
         # Two jobs of the same config are one.
         self.jobs = list({job.digest: job for job in jobs}.values())
@@ -171,11 +182,13 @@ class Sweep:
             if not unit.resume:
                 shutil.rmtree(job.folder, ignore_errors=True)
             job.folder.mkdir(exist_ok=True)
+            self.callbacks.started(job)
         running = Running(unit, self.exchange.open())
         running.handle = self.executor.start({
             "study": self.study, "population": self.population, "resume": unit.resume,
             "configs": [job.config for job in unit.jobs], "folders": [str(job.folder) for job in unit.jobs],
-            "hydra": [self.hydra_files(job) for job in unit.jobs], **running.paths,
+            "hydra": [self.hydra_files(job) for job in unit.jobs], "environment": unit.jobs[0].environment,
+            **running.paths,
         })  # fmt: skip
         return running
 
@@ -235,6 +248,7 @@ class Sweep:
         self.outcomes[job.digest] = outcome
         self.counts[outcome.status] = self.counts.get(outcome.status, 0) + 1
         self.record.take(job, outcome)
+        self.callbacks.ended(job, outcome)
 
     def _stop(self, running: list[Running]) -> None:
         """Let the running units save their states, for a while."""

@@ -108,7 +108,7 @@ def make_units(
     """
     groups: dict[Any, list[Job]] = {}
     for number, (job, place) in enumerate(zip(jobs, places)):
-        key = (stack_key(job.config), place) if stackable else number
+        key = (stack_key(job.config), place, tuple(job.environment.items())) if stackable else number
         groups.setdefault(key, []).append(job)
     fair = sum(cost(job.config) for job in jobs) / max(1, workers * UNITS_A_WORKER)
     units = []

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from hydra.core.utils import env_override
+
 from mlplab.runs.status import is_alive
 
 PR_SET_PDEATHSIG = 1
@@ -30,7 +32,8 @@ def run_unit(payload: dict[str, Any]) -> None:
 
     Args:
         payload: plain values: ``study`` (``module:function``), ``population`` (train all as one),
-            ``configs``, ``folders``, ``hydra`` (the texts of each job's .hydra files), ``resume``;
+            ``configs``, ``folders``, ``hydra`` (the texts of each job's .hydra files by their names),
+            ``environment`` (variables that are set while it runs), ``resume``;
             ``messages``, the file to which one JSON line a message goes: ``started``, ``progress``, ``done``,
             ``failed``, ``interrupted`` and ``end``; ``stop``, a file whose appearance asks the unit to save
             and end; ``owner``, the process of the sweep; and ``inline`` where the unit runs in that process.
@@ -40,10 +43,11 @@ def run_unit(payload: dict[str, Any]) -> None:
     with contextlib.nullcontext() if payload.get("inline") else wanted(payload):
         try:
             for folder, texts in zip(folders, payload["hydra"]):
-                (folder / ".hydra").mkdir(parents=True, exist_ok=True)
                 for name, text in texts.items():
-                    (folder / ".hydra" / name).write_text(text)
-            (_train if payload["population"] else _call_each)(payload, folders, tell)
+                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                    (folder / name).write_text(text, encoding="utf-8")
+            with env_override(payload.get("environment", {})):
+                (_train if payload["population"] else _call_each)(payload, folders, tell)
             tell("end")
         except BaseException as error:
             if payload.get("inline") and isinstance(error, KeyboardInterrupt):

@@ -1,0 +1,223 @@
+"""The one door: every run and every sweep of a composed study goes through hydra.main here."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from mlplab.cli import session
+from mlplab.cli.command_line import Words
+from mlplab.cli.completion import completion_script
+from mlplab.config import composition as configs
+from mlplab.config.grammar import quoted
+from mlplab.config.messages import one_line
+from mlplab.config.sweep_values import check_sweep
+from mlplab.errors import Ended, InputError
+from mlplab.runs.files import read_json
+from mlplab.runs.folder import claim, claimed, take, unless_used
+from mlplab.search.objectives import judged
+from mlplab.sweeps.folder import sweep_folder
+from mlplab.sweeps.lock import locked
+from mlplab.sweeps.task import Task
+from mlplab.terminal import front_door, short_path
+
+# Where the jobs of foreign launchers go below the sweep's folder, by default (conf/study.yaml).
+JOB_NAME = "${job_name:}"
+
+OmegaConf.register_new_resolver("job_name", lambda *, _root_: job_name(_root_), replace=True)
+
+
+def job_name(whole: DictConfig) -> str:
+    """Name a job's folder by its content, from its config with Hydra's node."""
+    own = OmegaConf.masked_copy(whole, [key for key in whole if key != "hydra"])
+    return session.run_name(OmegaConf.create(configs.resolved(own)), dict(whole.hydra.runtime.choices))
+
+
+def run(command: str, config_name: str, study: str, words: Words, load: Callable[[], Callable]) -> list[Any]:
+    """Run what a command line asks for: one job, a sweep, or something to show.
+
+    Args:
+        command: such as ``"train"``.
+        config_name: its root config.
+        study: ``module:function``, a function of a config and a folder.
+        words: what was given after the command.
+        load: imports the study.
+
+    Returns:
+        What the study returned for each job.
+
+    Raises:
+        InputError: an option is wrong; every value is looked at before anything runs or is made.
+    """
+    task = Task(
+        study, partial(run_job, load, config_name), configs.resolved, partial(configs.check_plain, study=config_name),
+        [front_door(), command, *words.argv], objective,
+    )
+    if words.shows:
+        show(config_name, task, words)
+    elif words.sweeps:
+        sweep(config_name, task, words)
+    else:
+        single(command, config_name, task, words)
+    return task.results
+
+
+def objective(result: dict[str, Any], config: Any) -> Any:
+    """Give the figures of a result that its config's ``search.objective`` names."""
+    return judged(result, config["search"]["objective"])
+
+
+def single(command: str, config_name: str, task: Task, words: Words) -> None:
+    """Run one job in a folder of its own: by default a new one under the logs, or that of ``hydra.run.dir``."""
+    composition = configs.compose_all(config_name, words.overrides, words.config_dir)
+    if str(composition.hydra.mode).endswith("MULTIRUN"):  # as a config may say
+        sweep(config_name, task, words)
+        return
+    logs = Path(composition.config.paths.logs)
+    chosen = Path(str(composition.hydra.run.dir)).absolute()
+    if chosen == logs:
+        parent = logs / (composition.choices.get("experiment") or command)
+        place = claimed(parent, session.run_name(composition.config, composition.choices))
+    else:
+        place = take(chosen)
+    with place as folder:
+        print(f"{command}: {short_path(folder)}", file=sys.stderr, flush=True)  # torch takes seconds to come
+        with session.told_how_to_go_on(command, folder):
+            through_hydra(config_name, task, words, [f"hydra.run.dir={quoted(str(folder))}"])
+
+
+def sweep(config_name: str, task: Task, words: Words) -> None:
+    """Run the jobs of a sweep in one folder, that of ``hydra.sweep.dir`` where it is given."""
+    overrides = list(words.overrides)
+    first = check_sweep(config_name, overrides, words.config_dir)
+    base, ours = first.config, first.choices.get("hydra/launcher") == "population"
+    if base.get("name") is not None and ours:
+        raise InputError(
+            f"name must be null in a sweep, got {base.name!r}; a sweep's folder is named by sweep=NAME"
+        )
+    subdir = OmegaConf.to_container(first.hydra.sweep, resolve=False)["subdir"]
+    if ours and subdir != JOB_NAME:
+        raise InputError(
+            f"hydra.sweep.subdir is the lab's to choose, by which a sweep finds its jobs again, got {subdir}; "
+            "leave it out, or take another launcher, such as hydra/launcher=basic"
+        )
+    chosen = [text for text in overrides if text.startswith("hydra.sweep.dir=")]
+    if chosen and base.get("sweep") is not None:
+        raise InputError(f"sweep={base.sweep} and {chosen[-1]} both name the sweep's folder; leave one of them out")
+    if chosen:
+        folder = Path(str(first.hydra.sweep.dir)).absolute()
+    else:
+        kind = "search" if first.choices.get("hydra/sweeper") == "search" else "sweep"
+        kind = next((text.partition("=")[2] for text in overrides if text.startswith("experiment=")), kind)
+        # More trials of a search belong into the folder of the first ones.
+        telling = [text for text in overrides if not text.startswith(("search.trials=", "search.batch="))]
+        folder = sweep_folder(Path(base.paths.logs), kind, base.get("sweep"), telling)
+    more = [f"hydra.sweep.dir={quoted(str(folder))}"]
+    if isinstance(base.get("figures"), str) and not any(text.startswith("figures=") for text in overrides):
+        more.append("figures=map")  # Of a thousand runs nobody looks at every curve.
+    words.flags.setdefault("--multirun", None)
+    began = time.time()
+    with locked(folder):  # before Hydra writes anything there
+        try:
+            through_hydra(config_name, task, words, more)
+        except KeyboardInterrupt:
+            if folder.is_dir():
+                name = f"sweep={folder.name}" if not chosen else chosen[-1]
+                print(f"the same command goes on where this stopped, in {short_path(folder)} ({name})",
+                      file=sys.stderr)
+            raise
+    if not task.results:  # the jobs of a foreign launcher, in processes of their own
+        task.results += results_since(folder, began)
+
+
+def results_since(folder: Path, began: float) -> list[Any]:
+    """Read from its folder what came of the jobs that a foreign launcher ran elsewhere."""
+    files = [path for path in sorted(folder.rglob("status.json")) if path.stat().st_mtime >= began - 1]
+    return [read_json(path) for path in files]
+
+
+def show(config_name: str, task: Task, words: Words) -> None:
+    """Print help, the config and the like, as Hydra does; what is wrong is said in one line."""
+    if "--shell-completion" in words.flags:
+        from mlplab.cli.app import COMMANDS
+
+        composed = [name for name, (root, _) in COMMANDS.items() if root is not None]
+        script = completion_script(words.overrides, [*COMMANDS, "test"], composed)
+        if script is not None:
+            print(script)
+            return
+    elif words.shows not in ("--version", "--hydra-help"):
+        composed = configs.compose_whole(config_name, words.overrides, words.config_dir)
+        if "--cfg" in words.flags:
+            if "--resolve" in words.flags:
+                configs.resolved(composed)
+            package = words.flags.get("--package")
+            if package is not None:
+                configs.expect_package(composed, package)
+    try:
+        through_hydra(config_name, task, words, [])
+    except (InputError, HydraException):
+        raise
+    except Exception as error:  # whatever Hydra's printing falls over
+        raise InputError(f"{words.shows} cannot show this: {' '.join(str(error).split())}") from error
+
+
+def through_hydra(config_name: str, task: Task, words: Words, more: Sequence[str]) -> None:
+    """Call hydra.main with the words of a command line.
+
+    Args:
+        config_name: the root config.
+        task: what it is to call.
+        words: flags and overrides.
+        more: further overrides.
+
+    Raises:
+        InputError: what Hydra finds wrong, in one line.
+        SystemExit: with 1, after Hydra has printed the traceback of a job that failed.
+    """
+    flags = [name if value is None else f"{name}={value}" for name, value in words.flags.items()]
+    if words.config_dir is not None:
+        flags.append(f"--config-dir={words.config_dir}")
+    entry = hydra.main(version_base="1.3", config_path=str(configs.conf_folder()), config_name=config_name)(task)
+    try:
+        with command_line([*flags, "--", *words.overrides, *more]):
+            entry()
+    except Ended as ended:
+        if isinstance(ended.__cause__, HydraException):
+            raise InputError(one_line(ended.__cause__, config_name, words.overrides)) from ended.__cause__
+        raise ended.__cause__ from None
+    except HydraException as error:
+        raise InputError(one_line(error, config_name, words.overrides)) from error
+    except SystemExit as stop:  # how Hydra ends after help
+        if stop.code:
+            raise
+
+
+@contextmanager
+def command_line(words: Sequence[str]) -> Iterator[None]:
+    """Let hydra.main, which has no argument for them, find these words as the process's."""
+    before, sys.argv = sys.argv, [sys.argv[0], *words]
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+def run_job(load: Callable[[], Callable], config_name: str, config: DictConfig) -> Any:
+    """Run one job in the folder that Hydra has made for it; in the next free one where a run has that."""
+    own = HydraConfig.get()
+    with configs.at(own.runtime.cwd):  # relative paths are the person's, whatever hydra.job.chdir says
+        checked = configs.check(config, config_name)
+    folder = Path(own.runtime.output_dir)
+    if (folder / "config.yaml").exists():
+        folder = claim(folder.parent, folder.name)
+    with unless_used(folder):
+        return load()(checked, folder)

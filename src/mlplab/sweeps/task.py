@@ -1,0 +1,94 @@
+"""The task that the lab gives to hydra.main, by which its launcher and sweeper know a job of the lab's own."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import DictConfig
+
+from mlplab.errors import UNWRITABLE, Ended, InputError, went_under
+
+
+class Objective(float):
+    """What a job returns to a Hydra sweeper: the figure that is aimed at, and the whole result beside it."""
+
+    result: dict[str, Any]
+
+
+class Objectives(tuple):
+    """The same for several figures."""
+
+    result: dict[str, Any]
+
+
+@dataclass
+class Task:
+    """Run one job in the folder that Hydra has made for it.
+
+    Attributes:
+        study: what is run, as ``module:function``; jobs elsewhere import it.
+        run: runs a job's config and gives its result.
+        resolve: gives the plain values of a config.
+        check: checks plain values and gives them back.
+        command: the words of the command line.
+        objective: gives the figure, or figures, by which a job's result is judged, from the result and the config.
+        results: of the jobs that ran in this process, or that a launcher told.
+    """
+
+    study: str
+    run: Callable[[DictConfig], Any]
+    resolve: Callable[[DictConfig], dict[str, Any]]
+    check: Callable[[dict[str, Any]], dict[str, Any]]
+    command: list[str]
+    objective: Callable[[dict[str, Any], Any], Any]
+    results: list[Any] = field(default_factory=list)
+
+    def __call__(self, config: DictConfig) -> float | tuple:
+        """Run a job.
+
+        Returns:
+            Its objective, ``search.objective``: a float, or a tuple of floats; for one that diverged the worst.
+
+        Raises:
+            Ended: bad input, a full disk or an interrupt, which Hydra is not to tell as the job's failure.
+        """
+        before, sys.argv = sys.argv, self.command  # what a run's manifest records
+        try:
+            with ending():
+                result = self.run(config)
+        finally:
+            sys.argv = before
+        self.results.append(result)
+        return self.returned(result, config)
+
+    def returned(self, result: Any, config: Any) -> float | tuple:
+        """Make of a job's result what Hydra is given."""
+        whole = result if isinstance(result, dict) else {"status": "finished"}
+        figures = self.objective(whole, config)
+        value = Objective(figures) if isinstance(figures, float) else Objectives(figures)
+        value.result = whole
+        return value
+
+    def conclude(self, result: Any) -> None:
+        """Take what alone decides the exit code, as a search does."""
+        self.results[:] = [result]
+
+
+@contextmanager
+def ending(all_errors: bool = False) -> Iterator[None]:
+    """Turn what a command answers in one line into :class:`Ended`, and find an interrupt that went under.
+
+    Args:
+        all_errors: turn every error into it: they are the sweep's and no job's.
+    """
+    try:
+        yield
+    except Exception as error:
+        if went_under(error):
+            raise KeyboardInterrupt from error
+        unwritable = isinstance(error, OSError) and error.errno in UNWRITABLE
+        if all_errors or unwritable or isinstance(error, InputError | PermissionError | BrokenPipeError):
+            raise Ended from error
+        raise
