@@ -218,10 +218,9 @@ def test_the_table_fits_a_terminal_and_ends_with_what_to_paste(tmp_path):
     for trial in found.ask():
         found.tell(trial, [trial.number + 0.123456], folder=None, status="finished", error=None)
     lines = search_record.table(found, "name").splitlines()
-    assert all(len(line) <= 80 for line in lines[:-1]) and "left out:" in lines[-2]
+    assert all(len(line) <= 80 for line in lines[:-1]) and "(no room for: " in lines[-2]
     assert lines[0] == "name: 3 complete; the best 3 by validation/nll"
     assert lines[-1].startswith("best validation/nll: d=1 p.a_rather_long_name=0 q.a_rather_long_name=1")
-    assert search_record._aligned([["a", "bb"], ["ccc", "d"]]) == ["  a  bb", "ccc   d"]
 
 
 # Jobs.

@@ -13,6 +13,7 @@ from mlplab.cli.train import shown
 from mlplab.config.composition import logs_folder, parse_overrides
 from mlplab.errors import InputError
 from mlplab.runs.files import write_json
+from mlplab.words import columns
 
 # Word -> module with rows(options) that yields Row after Row.
 BENCHMARKS = {
@@ -55,7 +56,7 @@ def benchmark(words: Sequence[str]) -> int:
     for name in names:
         print(f"\n## {name}\n", flush=True)
         rows = list(importlib.import_module(BENCHMARKS[name]).rows(repeats, logs))
-        print(table(rows), flush=True)
+        print("\n".join(columns(table(rows), left=2)), flush=True)
         path = logs / "benchmark" / f"{name}.json"
         write_json(path, rows)
         print(f"\n{shown(path)}")
@@ -70,8 +71,8 @@ def row(
     return {"work": work, "system": system, "seconds": seconds, "ratio": ratio, "target": target, "ok": ok, **more}
 
 
-def table(rows: Iterable[Row]) -> str:
-    """Write rows as a Markdown table."""
+def table(rows: Iterable[Row]) -> list[list[str]]:
+    """Write rows as cells, headings first."""
     lines = [list(COLUMNS)]
     for entry in rows:
         seconds = entry["seconds"]
@@ -79,9 +80,7 @@ def table(rows: Iterable[Row]) -> str:
         ratio = "" if entry["ratio"] is None else f"{entry['ratio']:.3g}"
         verdict = {True: "yes", False: "no", None: ""}[entry["ok"]]
         lines.append([entry["work"], entry["system"], cell or entry.get("note", ""), ratio, entry["target"], verdict])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
-    text = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in lines]
-    return "\n".join([text[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *text[1:]])
+    return lines
 
 
 def in_turn(systems: Mapping[str, Callable[[], Any]], repeats: int, *, cpu: bool = False) -> dict[str, float]:

@@ -22,6 +22,7 @@ from mlplab.training.fit import build_model
 from mlplab.training.objects import build, within_memory
 from mlplab.training.results import PARTS, part_figures, part_logits
 from mlplab.training.trainer import PRECISIONS
+from mlplab.words import columns
 
 FIGURES = ("accuracy", "nll", "calibration_error")
 BAYES = ("bayes_accuracy", "bayes_nll")
@@ -126,7 +127,7 @@ def compare(network: Population, data: Any, recorded: dict[str, Any], folder: Ru
             told = [figure if isinstance(figure, (int, float)) else math.nan for figure in (before, now)]
             verdict = "equal" if same else f"differs by {told[1] - told[0]:.2e}"
             rows.append((part, name, *(f"{figure:.6f}" for figure in told), verdict))
-    print_table(rows)
+    print("\n".join(columns(rows)))
     words = "equal to the recorded ones" if equal else "NOT the recorded ones"
     print(f"\n{shown(folder.path)}: the figures are {words}")
     return 0 if equal else 1
@@ -165,7 +166,7 @@ def elsewhere(
             best = (f"{100 * figures['bayes_accuracy']:.2f} %", f"{figures['bayes_nll']:.4f}") if known else ("", "")
             nll = math.nan if figures["nll"] is None else figures["nll"]
             rows.append((label, f"{100 * figures['accuracy']:.2f} %", f"{nll:.4f}", *best))
-    print_table(rows)
+    print("\n".join(columns(rows)))
     print(f"\nfolder   {shown(target.path)}")
     if data.input_shape == (2,):
         path = target.figures / "evaluation.png"
@@ -195,11 +196,3 @@ def picture(network: Population, own: Any, data: Any, result: dict[str, Any]) ->
         title=f"{name} on {', '.join(result['overrides'])}", box=tuple(side.numpy() for side in own.training_box),
     )  # fmt: skip
     return png_bytes(figure)
-
-
-def print_table(rows: Sequence[tuple[str, ...]]) -> None:
-    """Print rows of equal length as columns: words to the left, the rest to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        cells = [cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths))]
-        print("  ".join(cells).rstrip())

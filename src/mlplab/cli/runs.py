@@ -1,6 +1,5 @@
 """The runs there are: listed, the best of them, and those that may go."""
 
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -186,7 +185,7 @@ def show(rows: Sequence[Run], index: Index, asked: Asked, count: int) -> None:
     kept = rows if limit is None else rows[:limit]
     if len(kept) <= MEASURED:
         index.measure([run for run in kept if not isinstance(run, SweepRow)])
-    print("\n".join(listing.table(kept, index, width=screen_width())))
+    print("\n".join(listing.table(kept, index)))
     more = f"; {len(rows) - len(kept):,} more rows with limit=all" if len(kept) < len(rows) else ""
     print(f"\n{count:,} runs in {shown_path(index.logs)}{more}")
     if any(isinstance(run, SweepRow) for run in kept):
@@ -211,7 +210,7 @@ def best(found: Sequence[Run], index: Index, asked: Asked) -> int:
         return 0
     kept = ordered if asked.limit is None else ordered[: asked.limit]
     index.measure(kept)
-    print("\n".join(listing.table(kept, index, width=screen_width())))
+    print("\n".join(listing.table(kept, index)))
     first = kept[0]
     by = asked.options.get("sort", "NLL on validation points")
     print(f"\nbest of {len(having):,} finished runs by {by}: {chosen_by(first):.4f}")
@@ -238,7 +237,7 @@ def clean(found: Sequence[Run], index: Index, asked: Asked) -> int:
         print("nothing to remove: no run failed, was interrupted or is superseded")
         return 0
     index.measure([removal.run for removal in chosen])
-    lines = listing.table([removal.run for removal in chosen], index, width=screen_width())
+    lines = listing.table([removal.run for removal in chosen], index)
     print("\n".join(lines))
     total = sum(removal.run.bytes or 0 for removal in chosen)
     print(f"\n{summary(chosen)}: {listing.bytes_words(total)}")
@@ -268,11 +267,6 @@ def confirmed(question: str, ask: Callable[[str], str] = input) -> bool:
 def run_folder(word: str, logs: str | Path | None = None) -> Path:
     """Find the folder of a run that was named on the command line, as :func:`mlplab.runs.find.find_run` does."""
     return find_run(word, Index(logs_folder() if logs is None else Path(logs).expanduser(), conf_folder()))
-
-
-def screen_width() -> int:
-    """The terminal's width; 80 where there is none."""
-    return max(60, shutil.get_terminal_size((80, 24)).columns) if sys.stdout.isatty() else 80
 
 
 def shown_path(path: Path) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from mlplab.terminal import front_door
 from mlplab.terminal import short_path as shown
 from mlplab.training.fit import fit
+from mlplab.words import columns
 
 
 def train(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
@@ -34,11 +35,7 @@ def summary(result: Mapping[str, Any], folder: Path) -> str:
         if figures["bayes_accuracy"] is not None:
             best = f"{100 * figures['bayes_accuracy']:.2f} %", f"{figures['bayes_nll']:.4f}"
             rows.append(("  Bayes limit", *best, ""))
-    widths = [max(len(row[i]) for row in rows) for i in range(4)]
-    lines += [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))]).rstrip()
-        for row in rows
-    ]
+    lines += columns(rows)
     if result["fresh"] and result["fresh"]["accuracy_regret"] is not None:
         regret = result["fresh"]["accuracy_regret"], result["fresh"]["nll_regret"]
         lines.append(f"regret on fresh points: {100 * regret[0]:.2f} points of accuracy, {regret[1]:.4f} of NLL")

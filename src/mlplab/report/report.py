@@ -12,6 +12,7 @@ from mlplab.report.table import Table, build
 from mlplab.rules import near
 from mlplab.runs.files import write_bytes, write_text
 from mlplab.runs.sweep_folder import read_sweep
+from mlplab.words import plural
 
 USAGE = "report SWEEP_FOLDER [SWEEP_FOLDER ...] [paths.logs=DIR]"
 # Drawn by some report or other: what an earlier one left and this one does not draw would be out of date.
@@ -138,7 +139,7 @@ def tell(table: Table, place: Path) -> None:
     if lost:
         number = len(lost)
         print(
-            f"\n{words.plural(number, 'run')} of {len(table.jobs)} without a result; see sweep.md. The first:"
+            f"\n{plural(number, 'run')} of {len(table.jobs)} without a result; see sweep.md. The first:"
         )
         print("\n".join(f"  {line}" for line in lost[:3]))
     for note in table.notes:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from mlplab.report.intervals import Summary
 from mlplab.report.table import Setting, Table
 from mlplab.runs.names import short_names, shown
+from mlplab.words import columns, in_markdown, markdown_table, plural
 
 ON_SCREEN = 12
-SCREEN = 80
 
 
 def people_table(table: Table) -> tuple[list[str], list[list[str]]]:
@@ -143,9 +143,8 @@ def markdown(table: Table, figures: Sequence[tuple[str, str]]) -> str:
     """Write the report in Markdown; figures are (file name, caption) in ``figures/``."""
     header, rows = people_table(table)
     parts = [f"# Sweep {table.name}", "", *lead(table)[:1], ""]
-    parts += ["| " + " | ".join([*map(escaped, header), ""]) + " |", "|" + " ---: |" * (len(header) + 1)]
-    for setting, row in zip(table.settings, rows):
-        parts.append("| " + " | ".join([*map(escaped, row), mark(setting)]) + " |")
+    cells = [[*row, mark(setting)] for setting, row in zip(table.settings, rows)]
+    parts.append(markdown_table([[*header, ""], *cells], left=0))
     parts += [
         "",
         "★ best-known; ~ not distinguishable from it. Cells: mean ± standard deviation [95 % interval].",
@@ -158,7 +157,7 @@ def markdown(table: Table, figures: Sequence[tuple[str, str]]) -> str:
         ("Time", times(table)),
     ):
         if lines:
-            parts += [f"## {heading}", "", *(f"- {escaped(line)}" for line in lines), ""]
+            parts += [f"## {heading}", "", *(f"- {in_markdown(line)}" for line in lines), ""]
     if figures:
         parts += ["## Figures", "", *(f"![{caption}](figures/{name})\n" for name, caption in figures)]
     return "\n".join(parts).rstrip() + "\n"
@@ -166,15 +165,6 @@ def markdown(table: Table, figures: Sequence[tuple[str, str]]) -> str:
 
 def mark(setting: Setting) -> str:
     return "★" if setting.best else "~" if setting.near else ""
-
-
-def escaped(text: str) -> str:
-    """Keep a text within its cell of a Markdown table."""
-    return str(text).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
-
-
-def plural(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def screen(table: Table) -> list[str]:
@@ -200,32 +190,16 @@ def screen(table: Table) -> list[str]:
             "" if regret is None else f"{100 * regret:.2f}", "" if nll is None else f"{nll.mean:.4f}",
         ))  # fmt: skip
     # What stands in sweep.md makes way for the names, whose ends are what tells settings apart.
-    for heading in ("parameters", "regret", "seeds"):
-        if sum(widths_of(rows)) + 2 * (len(rows[0]) - 1) > SCREEN:
-            column = rows[0].index(heading)
-            rows = [row[:column] + row[column + 1 :] for row in rows]
-    widths = widths_of(rows)
-    widths[1] = min(widths[1], SCREEN - (sum(widths) - widths[1]) - 2 * (len(widths) - 1))
-    lines = []
-    for row in rows:
-        name = row[1] if len(row[1]) <= widths[1] else row[1][: widths[1] - 1] + "…"
-        cells = [row[0].ljust(widths[0]), name.ljust(widths[1])]
-        cells += [text.rjust(width) for text, width in zip(row[2:], widths[2:])]
-        lines.append("  ".join(cells).rstrip())
+    lines = columns(rows, left=2, drop=("parameters", "regret", "seeds"))
     if len(ordered) > ON_SCREEN:
         lines.append(f"   and {len(ordered) - ON_SCREEN} more")
     limits = {(setting.mean(part, "bayes_accuracy"), setting.mean(part, "bayes_nll")) for setting in ordered}
     limit = limits.pop()
     if not limits and None not in limit:
-        regret = "; regret: points of accuracy below it" if "regret" in rows[0] else ""
+        regret = "; regret: points of accuracy below it" if "  regret" in lines[0] else ""
         lines.append(f"   Bayes limit: {100 * limit[0]:.2f} %, NLL {limit[1]:.4f}{regret}")
     if table.bests:
         lines.append(
             f"★ best-known, by NLL on {table.chosen_by} points; ~ not distinguishable from it (95 %)"
         )
     return lines
-
-
-def widths_of(rows: Sequence[Sequence[str]]) -> list[int]:
-    """Give the width of each column in letters."""
-    return [max(map(len, column)) for column in zip(*rows)]

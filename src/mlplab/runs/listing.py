@@ -12,11 +12,11 @@ from mlplab.errors import InputError
 from mlplab.rules import near
 from mlplab.runs.index import ENDED, FIGURES, PARTS, Index, Run
 from mlplab.runs.names import label, shown
+from mlplab.words import Across, columns, cut, terminal_width
 
 # What a run has besides the keys of its config.
 FACTS = ("status", "study", "experiment", "sweep", "name", "id")
 STATES = (*ENDED, "running", "missing")
-WIDTH = 80
 # Sorting by these begins with the lowest; by everything else with the highest or newest.
 _LOWEST_FIRST = ("nll", "regret", "seconds", "parameters", "error")
 _SHORT = {
@@ -89,14 +89,15 @@ def sort(runs: Sequence[Run], key: str, index: Index) -> list[Run]:
     return [run for run, _ in [*having, *without]]
 
 
-def table(runs: Sequence[Run], index: Index, *, width: int = WIDTH, now: float | None = None) -> list[str]:
+def table(runs: Sequence[Run], index: Index, *, width: int | None = None, now: float | None = None) -> list[str]:
     """Write runs as lines of a terminal's width; what all of them changed alike stands below, once.
 
     Args:
-        width: columns, at least 60.
+        width: letters of a line; None for the terminal's.
         now: seconds since 1970, for the ages.
     """
     now = time.time() if now is None else now
+    width = terminal_width() if width is None else width
     rows = [("run", "differs from the defaults in", "accuracy", "NLL", "regret", "age", "size")]
     told = []
     common = common_changes(runs)
@@ -113,18 +114,13 @@ def table(runs: Sequence[Run], index: Index, *, width: int = WIDTH, now: float |
         column = rows[0].index(name)
         if len(rows) > 1 and not any(row[column] for row in rows[1:]) and (name in ("size", "regret") or len(rows[0]) > 5):
             rows = [(*row[:column], *row[column + 1 :]) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows)]
     figures = [place for place, name in enumerate(rows[0]) if name in ("accuracy", "NLL", "regret")]
-    widths[1] = min(widths[1], width - sum(widths[:1] + widths[2:]) - 2 * (len(widths) - 1))
-    room = sum(widths[place] for place in figures) + 2 * (len(figures) - 1) if figures else 0
-    lines = []
-    for number, row in enumerate(rows):
-        begin = [row[0].ljust(widths[0]), cut(row[1], widths[1]).ljust(widths[1])]
-        end = [row[place].rjust(widths[place]) for place in range(2, len(row)) if place not in figures]
-        middle = [row[place].rjust(widths[place]) for place in figures]
-        if number and told[number - 1] and room:
-            middle = [cut(told[number - 1], room).ljust(room)]  # in the place of its figures
-        lines.append("  ".join([*begin, *middle, *end]).rstrip())
+    for number, words in enumerate(told, 1):
+        if words and figures:  # in the place of its figures
+            cells = [*rows[number]]
+            cells[figures[0] : figures[-1] + 1] = [Across(words), *[""] * (len(figures) - 1)]
+            rows[number] = tuple(cells)
+    lines = columns(rows, left=2, width=width)
     if common:
         lines.append(cut(f"all of them: {label(common)}", width))
     return lines
@@ -189,10 +185,6 @@ def bytes_words(count: int) -> str:
             break
         value, unit = value / 1000, larger
     return f"{value:.0f} {unit}" if value >= 9.95 or unit == "B" else f"{value:.1f} {unit}"
-
-
-def cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: max(width - 1, 0)]}…"
 
 
 def _split(text: str) -> list[str]:

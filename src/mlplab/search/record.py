@@ -13,9 +13,9 @@ from mlplab.runs.files import write_json
 from mlplab.runs.names import short_names
 from mlplab.search.objectives import OBJECTIVES
 from mlplab.search.trials import Trials
+from mlplab.words import columns
 
 FORMAT = 1
-WIDTH = 80
 ROWS = 8
 STATES = {TrialState.COMPLETE: "complete", TrialState.FAIL: "failed", TrialState.RUNNING: "open"}
 
@@ -75,7 +75,7 @@ def table(trials: Trials, name: str, rows: int = ROWS) -> str:
     lines = [f"{name}: {said}; {what} {', '.join(plan.objectives)}"]
     header = ["trial", *plan.objectives, *short_names([dimension.key for dimension in plan.space])]
     body = [_row(trials, trial) for trial in shown]
-    lines += _aligned([header, *body])
+    lines += columns([header, *body], left=0)
     for number, objective in enumerate(plan.objectives):
         winner = min(best, key=lambda trial: (trials._rank(trial, number), trial.number))
         options = [*plan.fixed, *trials.overrides(winner)]
@@ -109,14 +109,3 @@ def _cell(text: str) -> str:
     except ValueError:
         return text if len(text) <= 16 else text[:15] + "…"
     return _number(value) if math.isfinite(value) else text
-
-
-def _aligned(rows: Sequence[Sequence[str]], width: int = WIDTH) -> list[str]:
-    """Set cells in columns, right-aligned; columns that do not fit are left out, and said to be."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    fit = len(widths)
-    while fit > 1 and sum(widths[:fit]) + 2 * (fit - 1) > width:
-        fit -= 1
-    lines = ["  ".join(cell.rjust(w) for cell, w in zip(row[:fit], widths)) for row in rows]
-    left_out = rows[0][fit:]
-    return lines + ([f"(left out: {', '.join(left_out)}; see search.json)"[:width]] if left_out else [])

@@ -28,6 +28,7 @@ from mlplab.studies.relu.sawtooth import DeepRelu
 from mlplab.studies.relu.sums import ReluSum, check_n
 from mlplab.studies.relu.targets import Target, make_target, read_points
 from mlplab.studies.relu.trained import train_units
+from mlplab.words import columns, markdown_table
 
 COLUMNS = ("target", "method", "start", "n", "max_error", "rms_error", "lower_bound", "floor", "seconds")
 # The floor of n ReLUs is the bound of n + 1 pieces, a second solution; beyond this it is not asked for.
@@ -210,7 +211,7 @@ def write(
     table.writeheader()
     table.writerows(rows)
     write_text(record.folder.path / "errors.csv", stream.getvalue())
-    write_text(record.folder.path / "errors.md", markdown(rows) + "\n")
+    write_text(record.folder.path / "errors.md", markdown_table(cells_of(rows), left=2) + "\n")
     for entry in rows:
         tag = entry["method"] + (f"_from_{entry['start']}" if entry["start"] else "")
         record.board.log_metrics(
@@ -226,19 +227,14 @@ def write(
     return {"target": target.name, "low": target.low, "high": target.high, "rows": rows, "networks": saved}
 
 
-def markdown(rows: list[dict[str, Any]]) -> str:
-    """Write rows as a Markdown table."""
+def cells_of(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """Write rows as cells, headings first."""
 
     def cell(value: Any) -> str:
         return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
-    lines = [[cell(entry[name]) for name in COLUMNS[1:]] for entry in rows]
     heads = [name.replace("_", " ") for name in COLUMNS[1:]]
-    wide = [max(map(len, column)) for column in zip(heads, *lines)]
-    lines = [heads, ["-" * width for width in wide], *lines]
-    return "\n".join(
-        "| " + " | ".join(c.ljust(width) for c, width in zip(line, wide)) + " |" for line in lines
-    )
+    return [heads, *([cell(entry[name]) for name in COLUMNS[1:]] for entry in rows)]
 
 
 def summary(
@@ -249,7 +245,7 @@ def summary(
     record: Recording,
 ) -> str:
     """Write the closing lines of the study."""
-    lines = ["", f"{target.label} on [{target.low:g}, {target.high:g}]", "", markdown(rows), ""]
+    lines = ["", f"{target.label} on [{target.low:g}, {target.high:g}]", "", *columns(cells_of(rows), left=2, drop=("seconds", "start")), ""]
     lines += ["lower bound: no n pieces do better; floor: no one-layer network of n ReLUs does"]
     lost = measured.get("float32")
     if lost:

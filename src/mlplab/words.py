@@ -1,0 +1,105 @@
+"""Words and tables on a terminal: one writer of columns, and nothing wider than the terminal."""
+
+import shutil
+import textwrap
+from collections.abc import Sequence
+
+# Where the terminal does not say how wide it is, and in files.
+WIDTH = 80
+LEAST_WIDTH = 40
+# A column that is cut keeps so many letters, where others can make way.
+LEAST_CELL = 12
+GAP = "  "
+
+
+class Across(str):
+    """A cell that also takes the room of the empty cells behind it."""
+
+
+def terminal_width() -> int:
+    """Give the columns of the terminal; 80 where there is none."""
+    return max(LEAST_WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
+
+
+def columns(
+    rows: Sequence[Sequence[str]], *, left: int = 1, drop: Sequence[str] = (), width: int | None = None
+) -> list[str]:
+    """Set cells in columns that fit the terminal.
+
+    Args:
+        rows: of equal length; the first one holds the headings.
+        left: so many columns from the left are flush left, the others flush right.
+        drop: headings of columns that make way first, in this order, where all do not fit; what else does not fit is
+            named in a last line.
+        width: letters of a line; None for the terminal's.
+
+    Returns:
+        One line a row, without blanks at its end.
+    """
+    width = terminal_width() if width is None else width
+    rows = [list(row) for row in rows]
+    for heading in drop:
+        if _total(_widths(rows)) > width and heading in rows[0]:
+            column = rows[0].index(heading)
+            rows = [row[:column] + row[column + 1 :] for row in rows]
+    widths = _widths(rows)
+    if left and _total(widths) > width:  # the widest text is cut
+        widest = max(range(min(left, len(widths))), key=widths.__getitem__)
+        widths[widest] = max(widths[widest] - (_total(widths) - width), min(LEAST_CELL, widths[widest]))
+    count = len(widths)
+    while count > 1 and _total(widths[:count]) > width:
+        count -= 1
+    lines = [cut(_line(row[:count], widths[:count], left), width) for row in rows]
+    if rows[0][count:]:
+        lines.append(cut(f"(no room for: {', '.join(filter(None, rows[0][count:]))})", width))
+    return lines
+
+
+def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(0 if isinstance(cell, Across) else len(cell) for cell in column) for column in zip(*rows)]
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + len(GAP) * (len(widths) - 1)
+
+
+def _line(row: Sequence[str], widths: Sequence[int], left: int) -> str:
+    cells, place = [], 0
+    while place < len(row):
+        text, end = row[place], place + 1
+        if isinstance(text, Across):
+            while end < len(row) and not row[end]:
+                end += 1
+        room = _total(widths[place:end])
+        text = cut(text, room)
+        cells.append(text.ljust(room) if place < left or isinstance(row[place], Across) else text.rjust(room))
+        place = end
+    return GAP.join(cells).rstrip()
+
+
+def markdown_table(rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
+    """Write rows, the first of them the headings, as a Markdown table; all columns but ``left`` are flush right."""
+    lines = ["| " + " | ".join(map(in_markdown, row)) + " |" for row in rows]
+    rule = "|" + " --- |" * left + " ---: |" * (len(rows[0]) - left)
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def in_markdown(text: str) -> str:
+    """Keep a text within its cell of a Markdown table, or its item of a list."""
+    return str(text).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+
+
+def wrapped(text: str, *, indent: str = "", width: int | None = None) -> str:
+    """Break a sentence into lines that fit the terminal; ``indent`` begins all but the first."""
+    width = terminal_width() if width is None else width
+    return textwrap.fill(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def cut(text: str, width: int) -> str:
+    """Shorten a text to so many letters, the last one then being …."""
+    return text if len(text) <= width else f"{text[: max(width - 1, 0)]}…"
+
+
+def plural(number: int, noun: str) -> str:
+    """Write a number and what it counts, such as ``1 run`` or ``1,000 runs``."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
