@@ -6,7 +6,7 @@ let experiment = new Experiment(LAB, location.hash)
 let worker = null, id = 0, playing = false, dirty = true, settings = [], loaded = null
 // What the engine has said of the networks so far.
 let engine = {}
-let chosen = [{ layer: 0, unit: 0 }, { layer: 0, unit: 1 }], tab = 'units'
+let tab = 'units'
 
 // The engine: this page's own scripts up to colours.js, and the worker's, as one text.
 function spawn() {
@@ -293,38 +293,21 @@ function look() {
   const shape = shapeOf(pick)
   if (engine.theta.length !== shape.size) return null
   if (lens) lens.set(shape, engine.theta); else lens = new Lens(shape, engine.theta)
-  for (const u of chosen) { u.layer = Math.max(0, Math.min(u.layer, shape.depth - 1)); u.unit = Math.min(u.unit, (shape.widths[u.layer + 1] ?? 1) - 1) }
-  chosen[1].layer = chosen[0].layer
+  units.fit(shape)
   return lens
 }
 const extent = () => { const l = experiment.view.limit; return [-l, l, -l, l] }
-let unitPlaces = []
+const units = new UnitChoice($('units').querySelector('canvas'), [$('unitA'), $('unitB')], () => details())
 function details() {
   const seen = look()
-  for (const name of ['units', 'warped', 'confusion']) $(name).hidden = tab !== name
   if (!seen) return
-  if (tab === 'units') unitPlaces = drawUnits($('units').querySelector('canvas'), seen, extent(), chosen)
-  if (tab === 'warped') {
-    unitChoices(seen.shape)
-    if (seen.shape.depth && engine.about) drawWarped($('warped').querySelector('canvas'), seen, extent(), engine.about.train, chosen)
-  }
+  if (tab === 'units') units.draw(seen, extent())
+  if (tab === 'warped' && seen.shape.depth && engine.about) drawWarped($('warped').querySelector('canvas'), seen, extent(), engine.about.train, units.chosen)
   const points = engine.about?.test
   if (tab === 'confusion' && points?.count) {
     const K = seen.shape.widths.at(-1), counts = confusion(seen.probabilities(points.x, points.count), points, K)
     $('confusion').querySelector('.scroll').replaceChildren(confusionTable(counts, counts.map((_, k) => `class ${k}`)))
   }
-}
-function unitChoices(shape) {
-  const name = shape.widths.join()
-  if (unitChoices.shown !== name) {
-    unitChoices.shown = name
-    for (const [k, key] of [[0, 'unitA'], [1, 'unitB']]) {
-      $(key).replaceChildren(...shape.widths.slice(1, -1).flatMap((units, layer) => Array.from({ length: units }, (_, unit) => make('option', { value: `${layer},${unit}`, textContent: `${'AB'[k]}: layer ${layer + 1}, unit ${unit + 1}` }))))
-      $(key).onchange = () => { const [layer, unit] = $(key).value.split(',').map(Number); chosen[k] = { layer, unit }; if (chosen[1 - k].layer !== layer) chosen[1 - k] = { layer, unit: unit ? 0 : Math.min(1, shape.widths[layer + 1] - 1) }; details() }
-    }
-  }
-  $('unitA').value = `${chosen[0].layer},${chosen[0].unit}`
-  $('unitB').value = `${chosen[1].layer},${chosen[1].unit}`
 }
 function figures() {
   const { pick } = experiment.view, history = engine.histories[pick] ?? [], at = engine.past === null ? history.at(-1) : history.findLast(r => r.epoch <= engine.past)
@@ -374,7 +357,7 @@ function setView(part, { rebuild = false } = {}) {
   address()
   dirty = engine.stale = true
 }
-function open(index) { chosen = [{ layer: 0, unit: 0 }, { layer: 0, unit: 1 }]; engine.bayes = engine.about = engine.theta = null; setView({ pick: index, open: 1 }, { rebuild: true }) }
+function open(index) { engine.bayes = engine.about = engine.theta = null; setView({ pick: index, open: 1 }, { rebuild: true }) }
 function select(index) { if (index < 0 || index >= count()) return; engine.bayes = engine.about = engine.theta = null; setView({ pick: index }, { rebuild: true }) }
 const closeOne = () => { if (count() > 1) setView({ open: 0 }, { rebuild: true }) }
 const acts = {
@@ -470,18 +453,7 @@ function takeWeights(text) {
     restart(false)
   } catch (error) { $('error').textContent = `These weights cannot be read: ${error.message}` }
 }
-$('units').querySelector('canvas').addEventListener('pointerdown', e => {
-  const [x, y] = within(e.target, e), hit = unitPlaces.find(u => x >= u.x && x < u.x + u.size && y >= u.y && y < u.y + u.size)
-  if (!hit) return
-  const unit = { layer: hit.layer, unit: hit.unit }
-  chosen = chosen[1].layer === hit.layer ? [chosen[1], unit] : [unit, { layer: hit.layer, unit: hit.unit ? 0 : 1 }]
-  details()
-})
-$('tabs').replaceChildren(...[['units', 'Hidden units'], ['warped', 'Warped plane'], ['confusion', 'Confusion']].map(([name, label]) => {
-  const button = make('button', { textContent: label, onclick: () => { tab = name; [...$('tabs').children].forEach(b => b.setAttribute('aria-pressed', b === button)); details() } })
-  button.setAttribute('aria-pressed', name === tab)
-  return button
-}))
+tabs($('tabs'), [['units', 'Hidden units'], ['warped', 'Warped plane'], ['confusion', 'Confusion']], name => { tab = name; details() })
 function lesson(k) {
   const [name, options, story] = LESSONS[k], theme = experiment.view.theme
   experiment = new Experiment({ ...LAB, start: {} }, options)

@@ -142,7 +142,10 @@ function chart(canvas, { series, lines = [], log = false, x: xName = '', y: yNam
   if (to === from) to = from + 1
   const f = log ? Math.log10 : v => v
   low = f(low); high = f(high)
-  if (!square) { const pad = (high - low) * 0.07 || 0.1; low -= pad * (lines.length ? 2.6 : 1); high += pad }
+  if (!square) {
+    const pad = (high - low) * 0.07 || 0.1, above = lines[0]?.above
+    low -= pad * (lines.length && !above ? 2.6 : 1); high += pad * (above ? 2.6 : 1)
+  }
   const fx = xLog ? v => Math.log10(v) : v => v
   const X = v => left + (fx(v) - fx(from)) / (fx(to) - fx(from)) * (w - left - right), Y = v => h - bottom - (f(v) - low) / (high - low) * (h - top - bottom)
   c.font = '11.5px system-ui, sans-serif'; c.fillStyle = css('--muted'); c.strokeStyle = css('--line'); c.lineWidth = 1
@@ -157,7 +160,7 @@ function chart(canvas, { series, lines = [], log = false, x: xName = '', y: yNam
   c.save(); c.beginPath(); c.rect(left, top - 4, w - left - right + 2, h - top - bottom + 8); c.clip()
   for (const l of lines) {
     c.strokeStyle = css('--limit'); c.setLineDash([6, 4]); c.lineWidth = 1.4; c.beginPath(); c.moveTo(left, Y(l.y)); c.lineTo(w - right, Y(l.y)); c.stroke(); c.setLineDash([])
-    c.textAlign = 'right'; c.fillText(l.label ?? '', w - right - 2, Y(l.y) + 13 < h - bottom ? Y(l.y) + 13 : Y(l.y) - 4)
+    c.textAlign = 'right'; c.fillText(l.label ?? '', w - right - 2, !l.above && Y(l.y) + 13 < h - bottom ? Y(l.y) + 13 : Y(l.y) - 4)
   }
   for (const s of series) {
     if (s.band?.length) {
@@ -220,9 +223,9 @@ class Lens {
     })
     return out
   }
-  pixels(resolution, extent, colours) {
+  pixels(resolution, extent, colours, embed = x => x) {
     const places = grid(resolution, extent), K = this.shape.widths.at(-1), pixels = new Uint8ClampedArray(4 * places.count), { f } = this.heap
-    this.each(places.x, places.count, (pass, from, count) => {
+    this.each(embed(places.x, places.count), places.count, (pass, from, count) => {
       for (let p = 0; p < count; p++) {
         const at = from + p, up = resolution - 1 - Math.floor(at / resolution)
         tintPixel(pixels, 4 * (up * resolution + at % resolution), f, pass.z[this.shape.depth] + p, pass.width, K, colours.paper, colours.tint)
@@ -232,8 +235,9 @@ class Lens {
   }
 }
 
-// Every hidden unit's own map, layer after layer; returns where each stands: [{layer, unit, x, y, size}].
-function drawUnits(canvas, lens, extent, chosen = []) {
+// Every hidden unit's own map, layer after layer; returns where each stands: [{layer, unit, x, y, size}]. embed turns
+// points of the plane that is drawn into points of all features.
+function drawUnits(canvas, lens, extent, chosen = [], embed = x => x) {
   const resolution = 28, places = grid(resolution, extent), { shape } = lens, width = canvas.parentElement.clientWidth
   const most = Math.max(...shape.widths.slice(1, -1), 1), cell = Math.max(20, Math.min(56, Math.floor(width / Math.min(most, 10)))), across = Math.max(1, Math.floor(width / cell))
   const rows = shape.widths.slice(1, -1).map(units => Math.ceil(units / across)), height = rows.reduce((a, b) => a + b * cell + 18, 4)
@@ -242,7 +246,7 @@ function drawUnits(canvas, lens, extent, chosen = []) {
   let top = 0, image = null
   c.font = '11.5px system-ui, sans-serif'
   for (let layer = 0; layer < shape.depth; layer++) {
-    const units = shape.widths[layer + 1], values = lens.hidden(places.x, places.count, layer)
+    const units = shape.widths[layer + 1], values = lens.hidden(embed(places.x, places.count), places.count, layer)
     c.fillStyle = css('--muted'); c.fillText(`hidden layer ${layer + 1}`, 0, top + 12)
     top += 16
     for (let j = 0; j < units; j++) {
@@ -269,7 +273,7 @@ function drawUnits(canvas, lens, extent, chosen = []) {
 }
 
 // The plane as two hidden units of a layer see it: its grid lines bent, its points moved.
-function drawWarped(canvas, lens, extent, points, [a, b]) {
+function drawWarped(canvas, lens, extent, points, [a, b], embed = x => x) {
   const { c, w, h } = fitted(canvas), lines = 17, along = 61, x = new Float32Array(4 * lines * along), total = 2 * lines * along
   const [l, r, d, u] = extent
   for (let q = 0; q < lines; q++) for (let k = 0; k < along; k++) {
@@ -277,7 +281,7 @@ function drawWarped(canvas, lens, extent, points, [a, b]) {
     x[first] = s; x[total + first] = t
     x[second] = l + (r - l) * k / (along - 1); x[total + second] = d + (u - d) * q / (lines - 1)
   }
-  const values = [a, b].map(u => lens.hidden(x, total, u.layer).subarray(u.unit * total, (u.unit + 1) * total))
+  const all = embed(x, total), values = [a, b].map(u => lens.hidden(all, total, u.layer).subarray(u.unit * total, (u.unit + 1) * total))
   const own = [a, b].map(u => lens.hidden(points.x, points.count, u.layer).subarray(u.unit * points.count, (u.unit + 1) * points.count))
   const range = k => { const s = [...values[k]].concat([...own[k]]).sort((p, q) => p - q), low = s[0], high = s.at(-1), pad = (high - low) * 0.05 || 0.5; return [low - pad, high + pad] }
   const [x0, x1] = range(0), [y0, y1] = range(1), X = v => 8 + (v - x0) / (x1 - x0) * (w - 16), Y = v => h - 8 - (v - y0) / (y1 - y0) * (h - 16)
