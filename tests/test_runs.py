@@ -10,8 +10,8 @@ from sweep_folders import result, write_record, write_run
 import mlplab
 from mlplab.cli.app import main
 from mlplab.config.composition import compose_all
-from mlplab.config.places import conf_folder
 from mlplab.errors import InputError
+from mlplab.places import conf_folder
 from mlplab.runs import listing
 from mlplab.runs.clean import removable, remove
 from mlplab.runs.defaults import Defaults

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlplab.config.places import conf_folder, logs_folder
 from mlplab.errors import InputError
+from mlplab.places import conf_folder, logs_folder
 from mlplab.rules import near
 from mlplab.runs import listing
 from mlplab.runs.clean import Removal, removable, remove

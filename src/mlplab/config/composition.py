@@ -15,11 +15,11 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from mlplab.config.grammar import parsed, quoted
 from mlplab.config.messages import keys_of, near_key, not_key_value, one_line
-from mlplab.config.places import conf_folder, logs_folder
 from mlplab.config.recorded import read_recorded
 from mlplab.config.schema import ROOTS, Object
 from mlplab.config.validation import validate
 from mlplab.errors import InputError
+from mlplab.places import conf_folder, logs_folder
 from mlplab.rules import shown
 from mlplab.runs.fingerprint import file_sha256
 

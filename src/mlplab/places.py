@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mlplab.errors import InputError
 
-_PACKAGE = Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).resolve().parent
 _CHECKOUT = _PACKAGE.parent.parent
 
 
