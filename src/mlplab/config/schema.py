@@ -133,7 +133,7 @@ TARGETS: dict[str, dict[str, Rule]] = {
     "mlplab.training.schedules.Step": {"every_epochs": integer(1), "factor": number(0, 1, above=True)},
     "mlplab.training.callbacks.DecisionMaps": {
         "epochs": either(choice("log"), many(integer(0))), "resolution": integer(2, 4096),
-        "limit": number(0, above=True),
+        "limit": optional(number(0, above=True)),
     },
     "mlplab.training.callbacks.Progress": {},
     "mlplab.training.callbacks.Checkpoints": {"every_seconds": number(0)},

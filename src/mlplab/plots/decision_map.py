@@ -1,11 +1,13 @@
 """The decision map: what a classifier says at every place, and the test points it gets right and wrong."""
 
+import numpy as np
 from matplotlib.figure import Figure
+from scipy.ndimage import distance_transform_edt
 
 from mlplab.plots.field import extent_of, padded_log
 from mlplab.plots.furniture import Furniture
 from mlplab.plots.panel import Square, checked_points, draw_field, draw_frame, draw_points
-from mlplab.plots.style import MUTED, figure, text
+from mlplab.plots.style import COLOURS, MUTED, figure, text
 from mlplab.plots.style import class_names as named
 
 
@@ -29,6 +31,7 @@ def decision_map(
     card: bool = False,
     bayes=None,
     split: str = "test",
+    axis_names=None,
 ) -> Figure:
     """Draw class probabilities over a square with the points they are tested on.
 
@@ -46,9 +49,11 @@ def decision_map(
         card: draw the small form for TensorBoard's cards, 520 x 560 pixels without a key.
         bayes: the Bayes classifier's probabilities on the same grid; its boundary is drawn dashed.
         split: what the points are, for the key.
+        axis_names: of the two axes; x1 and x2 where None.
 
     Returns:
-        A ``Figure`` of 1320 x 1060 pixels, or a card.
+        A ``Figure`` of 1320 x 1060 pixels, or a card. Where there are more than ten classes, whose colours are near one
+        another, the name of each stands on its region.
 
     Raises:
         InputError: for arrays of the wrong shape or values that are not finite.
@@ -71,11 +76,12 @@ def decision_map(
         class_names=class_names,
         bayes=best,
         split=split,
+        axis_names=axis_names,
     )
 
 
 def draw_map(
-    logs, extent, points, labels, predicted, title, subtitle, *, box, class_names, bayes, split, shown=None
+    logs, extent, points, labels, predicted, title, subtitle, *, box, class_names, bayes, split, shown=None, axis_names=None
 ) -> Figure:
     """Draw the full decision map from checked arrays; ``shown`` is the extent of the picture, if wider."""
     shown = extent if shown is None else shown
@@ -96,6 +102,7 @@ def draw_map(
             box=box is not None,
             bayes=bayes is not None,
             split=split,
+            axes=None if axis_names is None else tuple(axis_names),
         )
     )
     text(made, left, 54, title, 34, width=1320 - left - 20, weight="bold")
@@ -105,8 +112,36 @@ def draw_map(
     # Where many points are wrong, large marks would hide the map.
     many = (labels != predicted).sum() > max(100, 0.15 * len(labels))
     draw_points(made.square, points, labels, predicted, wrong_size=11.5 if many else 17.0)
+    if len(logs) > len(COLOURS):
+        draw_region_names(made.square, logs, extent, names)
     draw_frame(made.square)
     return made
+
+
+def draw_region_names(square: Square, logs, extent, names, least: float = 0.004) -> None:
+    """Write the name of each class at the place of its region that is farthest from any other class.
+
+    Args:
+        square: of the map.
+        logs: what ``padded_log`` returns.
+        extent: of the grid.
+        names: of the classes.
+        least: share of the map below which a region has no name.
+    """
+    classes = logs[:, 1:-1, 1:-1].argmax(axis=0)
+    rows, columns = classes.shape
+    for k, name in enumerate(names):
+        region = classes == k
+        if region.mean() < least:
+            continue
+        # The picture's edge is an edge of the region too.
+        depth = distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
+        row, column = np.unravel_index(depth.argmax(), depth.shape)
+        x = extent[0] + (column + 0.5) / columns * (extent[1] - extent[0])
+        y = extent[2] + (row + 0.5) / rows * (extent[3] - extent[2])
+        (left, top), = square.pixels([[x, y]])
+        plate = {"boxstyle": "round,pad=0.18", "fc": "#ffffff", "ec": "none", "alpha": 0.78}
+        text(square.figure, left, top + 8, str(name)[:14], 22, ha="center", weight="bold", bbox=plate, zorder=7)
 
 
 def draw_card(logs, extent, points, labels, predicted, title, subtitle, box, bayes) -> Figure:

@@ -14,10 +14,11 @@ from mlplab.plots.style import figure, pixels
 def furniture(dpi: float, size, square, extent, key) -> np.ndarray:
     """Draw axis numbers and, where ``key`` is given, the key; RGBA (height, width, 4), bottom row first."""
     made = figure(*size)
-    draw_axes(Square(made, *square, extent), **({} if key else {"size": 18, "names": None}))
+    options = dict(key)
+    axes = options.pop("axes", None) or ("x₁", "x₂")
+    draw_axes(Square(made, *square, extent), **({"names": axes} if key else {"size": 18, "names": None}))
     if key:
         left, top, side = square
-        options = dict(key)
         draw_key(made, left + side + 42, top, size[0] - left - side - 52, options.pop("names"), **options)
     made.set_dpi(dpi)
     colours = pixels(made)

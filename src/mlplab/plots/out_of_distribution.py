@@ -48,6 +48,7 @@ def out_of_distribution(
     class_names=None,
     bayes=None,
     split: str = "evaluation",
+    axis_names=None,
 ) -> Figure:
     """Draw evaluation points over the network's map with the box of its training data.
 
@@ -67,6 +68,7 @@ def out_of_distribution(
         class_names: C names.
         bayes: the Bayes classifier's probabilities on the same grid.
         split: what the points are, for the key.
+        axis_names: of the two axes; x1 and x2 where None.
 
     Returns:
         A ``Figure`` of 1320 x 1060 pixels.
@@ -91,6 +93,7 @@ def out_of_distribution(
         class_names=class_names,
         bayes=best,
         split=split,
+        axis_names=axis_names,
         shown=grown(extent, points),
     )
 

@@ -190,32 +190,34 @@ def draw_axes(square: Square, *, size=21, names=("x₁", "x₂"), left_side=True
     for place, words in zip(places, tick_labels(ticks)):
         text(figure, place, bottom + 12 + 0.8 * size, words, size, ha="center")
     if names is not None:
-        text(
-            figure,
-            (left + right) / 2,
-            bottom + 12 + 2.15 * size,
-            names[0],
-            1.1 * size,
-            ha="center",
-            style="italic",
-        )
+        words, style_ = axis_name(names[0])
+        text(figure, (left + right) / 2, bottom + 12 + 2.15 * size, words, 1.1 * size, ha="center", width=width, **style_)
     if not left_side:
         return
     levels = tick_values(*extent[2:])
     places = bottom - (levels - extent[2]) / (extent[3] - extent[2]) * height
     line(np.full(places.shape, left), places, marker=0, **style)
-    for place, words in zip(places, tick_labels(levels)):
+    numbers = tick_labels(levels)
+    for place, words in zip(places, numbers):
         text(figure, left - 14, place + 0.36 * size, words, size, ha="right")
-    if names is not None:
-        text(
-            figure,
-            left - 14 - 2.3 * size,
-            (top + bottom) / 2 + 0.36 * size,
-            names[1],
-            1.1 * size,
-            ha="center",
-            style="italic",
-        )
+    if names is None:
+        return
+    words, style_ = axis_name(names[1])
+    middle = (top + bottom) / 2
+    if style_:
+        text(figure, left - 14 - 2.3 * size, middle + 0.36 * size, words, 1.1 * size, ha="center", **style_)
+        return
+    # Upright beside the numbers; a long name is cut before it leaves the square.
+    most = int(height / (0.62 * 1.1 * size))
+    words = words if len(words) <= most else words[: most - 1] + "…"
+    beside = max(left - 26 - 0.6 * size * max(map(len, numbers), default=0), 1.2 * size)
+    text(figure, beside, middle, words, 1.1 * size, ha="right", va="center", rotation=90, rotation_mode="default")
+
+
+def axis_name(name: str) -> tuple[str, dict]:
+    """Give an axis's name as it is drawn: a mathematical one (x₁, x₂) in italics and level, a column's upright."""
+    mathematical = len(name) == 2 and name[0] == "x" and name[1] in "₁₂"
+    return name, {"style": "italic"} if mathematical else {}
 
 
 def checked_points(points, labels, predicted, logs, extent):

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -39,9 +40,14 @@ COLOURS = (
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "p")
 
 
+@cache
 def class_colour(index: int) -> str:
-    """Return the hex colour of class ``index`` (0, 1, ...); the ten colours repeat."""
-    return COLOURS[index % len(COLOURS)]
+    """Return the hex colour of class ``index`` (0, 1, ...): ten, then the same darker, then lighter; thirty in all."""
+    plain, turn = COLOURS[index % len(COLOURS)], index // len(COLOURS) % 3
+    if turn == 0:
+        return plain
+    shade = mix(plain, 0.55, INK if turn == 1 else BACKGROUND)
+    return "#" + "".join(f"{round(255 * part):02x}" for part in shade)
 
 
 def class_marker(index: int) -> str:

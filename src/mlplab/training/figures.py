@@ -1,6 +1,7 @@
 """The figures of a finished run, and the arrays from which each can be drawn again."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ def model_title(classifier: Classifier, index: int) -> str:
 
 def data_title(run: MemberRun) -> str:
     """Name a run's data for a title."""
+    if hasattr(run.data, "recorded"):
+        return Path(run.data.path).name
     return f"{type(run.data).__name__.removesuffix('DataModule').lower()} data"
 
 
@@ -45,7 +48,7 @@ def draw_figures(
     record = next(c for c in trainer.callbacks if isinstance(c, Record))
     arrays: dict[str, np.ndarray] = {}
     figures = {}
-    if maps is not None and run.data.input_shape == (2,):
+    if maps is not None and maps.plane(run.data) is not None:
         figures |= map_figures(classifier, index, run, maps, record, result, test_logits, wanted, arrays)
     if wanted == "all":
         figures |= curve_figures(classifier, index, run, record, result, test_logits, arrays)
@@ -77,19 +80,25 @@ def map_figures(
     from mlplab.plots.decision_map import decision_map, summary
     from mlplab.plots.learning_strip import learning_strip
 
-    extent = maps.extent(run.data)
-    grid = map_of(classifier, index, extent, maps.resolution)
-    points, labels = run.data.test.x.numpy(), run.data.test.y.numpy()
+    plane = maps.plane(run.data)
+    extent = plane.extent
+    grid = map_of(classifier, index, plane, maps.resolution)
+    points, labels = plane.points(run.data.test.x), run.data.test.y.numpy()
     predicted = test_logits.argmax(1).numpy()
-    box = tuple(side.numpy() for side in run.data.training_box)
+    box = plane.box
     epoch = classifier.best.epoch[index] if result["evaluated"] == "best" else result["epochs"]
     title = f"{model_title(classifier, index)} after {int(epoch)} epochs"
     figures_of = result["test"]
     wrong = int((predicted != labels).sum())
     subtitle = summary(figures_of["accuracy"], wrong, len(labels), figures_of["nll"])
-    common = {"predicted": predicted, "box": box}
+    common = {"predicted": predicted, "box": box, "class_names": getattr(run.data, "class_names", None)}
     arrays |= {"map": grid, "extent": np.array(extent), "points": points, "labels": labels, "predicted": predicted}
-    made = {"decision_map": decision_map(grid, extent, points, labels, title=title, subtitle=subtitle, **common)}
+    drawn_on = f"{subtitle}  ·  {plane.remark}" if plane.remark else subtitle
+    made = {
+        "decision_map": decision_map(
+            grid, extent, points, labels, title=title, subtitle=drawn_on, axis_names=plane.names, **common
+        )
+    }
     if wanted != "all":
         return made
     if run.data.density is not None:
@@ -132,6 +141,7 @@ def curve_figures(
             probabilities, run.data.test.y.numpy(), title=f"{model_title(classifier, index)}: test points",
             subtitle=f"accuracy {100 * result['test']['accuracy']:.1f} %  ·  "
             f"expected calibration error {100 * result['test']['calibration_error']:.1f} points",
+            class_names=getattr(run.data, "class_names", None),
         )
     }  # fmt: skip
     history, limit = record.history(index), result["fresh"] or result["test"]

@@ -14,6 +14,7 @@ from mlplab.errors import InputError
 from mlplab.runs.files import write_bytes
 from mlplab.training.callbacks.member import MemberCallback
 from mlplab.training.classifier import Classifier
+from mlplab.training.plane import Plane, plane_of
 
 
 def log_spaced(last: int) -> list[int]:
@@ -26,7 +27,7 @@ def log_spaced(last: int) -> list[int]:
 
 
 class DecisionMaps(MemberCallback):
-    """Draw a member's class probabilities over the plane as it learns; only for data of two features.
+    """Draw a member's class probabilities over the plane as it learns; of more than two inputs, over the two that tell most.
 
     What a map shows is kept as parameters, and drawn when there is time: at the end, or while the run goes on once
     in ``every_seconds``.
@@ -34,7 +35,7 @@ class DecisionMaps(MemberCallback):
     Args:
         epochs: "log" for 0, 1, 2, 5, 10, ... and the last, or a list of epochs.
         resolution: pixels along each side of the grid, >= 2.
-        limit: the square drawn is [-limit, limit]; None to fit the data.
+        limit: the square drawn is [-limit, limit]; None fits the data, those of a file on each axis.
         every_seconds: while training, draw what has gathered when the oldest is this old.
     """
 
@@ -42,7 +43,7 @@ class DecisionMaps(MemberCallback):
         self,
         epochs: str | list[int] = "log",
         resolution: int = 128,
-        limit: float | None = 2.0,
+        limit: float | None = None,
         every_seconds: float = 5.0,
     ) -> None:
         self.epochs, self.resolution, self.limit, self.every_seconds = epochs, resolution, limit, every_seconds
@@ -52,6 +53,7 @@ class DecisionMaps(MemberCallback):
         self.cards: dict[int, dict[int, np.ndarray]] = {}
         self.steps: dict[int, int] = {}
         self._since = time.monotonic()
+        self._planes: dict[int, tuple[Plane | None, Any]] = {}
 
     def wanted(self, classifier: Classifier) -> list[int]:
         """List the epochs to draw."""
@@ -59,11 +61,13 @@ class DecisionMaps(MemberCallback):
 
     def extent(self, data: Any) -> tuple[float, float, float, float]:
         """Give the rectangle to draw: left, right, bottom, top."""
-        if self.limit is not None:
-            return (-self.limit, self.limit, -self.limit, self.limit)
-        low, high = data.training_box
-        centre, half = (low + high) / 2, float((high - low).max()) * 0.75 or 1.0
-        return tuple(float(value) for c in centre for value in (c - half, c + half))  # type: ignore[return-value]
+        return self.plane(data).extent
+
+    def plane(self, data: Any) -> Plane | None:
+        """Choose the two inputs to draw, see :func:`mlplab.training.plane.plane_of`; chosen once for each data set."""
+        if id(data) not in self._planes:
+            self._planes[id(data)] = (plane_of(data, self.limit), data)  # the data are kept, and with them their id
+        return self._planes[id(data)][0]
 
     def on_train_start(self, trainer: L.Trainer, classifier: Classifier) -> None:
         self._since = time.monotonic()
@@ -99,15 +103,15 @@ class DecisionMaps(MemberCallback):
                     stop = classifier.stops.get(index)
                     if run.config.get("figures", "all") != "all":
                         continue  # the one map of the end is drawn then
-                    if run.data.input_shape != (2,) or (stop is not None and stop.epoch < epoch):
+                    if self.plane(run.data) is None or (stop is not None and stop.epoch < epoch):
                         continue
-                    grid = map_of(classifier, index, self.extent(run.data), self.resolution)
+                    grid = map_of(classifier, index, self.plane(run.data), self.resolution)
                     self.probabilities.setdefault(index, {})[epoch] = grid
                     self._card(classifier, run, index, epoch, grid)
 
     def _card(self, classifier: Classifier, run: Any, index: int, epoch: int, grid: np.ndarray) -> None:
         """Draw the small map of an epoch for TensorBoard, for disk and for the animation."""
-        points, box = run.data.test, run.data.training_box
+        points, plane = run.data.test, self.plane(run.data)
         logits = classifier.population.forward(points.x.to(classifier.theta)[None], slice(index, index + 1))[0]
         predicted = logits.argmax(1).cpu()
         accuracy = float((predicted == points.y).double().mean())
@@ -120,9 +124,9 @@ class DecisionMaps(MemberCallback):
 
         card = pixels(
             decision_map(
-                grid, self.extent(run.data), points.x.numpy(), points.y.numpy(), predicted=predicted.numpy(),
+                grid, plane.extent, plane.points(points.x), points.y.numpy(), predicted=predicted.numpy(),
                 title=f"epoch {epoch}", subtitle=f"test {100 * accuracy:.1f} %",
-                box=(box[0].numpy(), box[1].numpy()), card=True,
+                box=plane.box, card=True,
             )
         )  # fmt: skip
         self.cards.setdefault(index, {})[epoch] = card
@@ -148,9 +152,10 @@ class DecisionMaps(MemberCallback):
         self.steps |= state["steps"]
 
 
-def map_of(classifier: Classifier, index: int, extent: tuple, resolution: int) -> np.ndarray:
-    """Give a member's class probabilities over a rectangle: (R, R, C) float32, bottom row first."""
-    grid = decision_grid(resolution, extent).to(classifier.theta)
+def map_of(classifier: Classifier, index: int, plane: Plane | tuple, resolution: int) -> np.ndarray:
+    """Give a member's class probabilities over a plane or a rectangle of two inputs: (R, R, C) float32, bottom row first."""
+    places = plane.inputs(resolution) if isinstance(plane, Plane) else decision_grid(resolution, plane)
+    grid = places.to(classifier.theta)
     logits = classifier.population.forward(grid[None], slice(index, index + 1))[0]
     return logits.softmax(1).float().reshape(resolution, resolution, -1).cpu().numpy()
 

@@ -1,0 +1,87 @@
+"""The plane that a decision map shows: fitted to the data, in their units, two of many inputs."""
+
+import numpy as np
+import pytest
+import torch
+
+from mlplab.data.file_module import FileDataModule
+from mlplab.data.modules import BlobsDataModule, MoonsDataModule, SpiralDataModule
+from mlplab.plots.decision_map import decision_map
+from mlplab.plots.style import class_colour, pixels
+from mlplab.training.plane import plane_of, telling
+
+
+@pytest.mark.parametrize(
+    "kind, options",
+    [(SpiralDataModule, {}), (SpiralDataModule, {"t_max": 3.0}), (SpiralDataModule, {"arms": 8}), (BlobsDataModule, {}),
+     (MoonsDataModule, {"noise": 1.0})],
+)  # fmt: skip
+def test_every_point_of_synthetic_data_lies_in_a_square(kind, options):
+    data = kind(**options)
+    data.setup()
+    left, right, bottom, top = plane_of(data).extent
+    assert right - left == pytest.approx(top - bottom)
+    for part in (data.train, data.test, data.validation):
+        x = part.x.numpy()
+        assert ((x >= (left, bottom)) & (x <= (right, top))).all()
+        assert np.abs(x).max() > 0.5 * right  # and does not get lost in it
+    assert plane_of(data, 2.0).extent == (-2, 2, -2, 2)
+
+
+@pytest.fixture
+def table(tmp_path):
+    rng = np.random.default_rng(0)
+    y = np.arange(120) % 3
+    x = np.stack([rng.normal(size=120), 1000 + 50 * y + rng.normal(size=120), y + 0.1 * rng.normal(size=120)], 1)
+    rows = "".join(f"{a},{b},{c},{'abc'[k]}\n" for (a, b, c), k in zip(x, y))
+    (tmp_path / "t.csv").write_text("noise,dose (mg),size,kind\n" + rows)
+    data = FileDataModule(tmp_path / "t.csv")
+    data.setup()
+    return data, x
+
+
+def test_of_many_inputs_the_two_that_tell_most_in_the_units_of_the_file(table):
+    data, x = table
+    plane = plane_of(data)
+    assert plane.pair == (1, 2) and plane.names == ("dose (mg)", "size") and plane.remark == "1 other input at the median"
+    left, right, bottom, top = plane.extent
+    assert left < x[:, 1].min() < x[:, 1].max() < right < 1250 and bottom < x[:, 2].min() < x[:, 2].max() < top < 4
+    np.testing.assert_allclose(plane.middle[0], np.median(data.to_units(data.train.x)[:, 0]), atol=0.05)
+    inputs = plane.inputs(4)
+    units = data.to_units(inputs)
+    torch.testing.assert_close(units[:, 0], plane.middle[0].expand(16), atol=1e-4, rtol=1e-4)
+    assert units[0, 1] == pytest.approx(left + (right - left) / 8, rel=1e-4)  # half a pixel inside
+    shown = plane.points(data.test.x)
+    assert all(np.abs(x[:, 1:] - point).max(1).min() < 1e-2 for point in shown)
+
+
+def test_what_is_no_plane(tmp_path):
+    np.savez(tmp_path / "images.npz", x=np.zeros((40, 4, 4)), y=np.arange(40) % 2)
+    (tmp_path / "line.csv").write_text("a,b\n" + "".join(f"{i * i},{i % 2}\n" for i in range(40)))
+    for name in ("images.npz", "line.csv"):
+        data = FileDataModule(tmp_path / name)
+        data.setup()
+        assert plane_of(data) is None
+
+
+def test_the_telling_pair_is_that_of_scikit_learns_anova():
+    selection = pytest.importorskip("sklearn.feature_selection")
+    rng = np.random.default_rng(1)
+    y = rng.integers(0, 4, 300)
+    x = rng.normal(size=(300, 6)) + y[:, None] * np.array([0, 0.3, 0.1, 0.9, 0.5, 0.2])
+    scores = selection.f_classif(x, y)[0]
+    assert list(telling(torch.from_numpy(x), torch.from_numpy(y))) == np.argsort(-scores)[:2].tolist()
+    assert telling(torch.zeros(10, 3), torch.arange(10) % 2) == (0, 1)
+
+
+def test_thirty_classes_have_thirty_colours_and_a_name_on_the_map():
+    assert len({class_colour(k) for k in range(30)}) == 30 and class_colour(30) == class_colour(0)
+    logits = np.full((8, 8, 12), -9.0)
+    for k in range(12):
+        logits[k // 2 :, :, k] += k
+    share = np.exp(logits) / np.exp(logits).sum(2, keepdims=True)
+    names = [f"kind {k}" for k in range(12)]
+    figure = decision_map(share, 1.0, title="t", class_names=names, axis_names=("dose (mg)", "a very long name " * 9))
+    assert {"kind 11", "kind 9"} <= {text.get_text() for text in figure.texts}
+    plain = decision_map(share, 1.0, title="t", class_names=names)
+    assert pixels(figure).shape == pixels(plain).shape and (pixels(figure) != pixels(plain)).any()
