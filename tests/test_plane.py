@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
 
 from mlplab.data.file_module import FileDataModule
 from mlplab.data.modules import BlobsDataModule, MoonsDataModule, SpiralDataModule
@@ -82,6 +83,6 @@ def test_thirty_classes_have_thirty_colours_and_a_name_on_the_map():
     share = np.exp(logits) / np.exp(logits).sum(2, keepdims=True)
     names = [f"kind {k}" for k in range(12)]
     figure = decision_map(share, 1.0, title="t", class_names=names, axis_names=("dose (mg)", "a very long name " * 9))
-    assert {"kind 11", "kind 9"} <= {text.get_text() for text in figure.texts}
+    assert {"kind 11", "kind 9"} <= {text.get_text() for text in figure.findobj(Text)}
     plain = decision_map(share, 1.0, title="t", class_names=names)
     assert pixels(figure).shape == pixels(plain).shape and (pixels(figure) != pixels(plain)).any()
