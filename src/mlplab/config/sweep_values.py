@@ -10,10 +10,9 @@ from mlplab.config.composition import Composition, compose_all, group_options, o
 from mlplab.config.grammar import parsed
 from mlplab.config.messages import keys_of, not_key_value
 from mlplab.errors import InputError
+from mlplab.runs.identity import Role, role_of
 from mlplab.search.space import read_dimension
 
-# What says how a sweep is run: each has one value for all jobs.
-OF_THE_SWEEP = ("hydra", "launcher", "paths.", "resume.", "search.", "sweep")
 ONE_EXPERIMENT = "an experiment that lists what to sweep must be run by itself, got {}"
 # Composing so many takes an hour and some GB; more are a slip of the hand.
 MOST_JOBS = 1_000_000
@@ -110,7 +109,7 @@ def _expect_once(overrides: Sequence[str], sweeps: Sequence[str]) -> None:
     keys = [_key(text) for text in overrides]
     for text in sweeps:
         key, values = _key(text), text.partition("=")[2]
-        if key.startswith(OF_THE_SWEEP):
+        if Role.OF_SWEEP in role_of(key):
             several = f"; for several write {key}=[{values}]" if key == "search.objective" else ""
             raise InputError(f"{key} takes one value for a whole sweep, got {text}{several}")
         given = [other for other, name in zip(overrides, keys) if name == key]

@@ -9,11 +9,10 @@ from typing import Any
 
 from mlplab.errors import InputError
 from mlplab.report.intervals import Summary, not_distinguishable, summarise
+from mlplab.runs.identity import REPEATING, Role, role_of
 from mlplab.runs.names import short_names, shown
-from mlplab.runs.sweep_folder import Job, SweepFolder, config_of, differing, is_aside
+from mlplab.runs.sweep_folder import Job, SweepFolder, config_of, differing
 
-# Runs that differ in these alone repeat a setting.
-REPLICATES = ("seed", "data.seed", "data.order_seed", "model.init_seed")
 PARTS = ("test", "fresh", "validation", "train")
 FIGURES = ("accuracy", "nll", "accuracy_regret", "nll_regret", "calibration_error")
 BAYES = ("bayes_accuracy", "bayes_nll")
@@ -133,8 +132,8 @@ def build(sweeps: Sequence[SweepFolder]) -> Table:
     notes = [note for sweep in sweeps for note in sweep.notes]
     swept = merged_keys(sweeps, notes) if len(sweeps) > 1 else list(sweeps[0].swept)
     jobs = without_copies([job for sweep in sweeps for job in sweep.jobs], notes)
-    replicates = [key for key in swept if key in REPLICATES]
-    keys = [key for key in swept if key not in REPLICATES]
+    replicates = [key for key in swept if key in REPEATING]
+    keys = [key for key in swept if key not in REPEATING]
     if len(replicates) > 1:
         notes.append(f"{' and '.join(replicates)} differ together: every run counts as one of the seeds")
     groups: dict[tuple, list[Job]] = {}
@@ -166,7 +165,7 @@ def merged_keys(sweeps: Sequence[SweepFolder], notes: list[str]) -> list[str]:
     # Of other kinds of data every key differs; those that one of them does not have say nothing more. The
     # order follows the seed.
     common = [key for key in (known or [{}])[0] if all(key in config for config in known)]
-    common = [key for key in common if key not in swept and key != "data.order_seed" and not is_aside(key)]
+    common = [key for key in common if key not in swept and key != "data.order_seed" and Role.SHOWN in role_of(key)]
     fixed = differing([{key: config[key] for key in common} for config in known])
     if fixed:
         notes.append(f"the sweeps also differ in {', '.join(fixed)}: kept apart as further keys")

@@ -8,11 +8,9 @@ from typing import Any
 import yaml
 
 from mlplab.errors import InputError
-from mlplab.runs.flat_config import ASIDE, Unusual, flatten, read_block, read_flat, split_blocks
+from mlplab.runs.flat_config import Unusual, flatten, read_block, read_flat, split_blocks
+from mlplab.runs.identity import Role, role_of
 from mlplab.runs.moved import name_today
-
-# Of the callbacks, which the table of what stands aside names as a whole, these change what is trained.
-TRAINED_BY = ("callbacks.early_stopping",)
 
 
 class Defaults:
@@ -145,7 +143,7 @@ class Defaults:
         known = self.studies[study]
         if head in known["groups"] and head not in ("experiment", "launcher", "logger"):
             return self._group_changes(head, own, known["groups"][head], flat)
-        if head in ASIDE:
+        if Role.SHOWN not in role_of(head):
             return {}
         keys = {f"{head}.{rest}" if rest else head: value for rest, value in own.items()}
         return {key: value for key, value in keys.items() if not _same(value, known["keys"].get(key), flat)}
@@ -166,9 +164,7 @@ class Defaults:
             name = usual  # of one class: a key that was changed says more than the name of another file
         changed = {} if name == usual else {group: name}
         changed |= {f"{group}.{key}": value for key, value in found[name].items()}
-        if group == "callbacks":
-            changed = {key: value for key, value in changed.items() if key.startswith(TRAINED_BY)}
-        return changed
+        return {key: value for key, value in changed.items() if Role.SHOWN in role_of(key)}
 
     def value(self, key: str, changed: Mapping[str, Any], study: str | None) -> Any:
         """Give a key's value in a config of which only the changes are known; None where it has no such key."""

@@ -7,15 +7,13 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+from mlplab.runs.identity import Role, without
 from mlplab.runs.moved import name_for_digest
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
-# What changes where a run writes or what it shows, and not what it computes.
-DISPLAY_KEYS = ("name", "paths", "resume", "logger", "figures", "sweep", "launcher", "search")
 
-
-def config_digest(config: Mapping[str, Any], leave_out: Iterable[str] = DISPLAY_KEYS) -> str:
+def config_digest(config: Mapping[str, Any], leave_out: Iterable[str] = without(Role.IDENTITY)) -> str:
     """Fingerprint a resolved config.
 
     Args:

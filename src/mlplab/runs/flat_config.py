@@ -7,8 +7,6 @@ from typing import Any
 
 from mlplab.errors import InputError
 
-# What says where and how a run writes, not what it computes.
-ASIDE = ("name", "paths", "resume", "logger", "sweep", "launcher", "search", "figures", "callbacks", "hydra")
 _KEY = re.compile(r"( *)([A-Za-z_][\w./-]*):(?: +(.*))?")
 _ENTRY = re.compile(r"( *)- (.*)")
 # Where a key at the margin begins; what belongs to it, entries of a list at the margin included, follows it.

@@ -9,8 +9,9 @@ from typing import Any
 
 from mlplab.errors import InputError
 from mlplab.runs.files import read_json
-from mlplab.runs.flat_config import ASIDE, read_flat
+from mlplab.runs.flat_config import read_flat
 from mlplab.runs.folder import RunFolder
+from mlplab.runs.identity import Role, role_of
 from mlplab.runs.status import is_alive, read_status
 
 FORMAT = 1
@@ -185,7 +186,7 @@ def _from_runs(folder: Path, runs: list[Path], notes: list[str]) -> SweepFolder:
             continue
         status, error, result = outcome_of(path)
         digest = str((result or {}).get("config_digest") or path)
-        configs.append({key: value for key, value in config.items() if not is_aside(key)})
+        configs.append({key: value for key, value in config.items() if Role.SHOWN in role_of(key)})
         jobs.append(Job(path, {}, digest, status, error, result))
     if not jobs:
         raise InputError(f"{folder} holds no run that can be read: {notes[-1]}")
@@ -197,11 +198,6 @@ def _from_runs(folder: Path, runs: list[Path], notes: list[str]) -> SweepFolder:
             f"{folder.name} has no sweep.json: what differs between its runs' configs counts as swept"
         )
     return SweepFolder(folder, None, swept, jobs, notes)
-
-
-def is_aside(key: str) -> bool:
-    """Say whether a config key has nothing to do with what a run computes."""
-    return key.partition(".")[0] in ASIDE
 
 
 def differing(configs: list[dict[str, Any]]) -> list[str]:

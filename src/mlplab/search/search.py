@@ -12,10 +12,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mlplab.errors import Ended, InputError
 from mlplab.runs.fingerprint import code_digest, config_digest
+from mlplab.runs.identity import Role, override_role
 from mlplab.search.objectives import read_objective
 from mlplab.search.space import Dimension, read_space
 from mlplab.sweeps.executors import physical_cores
-from mlplab.sweeps.folder import ASIDE
 from mlplab.sweeps.lock import locked
 from mlplab.sweeps.task import Task
 from mlplab.sweeps.units import FEWEST_MEMBERS
@@ -97,7 +97,7 @@ def make_plan(master: DictConfig, space: Sequence[Dimension], fixed: Sequence[st
         sampler=options["sampler"],
         seed=master.seed, trials=options["trials"], batch=options["batch"],
         first_batch=first_batch(options["sampler"], options["trials"], workers(master.launcher)),
-        fixed=[text for text in fixed if not text.lstrip("+~").startswith(ASIDE)],
+        fixed=[text for text in fixed if Role.IDENTITY in override_role(text)],
         config_digest=config_digest(OmegaConf.to_container(own, resolve=True)),
         code_digest=code_digest(), accept_code=bool(master.resume.accept_code),
     )  # fmt: skip

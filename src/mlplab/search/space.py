@@ -10,9 +10,8 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from omegaconf import DictConfig, OmegaConf
 
 from mlplab.errors import InputError
+from mlplab.runs.identity import Role, override_role
 
-# What says how a search is run: no job needs it, and it may change from call to call.
-NOT_OF_THE_JOB = ("search.", "sweep=", "resume.", "launcher")
 # Of a range of real numbers: its values are counted one by one.
 MOST_VALUES = 1_000_000
 
@@ -110,7 +109,7 @@ def read_space(
     for text in overrides:
         entry = OverridesParser.create().parse_override(text)
         if not entry.is_sweep_override():
-            if not text.startswith(NOT_OF_THE_JOB):
+            if Role.OF_CALL not in override_role(text):
                 fixed.append(text)
             continue
         dimension = read_dimension(text, entry, OmegaConf.select(base, entry.key_or_group), group_options)

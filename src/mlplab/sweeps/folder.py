@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlplab.errors import InputError
+from mlplab.runs.identity import Role, override_role
 
-# What says how a sweep is run, not what is swept.
-ASIDE = ("paths.", "launcher", "resume.", "sweep", "hydra.", "hydra/", "figures", "logger")
 LONGEST = 60
 
 
@@ -32,11 +31,14 @@ def sweep_folder(logs: Path, kind: str, name: str | None, overrides: Sequence[st
         return known[-1].parent
     if name is not None:
         return parent / name
-    telling = sorted(text for text in overrides if not text.lstrip("+~").startswith(ASIDE))
-    digest = hashlib.sha256("\n".join(telling).encode()).hexdigest()[:8]
+    # What is swept, and how a search searches.
+    swept = sorted(
+        text for text in overrides if Role.IDENTITY in override_role(text) or text.startswith("search.")
+    )
+    digest = hashlib.sha256("\n".join(swept).encode()).hexdigest()[:8]
     keys = [
         text.partition("=")[0].lstrip("+~").rpartition(".")[2]
-        for text in telling
+        for text in swept
         if "," in text or "(" in text
     ]
     return parent / f"{'-'.join(keys)[:LONGEST]}-{digest}".lstrip("-")

@@ -7,18 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlplab.runs.fingerprint import config_digest
+from mlplab.runs.identity import may_differ
 from mlplab.sweeps.jobs import Job
-
-# In these members of one population may differ; all else must be alike.
-MAY_DIFFER = (
-    "seed", "name", "sweep", "resume", "paths", "launcher", "figures", "logger", "evaluate_state",
-    "data.seed", "data.order_seed", "data.noise", "data.rotation_degrees", "data.t_min", "data.t_max",
-    "model.init_seed", "model.initialization",
-)  # fmt: skip
-# Only the lab's own optimisers take a setting for each member.
-OPTIMIZER_MAY_DIFFER = tuple(
-    f"optimizer.{name}" for name in ("lr", "weight_decay", "betas", "eps", "momentum")
-)
 
 # More units than workers, so that the last to finish are short; but not fewer members than make stacking pay.
 UNITS_A_WORKER = 4
@@ -54,8 +44,7 @@ class Unit:
 
 def stack_key(config: dict[str, Any]) -> str:
     """Fingerprint what the members of one population must have in common."""
-    own = str(config.get("optimizer", {}).get("_target_", "")).startswith("mlplab.")
-    return config_digest(config, MAY_DIFFER + (OPTIMIZER_MAY_DIFFER if own else ()))
+    return config_digest(config, may_differ(config))
 
 
 def on_gpu(config: dict[str, Any]) -> bool:
