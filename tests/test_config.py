@@ -182,7 +182,7 @@ def test_a_wrong_option_is_answered_in_one_line(override, parts):
         (["callbacks=early_stopping", "evaluate_state=last", "data.validation_points=0"], "needs validation"),
         (["trainer.max_epochs=0"], "trainer.max_epochs must be an integer >= 1, or -1"),
         (["trainer.max_epochs=-1"], "needs trainer.max_steps"),
-        (["data.t_min=1.0"], "data.t_min must be below data.t_max"),
+        (["data.t_min=1.1"], "data.t_min must be at most data.t_max"),
         (["optimizer=sgd", "optimizer.nesterov=true"], "needs optimizer.momentum > 0"),
         (["schedule=cosine", "schedule.warmup_epochs=100"], "schedule.warmup_epochs must be below"),
         (["loss.weight=[1,2]"], "loss.weight must be a list of 4"),
@@ -347,3 +347,12 @@ def test_rules_accept_their_ends():
     assert optional(integer(0)).accepts(None) and either(choice("log"), integer(0)).accepts("log")
     assert many(integer(1)).accepts([]) and not many(integer(1), least=1).accepts([])
     assert choice(1).accepts(1) and not choice(1).accepts(True)
+
+
+def test_the_rules_name_what_the_classes_know():
+    from mlplab.nn.activations import ACTIVATIONS
+    from mlplab.nn.mlp import INITIALIZATIONS
+    from mlplab.options import MLP
+
+    assert MLP["activation"].names == tuple(ACTIVATIONS)
+    assert MLP["initialization"].names == tuple(INITIALIZATIONS)

@@ -188,7 +188,7 @@ def test_validation_and_test_loaders_hand_over_all_points():
         assert torch.equal(x[0], points.x) and torch.equal(y[0], points.y)
 
 
-DEGENERATE = [{"arms": 1}, {"points_per_arm": 2}, {"t_min": 1.0, "t_max": 1.0}, {"t_max": 0.0}]
+DEGENERATE = [{"arms": 1}, {"points_per_arm": 2}, {"t_min": 1.0, "t_max": 1.0}, {"t_min": 0.9, "t_max": 0.9}]
 
 
 @pytest.mark.parametrize("options", DEGENERATE)
@@ -204,23 +204,24 @@ def test_without_noise_the_density_is_unknown():
 
 
 REFUSED = [
-    (SpiralDataModule, {"noise": -0.1}, "data.noise must be a number >= 0 and <= 1000, got -0.1"),
-    (SpiralDataModule, {"noise": float("nan")}, "data.noise must be a number >= 0 and <= 1000, got nan"),
+    (SpiralDataModule, {"noise": -0.1}, "data.noise must be a number from 0 to 1000, got -0.1"),
+    (SpiralDataModule, {"noise": float("nan")}, "data.noise must be a number from 0 to 1000, got nan"),
     (SpiralDataModule, {"arms": 0}, "data.arms must be an integer from 1 to 1000, got 0"),
     (SpiralDataModule, {"arms": 2.5}, "data.arms must be an integer from 1 to 1000, got 2.5"),
     (SpiralDataModule, {"points_per_arm": 0}, "data.points_per_arm must be an integer >= 1, got 0"),
     (SpiralDataModule, {"t_min": -1}, "data.t_min must be a number >= 0, got -1"),
-    (SpiralDataModule, {"t_min": 1, "t_max": 0.5}, "data.t_max must be a number >= 1 and <= 100, got 0.5"),
-    (SpiralDataModule, {"rotation_degrees": "x"}, "data.rotation_degrees must be a finite number, got 'x'"),
+    (SpiralDataModule, {"t_min": 1, "t_max": 0.5}, "data.t_min must be at most data.t_max=0.5, got 1"),
+    (SpiralDataModule, {"t_max": 0}, "data.t_max must be a number > 0 and <= 100, got 0"),
+    (SpiralDataModule, {"rotation_degrees": "x"}, "data.rotation_degrees must be a number, got 'x'"),
     (CirclesDataModule, {"classes": 0}, "data.classes must be an integer from 1 to 1000, got 0"),
     (MoonsDataModule, {"points_per_class": -3}, "data.points_per_class must be an integer >= 1, got -3"),
     (XorDataModule, {"batch_size": 0}, "data.batch_size must be an integer >= 1, got 0"),
-    (XorDataModule, {"test_fraction": 1.0}, "data.test_fraction must be a number >= 0 and < 1, got 1.0"),
+    (XorDataModule, {"test_fraction": 1.0}, "data.test_fraction must be a number > 0 and < 1, got 1.0"),
     (XorDataModule, {"validation_points": -1}, "data.validation_points must be an integer >= 0, got -1"),
     (XorDataModule, {"fresh_points": 1.5}, "data.fresh_points must be an integer >= 0, got 1.5"),
     (XorDataModule, {"drop_last": "no"}, "data.drop_last must be true or false, got 'no'"),
     (BlobsDataModule, {"seeding": "magic"}, "data.seeding must be one of derived, tutorial, got 'magic'"),
-    (XorDataModule, {"seed": None}, f"data.seed must be an integer from 0 to {2**63 - 1}, got None"),
+    (XorDataModule, {"seed": None}, f"data.seed must be an integer from 0 to {2**63 - 1}, got null"),
     (XorDataModule, {"order_seed": -1}, f"data.order_seed must be an integer from 0 to {2**63 - 1}, got -1"),
 ]
 

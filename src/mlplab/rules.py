@@ -3,8 +3,10 @@
 import difflib
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
 
 from mlplab.errors import InputError
 
@@ -18,17 +20,26 @@ class Rule:
         accepts: tells whether a plain value (no OmegaConf node) is allowed.
         wrong: values that must be refused; the tests walk over them.
         names: the allowed names where the value is a choice, for a near match.
+        plain: turns an allowed value into a plain one, such as a NumPy integer into an int.
     """
 
     allowed: str
     accepts: Callable[[object], bool]
     wrong: tuple = ()
     names: tuple = ()
+    plain: Callable[[Any], Any] = lambda value: value
 
-    def check(self, key: str, value: object) -> None:
-        """Raise an :class:`InputError` of one line unless the value is allowed."""
+    def check(self, key: str, value: object) -> Any:
+        """Give the value, or raise an :class:`InputError` of one line where it is not allowed."""
         if not self.accepts(value):
             raise InputError(f"{key} must be {self.allowed}, got {shown(value)}{near(value, self.names)}")
+        return self.plain(value)
+
+
+def check_all(rules: Mapping[str, Rule], group: str, **values: object) -> None:
+    """Check values by the rules of their names; ``group`` is the config's, such as ``"model"``."""
+    for name, value in values.items():
+        rules[name].check(f"{group}.{name}", value)
 
 
 def shown(value: object) -> str:
@@ -44,7 +55,7 @@ def near(word: object, names: Iterable[str], prefix: str = "") -> str:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _interval(low, high, above, below) -> str:
@@ -62,13 +73,13 @@ def integer(low: int | None = None, high: int | None = None) -> Rule:
     """Allow an integer in [low, high]."""
 
     def accepts(value: object) -> bool:
-        whole = isinstance(value, int) and not isinstance(value, bool)
+        whole = isinstance(value, Integral) and not isinstance(value, bool)
         return whole and (low is None or value >= low) and (high is None or value <= high)
 
     wrong = ["abc", "", 1.5, True, math.nan, {"a": 1}]
     wrong += [low - 1] if low is not None else []
     wrong += [high + 1] if high is not None else []
-    return Rule(f"an integer {_interval(low, high, False, False)}".rstrip(), accepts, tuple(wrong))
+    return Rule(f"an integer {_interval(low, high, False, False)}".rstrip(), accepts, tuple(wrong), plain=int)
 
 
 def number(low=None, high=None, *, above: bool = False, below: bool = False) -> Rule:
@@ -84,7 +95,7 @@ def number(low=None, high=None, *, above: bool = False, below: bool = False) -> 
     wrong = ["abc", "", True, math.nan, math.inf, [1.0]]
     wrong += [low if above else low - 0.1] if low is not None else []
     wrong += [high if below else high + 0.1] if high is not None else []
-    return Rule(f"a number {_interval(low, high, above, below)}".rstrip(), accepts, tuple(wrong))
+    return Rule(f"a number {_interval(low, high, above, below)}".rstrip(), accepts, tuple(wrong), plain=float)
 
 
 def boolean() -> Rule:
@@ -141,7 +152,9 @@ def many(rule: Rule, length: int | None = None, least: int = 0) -> Rule:
     """Allow a list whose entries each keep the rule."""
 
     def accepts(value: object) -> bool:
-        if not isinstance(value, list) or len(value) < least or (length is not None and len(value) != length):
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            return False
+        if len(value) < least or (length is not None and len(value) != length):
             return False
         return all(rule.accepts(entry) for entry in value)
 

@@ -4,46 +4,10 @@ A wrong option is answered before torch is imported, so the tables stand here an
 a test compares them with the classes' signatures and with every file of conf/.
 """
 
-import ast
-from functools import cache
-from pathlib import Path
-
+from mlplab.options import ACCELERATOR, CLASSES, DATA, FRACTION, LOSS, MLP, MONITOR, NAME, PATH, SEED, SPIRAL, SYNTHETIC
 from mlplab.rules import Rule, boolean, choice, either, integer, many, mapping, number, optional, text
 from mlplab.search.objectives import OBJECTIVES
 
-SEED = integer(0, 2**63 - 1)
-FRACTION = number(0, 1, above=True, below=True)
-NAME = text(
-    r"[A-Za-z0-9][A-Za-z0-9._=,+-]{0,199}", "at most 200 letters, digits and . _ = , + -, a letter or digit first"
-)
-PATH = text(words="a path")
-
-
-
-@cache
-def activation_names() -> tuple[str, ...]:
-    """Read the names of ``ACTIVATIONS`` from nn/activations.py as text: importing it imports torch."""
-    source = (Path(__file__).parents[1] / "nn" / "activations.py").read_text(encoding="utf-8")
-    for node in ast.parse(source).body:
-        target = node.target if isinstance(node, ast.AnnAssign) else None
-        if isinstance(target, ast.Name) and target.id == "ACTIVATIONS":
-            return tuple(key.value for key in node.value.keys)
-    raise AssertionError("nn/activations.py has no annotated ACTIVATIONS")
-
-
-def _is_activation(value: object) -> bool:
-    if isinstance(value, dict):
-        arguments = [entry for key, entry in value.items() if key != "name"]
-        plain = all(isinstance(entry, bool | str) or number().accepts(entry) for entry in arguments)
-        return value.get("name") in activation_names() and plain
-    return isinstance(value, str) and value in activation_names()
-
-
-ACTIVATION = Rule(
-    f"one of {', '.join(activation_names())}, or with arguments as {{name: leaky_relu, negative_slope: 0.1}}",
-    _is_activation, ("rleu", "", 3, None, {"name": "nope"}, {"name": "elu", "alpha": float("nan")}),
-    activation_names(),
-)
 
 def _is_objective(value: object) -> bool:
     names = value if isinstance(value, list) else [value]
@@ -56,27 +20,12 @@ OBJECTIVE = Rule(
     ("nll", "", 3, None, [], ["nll"], ["epochs", "epochs"], {"a": 1}), tuple(OBJECTIVES),
 )
 
-_DATA = {
-    "seed": SEED, "batch_size": integer(1), "drop_last": boolean(), "test_fraction": FRACTION,
-    "order_seed": SEED,
-}
-_SYNTHETIC = _DATA | {
-    "noise": number(0, 1000), "validation_points": integer(0), "fresh_points": integer(0),
-    "seeding": choice("derived", "tutorial"),
-}
-_CLASSES = {"classes": integer(1, 1000), "points_per_class": integer(1)}
-_LOSS = {
-    "weight": optional(many(number(0), least=1)),
-    "ignore_index": integer(),
-    "label_smoothing": number(0, 1),
-}
 _ADAM = {
     "lr": number(0, above=True),
     "betas": many(number(0, 1, below=True), length=2),
     "eps": number(0, above=True),
     "weight_decay": number(0),
 }
-
 
 
 def _each(rule: Rule) -> Rule:
@@ -89,7 +38,7 @@ _NOISE = {"dt_ms": number(0, above=True), "neurons": integer(1), "seed": SEED, "
 
 _COLUMN = either(text(words="a column's name"), integer())
 _COLUMNS = either(many(_COLUMN), _COLUMN)
-_FILE = _DATA | {
+_FILE = DATA | {
     "path": PATH, "label": optional(_COLUMN), "features": optional(either(many(_COLUMN, least=1), _COLUMN)),
     "exclude": _COLUMNS, "categorical": _COLUMNS, "missing": choice("refuse", "drop", "median"),
     "standardize": boolean(), "separator": optional(choice("comma", "semicolon", "tab", "blanks")),
@@ -100,24 +49,16 @@ _FILE = _DATA | {
 
 # The keys of each class that conf/ can name. A class that is not here is its author's own affair.
 TARGETS: dict[str, dict[str, Rule]] = {
-    "mlplab.data.modules.SpiralDataModule": _SYNTHETIC | {
-        "arms": integer(1, 1000), "points_per_arm": integer(1), "t_min": number(0),
-        "t_max": number(0, 100, above=True),
-        "rotation_degrees": number(),
-    },
-    "mlplab.data.modules.CirclesDataModule": _SYNTHETIC | _CLASSES,
-    "mlplab.data.modules.MoonsDataModule": _SYNTHETIC | {"points_per_class": integer(1)},
-    "mlplab.data.modules.XorDataModule": _SYNTHETIC | {"points_per_class": integer(1)},
-    "mlplab.data.modules.BlobsDataModule": _SYNTHETIC | _CLASSES,
+    "mlplab.data.modules.SpiralDataModule": SPIRAL,
+    "mlplab.data.modules.CirclesDataModule": SYNTHETIC | CLASSES,
+    "mlplab.data.modules.MoonsDataModule": SYNTHETIC | {"points_per_class": integer(1)},
+    "mlplab.data.modules.XorDataModule": SYNTHETIC | {"points_per_class": integer(1)},
+    "mlplab.data.modules.BlobsDataModule": SYNTHETIC | CLASSES,
     "mlplab.data.file_module.FileDataModule": _FILE,
     "mlplab.data.modules.FileDataModule": _FILE,  # as version 0.1 recorded it
-    "mlplab.nn.mlp.MLP": {
-        "hidden": optional(many(integer(1))), "width": integer(1), "depth": integer(0, 10_000),
-        "activation": ACTIVATION, "dropout": number(0, 1, below=True),
-        "initialization": choice("default", "kaiming", "xavier", "orthogonal"), "init_seed": optional(SEED),
-    },
-    "mlplab.nn.losses.CrossEntropy": _LOSS,
-    "torch.nn.CrossEntropyLoss": _LOSS,
+    "mlplab.nn.mlp.MLP": MLP,
+    "mlplab.nn.losses.CrossEntropy": LOSS,
+    "torch.nn.CrossEntropyLoss": LOSS,
     "mlplab.population.optimizers.Adam": _ADAM,
     "mlplab.population.optimizers.AdamW": _ADAM,
     "mlplab.population.optimizers.SGD": {
@@ -138,7 +79,7 @@ TARGETS: dict[str, dict[str, Rule]] = {
     "mlplab.training.callbacks.Progress": {},
     "mlplab.training.callbacks.Checkpoints": {"every_seconds": number(0)},
     "mlplab.training.callbacks.EarlyStopping": {
-        "monitor": choice("val/loss", "val/accuracy", "train/loss", "train/accuracy"),
+        "monitor": MONITOR,
         "patience": integer(1), "min_delta": number(0),
     },
     "mlplab.training.callbacks.DivergenceGuard": {},
@@ -175,7 +116,7 @@ TARGETS: dict[str, dict[str, Rule]] = {
 }
 
 TRAINER: dict[str, Rule] = {
-    "accelerator": choice("auto", "cpu", "gpu", "cuda", "mps"),
+    "accelerator": ACCELERATOR,
     "devices": either(choice(1), many(integer(0), length=1)),
     "max_epochs": integer(-1),
     "max_steps": integer(-1),

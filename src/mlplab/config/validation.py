@@ -115,8 +115,8 @@ def check_training(config: Mapping) -> None:
         raise InputError(f"trainer.{name} must be an integer >= 1, or -1 for no limit, got 0")
     if trainer["max_epochs"] == -1 and trainer["max_steps"] == -1:
         raise InputError("trainer.max_epochs=-1 (no limit) needs trainer.max_steps >= 1, got -1")
-    if data.get("t_min", 0) >= data.get("t_max", 1):
-        raise InputError(f"data.t_min must be below data.t_max={data['t_max']}, got {data['t_min']}")
+    if data.get("t_min", 0) > data.get("t_max", 1):
+        raise InputError(f"data.t_min must be at most data.t_max={data['t_max']}, got {data['t_min']}")
     if config["optimizer"].get("nesterov") and not config["optimizer"].get("momentum"):
         raise InputError("optimizer.nesterov=true needs optimizer.momentum > 0, got 0")
     warmup = config["schedule"].get("warmup_epochs", 0)

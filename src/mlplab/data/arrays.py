@@ -8,14 +8,12 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from mlplab import options
 from mlplab.data.posteriors import posterior
 from mlplab.errors import InputError
 from mlplab.population.blocks import BlockLoader, WholeLoader
-from mlplab.ranges import require_flag, require_integer, require_number
 from mlplab.seeds import generator
 
-SEEDINGS = ("derived", "tutorial")
-LARGEST_SEED = 2**63 - 1
 PARTS = ("train", "validation", "test", "fresh")
 
 
@@ -57,16 +55,15 @@ class ArrayDataModule(LightningDataModule, ABC):
         seeding: str = "derived",
     ):
         super().__init__()
-        self.seed = require_integer("data.seed", seed, 0, LARGEST_SEED)
-        self.batch_size = require_integer("data.batch_size", batch_size, 1)
-        self.drop_last = require_flag("data.drop_last", drop_last)
-        self.test_fraction = require_number("data.test_fraction", test_fraction, 0, below=1)
-        self.validation_points = require_integer("data.validation_points", validation_points, 0)
-        self.fresh_points = require_integer("data.fresh_points", fresh_points, 0)
-        self.order_seed = require_integer("data.order_seed", order_seed, 0, LARGEST_SEED)
-        if seeding not in SEEDINGS:
-            raise InputError(f"data.seeding must be one of {', '.join(SEEDINGS)}, got {seeding!r}")
-        self.seeding = seeding
+        rules = options.SYNTHETIC
+        self.seed = rules["seed"].check("data.seed", seed)
+        self.batch_size = rules["batch_size"].check("data.batch_size", batch_size)
+        self.drop_last = rules["drop_last"].check("data.drop_last", drop_last)
+        self.test_fraction = rules["test_fraction"].check("data.test_fraction", test_fraction)
+        self.validation_points = rules["validation_points"].check("data.validation_points", validation_points)
+        self.fresh_points = rules["fresh_points"].check("data.fresh_points", fresh_points)
+        self.order_seed = rules["order_seed"].check("data.order_seed", order_seed)
+        self.seeding = rules["seeding"].check("data.seeding", seeding)
         self.train: Points | None = None
         self._replay: tuple[int, torch.Generator] | None = None
         # One mapping for all copies that share these points, so that each posterior is computed once.

@@ -10,10 +10,11 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
+from mlplab import options
 from mlplab.data import datasets, densities, file_module
 from mlplab.data.arrays import ArrayDataModule, Points
 from mlplab.data.bayes import MixtureDensity
-from mlplab.ranges import require_integer, require_number
+from mlplab.errors import InputError
 from mlplab.seeds import generator
 
 
@@ -31,8 +32,8 @@ class SyntheticDataModule(ArrayDataModule):
     def __init__(self, classes: int, points: int, noise: float, **base):
         super().__init__(**base)
         self.classes = classes
-        self.points = require_integer(f"data.{self.points_key}", points, 1)
-        self.noise = require_number("data.noise", noise, 0, 1000)
+        self.points = options.CLASSES["points_per_class"].check(f"data.{self.points_key}", points)
+        self.noise = options.SYNTHETIC["noise"].check("data.noise", noise)
 
     @abstractmethod
     def sample(self, counts: list[int], stream: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -79,10 +80,12 @@ class SpiralDataModule(SyntheticDataModule):
         rotation_degrees: float = 0.0,
         **base,
     ):
-        super().__init__(require_integer("data.arms", arms, 1, 1000), points_per_arm, noise, **base)
-        self.t_min = require_number("data.t_min", t_min, 0)
-        self.t_max = require_number("data.t_max", t_max, self.t_min, 100)
-        self.rotation_degrees = require_number("data.rotation_degrees", rotation_degrees)
+        super().__init__(options.SPIRAL["arms"].check("data.arms", arms), points_per_arm, noise, **base)
+        self.t_min = options.SPIRAL["t_min"].check("data.t_min", t_min)
+        self.t_max = options.SPIRAL["t_max"].check("data.t_max", t_max)
+        self.rotation_degrees = options.SPIRAL["rotation_degrees"].check("data.rotation_degrees", rotation_degrees)
+        if self.t_min > self.t_max:
+            raise InputError(f"data.t_min must be at most data.t_max={t_max}, got {t_min}")
 
     def sample(self, counts, stream):
         return datasets.spirals(points_per_arm=counts, generator=stream, **self._shape())
@@ -104,7 +107,7 @@ class CirclesDataModule(SyntheticDataModule):
     """Serve :func:`mlplab.data.datasets.circles`; the other arguments are those of `ArrayDataModule`."""
 
     def __init__(self, classes: int = 2, points_per_class: int = 1000, noise: float = 0.1, **base):
-        super().__init__(require_integer("data.classes", classes, 1, 1000), points_per_class, noise, **base)
+        super().__init__(options.CLASSES["classes"].check("data.classes", classes), points_per_class, noise, **base)
 
     def sample(self, counts, stream):
         return datasets.circles(
@@ -145,7 +148,7 @@ class BlobsDataModule(SyntheticDataModule):
     """Serve :func:`mlplab.data.datasets.blobs`; the other arguments are those of `ArrayDataModule`."""
 
     def __init__(self, classes: int = 3, points_per_class: int = 1000, noise: float = 0.4, **base):
-        super().__init__(require_integer("data.classes", classes, 1, 1000), points_per_class, noise, **base)
+        super().__init__(options.CLASSES["classes"].check("data.classes", classes), points_per_class, noise, **base)
 
     def sample(self, counts, stream):
         return datasets.blobs(

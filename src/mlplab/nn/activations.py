@@ -6,12 +6,12 @@ right for any differentiable module and about twice as slow.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from inspect import signature
 
 import torch
 from torch import Tensor, nn
 
+from mlplab import options
 from mlplab.errors import InputError
 from mlplab.nn.lif_rate import LIFRate, lif_rate_gradient
 
@@ -82,11 +82,7 @@ def parse_activation(activation: str | Mapping) -> tuple[str, dict]:
             f"model.activation must be a name or a mapping {{name: ..., argument: ...}}, got {activation!r}"
         )
     if name not in ACTIVATIONS:
-        near = get_close_matches(name, ACTIVATIONS, n=1)
-        raise InputError(
-            f"model.activation must be one of {', '.join(ACTIVATIONS)}, got {name!r}"
-            + (f"; did you mean {near[0]}?" if near else "")
-        )
+        options.ACTIVATION.check("model.activation", name)
     # `inplace` is torch's own switch: it would overwrite what the backward pass needs.
     hidden = ("inplace", "args", "kwargs")
     allowed = [key for key in signature(ACTIVATIONS[name].module).parameters if key not in hidden]

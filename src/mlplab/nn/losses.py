@@ -1,13 +1,11 @@
 """Cross entropy, written by the lab: exact for large margins, finite for large logits."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
+from mlplab import options
 from mlplab.errors import InputError
-
-REDUCTIONS = ("mean", "sum", "none")
+from mlplab.rules import check_all
 
 
 def negative_log_softmax(logits: Tensor) -> Tensor:
@@ -125,8 +123,7 @@ def cross_entropy(
         )
     if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
         raise InputError(f"cross entropy takes integer labels, got {labels.dtype}")
-    if reduction not in REDUCTIONS:
-        raise InputError(f"loss.reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}")
+    options.REDUCTION.check("loss.reduction", reduction)
     _check_options(weight, label_smoothing, logits.shape[1])
     wrong = ((labels < 0) | (labels >= logits.shape[1])) & (labels != ignore_index)
     if wrong.any():
@@ -162,8 +159,7 @@ def _losses(
 
 
 def _check_options(weight: Tensor | None, label_smoothing: float, classes: int) -> None:
-    if not (isinstance(label_smoothing, (int, float)) and 0 <= label_smoothing <= 1):
-        raise InputError(f"loss.label_smoothing must be a number in [0, 1], got {label_smoothing!r}")
+    options.LOSS["label_smoothing"].check("loss.label_smoothing", label_smoothing)
     if weight is not None and weight.shape != (classes,):
         raise InputError(f"loss.weight must hold one number for each of the {classes} classes, got {tuple(weight.shape)}")
 
@@ -186,13 +182,11 @@ class CrossEntropy(nn.Module):
         reduction: str = "mean",
     ) -> None:
         super().__init__()
-        if reduction not in REDUCTIONS:
-            raise InputError(f"loss.reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}")
+        options.REDUCTION.check("loss.reduction", reduction)
         if weight is not None:
             weight = weight if isinstance(weight, Tensor) else torch.tensor(list(weight), dtype=torch.float32)
-            if not all(math.isfinite(value) and value >= 0 for value in weight.tolist()):
-                raise InputError(f"loss.weight must hold finite numbers >= 0, got {weight.tolist()}")
-        _check_options(None, label_smoothing, 0)
+        check_all(options.LOSS, "loss", label_smoothing=label_smoothing, ignore_index=ignore_index,
+                  weight=None if weight is None else weight.tolist())  # fmt: skip
         self.register_buffer("weight", weight, persistent=False)
         self.ignore_index = ignore_index
         self.label_smoothing = label_smoothing

@@ -7,8 +7,10 @@ from itertools import groupby
 import torch
 from torch import Tensor, nn
 
+from mlplab import options
 from mlplab.errors import InputError
 from mlplab.nn.activations import activation_module, parse_activation
+from mlplab.rules import check_all
 from mlplab.seeds import derive
 
 
@@ -51,18 +53,8 @@ def hidden_widths(hidden: Sequence[int] | None, width: int, depth: int) -> list[
     Raises:
         InputError: if a width is below 1 or the depth below 0.
     """
-    if hidden is None:
-        if not isinstance(depth, int) or isinstance(depth, bool) or depth < 0:
-            raise InputError(f"model.depth must be an integer >= 0 (the number of hidden layers), got {depth!r}")
-        hidden, key = [width] * depth, "model.width"
-    else:
-        key = "model.hidden"
-        if isinstance(hidden, str) or not isinstance(hidden, Sequence):
-            raise InputError(f"model.hidden must be a list of hidden widths, got {hidden!r}")
-    for value in hidden:
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise InputError(f"{key} must be integers >= 1, got {value!r}")
-    return list(hidden)
+    check_all(options.MLP, "model", hidden=hidden, width=width, depth=depth)
+    return [width] * depth if hidden is None else list(hidden)
 
 
 class MLP(nn.Module):
@@ -104,12 +96,7 @@ class MLP(nn.Module):
         super().__init__()
         if min(in_features, out_features) < 1:
             raise InputError(f"an MLP needs at least 1 input and 1 output, got {in_features} and {out_features}")
-        if not (isinstance(dropout, (int, float)) and 0 <= dropout < 1):
-            raise InputError(f"model.dropout must be a number in [0, 1), got {dropout!r}")
-        if initialization not in INITIALIZATIONS:
-            raise InputError(
-                f"model.initialization must be one of {', '.join(INITIALIZATIONS)}, got {initialization!r}"
-            )
+        check_all(options.MLP, "model", dropout=dropout, initialization=initialization, init_seed=init_seed)
         self.in_features = in_features
         self.out_features = out_features
         self.hidden = hidden_widths(hidden, width, depth)

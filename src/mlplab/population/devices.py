@@ -6,8 +6,7 @@ from contextlib import contextmanager
 import torch
 
 from mlplab.errors import InputError
-
-ACCELERATORS = ("auto", "cpu", "gpu", "mps")
+from mlplab.options import ACCELERATOR
 
 
 def choose_accelerator(name: str) -> str:
@@ -19,13 +18,12 @@ def choose_accelerator(name: str) -> str:
     Raises:
         InputError: this machine or this build of torch has no such device.
     """
-    if name not in ACCELERATORS:
-        raise InputError(f"trainer.accelerator must be one of {', '.join(ACCELERATORS)}, got {name!r}")
+    ACCELERATOR.check("trainer.accelerator", name)
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name == "auto":
         # Apple's GPU loses to its CPU on networks this small, so that it is taken only when asked for.
         return "gpu" if cuda else "cpu"
-    if name == "gpu" and not cuda:
+    if name in ("gpu", "cuda") and not cuda:
         raise InputError(
             f"trainer=gpu needs an NVIDIA or AMD GPU that torch {torch.__version__} can use, and finds none; "
             "use trainer=cpu"

@@ -6,10 +6,9 @@ from typing import Any
 import lightning.pytorch as L
 
 from mlplab.errors import InputError
+from mlplab.options import MONITOR
 from mlplab.training.callbacks.member import MemberCallback
 from mlplab.training.classifier import Classifier
-
-MONITORED = ("val/loss", "val/nll", "val/accuracy", "train/loss", "train/accuracy")
 
 
 class DivergenceGuard(MemberCallback):
@@ -29,10 +28,7 @@ class EarlyStopping(MemberCallback):
     """
 
     def __init__(self, monitor: str = "val/loss", patience: int = 10, min_delta: float = 0.0) -> None:
-        if monitor not in MONITORED:
-            raise InputError(
-                f"callbacks.early_stopping.monitor must be one of {', '.join(MONITORED)}, got {monitor!r}"
-            )
+        MONITOR.check("callbacks.early_stopping.monitor", monitor)
         self.monitor, self.patience, self.min_delta = monitor, patience, min_delta
         self.sign = -1.0 if monitor.endswith("accuracy") else 1.0
         self.state: dict[int, dict[str, Any]] = {}

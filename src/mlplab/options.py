@@ -1,0 +1,69 @@
+"""What the options of the lab's own classes may be, asked by the schema, before torch is imported, and by the classes."""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+from mlplab.rules import Rule, boolean, choice, integer, many, number, optional, text
+
+SEED = integer(0, 2**63 - 1)
+FRACTION = number(0, 1, above=True, below=True)
+NAME = text(
+    r"[A-Za-z0-9][A-Za-z0-9._=,+-]{0,199}", "at most 200 letters, digits and . _ = , + -, a letter or digit first"
+)
+PATH = text(words="a path")
+
+
+@cache
+def activation_names() -> tuple[str, ...]:
+    """Read the names of ``ACTIVATIONS`` from nn/activations.py as text: importing it imports torch."""
+    source = (Path(__file__).parent / "nn" / "activations.py").read_text(encoding="utf-8")
+    for node in ast.parse(source).body:
+        target = node.target if isinstance(node, ast.AnnAssign) else None
+        if isinstance(target, ast.Name) and target.id == "ACTIVATIONS":
+            return tuple(key.value for key in node.value.keys)
+    raise AssertionError("nn/activations.py has no annotated ACTIVATIONS")
+
+
+def _is_activation(value: object) -> bool:
+    if isinstance(value, dict):
+        arguments = [entry for key, entry in value.items() if key != "name"]
+        plain = all(isinstance(entry, bool | str) or number().accepts(entry) for entry in arguments)
+        return value.get("name") in activation_names() and plain
+    return isinstance(value, str) and value in activation_names()
+
+
+ACTIVATION = Rule(
+    f"one of {', '.join(activation_names())}, or with arguments as {{name: leaky_relu, negative_slope: 0.1}}",
+    _is_activation, ("rleu", "", 3, None, {"name": "nope"}, {"name": "elu", "alpha": float("nan")}),
+    activation_names(),
+)
+
+DATA = {
+    "seed": SEED, "batch_size": integer(1), "drop_last": boolean(), "test_fraction": FRACTION,
+    "order_seed": SEED,
+}
+SYNTHETIC = DATA | {
+    "noise": number(0, 1000), "validation_points": integer(0), "fresh_points": integer(0),
+    "seeding": choice("derived", "tutorial"),
+}
+CLASSES = {"classes": integer(1, 1000), "points_per_class": integer(1)}
+LOSS = {
+    "weight": optional(many(number(0), least=1)),
+    "ignore_index": integer(),
+    "label_smoothing": number(0, 1),
+}
+SPIRAL = SYNTHETIC | {
+    "arms": integer(1, 1000), "points_per_arm": integer(1), "t_min": number(0), "t_max": number(0, 100, above=True),
+    "rotation_degrees": number(),
+}
+MLP = {
+    "hidden": optional(many(integer(1))), "width": integer(1), "depth": integer(0, 10_000),
+    "activation": ACTIVATION, "dropout": number(0, 1, below=True),
+    "initialization": choice("default", "kaiming", "xavier", "orthogonal"), "init_seed": optional(SEED),
+}
+# As torch's own, which the lab's loss takes too but a run does not.
+REDUCTION = choice("mean", "sum", "none")
+# "cuda" is Lightning's other word for an NVIDIA GPU.
+ACCELERATOR = choice("auto", "cpu", "gpu", "cuda", "mps")
+MONITOR = choice("val/loss", "val/nll", "val/accuracy", "train/loss", "train/accuracy")
