@@ -3,6 +3,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from small_runs import base, quick, train  # noqa: F401 (fixtures among them)
@@ -16,7 +17,7 @@ from mlplab.nn.losses import negative_log_softmax
 from mlplab.nn.mlp import MLP
 from mlplab.runs import checkpoint
 from mlplab.training.classifier import Classifier
-from mlplab.training.evaluation import measure
+from mlplab.training.evaluation import loss_folds, measure
 from mlplab.training.notebook import draw_decision_map
 from mlplab.training.notebook import evaluate as measure_in_notebook
 
@@ -25,7 +26,7 @@ from mlplab.training.notebook import evaluate as measure_in_notebook
 def finished(base, tmp_path_factory):
     """A run whose best state is not its last."""
     folder = tmp_path_factory.mktemp("finished") / "run"
-    config = quick(base, optimizer__lr=0.3, trainer__max_epochs=12, data__noise=0.6, model__width=32)
+    config = quick(base, seed=1, optimizer__lr=0.3, trainer__max_epochs=12, data__noise=0.6, model__width=32)
     result = train(config, folder)
     assert result["best_epoch"] < 12
     return folder
@@ -47,8 +48,44 @@ def test_figures_by_hand():
     assert own["bayes_nll"] is None is own["nll_regret"]
     best = -negative_log_softmax(torch.nn.functional.one_hot(labels, 3) * 5.0)
     beside = measure(logits, labels, best)
-    assert beside["accuracy_regret"] == 1 - own["accuracy"] and beside["bayes_accuracy"] == 1
-    assert beside["nll_regret"] == own["nll"] - beside["bayes_nll"] > 0
+    p, q = best.exp(), logits.double().softmax(1)
+    assert beside["bayes_accuracy"] == 1 and own["accuracy_se"] == pytest.approx(float(np.std(hits.numpy(), ddof=1)) / 300**0.5)
+    missed = [float(p[i].max() - p[i, predicted[i]]) for i in range(300)]
+    assert beside["accuracy_regret"] == pytest.approx(np.mean(missed)) == pytest.approx(0.98 * (1 - own["accuracy"]), abs=0.01)
+    divergence = [float((p[i] * (p[i] / q[i]).log()).sum()) for i in range(300)]
+    assert beside["nll_regret"] == pytest.approx(np.mean(divergence))
+    assert beside["nll_regret_se"] == pytest.approx(np.std(divergence, ddof=1) / 300**0.5)
+
+
+def test_regret_is_zero_of_bayes_itself_and_where_a_class_is_impossible():
+    certain = torch.tensor([[0.0, -torch.inf], [-torch.inf, 0.0]])
+    figures = measure(torch.tensor([[800.0, -800.0], [-800.0, 800.0]]), torch.tensor([0, 1]), certain)
+    assert figures["accuracy_regret"] == figures["nll_regret"] == figures["nll_regret_se"] == 0
+    logits = torch.randn(50, 4, generator=torch.Generator().manual_seed(1)).double()
+    labels = torch.arange(50) % 4
+    figures = measure(logits, labels, logits.log_softmax(1))
+    assert figures["accuracy_regret"] == 0 and 0 <= figures["nll_regret"] < 1e-15
+    assert measure(logits[:1], labels[:1], logits[:1].log_softmax(1))["nll_regret_se"] is None
+
+
+def test_regret_without_labels_is_the_same_mean_with_half_the_error():
+    stream = torch.Generator().manual_seed(2)
+    p = torch.randn(20_000, 3, generator=stream).double().mul(3).log_softmax(1)
+    q = p + 0.3 * torch.randn(20_000, 3, generator=stream).double()
+    labels = torch.multinomial(p.exp(), 1, generator=stream).squeeze(1)
+    figures = measure(q, labels, p)
+    by_labels = p.gather(1, labels[:, None]) - q.log_softmax(1).gather(1, labels[:, None])
+    error = by_labels.std().item() / 20_000**0.5
+    assert figures["nll_regret"] == pytest.approx(by_labels.mean().item(), abs=4 * error)
+    assert figures["nll_regret_se"] < error / 2
+
+
+def test_losses_by_fold_are_the_mean_of_every_twentieth_point():
+    logits, labels = torch.randn(47, 3, generator=torch.Generator().manual_seed(3)), torch.arange(47) % 3
+    losses = torch.nn.functional.cross_entropy(logits.double(), labels, reduction="none")
+    assert loss_folds(logits, labels) == pytest.approx([losses[i::20].mean().item() for i in range(20)])
+    assert len(loss_folds(logits[:5], labels[:5])) == 5
+    assert loss_folds(logits, labels, logits.double().log_softmax(1)) == pytest.approx([0] * 20, abs=1e-15)
 
 
 def test_one_class_is_always_right():

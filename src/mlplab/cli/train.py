@@ -31,14 +31,17 @@ def summary(result: Mapping[str, Any], folder: Path) -> str:
         figures = result[part]
         if figures is None:
             continue
-        rows.append((f"{part} points", f"{100 * figures['accuracy']:.2f} %", f"{figures['nll']:.4f}", f"{figures['points']:,}"))
+        accuracy = f"{with_error(figures, 'accuracy', 100, 2)} %"
+        rows.append((f"{part} points", accuracy, with_error(figures, "nll", 1, 4), f"{figures['points']:,}"))
         if figures["bayes_accuracy"] is not None:
             best = f"{100 * figures['bayes_accuracy']:.2f} %", f"{figures['bayes_nll']:.4f}"
             rows.append(("  Bayes limit", *best, ""))
     lines += columns(rows)
     if result["fresh"] and result["fresh"]["accuracy_regret"] is not None:
-        regret = result["fresh"]["accuracy_regret"], result["fresh"]["nll_regret"]
-        lines.append(f"regret on fresh points: {100 * regret[0]:.2f} points of accuracy, {regret[1]:.4f} of NLL")
+        fresh = result["fresh"]
+        regret = with_error(fresh, "accuracy_regret", 100, 2), with_error(fresh, "nll_regret", 1, 4)
+        lines.append(f"regret on fresh points: {regret[0]} points of accuracy, {regret[1]} of NLL")
+        lines.append("(±: standard error over points; training points and seed held fixed)")
     epoch = f"epoch {result['best_epoch']}, the best on validation" if result["evaluated"] == "best" else "the last epoch"
     lines += [
         f"{result['parameters']:,} parameters, {result['epochs']} epochs, {result['seconds']['total']:.1f} s; measured at {epoch}",

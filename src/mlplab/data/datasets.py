@@ -31,6 +31,7 @@ def spirals(
     t_min: float = 0.0,
     t_max: float = 1.0,
     rotation_degrees: float = 0.0,
+    with_ends: bool = True,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Draw spiral arms whose noise grows with the radius.
@@ -47,6 +48,8 @@ def spirals(
         noise: standard deviation at radius 1, at least 0.
         t_min, t_max: ends of the arms, 0 <= t_min <= t_max; the tutorial's are 0 and 1.
         rotation_degrees: turn of the whole picture, counter-clockwise.
+        with_ends: t runs from t_min to t_max, as the tutorial's; else through the middles of as many equal pieces, so
+            that no point of any arm lies exactly at the origin, where they all meet.
         generator: gives, for each arm, the noise of the first coordinate, then that of the second.
 
     Returns:
@@ -58,7 +61,10 @@ def spirals(
     """
     pieces = []
     for k, count in enumerate(_counts(points_per_arm, arms)):
-        t = torch.linspace(t_min, t_max, count)
+        if with_ends:
+            t = torch.linspace(t_min, t_max, count)
+        else:
+            t = t_min + (t_max - t_min) * (torch.arange(count) + 0.5) / max(count, 1)
         angle = 2 * math.pi / arms * (2 * t + k)
         first = t * (torch.sin(angle) + noise * torch.randn(count, generator=generator))
         second = t * (torch.cos(angle) + noise * torch.randn(count, generator=generator))

@@ -39,6 +39,10 @@ class SyntheticDataModule(ArrayDataModule):
     def sample(self, counts: list[int], stream: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw ``counts[k]`` points of each class k."""
 
+    def sample_afresh(self, counts: list[int], stream: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw validation and fresh points: as :meth:`sample`, unless that gives a few points a place of their own."""
+        return self.sample(counts, stream)
+
     @abstractmethod
     def exact_density(self) -> MixtureDensity | None:
         """Make the density that `sample` draws from, None where it is unknown."""
@@ -52,7 +56,7 @@ class SyntheticDataModule(ArrayDataModule):
         def afresh(label: str, count: int) -> Points | None:
             if count == 0:
                 return None
-            return Points(*self.sample(datasets.spread(count, self.classes), generator(self.seed, label)))
+            return Points(*self.sample_afresh(datasets.spread(count, self.classes), generator(self.seed, label)))
 
         x, y = self.sample([self.points] * self.classes, stream("points"))
         test, train = datasets.shuffle_split(len(y), self.test_fraction, stream("split"))
@@ -89,6 +93,9 @@ class SpiralDataModule(SyntheticDataModule):
 
     def sample(self, counts, stream):
         return datasets.spirals(points_per_arm=counts, generator=stream, **self._shape())
+
+    def sample_afresh(self, counts, stream):
+        return datasets.spirals(points_per_arm=counts, generator=stream, with_ends=False, **self._shape())
 
     def exact_density(self):
         return densities.spiral_density(**self._shape())

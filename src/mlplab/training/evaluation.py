@@ -1,12 +1,22 @@
-"""What is reported of a trained network: accuracy, NLL, calibration, and the distance to Bayes."""
+"""What is reported of a trained network: accuracy, NLL, calibration, and the distance to Bayes, with their errors."""
 
+import math
 from typing import Any
 
 from torch import Tensor
 
-from mlplab.data.bayes import score
+from mlplab.data.bayes import regrets, scores
 from mlplab.nn.losses import negative_log_softmax
 from mlplab.plots.reliability import calibration_error
+
+FOLDS = 20
+
+
+def mean_and_error(values: Tensor) -> tuple[float, float | None]:
+    """Compute the mean of values (N,) at independent points and its standard error; None for a single point."""
+    values = values.double()
+    error = values.std().item() / math.sqrt(len(values)) if len(values) > 1 else None
+    return values.mean().item(), error
 
 
 def measure(logits: Tensor, labels: Tensor, log_posterior: Tensor | None = None) -> dict[str, Any]:
@@ -20,25 +30,41 @@ def measure(logits: Tensor, labels: Tensor, log_posterior: Tensor | None = None)
     Returns:
         ``points``; ``accuracy`` in [0, 1]; ``nll``, the mean in nats; ``calibration_error``, the expected one
         over 15 bins (Naeini et al. 2015); ``bayes_accuracy`` and ``bayes_nll`` on the same points; and the
-        regrets: Bayes accuracy minus accuracy, NLL minus Bayes NLL. The last four are None without a density.
+        regrets of :func:`mlplab.data.bayes.regrets`. Accuracy, NLL and regrets have a standard error over points under NAME``_se``,
+        with the network and its training held fixed. What is of Bayes is None without a density.
     """
-    logits = logits.double()
-    own = score(-negative_log_softmax(logits), labels)
-    figures = {
-        "points": len(labels),
-        **own,
-        "calibration_error": calibration_error(logits.softmax(1).numpy(), labels.numpy()),
-        "bayes_accuracy": None,
-        "bayes_nll": None,
-        "accuracy_regret": None,
-        "nll_regret": None,
-    }
-    if log_posterior is not None:
-        best = score(log_posterior, labels)
-        figures |= {
-            "bayes_accuracy": best["accuracy"],
-            "bayes_nll": best["nll"],
-            "accuracy_regret": best["accuracy"] - own["accuracy"],
-            "nll_regret": own["nll"] - best["nll"],
-        }
+    log_q = -negative_log_softmax(logits.double())
+    figures: dict[str, Any] = {"points": len(labels)}
+    figures |= _with_errors(scores(log_q, labels))
+    figures["calibration_error"] = calibration_error(logits.double().softmax(1).numpy(), labels.numpy())
+    names = ("accuracy_regret", "nll_regret")
+    if log_posterior is None:
+        return figures | dict.fromkeys(("bayes_accuracy", "bayes_nll", *names, *(f"{name}_se" for name in names)))
+    best = scores(log_posterior, labels)
+    figures |= {f"bayes_{name}": mean_and_error(values)[0] for name, values in best.items()}
+    return figures | _with_errors(dict(zip(names, regrets(log_q, log_posterior))))
+
+
+def loss_folds(logits: Tensor, labels: Tensor, log_posterior: Tensor | None = None, folds: int = FOLDS) -> list[float]:
+    """Average the loss over each of some folds of the points: point i belongs to fold i mod ``folds``.
+
+    Settings that are judged on the same points share the luck of these points. Their losses fold by fold say how
+    large it is (:func:`mlplab.report.intervals.not_significantly_worse`).
+
+    Args:
+        logits, labels, log_posterior: as in :func:`measure`.
+        folds: how many, 1 or more; fewer where there are fewer points.
+
+    Returns:
+        Means of KL(p || q) where the posterior is known, else of the NLL.
+    """
+    log_q = -negative_log_softmax(logits.double())
+    losses = scores(log_q, labels)["nll"] if log_posterior is None else regrets(log_q, log_posterior)[1]
+    return [losses[place::folds].mean().item() for place in range(min(folds, len(losses)))]
+
+
+def _with_errors(values: dict[str, Tensor]) -> dict[str, float | None]:
+    figures: dict[str, float | None] = {}
+    for name, points in values.items():
+        figures[name], figures[f"{name}_se"] = mean_and_error(points)
     return figures

@@ -15,7 +15,7 @@ from mlplab.runs.fingerprint import tensor_sha256
 from mlplab.runs.status import write_status
 from mlplab.training.callbacks.monitors import Timing
 from mlplab.training.classifier import Classifier
-from mlplab.training.evaluation import measure
+from mlplab.training.evaluation import loss_folds, measure
 from mlplab.training.figures import draw_figures
 from mlplab.training.members import MemberRun
 from mlplab.training.merit import merit
@@ -88,7 +88,7 @@ def part_logits(population: Population, index: int, data: ArrayDataModule) -> di
 def part_figures(logits: dict[str, Tensor | None], data: ArrayDataModule) -> dict[str, dict[str, Any] | None]:
     """Measure logits as :func:`part_logits` gives them, beside the Bayes classifier where that is known.
 
-    The test points have :func:`mlplab.training.merit.merit`'s figures too.
+    The test points have :func:`mlplab.training.merit.merit`'s figures too, the validation points their losses by fold.
     """
     figures = {
         name: None if values is None else measure(values, getattr(data, name).y, data.log_posterior(name))
@@ -96,6 +96,9 @@ def part_figures(logits: dict[str, Tensor | None], data: ArrayDataModule) -> dic
     }
     if figures["test"] is not None:
         figures["test"] |= merit(logits["test"], data.test.y)
+    if figures["validation"] is not None:
+        posterior = data.log_posterior("validation")
+        figures["validation"]["loss_folds"] = loss_folds(logits["validation"], data.validation.y, posterior)
     return figures
 
 

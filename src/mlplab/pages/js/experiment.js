@@ -55,7 +55,7 @@ class Experiment {
     this.values.seed = lab.seed
     for (const name of ['width', 'depth', 'hidden', 'activation', 'dropout', 'initialization']) this.values[`model.${name}`] = lab.model[name]
     this.choose('optimizer', 'adam')
-    this.values.schedule = 'constant'
+    this.values.schedule = 'cosine'
     this.values['trainer.max_epochs'] = lab.trainer.max_epochs
     this.read(lab.start)
     this.begun = { ...this.values }
@@ -201,7 +201,7 @@ class Experiment {
 Experiment.Plain = function (lab, values) {
   const one = Object.assign(Object.create(Experiment.prototype), { lab, values: {} })
   one.choose('data', values.data); one.choose('optimizer', values.optimizer)
-  Object.assign(this, one.values, { data: 'spiral', optimizer: 'adam', schedule: 'constant', seed: lab.seed, 'trainer.max_epochs': lab.trainer.max_epochs })
+  Object.assign(this, one.values, { data: 'spiral', optimizer: 'adam', schedule: 'cosine', seed: lab.seed, 'trainer.max_epochs': lab.trainer.max_epochs })
   for (const name of ['width', 'depth', 'hidden', 'activation', 'dropout', 'initialization']) this[`model.${name}`] = lab.model[name]
 }
 

@@ -21,8 +21,8 @@ function pointsFrom(list) {
 const linspace = (low, high, count) => k =>
   count === 1 ? low : k < count / 2 ? low + (high - low) / (count - 1) * k : high - (high - low) / (count - 1) * (count - k - 1)
 
-// counts[k] points of each class k: data is {name, classes, noise, t_min, t_max, rotation_degrees}.
-function samplePoints(data, counts, stream) {
+// counts[k] points of each class k, afresh without a point at the end of an arm: data is {name, classes, noise, t_min, t_max, rotation_degrees}.
+function samplePoints(data, counts, stream, afresh = false) {
   const list = [], round = Math.fround, K = counts.length, noise = data.noise
   const scattered = (k, count, centre) => {
     const e = stream.normal(2 * count)
@@ -33,7 +33,8 @@ function samplePoints(data, counts, stream) {
   }
   counts.forEach((count, k) => {
     if (data.name === 'spiral') {
-      const t = linspace(data.t_min, data.t_max, count), first = stream.normal(count), second = stream.normal(count)
+      const along = linspace(data.t_min, data.t_max, count), inside = (data.t_max - data.t_min) / Math.max(count, 1)
+      const t = afresh ? j => data.t_min + inside * (j + 0.5) : along, first = stream.normal(count), second = stream.normal(count)
       for (let j = 0; j < count; j++) {
         const angle = 2 * Math.PI / K * (2 * t(j) + k)
         list.push([t(j) * (Math.sin(angle) + noise * first[j]), t(j) * (Math.cos(angle) + noise * second[j]), k])
@@ -70,7 +71,7 @@ function parts(data, freshPoints = data.fresh_points) {
     const held = Math.floor(0.2 * all.count), rest = order.subarray(cut)
     return { train: pick(all, rest.subarray(held)), validation: pick(all, rest.subarray(0, held)), test: pick(all, order.subarray(0, cut)), fresh: null }
   }
-  const afresh = (label, count) => count ? samplePoints(data, spread(count, K), new Generator(derive(seed, label))) : null
+  const afresh = (label, count) => count ? samplePoints(data, spread(count, K), new Generator(derive(seed, label)), true) : null
   return {
     train: pick(all, order.subarray(cut)), test: pick(all, order.subarray(0, cut)),
     validation: afresh('validation', data.validation_points), fresh: afresh('fresh', freshPoints),
