@@ -4,6 +4,7 @@ import statistics
 
 import pytest
 
+from mlplab.cli.train import summary
 from mlplab.config.composition import compose
 from mlplab.training.fit import fit_members
 
@@ -20,3 +21,10 @@ def results():
 @pytest.mark.parametrize("name, limit", [("accuracy_regret", 0.0025), ("nll_regret", 0.03), ("calibration_error", 0.015)])
 def test_the_default_run_is_a_good_one(results, name, limit):
     assert 0 < statistics.mean(result["fresh"][name] for result in results) <= limit
+
+
+def test_the_closing_lines_carry_standard_errors(results, tmp_path):
+    text = summary({**results[0], "seconds": {"fit": 1.0, "total": 1.0}}, tmp_path)
+    figures = results[0]["fresh"]
+    assert f"{100 * figures['accuracy']:.2f} ± {100 * figures['accuracy_se']:.2f} %" in text
+    assert f"regret on fresh points: {100 * figures['accuracy_regret']:.2f} ± " in text

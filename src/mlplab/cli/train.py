@@ -53,3 +53,10 @@ def summary(result: Mapping[str, Any], folder: Path) -> str:
     if (folder / "tensorboard").exists():
         lines.append(f"TensorBoard  {front_door()} tensorboard {shown(folder)}")
     return "\n".join(lines)
+
+
+def with_error(figures: Mapping[str, Any], name: str, scale: float, digits: int) -> str:
+    """Write a figure times ``scale`` with its standard error, such as ``98.62 ± 0.08``, where it has one."""
+    error = figures.get(f"{name}_se")
+    value = f"{scale * figures[name]:.{digits}f}"
+    return value if error is None else f"{value} ± {scale * error:.{digits}f}"
