@@ -73,7 +73,7 @@ def test_a_cell_shows_mean_and_spread_where_it_belongs():
     assert place["51.0"][0] < place["92.00"][0] and place["51.0"][1] == place["92.00"][1]
     assert place["70.0"][1] > place["51.0"][1], "row 1 lies over row 0"
     assert "± 1.41" in place and "± 2.83" in place and "± 0.00" in place and "–" in place
-    assert abs(place["★"][0] - place["92.00"][0]) < 0.01 or "best-known" in place
+    assert abs(place["★"][0] - place["92.00"][0]) < 0.01 or "selected" in place
 
 
 def test_the_best_cell_is_darkest_and_the_worst_lightest():
@@ -112,7 +112,7 @@ def test_entries_of_the_legend_under_a_heat_map_stand_equally_far_apart():
     made = heat_map([cells(2, 2, 3)], "ab", "12", x_name="x", y_name="y", title="t", best=mark, near=mark)
     across = made.get_size_inches()[0] * made.dpi
     place = {written.get_text(): written for written in texts_of(made)}
-    best, near = place["best-known"], place["cannot be told from it"]
+    best, near = place["selected"], place["not significantly different"]
     gaps = [
         (place[sign].get_position()[0] - before.get_position()[0]) * across - width_of(before)
         for before, sign in ((best, "□"), (near, "•"))
@@ -361,14 +361,14 @@ def test_lists_of_widths_become_depth_and_budget():
 
 def subtitles(table) -> dict[str, str]:
     """Give the second text of each figure, under its title."""
-    return {drawing.name: texts_of(drawing.figure)[1].get_text() for drawing in draw(table)}
+    return {drawing.name: texts_of(drawing.figure)[1].get_text() for drawing in draw(table)[0]}
 
 
 def test_subtitles_say_what_is_shown_and_what_is_left_out(tmp_path):
     many = make_sweep(tmp_path / "many", widths=range(10, 20), depths=(1, 2), seeds=(0, 1), maps=True)
     said = subtitles(build([read_sweep(many)]))
     assert said["decision_maps"].startswith("the run of median NLL in each setting, its accuracy on fresh points")
-    assert "★ best-known" in said["decision_maps"] and "8 of 10 values of width" in said["decision_maps"]
+    assert "★ selected" in said["decision_maps"] and "8 of 10 values of width" in said["decision_maps"]
     assert "over 2 seeds" in said["learning_curves"] and "8 of 10 values of width" in said["learning_curves"]
     assert "standard deviation over 2 seeds" in said["heat_map"]
     assert "95 % interval over 2 seeds" in said["against_parameters"]

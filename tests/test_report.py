@@ -45,7 +45,7 @@ def test_the_files_hold_the_table(tmp_path, capsys):
     values = [job["result"]["test"]["nll"] for job in read_record(folder)["jobs"][:3]]
     assert float(rows[0]["test/nll/mean"]) == pytest.approx(np.mean(values), rel=1e-14)
     assert float(rows[0]["log_nll/mean"]) == pytest.approx(np.mean(np.log(values)), rel=1e-12)
-    assert [row["best"] for row in rows].count("true") == 1
+    assert [row["selected"] for row in rows].count("true") == 1
     runs = rows_of(folder / "runs.csv")
     assert len(runs) == 12 and {row["seed"] for row in runs} == {"0", "1", "2"}
     assert rows_of(folder / "seconds.csv")[0]["fit_seconds/mean"] == "1.5"
@@ -77,7 +77,7 @@ def test_the_ends_of_names_that_tell_settings_apart_stay_on_the_screen(tmp_path,
     table = capsys.readouterr().out.split("\n\n")[0].splitlines()
     table = [line for line in table if not line.startswith("note:")]
     assert max(map(len, table)) <= 80 and not any("…" in line for line in table)
-    assert "parameters" not in table[0] and table[0].endswith("fresh NLL")
+    assert "parameters" not in table[0] and table[0].endswith("validation NLL")  # what selects is always told
     assert sum("max_epochs=" in line for line in table) == 12
 
 
@@ -286,7 +286,7 @@ def test_words_about_the_best(tmp_path):
     table = build([read_sweep(make_sweep(tmp_path / "s", seeds=range(4)))])
     lines = " ".join(words.lead(table))
     assert "4 settings, 16 runs, of which 16 finished." in lines
-    assert "Best-known setting: width=32 depth=2" in lines and "Bayes limit 98.86 %" in lines
+    assert "Selected setting: width=32 depth=2" in lines and "Bayes limit 98.86 %" in lines
     alone = build([read_sweep(make_sweep(tmp_path / "t", widths=(8,), depths=(1,)))])
     assert "nothing to compare it with" in " ".join(words.lead(alone))
 

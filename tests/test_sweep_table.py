@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import yaml
-from scipy import stats
+from scipy import special, stats
 from sweep_folders import make_sweep, read_record, result, write_record, write_run
 
 from mlplab.errors import InputError
@@ -35,8 +35,9 @@ def test_the_numbers_are_those_of_numpy_and_scipy(tmp_path):
         assert found.count == 4 == len(setting.finished)
         assert found.mean == pytest.approx(1 - np.mean(errors), rel=1e-14)
         assert found.sd == pytest.approx(np.std(errors, ddof=1), rel=1e-10)
-        low, high = stats.t.interval(0.95, 3, 1 - np.mean(errors), stats.sem(errors))
-        assert (found.low, found.high) == pytest.approx((low, high), rel=1e-9)
+        mean, half = 1 - np.mean(errors), stats.t.ppf(0.975, 3) * stats.sem(errors)
+        ends = special.expit(special.logit(mean) + half / mean / (1 - mean) * np.array([-1, 1]))
+        assert (found.low, found.high) == pytest.approx(tuple(ends), rel=1e-9)
         assert setting.parameters == 7 * setting.values[0] * setting.values[1]
         assert setting.mean("test", "bayes_nll") == 0.0324
 
@@ -62,7 +63,7 @@ def test_the_best_has_the_lowest_log_nll_and_the_marks_are_holms(tmp_path):
 def test_one_run_is_a_table_of_one_row_without_spread(tmp_path):
     table = table_of(make_sweep(tmp_path / "s", widths=(16,), depths=(1,), seeds=(0,)))
     (setting,) = table.settings
-    assert setting.best and setting.near and table.near == []
+    assert setting.best and not setting.near and table.near == [] and not table.verdict
     assert setting.summaries["test", "nll"].sd is None
 
 
@@ -118,7 +119,7 @@ def test_a_lucky_single_run_is_not_the_best_setting(tmp_path):
     write_record(folder, jobs)
     table = table_of(folder)
     assert table.settings[0].mean("test", "nll") < 1e-5 and not table.settings[0].best
-    assert table.settings[0].near, "a single run cannot be told from anything"
+    assert not table.settings[0].near and table.settings[0].difference is None, "of a single run nothing is said"
 
 
 def test_nothing_finished_is_no_best(tmp_path):

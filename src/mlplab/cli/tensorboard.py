@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlplab.config.places import conf_folder, logs_folder
 from mlplab.errors import InputError
+from mlplab.places import conf_folder, logs_folder
 from mlplab.runs.find import find_run, find_sweep
 from mlplab.runs.index import Index
 

@@ -46,7 +46,7 @@ def against(
     best: tuple[int, int] | None = None,
     log: bool | None = None,
 ) -> Figure:
-    """Draw accuracy (left) and NLL (right) against x, on logarithmic scales of the error.
+    """Draw accuracy (left) and NLL (right) against x, on logarithmic scales of the error; of categories the points alone.
 
     Args:
         series: at least one.
@@ -72,13 +72,13 @@ def against(
         log = names is None and len(every) > 1 and every[0] > 0 and every[-1] / every[0] >= LOG_FROM
     for left, kind, words in ((130, "accuracy", "accuracy, %"), (910, "nll", "cross entropy, nats")):
         axes = add_chart(made, left, 186, 590, 420)
-        draw(axes, series, colours, kind, every, bayes, best, log)
+        draw(axes, series, colours, kind, every, bayes, best, log, names is not None)
         value_axis(axes, every, log, names)
         label(axes, f"{x_name}, log scale" if log else x_name, words)
     return made
 
 
-def draw(axes, series, colours, kind: str, every, bayes, best, log: bool) -> None:
+def draw(axes, series, colours, kind: str, every, bayes, best, log: bool, categories: bool) -> None:
     """Draw one chart of all series."""
     values = [errors(getattr(one, kind), kind) for one in series]
     level = (
@@ -111,7 +111,8 @@ def draw(axes, series, colours, kind: str, every, bayes, best, log: bool) -> Non
         axes.vlines(
             x[seen], ends[seen, 0], ends[seen, 1], color=colour, lw=points_of(5), alpha=0.45, zorder=3
         )
-        axes.plot(x, mean, color=colour, lw=points_of(2.5), zorder=3.5, alpha=0.8)
+        if not categories:  # between two categories there is nothing that a line could pass through
+            axes.plot(x, mean, color=colour, lw=points_of(2.5), zorder=3.5, alpha=0.8)
         axes.plot(x, mean, ls="none", marker="o", ms=points_of(13), mfc=colour, mec="#ffffff",
                   mew=points_of(2), zorder=4)  # fmt: skip
         if best is not None and best[0] == number:
@@ -180,7 +181,7 @@ def legend(made: Figure, left: float, series, colours, series_name: str, bayes: 
     if bayes:
         entries.append(("--", BAYES, "Bayes limit"))
     if best:
-        entries.append(("★", "#e59400", "best-known"))
+        entries.append(("★", "#e59400", "selected"))
     for sign, colour, words in entries:
         text(made, x, 142, sign, 24, color=colour, weight="bold")
         x += 30 + width_of(text(made, x + 30, 142, words, 22)) + 28

@@ -124,7 +124,7 @@ def draw_cells(square, panel: Cells, wide: float, tall: float, alike: Sequence[C
                  color=letters, ha="center", weight="bold")  # fmt: skip
         if not full:
             continue
-        few = f" · {len(cell)} runs" if len(cell) < fullest else ""
+        few = f" · {len(cell)} runs" if 1 < len(cell) < fullest else ""
         spread = f"± {number(cell.std(ddof=1), panel.kind)}" if len(cell) > 1 else "one run"
         text(square.figure, centre, bottom - 0.25 * tall, spread + few, 0.64 * size,
              color=letters, ha="center", width=0.96 * wide)  # fmt: skip
@@ -165,7 +165,7 @@ def number(value: float, kind: str) -> str:
 
 
 def draw_marks(square, best, near, wide: float, tall: float) -> None:
-    """Outline the cells that cannot be told from the best, and put a star on the best."""
+    """Outline the cells not significantly different from the selected one, and put a star on the best."""
     inset = min(5, 0.08 * tall)
     boxes = [
         Rectangle((x + inset / wide, y + inset / tall), 1 - 2 * inset / wide, 1 - 2 * inset / tall)
@@ -201,9 +201,9 @@ def draw_legend(made, left: float, top: float, wide: float, tall: float, near: b
     """Say under the panels what stars, outlines and dots mean."""
     parts = []
     if best:
-        parts.append(("★", "#e59400", "best-known"))
+        parts.append(("★", "#e59400", "selected"))
     if near:
-        parts.append(("□", "#e59400", "cannot be told from it"))
+        parts.append(("□", "#e59400", "not significantly different"))
     if tall >= 62 and wide >= 80:
         parts.append(("•", INK, "seeds, from the worst run (left) to the best, by log error"))
     x = left

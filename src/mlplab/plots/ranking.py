@@ -32,7 +32,7 @@ def ranking(
         names: of the settings, best first.
         values: of each setting's runs, >= 0, smaller is better.
         intervals: lower and upper end for each geometric mean; NaN where there is none.
-        near: whether a setting cannot be told from the first.
+        near: whether a setting is not significantly different from the first.
         title: of the picture.
         subtitle: under it.
         x_name: what the values are.

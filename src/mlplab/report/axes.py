@@ -92,3 +92,8 @@ def round_number(value: int) -> int:
         if abs(rounded - value) <= 0.05 * value:
             break
     return rounded
+
+
+def plain(axis: Axis) -> str:
+    """Name an axis in a sentence."""
+    return axis.name.partition(" (")[0].partition(",")[0]

@@ -22,7 +22,7 @@ def settings_csv(table: Table) -> str:
     header = [*table.keys, "runs", "finished", "diverged", "failed", "unfinished", "parameters"]
     header += [f"{part}/{name}/{statistic}" for part, name in measured for statistic in STATISTICS]
     header += [f"{part}/{name}" for part, name in limits]
-    header += [f"log_nll/{statistic}" for statistic in STATISTICS] + ["best", "not_distinguishable_from_best"]
+    header += [f"log_nll/{statistic}" for statistic in STATISTICS] + ["selected", "not_significantly_different"]
     rows = []
     for setting in table.settings:
         row = [*map(cell, setting.values), *counts(setting), cell(setting.parameters)]

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from mlplab.plots.bands import Curves, bands
 from mlplab.plots.mosaic import thinned
-from mlplab.report.axes import Axis
-from mlplab.report.drawing import POINTS, Drawing, bayes_of, jobs_of, left_out, over_seeds, picked, plain
+from mlplab.report.axes import Axis, plain
+from mlplab.report.drawing import POINTS, Drawing, bayes_of, jobs_of, left_out, over_seeds, picked
 from mlplab.report.learning import aligned, read_curve
 from mlplab.report.table import Table
 from mlplab.runs.names import shown

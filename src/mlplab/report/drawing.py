@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from mlplab.report.axes import Axis
+from mlplab.report.axes import Axis, plain
 from mlplab.report.table import Table
 from mlplab.runs.sweep_folder import Job
 
@@ -39,11 +39,11 @@ def part_shown(table: Table) -> str | None:
 
 def over_seeds(table: Table, what: str) -> str:
     """Say over how many seeds something was computed; of single runs there is no spread to speak of."""
-    counts = sorted({len(setting.finished) for setting in table.settings})
+    counts = sorted({len(setting.finished) for setting in table.settings if setting.finished})
     if counts[-1] == 1:
         return "one run of each setting"
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return f"{what} over {seeds} seeds"
+    return f"{what} over {seeds} {'runs (seeds and data draws)' if table.draws else 'seeds'}"
 
 
 def subtitle(table: Table, part: str, what: str = "mean ± standard deviation") -> str:
@@ -86,8 +86,3 @@ def left_out(axis: Axis, shown: Sequence[object]) -> str:
     """Say in a subtitle that a figure shows some of an axis's values; nothing where it shows all."""
     count = len(axis.values)
     return f"  ·  {len(shown)} of {count} values of {plain(axis)}" if len(shown) < count else ""
-
-
-def plain(axis: Axis) -> str:
-    """Name an axis in a sentence."""
-    return axis.name.partition(" (")[0].partition(",")[0]

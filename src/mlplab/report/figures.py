@@ -8,7 +8,7 @@ from mlplab.plots.against import Series, against
 from mlplab.plots.heat_map import Cells, heat_map
 from mlplab.plots.mosaic import thinned
 from mlplab.plots.ranking import MOST, ranking
-from mlplab.report.axes import Axis, axes_of
+from mlplab.report.axes import Axis, axes_of, plain
 from mlplab.report.curves import draw_bands
 from mlplab.report.drawing import (
     POINTS,
@@ -19,36 +19,65 @@ from mlplab.report.drawing import (
     left_out,
     part_shown,
     picked,
-    plain,
     subtitle,
 )
 from mlplab.report.intervals import summarise
 from mlplab.report.maps import draw_mosaic
+from mlplab.report.scales import SCALES, on_scale
 from mlplab.report.table import Setting, Table
 from mlplab.runs.names import shown
 from mlplab.runs.sweep_folder import Job
 
 MOST_PANELS = 6
+MOST_CELLS = 40
 NOTHING = np.full(3, np.nan)
 
 
-def draw(table: Table) -> list[Drawing]:
-    """Draw every figure that the table has enough for."""
+def draw(table: Table) -> tuple[list[Drawing], list[str]]:
+    """Draw every figure that the table has enough for.
+
+    Returns:
+        The figures; and for each that is left out a sentence that says why.
+    """
     part = part_shown(table)
     if part is None:
-        return []
+        return [], ["No figure is drawn: the finished runs have no NLL in common."]
     axes = axes_of(table)
-    figures = []
+    figures, without = [], []
     if len(axes) >= 2:
-        figures.append(draw_heat_map(table, axes, part))
+        reason = no_heat_map(table, axes)
+        if reason:
+            without.append(f"No heat map: {reason}.")
+        else:
+            figures.append(draw_heat_map(table, axes, part))
     if axes:
         figures.append(draw_against(table, axes, part))
-    for made in (draw_mosaic(table, axes, part), draw_bands(table, axes)):
-        if made is not None:
-            figures.append(made)
-    if len(table.settings) > 1 and len(table.bests) == 1:
+    made = draw_mosaic(table, axes, part)
+    if made is None:
+        without.append("No decision maps: no run has one in its figures/arrays.npz (figures=map draws it).")
+    curves = draw_bands(table, axes)
+    if curves is None:
+        without.append("No learning curves: the runs' metrics.csv have no loss in common.")
+    figures += [one for one in (made, curves) if one is not None]
+    if len(table.settings) == 1:
+        without.append("No ranking: there is one setting.")
+    elif len(table.bests) == 1:
         figures.append(draw_ranking(table))
-    return figures
+    else:
+        without.append("No ranking: settings of different data have different limits.")
+    return figures, without
+
+
+def no_heat_map(table: Table, axes: Sequence[Axis]) -> str | None:
+    """Say why two keys against each other would show nothing; None where they would."""
+    x, y = axes[:2]
+    cells = len(x.values) * len(y.values)
+    filled = len({(x.at[index], y.at[index]) for index in range(len(table.settings))})
+    if 2 * filled < cells:
+        return f"of the {cells:,} pairs of {plain(x)} and {plain(y)}, {filled:,} were tried"
+    if max(len(x.values), len(y.values)) > MOST_CELLS:
+        return f"{plain(x)} has {len(x.values)} values and {plain(y)} {len(y.values)}; at most {MOST_CELLS} can be read"
+    return None
 
 
 def places(table: Table, axes: Sequence[Axis], settings: Sequence[Setting], facets: list) -> list[tuple]:
@@ -156,7 +185,7 @@ def draw_against(table: Table, axes: Sequence[Axis], part: str) -> Drawing:
 
 def interval(jobs: Sequence[Job], part: str, kind: str) -> np.ndarray:
     """Give mean and interval of some runs, shape (3,)."""
-    found = summarise(figures_of(jobs, part, kind))
+    found = on_scale(summarise(figures_of(jobs, part, kind)), SCALES[kind])
     if found is None:
         return NOTHING
     return np.array([found.mean, *((np.nan, np.nan) if found.low is None else (found.low, found.high))])
@@ -178,8 +207,7 @@ def limits(table: Table, x: Axis, part: str, names) -> tuple[list, list, list] |
 def draw_ranking(table: Table) -> Drawing:
     """Draw the settings from best to worst by what chose the best one."""
     part = table.chosen_by
-    having = [setting for setting in table.settings if setting.log_nll is not None]
-    having.sort(key=lambda setting: (not setting.best, setting.log_nll.mean))
+    having = [setting for setting in table.ranked if setting.log_nll is not None]
     logs = [setting.log_nll for setting in having]
     intervals = [NOTHING[:2] if one.low is None else np.exp([one.low, one.high]) for one in logs]
     limit = bayes_of(table, part)
@@ -188,12 +216,13 @@ def draw_ranking(table: Table) -> Drawing:
         [figures_of(setting.finished, part, "nll") for setting in having],
         intervals,
         [setting.near for setting in having],
-        title=f"Best by cross entropy on {POINTS[part]}",
-        subtitle="bar: 95 % interval for the geometric mean; dots: seeds; bold: cannot be told from the best",
+        title=f"Settings by cross entropy on {POINTS[part]}",
+        subtitle="bar: 95 % interval for the geometric mean; dots: runs; "
+        + ("bold: not significantly different" if table.verdict else "no verdict, too few seeds"),
         x_name=f"cross entropy on {POINTS[part]}, nats (log scale)",
         bayes=None if limit is None else limit[1],
     )
     more = f" (the first {MOST})" if len(having) > MOST else ""
     return Drawing(
-        "ranking", f"Settings from best to worst{more}; bold ones cannot be told from the best.", made
+        "ranking", f"Settings by what selects{more}" + ("; bold: not significantly different." if table.verdict else "."), made
     )

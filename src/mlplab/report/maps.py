@@ -9,8 +9,8 @@ import numpy as np
 
 from mlplab.plots.field import extent_of
 from mlplab.plots.mosaic import mosaic, thinned
-from mlplab.report.axes import Axis
-from mlplab.report.drawing import POINTS, Drawing, left_out, picked, plain
+from mlplab.report.axes import Axis, plain
+from mlplab.report.drawing import POINTS, Drawing, left_out, picked
 from mlplab.report.table import Setting, Table
 from mlplab.runs.names import shown
 
@@ -42,7 +42,7 @@ def draw_mosaic(table: Table, axes: Sequence[Axis], part: str) -> Drawing | None
     if all(grid is None for line in maps for grid in line):
         return None
     about = f"the run of median NLL in each setting, its accuracy on {POINTS[part]}"
-    about += "  ·  ★ best-known" if star else ""
+    about += "  ·  ★ selected" if star else ""
     about += "".join(f"  ·  {plain(axes[number])} {shown(value)}" for number, value in fixed.items())
     about += "".join(left_out(axis, seen) for axis, seen in zip(axes, (columns, rows)))
     x, y = (axes[k] if k < len(axes) else None for k in (0, 1))

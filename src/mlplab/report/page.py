@@ -76,7 +76,7 @@ def sweep_page(
     parts.append(
         '<h2>Settings</h2><p class="muted">A click on a heading sorts by its column. Shaded settings'
     )
-    parts.append("cannot be told from the best one at this number of seeds.</p>")
+    parts.append("are not significantly different from the selected one at this number of seeds.</p>")
     parts.append('<div class="scroll"><table><thead><tr>')
     parts += [f"<th>{html.escape(name)}</th>" for name in header]
     parts.append("</tr></thead><tbody>")

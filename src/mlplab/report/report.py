@@ -6,17 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlplab.errors import InputError
+from mlplab.places import logs_folder
 from mlplab.report import csv, words
 from mlplab.report.page import sweep_page
+from mlplab.report.search import Search, read_search
+from mlplab.report.search import lead as search_lead
 from mlplab.report.table import Table, build
 from mlplab.rules import near
 from mlplab.runs.files import write_bytes, write_text
+from mlplab.runs.find import find_sweep
 from mlplab.runs.sweep_folder import read_sweep
-from mlplab.words import plural
+from mlplab.words import plural, wrapped
 
-USAGE = "report SWEEP_FOLDER [SWEEP_FOLDER ...] [paths.logs=DIR]"
+USAGE = "report SWEEP_FOLDER [SWEEP_FOLDER ...] [paths.logs=DIR]; a sweep's name, or last for the newest, stands for it"
 # Drawn by some report or other: what an earlier one left and this one does not draw would be out of date.
-PICTURES = ("heat_map", "decision_maps", "learning_curves", "ranking")
+PICTURES = (
+    "heat_map", "decision_maps", "learning_curves", "ranking", "search_history", "search_keys", "front", "measured"
+)  # fmt: skip
 AGAINST = "against_"
 
 
@@ -39,27 +45,33 @@ def report(argv: Sequence[str]) -> int:
         return 0
     sweeps = [read_sweep(folder) for folder in folders]
     table = build(sweeps)
+    search = read_search(folders[0]) if len(folders) == 1 else None
     place = report_folder(folders, logs)
-    write(table, place)
-    tell(table, place)
+    write(table, place, search)
+    tell(table, place, search)
     return 0
 
 
 def split(argv: Sequence[str]) -> tuple[list[Path] | None, Path | None]:
     """Sort the words into folders and options; no folders at all where help is asked for."""
-    folders, logs = [], None
+    named: list[str] = []
+    logs = None
     for word in argv:
         if word in ("-h", "--help"):
             return None, None
         key, equals, value = word.partition("=")
-        if equals and not Path(word).exists():
+        if key == "sweep" and value:
+            named.append(value)
+        elif equals and not Path(word).exists():
             if key != "paths.logs" or not value:
                 raise InputError(f"report takes paths.logs=DIR alone, got {word}{near(key, ['paths.logs'])}")
             logs = Path(value).expanduser()
         elif word.startswith("-"):
             raise InputError(f"report takes no flags, got {word}; usage: {USAGE}")
         else:
-            folders.append(Path(word).expanduser())
+            named.append(word)
+    home = logs_folder() if logs is None or not (logs / "sweep").is_dir() else logs
+    folders = [place_of(word, home) for word in named]
     if not folders:
         raise InputError(f"report must be given a sweep folder: {USAGE}")
     twice = [
@@ -70,6 +82,12 @@ def split(argv: Sequence[str]) -> tuple[list[Path] | None, Path | None]:
     if twice:
         raise InputError(f"each sweep folder must be given once, got {twice[0]} twice")
     return folders, logs
+
+
+def place_of(word: str, logs: Path) -> Path:
+    """Find a sweep's folder by what was typed: a path as it is, else the name of a sweep, or last."""
+    path = Path(word).expanduser()
+    return path if path.exists() or os.sep in word else find_sweep(word, logs)
 
 
 def report_folder(folders: Sequence[Path], logs: Path | None) -> Path:
@@ -83,7 +101,7 @@ def report_folder(folders: Sequence[Path], logs: Path | None) -> Path:
     return parent / "report" / f"{name}-{digest}"
 
 
-def write(table: Table, place: Path) -> None:
+def write(table: Table, place: Path, search: Search | None = None) -> None:
     """Write tables, figures and the page."""
     try:
         place.mkdir(parents=True, exist_ok=True)
@@ -96,21 +114,40 @@ def write(table: Table, place: Path) -> None:
     write_text(place / "sweep.csv", csv.settings_csv(table), sync=False)
     write_text(place / "runs.csv", csv.runs_csv(table), sync=False)
     write_text(place / "seconds.csv", csv.seconds_csv(table), sync=False)
-    figures = draw_figures(table, place / "figures")
-    text = words.markdown(table, [(f"{name}.png", caption) for name, caption, _ in figures])
+    figures, without = draw_figures(table, place / "figures", search)
+    sentences = leads(table, search)
+    text = words.markdown(table, [(f"{name}.png", caption) for name, caption, _ in figures], sentences, without)
     write_text(place / "sweep.md", text, sync=False)
-    write_text(place / "report.html", page(table, figures), sync=False)
+    write_text(place / "report.html", page(table, figures, sentences, without), sync=False)
 
 
-def draw_figures(table: Table, folder: Path) -> list[tuple[str, str, bytes]]:
-    """Draw and save the figures; returns (name, caption, PNG bytes) each."""
-    figures = []
-    if table.chosen_by is not None:
+def leads(table: Table, search: Search | None) -> list[str]:
+    """Give the sentences at the top: of a search its own, else those about the settings."""
+    return words.lead(table)[:1] + search_lead(search) if search is not None else words.lead(table)
+
+
+def draw_figures(
+    table: Table, folder: Path, search: Search | None = None
+) -> tuple[list[tuple[str, str, bytes]], list[str]]:
+    """Draw and save the figures; returns (name, caption, PNG bytes) each, and why others are left out."""
+    figures, without = [], ["No figure is drawn: no run has finished."]
+    if any(setting.finished for setting in table.settings):
         # Imported here: a sweep without results does not wait for matplotlib.
         from mlplab.plots.style import png_bytes
-        from mlplab.report.figures import draw
 
-        for drawing in draw(table):
+        if search is not None:
+            from mlplab.report.search_figures import draw_search
+
+            drawings, without = draw_search(search)
+        elif table.chosen_by is None:
+            from mlplab.report.study_figures import draw_study
+
+            drawings, without = draw_study(table)
+        else:
+            from mlplab.report.figures import draw
+
+            drawings, without = draw(table)
+        for drawing in drawings:
             image = png_bytes(drawing.figure)
             write_bytes(folder / f"{drawing.name}.png", image, sync=False)
             figures.append((drawing.name, drawing.caption, image))
@@ -118,23 +155,31 @@ def draw_figures(table: Table, folder: Path) -> list[tuple[str, str, bytes]]:
     for path in folder.glob("*.png"):
         if path.stem not in drawn and (path.stem in PICTURES or path.stem.startswith(AGAINST)):
             path.unlink()
-    return figures
+    return figures, without
 
 
-def page(table: Table, figures: Sequence[tuple[str, str, bytes]]) -> str:
+def page(
+    table: Table, figures: Sequence[tuple[str, str, bytes]], sentences: Sequence[str], without: Sequence[str]
+) -> str:
     """Build report.html."""
     header, rows = words.people_table(table)
-    kinds = ["best" if setting.best else "near" if setting.near else "" for setting in table.settings]
-    cells = [(kind, [*row, words.mark(setting)]) for kind, row, setting in zip(kinds, rows, table.settings)]
+    ordered = table.ranked
+    kinds = ["best" if setting.best else "near" if setting.near else "" for setting in ordered]
+    cells = [(kind, [*row, words.mark(table, setting)]) for kind, row, setting in zip(kinds, rows, ordered)]
     sections = [
-        ("Without a result", words.failures(table)), ("Notes", table.notes), ("Time", words.times(table)),
+        ("Without a result", words.failures(table)), ("Notes", table.notes),
+        ("Figures left out", without), ("Time", words.times(table)),
     ]  # fmt: skip
-    return sweep_page(f"Sweep {table.name}", words.lead(table), figures, [*header, ""], cells, sections)
+    return sweep_page(f"Sweep {table.name}", sentences, figures, [*header, ""], cells, sections)
 
 
-def tell(table: Table, place: Path) -> None:
+def tell(table: Table, place: Path, search: Search | None = None) -> None:
     """Print the short table, what is missing, and where the rest is."""
-    print("\n".join(words.screen(table)))
+    if search is not None:
+        for line in search_lead(search):
+            print(wrapped(line))
+        print()
+    print("\n".join(words.screen(table, brief=search is not None)))
     lost = words.failures(table)
     if lost:
         number = len(lost)
@@ -143,7 +188,7 @@ def tell(table: Table, place: Path) -> None:
         )
         print("\n".join(f"  {line}" for line in lost[:3]))
     for note in table.notes:
-        print(f"note: {note}")
+        print(wrapped(f"note: {note}", indent="  "))
     where = os.path.relpath(place)
     where = where if len(where) < len(str(place)) else str(place)
     print(f"\ntable    {where}/sweep.md  (sweep.csv, runs.csv, seconds.csv)")

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlplab.errors import InputError
-from mlplab.report.intervals import Summary, not_distinguishable, summarise
+from mlplab.report.intervals import Summary, holm, not_distinguishable, summarise, welch
+from mlplab.report.scales import SCALES, difference, on_scale
 from mlplab.runs.identity import REPEATING, Role, role_of
 from mlplab.runs.names import short_names, shown
 from mlplab.runs.sweep_folder import Job, SweepFolder, config_of, differing
@@ -19,6 +20,8 @@ BAYES = ("bayes_accuracy", "bayes_nll")
 # The best setting is chosen on validation points; the others are for data without them.
 CHOOSING = ("validation", "fresh", "test", "train")
 LEAST_NLL = 1e-12
+# Of fewer numbers than these nothing is concluded: an interval of two is wider than what it is about.
+LEAST_SEEDS = 3
 # What may be swept of the data without changing the limit that can be reached.
 SAME_LIMIT = (
     "data.points_per_arm", "data.points_per_class", "data.batch_size", "data.drop_last", "data.test_fraction",
@@ -34,9 +37,12 @@ class Setting:
         values: of the setting's keys, in the table's order.
         jobs: its runs, by name.
         summaries: by (part, figure), such as ("test", "accuracy"); absent where no run has the figure.
-        log_nll: of the logarithms of the NLL that chooses the best; None where no run finished.
-        best: whether it is the best-known setting.
-        near: whether it cannot be told from the best.
+        log_nll: of the logarithms of the NLL that chooses; None where no run finished.
+        best: whether it is the selected setting.
+        near: whether it is not significantly different from the selected one.
+        difference: of its log NLL from the selected setting's, with Welch's interval; None where one of the two
+            has fewer than ``LEAST_SEEDS`` numbers.
+        p: of that difference, corrected for the number of comparisons; None likewise.
     """
 
     values: tuple[Any, ...]
@@ -45,6 +51,8 @@ class Setting:
     log_nll: Summary | None = None
     best: bool = False
     near: bool = False
+    difference: Summary | None = None
+    p: float | None = None
 
     @property
     def finished(self) -> list[Job]:
@@ -79,8 +87,9 @@ class Table:
         keys: the swept keys that make a setting.
         replicates: the swept keys that repeat one.
         settings: ordered by their values.
-        chosen_by: the part whose NLL chose the best setting; None where no run finished.
+        chosen_by: the part whose NLL selected; None where no run has one.
         notes: lines about what was odd or was put together.
+        study: what the runs are, such as ``train``; None where nothing says.
     """
 
     name: str
@@ -89,6 +98,28 @@ class Table:
     settings: list[Setting]
     chosen_by: str | None
     notes: list[str]
+    study: str | None = None
+
+    @property
+    def ranked(self) -> list[Setting]:
+        """List the settings by what selects: the best mean first, those with diverged runs after the others, those
+        without any result last."""
+        def rank(setting: Setting) -> tuple:
+            missing = setting.log_nll is None
+            mean = 0.0 if missing else setting.log_nll.mean
+            return not setting.best, missing, setting.count("diverged") > 0, mean
+
+        return sorted(self.settings, key=rank)
+
+    @property
+    def draws(self) -> bool:
+        """Say whether the settings were tried on several draws of the data."""
+        return "data.seed" in self.replicates
+
+    @property
+    def verdict(self) -> bool:
+        """Say whether there are numbers enough to compare any setting with the selected one."""
+        return any(setting.difference is not None for setting in self.settings)
 
     @property
     def jobs(self) -> list[Job]:
@@ -96,12 +127,12 @@ class Table:
 
     @property
     def bests(self) -> list[Setting]:
-        """List the best-known settings: one, or one for each kind of data, or none."""
+        """List the selected settings: one, or one for each kind of data, or none."""
         return [setting for setting in self.settings if setting.best]
 
     @property
     def near(self) -> list[Setting]:
-        """List the settings that cannot be told from the best, nearest first, the best left out."""
+        """List the settings not significantly different from the selected one, nearest first, that one left out."""
         found = [setting for setting in self.settings if setting.near and not setting.best]
         return sorted(found, key=lambda setting: setting.log_nll.mean)
 
@@ -134,8 +165,6 @@ def build(sweeps: Sequence[SweepFolder]) -> Table:
     jobs = without_copies([job for sweep in sweeps for job in sweep.jobs], notes)
     replicates = [key for key in swept if key in REPEATING]
     keys = [key for key in swept if key not in REPEATING]
-    if len(replicates) > 1:
-        notes.append(f"{' and '.join(replicates)} differ together: every run counts as one of the seeds")
     groups: dict[tuple, list[Job]] = {}
     for job in jobs:
         groups.setdefault(tuple(job.swept.get(key) for key in keys), []).append(job)
@@ -144,9 +173,10 @@ def build(sweeps: Sequence[SweepFolder]) -> Table:
         for values, group in sorted(groups.items(), key=lambda item: [order(value) for value in item[0]])
     ]
     for setting in settings:
-        setting.summaries = summaries_of(setting.finished)
+        setting.summaries = summaries_of(setting.finished, replicates)
     note_repeats(settings, replicates, notes)
-    table = Table(" + ".join(sweep.name for sweep in sweeps), keys, replicates, settings, None, notes)
+    study = next((sweep.study.rpartition(":")[2].rpartition(".")[2] for sweep in sweeps if sweep.study), None)
+    table = Table(" + ".join(sweep.name for sweep in sweeps), keys, replicates, settings, None, notes, study)
     choose_best(table)
     return table
 
@@ -222,14 +252,29 @@ def order(value: Any) -> tuple:
     return (1, 0.0, text)
 
 
-def summaries_of(jobs: Sequence[Job]) -> dict[tuple[str, str], Summary]:
-    """Summarise every figure that all finished runs of a setting have."""
+def independent(jobs: Sequence[Job], values: Sequence[float], replicates: Sequence[str]) -> list[float]:
+    """Give numbers of which each is a new draw: of runs on several draws of the data, one mean for each draw.
+
+    Runs that share their data are not independent of each other: more seeds on two draws are still two draws.
+    """
+    if "data.seed" not in replicates:
+        return list(values)
+    draws: dict[Any, list[float]] = {}
+    for job, value in zip(jobs, values):
+        draws.setdefault(job.swept.get("data.seed"), []).append(value)
+    if len(draws) < 2:
+        return list(values)
+    return [math.fsum(found) / len(found) for found in draws.values()]
+
+
+def summaries_of(jobs: Sequence[Job], replicates: Sequence[str] = ()) -> dict[tuple[str, str], Summary]:
+    """Summarise every figure that all finished runs of a setting have; intervals stay within what it can be."""
     found = {}
     for part in PARTS:
         for name in (*FIGURES, *BAYES):
             values = [job.figure(part, name) for job in jobs]
             if values and None not in values:
-                found[part, name] = summarise(values)
+                found[part, name] = on_scale(summarise(independent(jobs, values, replicates)), SCALES.get(name))
     return found
 
 
@@ -248,8 +293,8 @@ def choose_best(table: Table) -> None:
         return
     table.chosen_by = part
     for setting in having:
-        values = [job.figure(part, "nll") for job in setting.finished]
-        setting.log_nll = summarise([math.log(max(value, LEAST_NLL)) for value in values])
+        logs = [math.log(max(job.figure(part, "nll"), LEAST_NLL)) for job in setting.finished]
+        setting.log_nll = summarise(independent(setting.finished, logs, table.replicates))
     places = [
         place for place, key in enumerate(table.keys) if key.startswith("data") and key not in SAME_LIMIT
     ]
@@ -262,17 +307,46 @@ def choose_best(table: Table) -> None:
     for group in groups.values():
         if len(group) > 1 or len(groups) == 1:
             mark_best(group)
+    note_rules(table)
 
 
 def mark_best(settings: Sequence[Setting]) -> None:
-    """Mark the best of some settings, and those that cannot be told from it.
+    """Select one of some settings, compare the others with it, and mark those not significantly different.
 
-    Only settings with at least half as many finished runs as the fullest one can be best: a single run that
-    went well is no setting that does.
+    Only settings with at least half as many finished runs as the fullest one can be selected: a single run that
+    went well is no setting that does. One of which a run diverged is selected only where every one has such a run,
+    and is never marked beside one that has none.
     """
     enough = math.ceil(max(setting.log_nll.count for setting in settings) / 2)
     able = [index for index, setting in enumerate(settings) if setting.log_nll.count >= enough]
+    able = [index for index in able if not settings[index].count("diverged")] or able
     best = min(able, key=lambda index: settings[index].log_nll.mean)
-    settings[best].best = True
-    for setting, near in zip(settings, not_distinguishable([one.log_nll for one in settings], best)):
-        setting.near = near
+    chosen = settings[best]
+    chosen.best = True
+    if chosen.log_nll.count < LEAST_SEEDS:
+        return
+    others = [one for one in settings if one is not chosen and one.log_nll.count >= LEAST_SEEDS]
+    p_values = holm([welch(one.log_nll, chosen.log_nll) for one in others])
+    flags = not_distinguishable([chosen.log_nll, *(one.log_nll for one in others)], 0)
+    chosen.near = True
+    for setting, p, near in zip(others, p_values, flags[1:]):
+        setting.p, setting.difference = p, difference(setting.log_nll, chosen.log_nll)
+        setting.near = near and (setting.count("diverged") == 0 or chosen.count("diverged") > 0)
+
+
+def note_rules(table: Table) -> None:
+    """Say what a reader would else have to guess: what diverged, and over what the intervals are."""
+    lost = [setting for setting in table.settings if setting.count("diverged")]
+    if lost and len(lost) < len(table.settings):
+        table.notes.append(
+            "settings of which a run diverged rank after the others, whatever their other runs reached"
+        )
+    if table.draws:
+        table.notes.append(
+            "runs on one draw of the data count as one number, their mean: intervals and tests are over draws (data.seed)"
+        )
+    elif table.replicates and table.study in (None, "train"):
+        table.notes.append(
+            "the data were drawn once (data.seed was not swept): intervals and tests are over the networks' seeds alone, "
+            "and say nothing of other draws of the data"
+        )

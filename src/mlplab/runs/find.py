@@ -1,15 +1,18 @@
 """Find a run or a sweep by what a person types: a folder, its name, the digits at its end, or last."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlplab.errors import InputError
 from mlplab.rules import near
-from mlplab.runs.index import Index
+
+if TYPE_CHECKING:  # the index reads YAML, and a sweep is found without it
+    from mlplab.runs.index import Index
 
 FEWEST_DIGITS = 4
 
 
-def find_run(word: str, index: Index) -> Path:
+def find_run(word: str, index: "Index") -> Path:
     """Find a run folder.
 
     Args:
@@ -68,7 +71,7 @@ def find_sweep(word: str, logs: Path) -> Path:
     if found:
         return found[0]
     raise InputError(
-        f"{word} is neither a folder nor a sweep in {logs}{near(word, [folder.name for folder in known])}"
+        f"{word} is not a sweep folder: there is no such folder, and no sweep of that name in {logs}{near(word, [folder.name for folder in known])}"
     )
 
 

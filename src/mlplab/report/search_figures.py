@@ -1,0 +1,82 @@
+"""The figures of a search."""
+
+from collections.abc import Sequence
+
+from mlplab.plots.mosaic import mosaic
+from mlplab.plots.trials import MOST_KEYS, against_keys, front, history
+from mlplab.report.drawing import Drawing
+from mlplab.report.maps import read_map
+from mlplab.report.search import FEWEST_TRIALS, MOST_MAPS, Search, Trial, importance, shown_value
+
+
+def draw_search(search: Search) -> tuple[list[Drawing], list[str]]:
+    """Draw history and importance, the objective against each key, the best trials' maps, and the front of two."""
+    if not search.trials:
+        return [], ["No figure is drawn: no trial came to a result."]
+    without, figures = [], []
+    objective, way = next(iter(search.objectives.items()))
+    names, values = search.names, [trial.values[0] for trial in search.trials]
+    shares = {names[key]: found for key, found in importance(search).items()}
+    if not shares:
+        without.append(f"No importance: there are fewer than {FEWEST_TRIALS} trials.")
+    figures.append(Drawing(
+        "search_history", "The objective by trial with the best so far, and what each key explains by itself with its error.",
+        history([trial.number for trial in search.trials], values, shares, name=objective, lowest=way == "minimize",
+                title=f"{len(values)} trials for {objective}",
+                subtitle=f"sampler {search.sampler}; right: adjusted eta², bars ± standard error over trials"),
+    ))  # fmt: skip
+    best = search.trials.index(search.ranked()[0])
+    more = f"  ·  the first {MOST_KEYS} of {len(names)} keys" if len(names) > MOST_KEYS else ""
+    figures.append(Drawing(
+        "search_keys", "The objective against each key: a dot a trial, later ones darker.",
+        against_keys({names[key]: [trial.keys[key] for trial in search.trials] for key in search.keys}, values,
+                     logarithmic=[names[key] for key in search.logarithmic], name=objective, best=best,
+                     title=f"{objective} against each key", subtitle=f"a dot a trial, later ones darker; ★ the best{more}"),
+    ))  # fmt: skip
+    chosen = search.front() if len(search.objectives) > 1 else search.ranked()
+    maps = draw_maps(search, chosen)
+    if maps is None:
+        without.append("No decision maps: no run of the best trials has one.")
+    else:
+        figures.append(maps)
+    if len(search.objectives) > 1:
+        on = [search.trials.index(trial) for trial in search.front()]
+        figures.append(Drawing(
+            "front", "Two objectives, and the trials that no other beats in both.",
+            front(values, [trial.values[1] for trial in search.trials], on, names=tuple(search.objectives)[:2],
+                  title="What can be had together", subtitle=f"{len(on)} of {len(values)} trials are on the front"),
+        ))  # fmt: skip
+    without.append("No heat map, curves or ranking: every trial is a setting of its own, tried once.")
+    return figures, without
+
+
+def draw_maps(search: Search, trials: Sequence[Trial]) -> Drawing | None:
+    """Draw the decision maps of the first trials that have one, in the order given."""
+    found = []
+    for trial in trials[: 4 * MOST_MAPS]:
+        drawn = None if trial.folder is None else read_map(trial.folder / "figures" / "arrays.npz")
+        if drawn is not None:
+            found.append((trial, *drawn))
+        if len(found) == MOST_MAPS:
+            break
+    if not found:
+        return None
+    columns = min(4, len(found))
+    rows = -(-len(found) // columns)
+    padded = [*found, *[(None, None, None)] * (rows * columns - len(found))]
+    lines = [padded[row * columns : (row + 1) * columns] for row in range(rows)][::-1]  # the bottom one first
+    objective = next(iter(search.objectives))
+
+    def caption(trial: Trial | None) -> str:
+        if trial is None:
+            return ""
+        keys = " ".join(shown_value(value) for value in trial.keys.values())
+        return f"{trial.number}: {trial.values[0]:.3g}  {keys}"[:30]
+
+    made = mosaic(
+        [[entry[1] for entry in line] for line in lines], [[entry[2] for entry in line] for line in lines],
+        [""] * columns, [""] * rows, x_name="", y_name="", title="What the best trials learned",
+        subtitle=f"trial: {objective}, {', '.join(search.names.values())}; the best first",
+        captions=[[caption(entry[0]) for entry in line] for line in lines],
+    )  # fmt: skip
+    return Drawing("decision_maps", "The decision maps of the best trials.", made)
