@@ -92,8 +92,8 @@ def test_each_failure_is_told_with_its_traceback_in_its_own_folder(crashed, seed
 def test_failures_are_listed_last_each_with_its_folder(networks, tmp_path, capfd):
     assert sweep(tmp_path, *networks, faults(seed1="step", seed2="exit"), "seed=0,1,2") == 1
     lines = capfd.readouterr().err.splitlines()
-    assert lines[-3] == "1 of 3 jobs finished, 2 did not:"
-    for line, seed in zip(lines[-2:], "12"):
+    at = lines.index("1 of 3 jobs finished, 2 did not:")
+    for line, seed in zip(lines[at + 1 : at + 3], "12"):
         entry = jobs_of(tmp_path)[seed]
         assert line == f"failed: {folder_of(tmp_path) / entry['name'] / 'traceback.txt'}: {entry['error']}"
 

@@ -6,7 +6,7 @@ import pytest
 from mlplab.config.composition import compose
 from mlplab.runs.fingerprint import config_digest
 from mlplab.sweeps import units
-from mlplab.sweeps.jobs import Job, job_name, place_jobs, swept_values
+from mlplab.sweeps.jobs import PlannedJob, job_name, place_jobs, swept_values
 from mlplab.sweeps.units import Unit, make_units, member_bytes, stack_key
 
 
@@ -30,7 +30,9 @@ def with_values(base, **values):
 
 def job(config, tmp_path, number=0):
     digest = config_digest(config)
-    return Job(config, [], {}, digest, tmp_path / digest[:8], None, number)
+    return PlannedJob(
+        folder=tmp_path / digest[:8], swept={}, digest=digest, config=config, overrides=[], hydra=None, number=number
+    )  # fmt: skip
 
 
 def seeds(base, count, tmp_path, **values):
@@ -90,8 +92,9 @@ def test_two_jobs_with_the_same_8_digits_get_two_folders(tmp_path, base, monkeyp
     one, two = place_jobs(tmp_path, composed, [["x=1"], ["x=1"]])
     assert one.folder != two.folder
     (tmp_path / "sweep.json").write_text(
-        json.dumps({"jobs": [
-            {"name": j.name, "config_digest": j.digest, "overrides": j.overrides, "status": "finished"} for j in (one, two)
+        json.dumps({"format": 1, "jobs": [
+            {"name": j.name, "swept": {}, "config_digest": j.digest, "overrides": j.overrides, "status": "finished"}
+            for j in (one, two)
         ]})
     )
     swapped = place_jobs(tmp_path, composed[::-1], [["x=1"], ["x=1"]])

@@ -16,7 +16,8 @@ from mlplab.report.table import Setting, Table, build
 from mlplab.runs import summaries
 from mlplab.runs.events import EventFile
 from mlplab.runs.names import short_names, shown
-from mlplab.runs.sweep_folder import Job, read_sweep
+from mlplab.runs.sweep_folder import read_sweep
+from mlplab.runs.sweep_record import Job
 
 FOLDER = ".tensorboard"
 # TensorBoard selects the runs of a page that has at most so many.

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from mlplab.report.axes import Axis, plain
 from mlplab.report.table import Table
-from mlplab.runs.sweep_folder import Job
+from mlplab.runs.sweep_record import Job
 
 SHOWN = ("fresh", "test", "validation", "train")
 POINTS = {part: f"{part} points" for part in SHOWN}

@@ -26,7 +26,7 @@ from mlplab.report.maps import draw_mosaic
 from mlplab.report.scales import SCALES, on_scale
 from mlplab.report.table import Setting, Table
 from mlplab.runs.names import shown
-from mlplab.runs.sweep_folder import Job
+from mlplab.runs.sweep_record import Job
 
 MOST_PANELS = 6
 MOST_CELLS = 40

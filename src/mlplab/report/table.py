@@ -12,7 +12,8 @@ from mlplab.report.intervals import Summary, holm, not_distinguishable, summaris
 from mlplab.report.scales import SCALES, difference, on_scale
 from mlplab.runs.identity import REPEATING, Role, role_of
 from mlplab.runs.names import short_names, shown
-from mlplab.runs.sweep_folder import Job, SweepFolder, config_of, differing
+from mlplab.runs.sweep_folder import SweepFolder, config_of, differing
+from mlplab.runs.sweep_record import Job
 
 PARTS = ("test", "fresh", "validation", "train")
 FIGURES = ("accuracy", "nll", "accuracy_regret", "nll_regret", "calibration_error")

@@ -1,8 +1,6 @@
 """A sweep folder read back: its jobs from sweep.json, or from the run folders where there is none."""
 
-import math
 import os
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,55 +11,7 @@ from mlplab.runs.flat_config import read_flat
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.identity import Role, role_of
 from mlplab.runs.status import is_alive, read_status
-
-FORMAT = 1
-STATES = ("finished", "diverged", "failed", "interrupted", "running", "missing")
-LARGEST = sys.float_info.max  # an int may be larger, and is then no number to compute with
-REQUIRED = ("name", "swept", "config_digest", "status")
-
-
-@dataclass
-class Job:
-    """One run of a sweep.
-
-    Attributes:
-        folder: its run folder, which may be absent.
-        swept: the values of the keys that differ within its sweep.
-        digest: of its config.
-        status: one of ``STATES``.
-        error: the line that says why there is no result, or None.
-        result: what ``result.json`` holds, or None.
-    """
-
-    folder: Path
-    swept: dict[str, Any]
-    digest: str
-    status: str
-    error: str | None = None
-    result: dict[str, Any] | None = None
-
-    @property
-    def name(self) -> str:
-        return self.folder.name
-
-    @property
-    def is_finished(self) -> bool:
-        return self.status == "finished" and self.result is not None
-
-    def figure(self, part: str, name: str) -> float | None:
-        """Return a figure of the result, such as ``figure("test", "nll")``; None where it is absent."""
-        values = (self.result or {}).get(part)
-        value = values.get(name) if isinstance(values, dict) else None
-        return _number(value)
-
-    @property
-    def parameters(self) -> int | None:
-        value = _number((self.result or {}).get("parameters"))
-        return None if value is None else int(value)
-
-    def seconds(self, name: str) -> float | None:
-        """Return ``fit`` or ``total`` seconds, or None."""
-        return self.figure("seconds", name)
+from mlplab.runs.sweep_record import Job, SweepRecord, read_sweep_record
 
 
 @dataclass
@@ -97,8 +47,10 @@ def read_sweep(path: str | Path) -> SweepFolder:
     if not folder.is_dir():
         raise InputError(f"{path} is not a sweep folder: there is no such folder")
     try:
-        record = read_json(folder / "sweep.json") if (folder / "sweep.json").is_file() else None
-        if record is not None:
+        if (folder / "sweep.json").is_file():
+            record = read_sweep_record(folder / "sweep.json")
+            if record.damage:
+                raise InputError(record.damage[0])
             return _from_record(folder, record)
         notes = []
     except InputError as error:
@@ -135,45 +87,27 @@ def _subfolders(folder: Path) -> list[Path]:
         return [Path(entry.path) for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
 
 
-def _from_record(folder: Path, record: Any) -> SweepFolder:
-    where = folder / "sweep.json"
-    if not isinstance(record, dict) or not isinstance(record.get("jobs"), list):
-        raise InputError(f"{where} is damaged: it lists no jobs")
-    if record.get("format") != FORMAT:
-        raise InputError(f"{where} must be of format {FORMAT}, got {record.get('format')!r}")
+def _from_record(folder: Path, record: SweepRecord) -> SweepFolder:
     jobs, notes = [], []
-    for number, entry in enumerate(record["jobs"]):
-        absent = [name for name in REQUIRED if not isinstance(entry, dict) or name not in entry]
-        if absent or not isinstance(entry["swept"], dict) or entry["status"] not in STATES:
-            lacking = ", ".join(absent) or "a known status"
-            raise InputError(f"{where} is damaged: job {number} lacks {lacking}")
-        odd = [key for key, value in entry["swept"].items() if not _is_value(value)]
-        if odd:
-            raise InputError(f"{where} is damaged: job {number} has no plain value of {odd[0]}")
-        name = str(entry["name"])
-        if os.sep in name or name in ("", ".", ".."):
-            raise InputError(f"{where} is damaged: job {number} has the name {name!r}")
-        result = entry.get("result") if isinstance(entry.get("result"), dict) else None
-        job = Job(folder / name, entry["swept"], str(entry["config_digest"]), entry["status"],
-                  entry.get("error"), result)  # fmt: skip
+    for entry in record.entries:
+        job = Job(folder / entry["name"], entry["swept"], entry["config_digest"], entry["status"],
+                  entry["error"], entry["result"])  # fmt: skip
         # The sweep may have been killed before it wrote down what its last jobs left.
-        if result is None and job.status not in ("failed", "diverged"):
+        if job.result is None and job.status not in ("failed", "diverged"):
             job.status, job.error, job.result = outcome_of(job.folder)
         jobs.append(job)
     if not jobs:
-        raise InputError(f"{where} lists no jobs: nothing was swept")
+        raise InputError(f"{folder / 'sweep.json'} lists no jobs: nothing was swept")
     named = {job.name for job in jobs}
     others = sorted(path for path in _subfolders(folder) if path.name not in named and _is_run(path))
     if others:
         notes.append(f"{len(others)} runs are not in sweep.json and were left out, such as {others[0].name}")
-    swept = record["swept"] if isinstance(record.get("swept"), list | dict) else []
-    swept = [key for key in swept if isinstance(key, str)]
-    swept = list(dict.fromkeys([*swept, *(key for job in jobs for key in job.swept)]))
+    swept = list(dict.fromkeys([*record.swept, *(key for job in jobs for key in job.swept)]))
     for job in jobs:
         if any(key not in job.swept for key in swept):
             config = config_of(job)
             job.swept = {key: job.swept.get(key, config.get(key)) for key in swept}
-    return SweepFolder(folder, record.get("study"), swept, sorted(jobs, key=lambda job: job.name), notes)
+    return SweepFolder(folder, record.study, swept, sorted(jobs, key=lambda job: job.name), notes)
 
 
 def _from_runs(folder: Path, runs: list[Path], notes: list[str]) -> SweepFolder:
@@ -239,16 +173,3 @@ def config_of(job: Job) -> dict[str, Any]:
         return read_flat(job.folder / "config.yaml")
     except InputError:
         return {}
-
-
-def _number(value: Any) -> float | None:
-    # By type: a bool is an int, but no number of JSON's. A report of 1,000 runs asks 70,000 times.
-    if type(value) not in (float, int):
-        return None
-    return value if abs(value) <= LARGEST else None  # NaN compares false too
-
-
-def _is_value(value: Any) -> bool:
-    if value is None or isinstance(value, str):
-        return True
-    return isinstance(value, int | float) and not LARGEST < abs(value) < math.inf

@@ -15,21 +15,19 @@ from omegaconf import DictConfig, OmegaConf
 from mlplab.errors import InputError
 from mlplab.runs.files import read_json
 from mlplab.runs.fingerprint import config_digest
+from mlplab.runs.sweep_record import Job, read_sweep_record
 
 DIGITS = 4
 LONGEST_NAME = 71  # and a digest: 80 letters in all
 
 
-@dataclass
-class Job:
-    """One point of a sweep.
+@dataclass(kw_only=True)
+class PlannedJob(Job):
+    """A job with what it takes to run it.
 
     Attributes:
         config: resolved and checked, plain values.
         overrides: its overrides, as Hydra gave them.
-        swept: the values of the keys that differ within the sweep.
-        digest: of the config.
-        folder: its run folder.
         hydra: Hydra's node, which jobs of the same structure share.
         number: its place in this call.
         environment: variables that are set while it runs.
@@ -37,16 +35,9 @@ class Job:
 
     config: dict[str, Any]
     overrides: list[str]
-    swept: dict[str, Any]
-    digest: str
-    folder: Path
     hydra: DictConfig
     number: int = 0
     environment: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return self.folder.name
 
     def hydra_node(self) -> dict[str, Any]:
         """Give Hydra's node as this job's own, plain values with their ``${...}`` left in."""
@@ -117,7 +108,7 @@ def place_jobs(
     folder: Path,
     composed: Sequence[tuple[dict[str, Any], DictConfig]],
     all_overrides: Sequence[Sequence[str]],
-) -> list[Job]:
+) -> list[PlannedJob]:
     """Give each composed job its folder: the one that holds its digest already, or a new name.
 
     Args:
@@ -139,13 +130,18 @@ def place_jobs(
                 # Of 10,000 jobs two may well share 8 digits.
                 name = f"{name}{digest[8:24]}"
             known[digest], owners[name] = name, digest
-        jobs.append(Job(config, list(overrides), swept, digest, folder / name, own, number, environments[id(own)]))
+        jobs.append(
+            PlannedJob(
+                folder=folder / name, swept=swept, digest=digest, config=config, overrides=list(overrides), hydra=own,
+                number=number, environment=environments[id(own)],
+            )
+        )  # fmt: skip
     return jobs
 
 
 def _known(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     """Look up which folders a sweep has: names by digest, and digests by name."""
-    known = {entry["config_digest"]: entry["name"] for entry in read_entries(folder / "sweep.json")}
+    known = {entry["config_digest"]: entry["name"] for entry in entries_of(folder)}
     recorded = set(known.values())
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.name in recorded or not (path / "manifest.json").is_file():
@@ -157,23 +153,9 @@ def _known(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     return known, {name: digest for digest, name in known.items()}
 
 
-def read_entries(path: Path) -> list[dict[str, Any]]:
-    """Read the jobs that a ``sweep.json`` lists.
-
-    Nothing comes of a record that is missing or damaged, nor of an entry in it: the folders speak for themselves.
-    """
+def entries_of(folder: Path) -> list[dict[str, Any]]:
+    """Give the entries of a sweep's record; none of one that is missing or damaged: the folders speak for themselves."""
     try:
-        entries = read_json(path)["jobs"]
-    except (InputError, KeyError, TypeError):
+        return read_sweep_record(folder / "sweep.json").entries
+    except InputError:
         return []
-    return [entry for entry in entries if _is_sound(entry)] if isinstance(entries, list) else []
-
-
-def _is_sound(entry: Any) -> bool:
-    if not isinstance(entry, dict) or not isinstance(entry.get("overrides"), list):
-        return False
-    texts = [entry.get("name"), entry.get("config_digest"), entry.get("status"), *entry["overrides"]]
-    if not all(isinstance(text, str) for text in texts):
-        return False
-    # A job's folder is cleared before it runs: it must be one in the sweep's.
-    return entry["name"] not in ("", ".", "..") and Path(entry["name"]).name == entry["name"]

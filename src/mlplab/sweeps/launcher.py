@@ -15,9 +15,8 @@ from mlplab.runs.signals import sigterm_is_ctrl_c
 from mlplab.sweeps.composer import Composer
 from mlplab.sweeps.display import Display
 from mlplab.sweeps.executors import Processes, make_executor
-from mlplab.sweeps.jobs import Job, place_jobs
+from mlplab.sweeps.jobs import PlannedJob, place_jobs
 from mlplab.sweeps.lock import locked
-from mlplab.sweeps.record import Outcome
 from mlplab.sweeps.sweep import Sweep
 from mlplab.sweeps.task import Task
 from mlplab.sweeps.units import on_gpu
@@ -69,12 +68,12 @@ def launch(
                     callbacks=JobCallbacks(context.callbacks, task),
                     display=display,
                 )
-                outcomes = sweep.run()
+                sweep.run()
         finally:
             executor.close()
     tell(sweep, display)
-    task.results += [outcome.whole for outcome in outcomes]
-    return [job_return(job, outcome, task) for job, outcome in zip(jobs, outcomes)]
+    task.results += [job.outcome for job in jobs]
+    return [job_return(job, task) for job in jobs]
 
 
 def compose_jobs(
@@ -84,7 +83,7 @@ def compose_jobs(
     task: Task,
     job_overrides: Sequence[Sequence[str]],
     display: Display,
-) -> list[Job]:
+) -> list[PlannedJob]:
     """Compose every job before any of them starts, so that editing conf/ changes nothing any more."""
     composer = Composer(loader, master, task.resolve, task.check)
     composed = []
@@ -94,7 +93,7 @@ def compose_jobs(
     return place_jobs(folder, composed, job_overrides)
 
 
-def hydra_files(job: Job) -> dict[str, str]:
+def hydra_files(job: PlannedJob) -> dict[str, str]:
     """Give the names and texts of what Hydra leaves in ``hydra.output_subdir`` of a job, ``.hydra`` by default."""
     own = job.hydra_node()
     subdir = own["output_subdir"]
@@ -117,34 +116,34 @@ class JobCallbacks:
         self.wanted = bool(getattr(callbacks, "callbacks", ()))
         self._told: set[str] = set()
 
-    def started(self, job: Job) -> None:
+    def started(self, job: PlannedJob) -> None:
         """Tell that a job begins; once, however often it is tried."""
         if self.wanted and job.digest not in self._told:
             self._told.add(job.digest)
             self.callbacks.on_job_start(config=job.whole_config(), task_function=self.task)
 
-    def ended(self, job: Job, outcome: Outcome) -> None:
+    def ended(self, job: PlannedJob) -> None:
         """Tell what came of a job; of one that an earlier call did, its beginning as well."""
         if not self.wanted:
             return
         self.started(job)
-        value, config = job_return(job, outcome, self.task), job.whole_config()
+        value, config = job_return(job, self.task), job.whole_config()
         value.cfg = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
         value.hydra_cfg = OmegaConf.masked_copy(config, ["hydra"])
-        if outcome.status == "failed":
-            value.status, value.return_value = JobStatus.FAILED, RuntimeError(outcome.error)
+        if job.status == "failed":
+            value.status, value.return_value = JobStatus.FAILED, RuntimeError(job.error)
         self.callbacks.on_job_end(config=config, job_return=value)
 
 
 def tell(sweep: Sweep, display: Display) -> None:
     """Say what came of the sweep: what failed, each with its folder, the best job, and how to look at all of it."""
-    bad = [(job, sweep.outcomes[job.digest]) for job in sweep.jobs if sweep.outcomes[job.digest].error]
-    good = sum(outcome.status == "finished" for outcome in sweep.outcomes.values())
+    bad = [job for job in sweep.jobs if job.error]
+    good = sum(job.status == "finished" for job in sweep.jobs)
     display.note(f"{good} of {len(sweep.jobs)} jobs finished" + (f", {len(bad)} did not:" if bad else ""))
-    for job, outcome in bad[:MOST_TOLD]:
+    for job in bad[:MOST_TOLD]:
         file = job.folder / "traceback.txt"
-        place = short_path(file if outcome.status == "failed" else job.folder)
-        display.note(f"{outcome.status}: {place}: {printable(outcome.error)}")
+        place = short_path(file if job.status == "failed" else job.folder)
+        display.note(f"{job.status}: {place}: {printable(job.error)}")
     if len(bad) > MOST_TOLD:
         display.note(f"and {len(bad) - MOST_TOLD} more")
     if sweep.best is not None:
@@ -156,7 +155,7 @@ def tell(sweep: Sweep, display: Display) -> None:
     display.note(f"report       {front_door()} report {shlex.quote(short_path(sweep.folder))}")
 
 
-def job_return(job: Job, outcome: Outcome, task: Task) -> JobReturn:
+def job_return(job: PlannedJob, task: Task) -> JobReturn:
     """Give Hydra what its sweepers ask for."""
     value = JobReturn()
     value.overrides = job.overrides
@@ -164,5 +163,5 @@ def job_return(job: Job, outcome: Outcome, task: Task) -> JobReturn:
     value.working_dir = str(job.folder)
     # A failed job is told in the table; Hydra's own sweeper would end with its exception.
     value.status = JobStatus.COMPLETED
-    value.return_value = task.returned(outcome.whole, job.config)
+    value.return_value = task.returned(job.outcome, job.config)
     return value

@@ -3,33 +3,18 @@
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from mlplab.runs.files import write_text
-from mlplab.sweeps.jobs import Job, read_entries, swept_values
+from mlplab.runs.sweep_record import FORMAT
+from mlplab.sweeps.jobs import PlannedJob, entries_of, swept_values
 
-FORMAT = 1
 WRITE_EVERY_S = 2.0
 # Of the sweep's time at most this share goes into the record while it runs.
 SHARE = 0.02
-
-
-@dataclass
-class Outcome:
-    """What came of a job: its result, or the line that says why there is none."""
-
-    status: str
-    result: dict[str, Any] | None = None
-    error: str | None = None
-
-    @property
-    def whole(self) -> dict[str, Any]:
-        """The result, or what there is to say in its place."""
-        return self.result or {"status": self.status, "error": self.error}
 
 
 class Record:
@@ -42,10 +27,10 @@ class Record:
         command: the words of the command line, secrets removed.
     """
 
-    def __init__(self, folder: Path, jobs: Sequence[Job], *, study: str, command: Sequence[str]) -> None:
+    def __init__(self, folder: Path, jobs: Sequence[PlannedJob], *, study: str, command: Sequence[str]) -> None:
         self.path = folder / "sweep.json"
         own = {job.digest: job for job in jobs}
-        entries = [entry for entry in read_entries(self.path) if entry["config_digest"] not in own]
+        entries = [entry for entry in entries_of(folder) if entry["config_digest"] not in own]
         entries += [
             {"name": job.name, "overrides": job.overrides, "config_digest": job.digest} for job in jobs
         ]
@@ -66,13 +51,13 @@ class Record:
         self._texts: dict[str, str] = {}
         self._due = float("-inf")
         for job in jobs:
-            self.take(job, Outcome("missing"))
+            self.take(job)
 
-    def take(self, job: Job, outcome: Outcome) -> None:
+    def take(self, job: PlannedJob) -> None:
         """Take over what came of a job."""
-        result = outcome.result
+        result = job.result
         self.entries[job.digest] |= {
-            "status": outcome.status, "error": outcome.error, "parameters": (result or {}).get("parameters"),
+            "status": job.status, "error": job.error, "parameters": (result or {}).get("parameters"),
             "result": result,
         }  # fmt: skip
         self._texts.pop(job.digest, None)

@@ -13,9 +13,9 @@ from mlplab.runs.folder import RunFolder
 from mlplab.runs.status import write_status
 from mlplab.sweeps.display import Display
 from mlplab.sweeps.executors import Executor
-from mlplab.sweeps.jobs import Job
+from mlplab.sweeps.jobs import PlannedJob
 from mlplab.sweeps.lock import locked
-from mlplab.sweeps.record import Outcome, Record
+from mlplab.sweeps.record import Record
 from mlplab.sweeps.running import Exchange, Running
 from mlplab.sweeps.units import Unit, make_units
 
@@ -28,10 +28,10 @@ ATTEMPTS_OF_KILLED = 2
 class JobObserver(Protocol):
     """Who is told of every job."""
 
-    def started(self, job: Job) -> None:
+    def started(self, job: PlannedJob) -> None:
         """Hear that a job begins."""
 
-    def ended(self, job: Job, outcome: Outcome) -> None:
+    def ended(self, job: PlannedJob) -> None:
         """Hear what came of a job."""
 
 
@@ -49,14 +49,14 @@ class Sweep:
         accept_code: keep results of other code.
         command: the words of the command line, secrets removed.
         hydra_files: gives the names and texts of the files in a job's ``.hydra/``.
-        callbacks: told when a job begins (``started(job)``) and what came of it (``ended(job, outcome)``).
+        callbacks: told when a job begins (``started(job)``) and what came of it (``ended(job)``).
         display: where progress is shown.
     """
 
     def __init__(
-        self, folder: Path, jobs: Sequence[Job], executor: Executor, *, study: str, population: bool,
+        self, folder: Path, jobs: Sequence[PlannedJob], executor: Executor, *, study: str, population: bool,
         max_members: int | None, timeout_s: float | None, accept_code: bool, command: Sequence[str],
-        hydra_files: Callable[[Job], dict[str, str]], callbacks: JobObserver, display: Display,
+        hydra_files: Callable[[PlannedJob], dict[str, str]], callbacks: JobObserver, display: Display,
     ) -> None:  # fmt: skip
         self.folder, self.executor, self.display = folder, executor, display
         self.study, self.population = study, population
@@ -65,12 +65,11 @@ class Sweep:
         self.all = list(jobs)
         # Two jobs of the same config are one.
         self.jobs = list({job.digest: job for job in jobs}.values())
-        self.outcomes: dict[str, Outcome] = {}
         self.counts = {"finished": 0, "diverged": 0, "failed": 0}
         self.best: tuple[float, str] | None = None
 
-    def run(self) -> list[Outcome]:
-        """Run what is missing and give the outcome of every job, in the order of the jobs.
+    def run(self) -> list[PlannedJob]:
+        """Run what is missing and give every job with what came of it, in the order of the jobs.
 
         Raises:
             InputError: another sweep works in the folder, or results in it are of other code.
@@ -81,7 +80,7 @@ class Sweep:
             self.record = Record(self.folder, self.jobs, study=self.study, command=self.command)
             for job, result in done:
                 self._finish(job, result)
-            pending = [job for job in self.jobs if job.digest not in self.outcomes]
+            pending = [job for job in self.jobs if job.status == "missing"]
             units = make_units(
                 pending, [self._place(job) for job in pending], workers=self.executor.workers,
                 max_members=self.max_members, stackable=self.population,
@@ -93,11 +92,15 @@ class Sweep:
             finally:
                 self.record.write(force=True)
                 self.exchange.close()
-        return [self.outcomes[job.digest] for job in self.all]
+        known = {job.digest: job for job in self.jobs}
+        for job in self.all:
+            same = known[job.digest]
+            job.status, job.error, job.result = same.status, same.error, same.result
+        return self.all
 
     # What is there already.
 
-    def _find_done(self) -> list[tuple[Job, dict[str, Any]]]:
+    def _find_done(self) -> list[tuple[PlannedJob, dict[str, Any]]]:
         done, foreign = [], []
         for job in self.jobs:
             folder = RunFolder(job.folder)
@@ -120,7 +123,7 @@ class Sweep:
             )
         return done
 
-    def _place(self, job: Job, ours: bool = False) -> tuple[int, int] | None:
+    def _place(self, job: PlannedJob, ours: bool = False) -> tuple[int, int] | None:
         """Say where a job's checkpoint stands: epochs and minibatches; None to start afresh.
 
         Args:
@@ -228,27 +231,27 @@ class Sweep:
         self._fail(job, error, words)
         return []
 
-    def _finish(self, job: Job, result: dict[str, Any]) -> None:
+    def _finish(self, job: PlannedJob, result: dict[str, Any]) -> None:
         status = result.get("status", "finished")
         error = f"the loss was not finite at step {result.get('steps')}" if status == "diverged" else None
-        self._take(job, Outcome(status, result, error))
+        self._take(job, status, result, error)
         value = ((result.get("validation") or result.get("fresh") or result.get("test")) or {}).get("nll")
         if status == "finished" and value is not None and (self.best is None or value < self.best[0]):
             self.best = value, job.name
 
-    def _fail(self, job: Job, error: str, words: str) -> None:
-        self._take(job, Outcome("failed", None, error))
+    def _fail(self, job: PlannedJob, error: str, words: str) -> None:
+        self._take(job, "failed", None, error)
         job.folder.mkdir(exist_ok=True)
         (job.folder / "traceback.txt").write_text(
             f"{error}\n" if words == error else f"{error}\n\n{words.rstrip()}\n"
         )
         write_status(job.folder, "failed", error, sync=False)
 
-    def _take(self, job: Job, outcome: Outcome) -> None:
-        self.outcomes[job.digest] = outcome
-        self.counts[outcome.status] = self.counts.get(outcome.status, 0) + 1
-        self.record.take(job, outcome)
-        self.callbacks.ended(job, outcome)
+    def _take(self, job: PlannedJob, status: str, result: dict[str, Any] | None, error: str | None) -> None:
+        job.status, job.result, job.error = status, result, error
+        self.counts[status] = self.counts.get(status, 0) + 1
+        self.record.take(job)
+        self.callbacks.ended(job)
 
     def _stop(self, running: list[Running]) -> None:
         """Let the running units save their states, for a while."""

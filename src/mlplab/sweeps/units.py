@@ -8,7 +8,7 @@ from typing import Any
 
 from mlplab.runs.fingerprint import config_digest
 from mlplab.runs.identity import may_differ
-from mlplab.sweeps.jobs import Job
+from mlplab.sweeps.jobs import PlannedJob
 
 # More units than workers, so that the last to finish are short; but not fewer members than make stacking pay.
 UNITS_A_WORKER = 4
@@ -28,7 +28,7 @@ class Unit:
         attempts: how often it has been tried.
     """
 
-    jobs: list[Job]
+    jobs: list[PlannedJob]
     resume: bool = False
     attempts: int = 0
     cost: float = field(init=False)
@@ -83,7 +83,7 @@ def member_bytes(config: dict[str, Any]) -> int:
 
 
 def make_units(
-    jobs: Sequence[Job], places: Sequence[Any], *, workers: int, max_members: int | None = None,
+    jobs: Sequence[PlannedJob], places: Sequence[Any], *, workers: int, max_members: int | None = None,
     stackable: bool = True,
 ) -> list[Unit]:  # fmt: skip
     """Group jobs into units, the most expensive first.
@@ -95,7 +95,7 @@ def make_units(
         max_members: members of a unit at most, >= 1; None for as many as the device is good for.
         stackable: False for studies that train no population: units of one.
     """
-    groups: dict[Any, list[Job]] = {}
+    groups: dict[Any, list[PlannedJob]] = {}
     for number, (job, place) in enumerate(zip(jobs, places)):
         key = (stack_key(job.config), place, tuple(job.environment.items())) if stackable else number
         groups.setdefault(key, []).append(job)
