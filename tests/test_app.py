@@ -347,7 +347,7 @@ def test_a_wrong_command_line_is_one_line(study, capsys, words, part):
 
 def test_no_command_names_the_commands(capsys):
     assert app.main([]) == 2
-    assert "train, evaluate, reproduce" in capsys.readouterr().out
+    assert "train, evaluate, predict, reproduce" in capsys.readouterr().out
 
 
 def test_words_are_sorted_in_any_order():

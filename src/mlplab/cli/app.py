@@ -18,6 +18,7 @@ from mlplab.terminal import complain
 COMMANDS: dict[str, tuple[str | None, str]] = {
     "train": ("train", "mlplab.cli.train:train"),
     "evaluate": (None, "mlplab.cli.app:evaluate"),
+    "predict": (None, "mlplab.cli.another_file:predict"),
     "reproduce": (None, "mlplab.cli.app:reproduce"),
     "report": (None, "mlplab.report.report:report"),
     "runs": (None, "mlplab.cli.runs:runs"),

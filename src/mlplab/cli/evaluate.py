@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from mlplab.cli.another_file import measure_file
 from mlplab.cli.train import shown
 from mlplab.config import composition as configs
 from mlplab.data.bayes import log_posterior
@@ -52,15 +53,15 @@ def evaluate(run_folder: str | Path, overrides: Sequence[str] = ()) -> dict[str,
     folder = open_run(run_folder)
     config = configs.load_recorded(folder.config)
     torch.set_num_threads(config.trainer.threads)
-    if not folder.result.is_file():
-        raise InputError(f"{run_folder} has no result.json: the run has not finished; go on with resume={run_folder}")
-    recorded = _read_result(folder.result)
+    recorded = read_result(folder)
     pairs = configs.parse_overrides(overrides)
     for key, _ in pairs:
         if key.partition(".")[0] not in CHANGEABLE:
             raise InputError(f"evaluate changes the data alone (data.KEY=VALUE), got {key}; train another run for that")
     changed = configs.override(config, [text for text in overrides if not text.startswith("paths.")])
     logs = next((Path(str(value)).absolute() for key, value in pairs if key == "paths.logs"), configs.logs_folder())
+    if isinstance(recorded.get("data"), dict) and any(key == "data.path" for key, _ in pairs):
+        return measure_file(folder, config, recorded, pairs, logs)
     own = _set_up(config)
     network = load_network(folder, config, own, recorded["evaluated"])
     if config_digest(OmegaConf.to_container(changed)) == config_digest(OmegaConf.to_container(config)):
@@ -68,8 +69,15 @@ def evaluate(run_folder: str | Path, overrides: Sequence[str] = ()) -> dict[str,
     return elsewhere(network, own, changed, overrides, folder, recorded, logs)
 
 
-def _read_result(path: Path) -> dict[str, Any]:
-    """Read ``result.json`` as far as an evaluation looks at it."""
+def read_result(folder: RunFolder) -> dict[str, Any]:
+    """Read ``result.json`` as far as an evaluation looks at it.
+
+    Raises:
+        InputError: the run has not finished, or the file is damaged.
+    """
+    path = folder.result
+    if not path.is_file():
+        raise InputError(f"{folder.path} has no result.json: the run has not finished; go on with resume={folder.path}")
     result = read_record(path)
     if result.get("evaluated") not in ("best", "last"):
         raise InputError(f"{path} is damaged: evaluated must be best or last, got {result.get('evaluated')!r:.40}")

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mlplab.cli.shown_figures import figure_lines, note_lines, with_error
 from mlplab.terminal import front_door
 from mlplab.terminal import short_path as shown
 from mlplab.training.fit import fit
-from mlplab.words import columns
 
 
 def train(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
@@ -26,17 +26,7 @@ def summary(result: Mapping[str, Any], folder: Path) -> str:
     lines = [""]
     if result["status"] == "diverged":
         lines.append(f"diverged: the loss was not finite at step {result['steps']}; try a smaller optimizer.lr")
-    rows = [("", "accuracy", "NLL", "points")]
-    for part in ("test", "fresh"):
-        figures = result[part]
-        if figures is None:
-            continue
-        accuracy = f"{with_error(figures, 'accuracy', 100, 2)} %"
-        rows.append((f"{part} points", accuracy, with_error(figures, "nll", 1, 4), f"{figures['points']:,}"))
-        if figures["bayes_accuracy"] is not None:
-            best = f"{100 * figures['bayes_accuracy']:.2f} %", f"{figures['bayes_nll']:.4f}"
-            rows.append(("  Bayes limit", *best, ""))
-    lines += columns(rows)
+    lines += figure_lines(result)
     if result["fresh"] and result["fresh"]["accuracy_regret"] is not None:
         fresh = result["fresh"]
         regret = with_error(fresh, "accuracy_regret", 100, 2), with_error(fresh, "nll_regret", 1, 4)
@@ -45,6 +35,7 @@ def summary(result: Mapping[str, Any], folder: Path) -> str:
     epoch = f"epoch {result['best_epoch']}, the best on validation" if result["evaluated"] == "best" else "the last epoch"
     lines += [
         f"{result['parameters']:,} parameters, {result['epochs']} epochs, {result['seconds']['total']:.1f} s; measured at {epoch}",
+        *note_lines(result),
         "",
         f"folder       {shown(folder)}",
     ]
@@ -53,10 +44,3 @@ def summary(result: Mapping[str, Any], folder: Path) -> str:
     if (folder / "tensorboard").exists():
         lines.append(f"TensorBoard  {front_door()} tensorboard {shown(folder)}")
     return "\n".join(lines)
-
-
-def with_error(figures: Mapping[str, Any], name: str, scale: float, digits: int) -> str:
-    """Write a figure times ``scale`` with its standard error, such as ``98.62 ± 0.08``, where it has one."""
-    error = figures.get(f"{name}_se")
-    value = f"{scale * figures[name]:.{digits}f}"
-    return value if error is None else f"{value} ± {scale * error:.{digits}f}"

@@ -248,3 +248,37 @@ def _many(names: Sequence[str | int] | str | int | None) -> list[str | int]:
     if names is None:
         return []
     return [names] if isinstance(names, (str, int)) else list(names)
+
+
+class WholeFile:
+    """All rows of a file as the test points of a network that was trained on another, with what a data module has.
+
+    Args:
+        path: the file.
+        recorded: what :meth:`FileDataModule.recorded` gave of the file that was trained on.
+        labelled: whether the file must have the label column; without it `test` is None, and `inputs` alone is there.
+        separator, header, missing: as of :class:`FileDataModule`.
+
+    Raises:
+        InputError: see :meth:`FileDataModule.points_of`.
+    """
+
+    train = validation = fresh = density = None
+
+    def __init__(
+        self, path: str | Path, recorded: dict[str, Any], *, labelled: bool = True, separator: str | None = None,
+        header: bool | None = None, missing: str = "refuse",
+    ):  # fmt: skip
+        table = read_other(path, recorded, separator, header)
+        self.preparation = Preparation.from_recorded(recorded["preparation"])
+        self.class_names = tuple(recorded["class_names"])
+        self.feature_names, self.classes = self.preparation.names, len(self.class_names)
+        self.input_shape = self.preparation.shape
+        self.sha256 = file_sha256(path)
+        self.test = labelled_points(table, recorded, missing) if labelled else None
+        self.inputs = self.test.x if labelled else torch.from_numpy(inputs_of(table, self.preparation))
+
+    to_units, to_inputs = FileDataModule.to_units, FileDataModule.to_inputs
+
+    def log_posterior(self, part: str) -> None:
+        """Give None: the density of a file is not known."""

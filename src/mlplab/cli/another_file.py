@@ -1,0 +1,201 @@
+"""A trained network on another file: measured on all its rows, or asked for the labels of rows that have none."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from mlplab.cli.shown_figures import figure_lines
+from mlplab.config import composition as configs
+from mlplab.data.file_module import WholeFile
+from mlplab.errors import InputError
+from mlplab.population.stacking import Population
+from mlplab.runs.files import write_bytes, write_json, write_text
+from mlplab.runs.folder import RunFolder, claim, open_run
+from mlplab.terminal import short_path as shown
+from mlplab.training.results import part_figures
+
+# What may be said of the other file, besides where it is; the rest is the run's.
+KEYS = ("path", "separator", "header", "missing", "file_sha256")
+ROWS = 65_536  # predicted at a time
+
+
+def options_of(config: Mapping[str, Any], pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Take what is said of the other file from overrides.
+
+    Args:
+        config: of the run.
+        pairs: overrides as keys and values.
+
+    Raises:
+        InputError: a key is said that belongs to the run.
+    """
+    options = {"separator": None, "header": None, "missing": config["data"].get("missing", "refuse")}
+    for key, value in pairs:
+        group, _, name = key.partition(".")
+        if group == "data" and name not in KEYS:
+            raise InputError(f"with data.path of another file only data.{', data.'.join(KEYS[1:4])} may be said, got {key}={value}")
+        if group == "data" and name != "file_sha256":
+            options[name] = value
+    return options
+
+
+def logits_of(network: Population, x: torch.Tensor) -> torch.Tensor:
+    """Compute logits (N, C) of inputs (N, *shape), some rows at a time."""
+    with torch.no_grad():
+        return torch.cat([network.forward(part.to(network.theta)[None])[0].cpu() for part in x.split(ROWS)])
+
+
+def measure_file(
+    folder: RunFolder, config: DictConfig, recorded: Mapping[str, Any], pairs: Sequence[tuple[str, Any]], logs: Path
+) -> dict[str, Any]:
+    """Measure a run's network on all rows of another file; leave figures, config and picture in a folder of their own.
+
+    Args:
+        folder: the run.
+        config: its config.
+        recorded: its result, of a version that records how its file was read.
+        pairs: overrides, ``data.path`` among them.
+        logs: the result goes to ``evaluate/`` in it.
+    """
+    from mlplab.cli.evaluate import load_network
+
+    options = options_of(config, pairs)
+    path = configs.place("data.path", options.pop("path"))
+    data = WholeFile(path, recorded["data"], **options)
+    network = load_network(folder, config, data, recorded["evaluated"])
+    logits = logits_of(network, data.test.x)
+    parts = part_figures({"test": logits}, data)
+    target = RunFolder(claim(logs / "evaluate", f"{folder.name}-{data.sha256[:8]}"))
+    result = {
+        "status": "finished", "name": target.name, "run": str(folder.path), "overrides": [f"data.path={path}"],
+        "evaluated": recorded["evaluated"], "data_sha256": data.sha256, "class_names": list(data.class_names),
+        "feature_names": list(data.feature_names), **{name: parts.get(name) for name in ("test", "fresh", "validation", "train")},
+    }  # fmt: skip
+    changed = OmegaConf.create(OmegaConf.to_container(config))
+    changed.data.path, changed.data.file_sha256 = str(path), data.sha256
+    write_text(target.config, OmegaConf.to_yaml(changed))
+    write_json(target.result, result)
+    before = recorded.get("test")
+    both = result | {"own": before}
+    print("\n".join(figure_lines(both, {"own": "its own test points", "test": f"all rows of {path.name}"})))
+    print(f"\nfolder   {shown(target.path)}")
+    image = picture(network, data, logits, recorded, f"{network_name(network)} on {path.name}")
+    if image is not None:
+        write_bytes(target.figures / "evaluation.png", image)
+        print(f"picture  {shown(target.figures / 'evaluation.png')}")
+    return result
+
+
+def network_name(network: Population) -> str:
+    """Name a population of one for a title."""
+    member = network.member(0)
+    return member.describe() if hasattr(member, "describe") else type(member).__name__
+
+
+def picture(network: Population, data: WholeFile, logits: torch.Tensor, recorded: Mapping[str, Any], title: str) -> bytes | None:
+    """Draw the file's rows over the network's map, as PNG; None where the inputs are no plane."""
+    from mlplab.plots.decision_map import decision_map, summary
+    from mlplab.plots.style import png_bytes
+    from mlplab.training.plane import plane_of
+
+    stand_in = _AsTrained(data)
+    plane = plane_of(stand_in)
+    if plane is None:
+        return None
+    resolution = 128
+    grid = logits_of(network, plane.inputs(resolution)).softmax(1).float().reshape(resolution, resolution, -1).numpy()
+    predicted, labels = logits.argmax(1).numpy(), data.test.y.numpy()
+    wrong = int((predicted != labels).sum())
+    words = summary(1 - wrong / len(labels), wrong, len(labels), split="evaluation")
+    figure = decision_map(
+        grid, plane.extent, plane.points(data.test.x), labels, title=title, predicted=predicted, split="evaluation",
+        subtitle=f"{words}  ·  {plane.remark}" if plane.remark else words, class_names=data.class_names, axis_names=plane.names,
+    )  # fmt: skip
+    return png_bytes(figure)
+
+
+class _AsTrained:
+    """A whole file where a plane asks for train points as well."""
+
+    def __init__(self, data: WholeFile):
+        self.data, self.train, self.test, self.validation = data, data.test, data.test, None
+        self.input_shape, self.feature_names = data.input_shape, data.feature_names
+        self.to_units, self.to_inputs = data.to_units, data.to_inputs
+
+
+def predict(words: Sequence[str]) -> int:
+    """Write a label and probabilities for each row of a file: ``predict RUN_FOLDER data.path=new.csv [output=FILE]``.
+
+    The CSV has a row a row of the file, in its order: ``row`` (from 1), ``predicted``, and ``p(CLASS)`` for each class.
+    It goes to ``logs/predict``, or to `output`. The file needs no label column.
+
+    Returns:
+        0.
+
+    Raises:
+        InputError: no run folder, a run that was not trained on a file, an option that is none, a file that does not
+            fit it.
+    """
+    from mlplab.cli.evaluate import load_network
+    from mlplab.cli.runs import run_folder
+
+    if not words or words[0].startswith("-") or "=" in words[0]:
+        raise InputError("predict must be given a run folder: predict RUN_FOLDER data.path=new.csv [output=FILE]")
+    folder = open_run(run_folder(words[0]))
+    config = configs.load_recorded(folder.config)
+    recorded = file_result(folder)
+    pairs = configs.parse_overrides(words[1:])
+    given = dict(pairs)
+    if "data.path" not in given:
+        raise InputError("predict must be given data.path=FILE, the rows to predict")
+    for key in given:
+        if key.partition(".")[0] not in ("data", "paths") and key != "output":
+            raise InputError(f"predict takes data.path, data.separator, data.header, output and paths.logs, got {key}={given[key]}")
+    options = options_of(config, pairs)
+    path = configs.place("data.path", options.pop("path"))
+    options.pop("missing")  # each row has an answer; a missing value is filled as the run fills it, or refused
+    torch.set_num_threads(config.trainer.threads)
+    data = WholeFile(path, recorded["data"], labelled=False, **options)
+    network = load_network(folder, config, data, recorded["evaluated"])
+    probabilities = logits_of(network, data.inputs).double().softmax(1)
+    logs = configs.place("paths.logs", str(given.get("paths.logs", configs.logs_folder())))
+    output = given.get("output")
+    target = logs / "predict" / f"{folder.name}-{data.sha256[:8]}.csv" if output is None else configs.place("output", str(output))
+    write_bytes(target, csv_lines(probabilities, data.class_names))
+    counts = torch.bincount(probabilities.argmax(1), minlength=data.classes).tolist()
+    told = ", ".join(f"{name} {count:,}" for name, count in list(zip(data.class_names, counts))[:12])
+    print(f"{len(probabilities):,} rows of {path.name}: {told}\n{shown(target)}")
+    return 0
+
+
+def file_result(folder: RunFolder) -> dict[str, Any]:
+    """Read the result of a run on a file.
+
+    Raises:
+        InputError: the run has not finished, or is not on a file of which it records how it was read.
+    """
+    from mlplab.cli.evaluate import read_result
+
+    recorded = read_result(folder)
+    if not isinstance(recorded.get("data"), dict):
+        raise InputError(f"{folder.path} must be a run on a file (data=file) of mlplab 0.2 or later; it records no columns")
+    return recorded
+
+
+def csv_lines(probabilities: torch.Tensor, names: Sequence[str]) -> Iterator[bytes]:
+    """Write probabilities (N, C) as CSV, some rows at a time."""
+    head = io.StringIO()
+    csv.writer(head, lineterminator="\n").writerow(["row", "predicted", *(f"p({name})" for name in names)])
+    yield head.getvalue().encode()
+    for start in range(0, len(probabilities), ROWS):
+        part = probabilities[start : start + ROWS]
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        for row, (k, values) in enumerate(zip(part.argmax(1).tolist(), part.tolist()), start + 1):
+            writer.writerow([row, names[k], *(f"{value:.6g}" for value in values)])
+        yield text.getvalue().encode()
