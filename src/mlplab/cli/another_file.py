@@ -69,12 +69,12 @@ def measure_file(
     data = WholeFile(path, recorded["data"], **options)
     network = load_network(folder, config, data, recorded["evaluated"])
     logits = logits_of(network, data.test.x)
-    parts = part_figures({"test": logits}, data)
+    parts = part_figures({"test": logits, "fresh": None, "validation": None, "train": None}, data)
     target = RunFolder(claim(logs / "evaluate", f"{folder.name}-{data.sha256[:8]}"))
     result = {
         "status": "finished", "name": target.name, "run": str(folder.path), "overrides": [f"data.path={path}"],
         "evaluated": recorded["evaluated"], "data_sha256": data.sha256, "class_names": list(data.class_names),
-        "feature_names": list(data.feature_names), **{name: parts.get(name) for name in ("test", "fresh", "validation", "train")},
+        "feature_names": list(data.feature_names), **parts,
     }  # fmt: skip
     changed = OmegaConf.create(OmegaConf.to_container(config))
     changed.data.path, changed.data.file_sha256 = str(path), data.sha256
