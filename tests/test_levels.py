@@ -12,7 +12,7 @@ import mlplab
 PACKAGE = Path(mlplab.__file__).parent
 FRAMEWORKS = {"lightning", "hydra", "omegaconf", "matplotlib", "tensorboard", "torchmetrics", "tqdm", "PIL"}
 # Room: the rooms of the package that it may import, and the third parties it may not.
-GROUND = {"errors", "rules", "options", "words", "terminal", "hydra_names", "ranges", "seeds", "places"}
+GROUND = {"errors", "rules", "options", "words", "terminal", "hydra_names", "ranges", "seeds", "places", "units"}
 ROOMS = {
     "nn": (set(), FRAMEWORKS),
     "runs": (set(), FRAMEWORKS - {"omegaconf", "tensorboard"}),  # a run's config.yaml is OmegaConf's

@@ -65,11 +65,32 @@ def test_extreme_inputs_stay_finite_in_float32():
     assert y[-1] == pytest.approx(20.0), "the ceiling is 1 / tau_ref"
 
 
+@pytest.mark.parametrize("tau_ref", [0.0, 0.05])
+def test_every_float32_has_a_rate_and_a_slope(tau_ref):
+    x = torch.tensor([0.2, 1e10, 1e36, 1e37, 1e38, 3.4e38])
+    module = LIFRate(tau_ref=tau_ref)
+    y = module(x)
+    gradient = lif_rate_gradient(torch.ones_like(x), x, y, module)
+    assert y.isfinite().all() and gradient.isfinite().all()
+    torch.testing.assert_close(y[1:], torch.full((5,), 20.0) if tau_ref else x[1:])
+    torch.testing.assert_close(gradient[1:], torch.full((5,), float(tau_ref == 0)))
+
+
+def test_a_rest_moves_the_threshold():
+    x = torch.linspace(-1, 4, 101, dtype=torch.float64)
+    for rest in (-0.5, 0.7, 1.5):
+        neuron = Neuron(resistance_kohm=5.0, capacitance_uf=1.0, tau_ref_ms=0.2, rest_v=rest)
+        exact = rate_hz(neuron, x.numpy()) / 1000.0
+        far = np.abs(x.numpy() - (1 - rest) / 5) > 0.02
+        soft = LIFRate(5.0, 0.2, softness=1e-4, rest=rest)(x).numpy()
+        np.testing.assert_allclose(soft[far & (exact > 0)], exact[far & (exact > 0)], rtol=1e-9)
+
+
 def test_it_is_an_activation_by_name():
     net = MLP(2, [8], 3, activation={"name": "lif_rate", "resistance": 5.0})
     assert net(torch.zeros(4, 2)).shape == (4, 3)
     with pytest.raises(
-        InputError, match="lif_rate takes resistance, tau_ref, softness, got the argument 'slope'"
+        InputError, match="lif_rate takes resistance, tau_ref, softness, rest, got the argument 'slope'"
     ):
         activation_module({"name": "lif_rate", "slope": 1.0})
     for wrong in ({"resistance": 0.0}, {"tau_ref": -1.0}, {"softness": 0.0}, {"resistance": float("inf")}):

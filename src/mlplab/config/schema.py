@@ -7,6 +7,7 @@ a test compares them with the classes' signatures and with every file of conf/.
 from mlplab.options import ACCELERATOR, CLASSES, DATA, FRACTION, LOSS, MLP, MONITOR, NAME, PATH, SEED, SPIRAL, SYNTHETIC
 from mlplab.rules import Rule, boolean, choice, either, integer, many, mapping, number, optional, text
 from mlplab.search.objectives import OBJECTIVES
+from mlplab.units import quantity
 
 
 def _is_objective(value: object) -> bool:
@@ -33,8 +34,12 @@ def _each(rule: Rule) -> Rule:
     return either(rule, many(rule, least=1))
 
 
-_MA = _each(number())
-_NOISE = {"dt_ms": number(0, above=True), "neurons": integer(1), "seed": SEED, "tau_ms": number(0, above=True)}
+_CURRENT = optional(_each(quantity(number(), "ma")))  # null: what suits the neuron
+_CURRENTS = optional(quantity(number(), "ma"))
+_V = _each(quantity(number(), "v"))
+_MS = quantity(number(0, above=True), "ms")
+_RESISTANCE = quantity(either(number(0, above=True), choice(float("inf"))), "kohm")
+_NOISE = {"dt_ms": _MS, "neurons": integer(1), "seed": SEED}
 
 _COLUMN = either(text(words="a column's name"), integer())
 _COLUMNS = either(many(_COLUMN), _COLUMN)
@@ -91,24 +96,27 @@ TARGETS: dict[str, dict[str, Rule]] = {
         "steepness": number(0, above=True),
     },
     "mlplab.studies.lif.neuron.Neuron": {
-        "resistance_kohm": _each(either(number(0, above=True), choice(float("inf")))),
-        "capacitance_uf": _each(number(0, above=True)), "tau_ref_ms": _each(number(0)),
-        "threshold_v": _MA, "reset_v": _MA, "spike_v": _each(number(0)),
+        "resistance_kohm": _each(_RESISTANCE), "capacitance_uf": _each(quantity(number(0, above=True), "uf")),
+        "tau_ref_ms": _each(quantity(number(0), "ms")), "rest_v": _V, "threshold_v": _V, "reset_v": _V,
+        "spike_v": optional(_each(quantity(number(0), "v"))),
     },
-    "mlplab.studies.lif.currents.Constant": {"current_ma": _MA},
+    "mlplab.studies.lif.currents.Constant": {"current_ma": _CURRENT},
     "mlplab.studies.lif.currents.Step": {
-        "dt_ms": number(0, above=True), "before_ma": _MA, "after_ma": _MA, "at_ms": number(),
+        "dt_ms": _MS, "before_ma": _CURRENT, "after_ma": _CURRENT, "at_ms": quantity(number(), "ms"),
     },
-    "mlplab.studies.lif.currents.Ramp": {
-        "dt_ms": number(0, above=True), "from_ma": _MA, "to_ma": _MA, "over_ms": number(0, above=True),
-    },
+    "mlplab.studies.lif.currents.Ramp": {"dt_ms": _MS, "from_ma": _CURRENT, "to_ma": _CURRENT, "over_ms": _MS},
     "mlplab.studies.lif.currents.Sine": {
-        "dt_ms": number(0, above=True), "mean_ma": _MA, "amplitude_ma": _MA, "frequency_hz": _MA,
-        "phase_degrees": _MA,
+        "dt_ms": _MS, "mean_ma": _CURRENT, "amplitude_ma": _CURRENT,
+        "frequency_hz": _each(quantity(number(), "hz")), "phase_degrees": _each(number()),
     },
-    "mlplab.studies.lif.currents.OrnsteinUhlenbeck": _NOISE | {"mean_ma": number(), "std_ma": number(0)},
+    "mlplab.studies.lif.currents.OrnsteinUhlenbeck": _NOISE | {
+        "tau_ms": _MS, "mean_ma": _CURRENTS, "std_ma": optional(quantity(number(0), "ma")),
+    },
+    "mlplab.studies.lif.currents.WhiteNoise": _NOISE | {
+        "mean_ma": _CURRENTS, "intensity_ma_sqrt_ms": optional(number(0)),
+    },
     "mlplab.studies.lif.currents.Poisson": _NOISE | {
-        "rate_hz": number(0), "synapses": integer(0), "weight_ma": number(),
+        "tau_ms": _MS, "rate_hz": quantity(number(0), "hz"), "synapses": integer(0), "weight_ma": _CURRENTS,
     },
     "mlplab.studies.lif.currents.FileSamples": {"path": PATH},
     "mlplab.training.loggers.TensorBoardLogger": {"flush_every_s": number(0)},
@@ -186,11 +194,11 @@ ROOTS: dict[str, dict[str, object]] = {
     "spiking": STUDY | {
         "runs": many(PATH, least=1), "neuron": Object(),
         "simulation": {
-            "duration_ms": number(0, above=True), "dt_ms": number(0, above=True),
-            "max_rate_hz": number(0, above=True), "start_fraction": number(0, 1, below=True),
+            "duration_ms": _MS, "dt_ms": _MS,
+            "max_rate_hz": quantity(number(0, above=True), "hz"), "start_fraction": number(0, 1, below=True),
         },
-        "resistances_kohm": many(either(number(0, above=True), choice(float("inf")))),
-        "refractories_ms": many(number(0)), "depths": many(integer(0)), "depth_width": integer(1),
+        "resistances_kohm": many(_RESISTANCE),
+        "refractories_ms": many(quantity(number(0), "ms")), "depths": many(integer(0)), "depth_width": integer(1),
         "depth_seeds": integer(1),
         "surrogate": {"epochs": integer(0), "steps": integer(1), "lr": number(0, above=True)},
         "maps": boolean(),
@@ -198,10 +206,10 @@ ROOTS: dict[str, dict[str, object]] = {
     "lif": STUDY | {
         "neuron": Object(), "input": Object(),
         "simulation": {
-            "duration_ms": number(0), "dt_ms": number(0, above=True),
-            "method": choice("euler", "exponential", "exact"), "start_v": optional(number()),
+            "duration_ms": quantity(number(0), "ms"), "dt_ms": _MS,
+            "method": choice("euler", "exponential", "exact"), "start_v": optional(quantity(number(), "v")),
         },
-        "explorer": {"current_ma": number(-0.5, 2)},
+        "explorer": {"current_ma": _CURRENTS},
         "figures": many(choice("membrane", "families", "relu_limit", "convergence", "noise", "explorer")),
     },
 }

@@ -1,13 +1,17 @@
-"""The explorer of the LIF neuron: one self-contained page to turn R, tau_ref, C and the current by hand."""
+"""The explorer of the LIF neuron: one self-contained page to turn R, tau_ref, C, current and noise by hand."""
 
 import json
 import math
 from importlib.resources import files
 
+import numpy as np
+from scipy.special import erfcx
+
 from mlplab.errors import InputError
 
-# What the page's sliders and fields can show; it clamps to the same bounds.
-BOUNDS = {"R": (0.5, math.inf), "tau": (0.0, 100.0), "C": (1.0, 100.0), "I": (-0.5, 2.0)}
+_POSITIVE = ("resistance_kohm", "capacitance_uf")
+NODES = 64
+SERIES = 28
 
 
 def lif_explorer(
@@ -15,26 +19,54 @@ def lif_explorer(
     resistance_kohm: float = 1.0,
     tau_ref_ms: float = 1.0,
     capacitance_uf: float = 10.0,
-    current_ma: float = 1.5,
+    rest_v: float = 0.0,
+    threshold_v: float = 1.0,
+    reset_v: float = 0.0,
+    current_ma: float | None = None,
+    intensity_ma_sqrt_ms: float = 0.0,
 ) -> str:
-    """Return the page as HTML that starts with the given neuron and current; Vth = 1 V, reset at 0.
+    """Return the page as HTML that starts with the given neuron; its axes and sliders are made for that neuron.
 
     Args:
-        resistance_kohm: from 0.5 to infinity.
-        tau_ref_ms: from 0 to 100.
-        capacitance_uf: from 1 to 100.
-        current_ma: from -0.5 to 2.
+        resistance_kohm, tau_ref_ms, capacitance_uf, rest_v, threshold_v, reset_v: as for the lab's `Neuron`.
+        current_ma: the chosen input; None for one at which the neuron fires at a middling rate.
+        intensity_ma_sqrt_ms: of white noise on it, >= 0.
 
     Raises:
-        InputError: for a value that the page cannot show.
+        InputError: for a value that no neuron has.
     """
-    start = {"R": resistance_kohm, "tau": tau_ref_ms, "C": capacitance_uf, "I": current_ma}
-    for key, value in start.items():
-        low, high = BOUNDS[key]
-        if not low <= value <= high:
-            raise InputError(f"the explorer shows {key} from {low:g} to {high:g}, got {value}")
+    given = dict(locals())
+    for key, value in given.items():
+        if value is None:
+            continue
+        fine = math.isfinite(value) or (key == "resistance_kohm" and value > 0)
+        fine &= value > 0 if key in _POSITIVE else value >= 0 or key not in ("tau_ref_ms", "intensity_ma_sqrt_ms")
+        if not fine:
+            raise InputError(f"the explorer needs a possible {key}, got {value}")
+    if not threshold_v > reset_v:
+        raise InputError(f"the explorer needs threshold_v above reset_v, got {threshold_v} and {reset_v}")
+    start = {
+        "R": resistance_kohm, "tau": tau_ref_ms, "C": capacitance_uf, "E": rest_v, "Vth": threshold_v, "Vr": reset_v,
+        "I": current_ma, "N": intensity_ma_sqrt_ms,
+    }  # fmt: skip
     page = files("mlplab.pages").joinpath("lif_explorer.html").read_text(encoding="utf-8")
     # JSON calls infinity Infinity, as JavaScript does.
-    state = json.dumps({**start, "dt": 1, "euler": 1, "zoom": 0, "theme": "", "pins": []})
-    head, rest = page.split("/*START*/", 1)
-    return head + state + rest.split("/*END*/", 1)[1]
+    page = _put(page, "START", json.dumps({key: value for key, value in start.items() if value is not None}))
+    page = _put(page, "ERFCX", json.dumps(erfcx_series().tolist()))
+    return _put(page, "NODES", json.dumps(np.column_stack(np.polynomial.legendre.leggauss(NODES)).tolist()))
+
+
+def erfcx_series() -> np.ndarray:
+    """Return Chebyshev coefficients of (1 + 2 x) erfcx(x) in t = (x - 3)/(x + 3), x >= 0, to about 2e-14."""
+    series = np.polynomial.chebyshev.chebinterpolate(_bounded_erfcx, SERIES)
+    return series
+
+
+def _bounded_erfcx(t):
+    x = 3.0 * (1.0 + t) / (1.0 - t)
+    return erfcx(x) * (1.0 + 2.0 * x)
+
+
+def _put(page: str, name: str, text: str) -> str:
+    head, rest = page.split(f"/*{name}*/", 1)
+    return head + text + rest.split("/*END*/", 1)[1]

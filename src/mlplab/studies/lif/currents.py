@@ -145,6 +145,11 @@ class OrnsteinUhlenbeck(_Recursive):
         if not (np.isfinite(self.std_ma) and self.std_ma >= 0):
             raise InputError(f"input.std_ma must be a finite number >= 0, got {self.std_ma}")
 
+    @property
+    def intensity_ma_sqrt_ms(self) -> float:
+        """Return the intensity of the white noise that it becomes as tau tends to 0 at the same std^2 tau."""
+        return self.std_ma * np.sqrt(2.0 * self.tau_ms)
+
     def _begin(self):
         key = derive(self.seed, type(self).__name__, "begin")
         return self.std_ma * np.random.Generator(np.random.Philox(key=key)).standard_normal(self.neurons)
@@ -159,10 +164,13 @@ class OrnsteinUhlenbeck(_Recursive):
 
 @dataclass
 class Poisson(_Recursive):
-    """Let `synapses` Poisson inputs of `rate_hz` each add `weight_ma` an event, decaying with `tau_ms`.
+    """Let `synapses` Poisson inputs of `rate_hz` each add charge, which decays with `tau_ms`.
 
-    Mean synapses * rate * weight * tau; variance synapses * rate * weight^2 * tau / 2 (Campbell's theorem),
-    both up to terms in dt/tau.
+        x(t + dt) = rho x(t) + w' k,   rho = exp(-dt/tau),   w' = weight (tau/dt) (1 - rho),   k ~ Poisson(events in dt)
+
+    An event brings the charge weight * tau whatever dt is, so that the mean, synapses * rate * weight * tau, does not
+    depend on it. The variance is synapses * rate * weight^2 * tau/2 (Campbell's theorem) times
+    (2 tau/dt) tanh(dt/(2 tau)), which tends to 1. The first step has the stationary law already.
     """
 
     rate_hz: float = 20.0
@@ -177,16 +185,66 @@ class Poisson(_Recursive):
             raise InputError(f"input.rate_hz must be a finite number >= 0, got {self.rate_hz}")
         if self.synapses < 0:
             raise InputError(f"input.synapses must be >= 0, got {self.synapses}")
+        self._keep = np.exp(-self.dt_ms / self.tau_ms)
+        self._jump_ma = self.weight_ma * -np.expm1(-self.dt_ms / self.tau_ms) * self.tau_ms / self.dt_ms
+        self._events = self.synapses * self.rate_hz * self.dt_ms / 1000.0
+
+    @property
+    def mean_ma(self) -> float:
+        return self.synapses * self.rate_hz / 1000.0 * self.weight_ma * self.tau_ms
+
+    @property
+    def intensity_ma_sqrt_ms(self) -> float:
+        """Return the intensity of the white noise that it becomes for many quick and small events."""
+        return abs(self.weight_ma) * self.tau_ms * np.sqrt(self.synapses * self.rate_hz / 1000.0)
+
+    def _begin(self):
+        """Draw the sum over all steps before the first: those older than 40 tau have decayed below rounding."""
+        rng = np.random.Generator(np.random.Philox(key=derive(self.seed, type(self).__name__, "begin")))
+        steps = int(np.ceil(40.0 * self.tau_ms / self.dt_ms))
+        value = np.zeros(self.neurons)
+        if self._events < 1.0:  # few events a step: draw them one by one, each with its step
+            counts = rng.poisson(self._events * steps, self.neurons)
+            for neuron, count in enumerate(counts):
+                value[neuron] = np.sum(np.exp(-self.dt_ms / self.tau_ms * rng.integers(0, steps, count)))
+        else:
+            for _ in range(steps):
+                value = self._keep * value + rng.poisson(self._events, self.neurons)
+        return self._jump_ma * value
+
+    def _follow(self, value, draws):
+        return self._keep * value + self._jump_ma * draws.poisson(self._events, self.neurons)
+
+    def _offset(self):
+        return 0.0
+
+
+@dataclass
+class WhiteNoise(_Recursive):
+    """Add white noise to a mean: in each step an independent normal draw of deviation intensity / sqrt(dt).
+
+    The intensity s (mA sqrt(ms)) is that of <eta(t) eta(t')> = s^2 delta(t - t'), so that the noise is the same for
+    every dt. The potential of a membrane without a threshold then has the deviation s sqrt(R / (2 C)).
+    """
+
+    mean_ma: float = 0.9
+    intensity_ma_sqrt_ms: float = 1.3
+
+    def __post_init__(self):
+        checked_current(self.mean_ma)
+        if not (np.isfinite(self.intensity_ma_sqrt_ms) and self.intensity_ma_sqrt_ms >= 0):
+            raise InputError(
+                f"input.intensity_ma_sqrt_ms must be a finite number >= 0, got {self.intensity_ma_sqrt_ms}"
+            )
 
     def _begin(self):
         return np.zeros(self.neurons)
 
     def _follow(self, value, draws):
-        events = draws.poisson(self.synapses * self.rate_hz * self.dt_ms / 1000.0, self.neurons)
-        return np.exp(-self.dt_ms / self.tau_ms) * value + self.weight_ma * events
+        return self.intensity_ma_sqrt_ms / np.sqrt(self.dt_ms) * draws.standard_normal(self.neurons)
 
     def _offset(self):
-        return 0.0
+        return self.mean_ma
 
 
 @dataclass

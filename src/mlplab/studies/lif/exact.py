@@ -8,6 +8,8 @@ from mlplab.studies.lif.neuron import Neuron
 _TIE = 1e-12
 # A neuron that ends its step this near below the threshold is looked at closely.
 _NEAR = 1e-9
+# A period below what float64 holds.
+_TINY = np.finfo(np.float64).tiny
 
 
 def advance(neuron: Neuron, blocks, state, dt_ms: float, recorder):
@@ -22,7 +24,7 @@ def advance(neuron: Neuron, blocks, state, dt_ms: float, recorder):
     held = state.refractory_ms.reshape(size).copy()
     count = recorder.count.reshape(size)
     trace = None if recorder.trace_v is None else recorder.trace_v.reshape(len(recorder.trace_v), size)
-    on_spike = None
+    on_spikes = None
     done = 0
     for rows, values in blocks:
         for row in range(rows):
@@ -31,10 +33,10 @@ def advance(neuron: Neuron, blocks, state, dt_ms: float, recorder):
             if recorder.keep_spikes:
                 begin_ms = (state.step + done) * dt_ms
 
-                def on_spike(left_ms, neurons, begin_ms=begin_ms):
-                    recorder.add_spikes(begin_ms + (dt_ms - left_ms), neurons)
+                def on_spikes(left_ms, period_ms, number, neurons, begin_ms=begin_ms):
+                    recorder.add_trains(begin_ms + (dt_ms - left_ms), period_ms, number, neurons)
 
-            advance_step(flat, drive, potential, held, count, dt_ms, on_spike)
+            advance_step(flat, drive, potential, held, count, dt_ms, on_spikes)
             done += 1
             if trace is not None:
                 # A spike inside the step shows at its end, where the potential may have left the reset again.
@@ -44,20 +46,22 @@ def advance(neuron: Neuron, blocks, state, dt_ms: float, recorder):
     return potential.reshape(shape), held.reshape(shape)
 
 
-def advance_step(neuron: Neuron, drive_ma, potential, held, count, dt_ms: float, on_spike=None) -> None:
+def advance_step(neuron: Neuron, drive_ma, potential, held, count, dt_ms: float, on_spikes=None) -> None:
     """Advance by one step of constant input, in place.
 
-    The membrane follows V(t) = R I + (V - R I) exp(-t/(R C)) and meets the threshold after
-    R C ln((R I - V)/(R I - Vth)). A step may hold any number of spikes.
+    With D = V_rest + R I the membrane follows V(t) = D + (V - D) exp(-t/(R C)) and meets the threshold after
+    R C ln((D - V)/(D - Vth)). A step may hold any number of spikes: those after a neuron's first are a regular train,
+    counted in closed form.
 
     Args:
         neuron: parameters, each of size 1 or N.
-        drive_ma: I - V_reset/R, (N,).
+        drive_ma: I - (V_reset - V_rest)/R, (N,).
         potential: (V - V_reset)/R before and after the step, (N,).
         held: remaining refractory time in ms before and after, (N,).
         count: the step's spikes are added, (N,).
         dt_ms: length of the step.
-        on_spike: called with the time left in the step (K,) and the neurons (K,) of spikes.
+        on_spikes: called with the time left in the step at the first spike of a train, the period of the train, its
+            number of spikes and the neurons, each (K,).
     """
     constant, gap, tau_ref = neuron.time_constant_ms, neuron.gap_ma, neuron.tau_ref_ms
     # Most neurons are free and stay below threshold: one step for all of them, then the others anew.
@@ -88,11 +92,19 @@ def advance_step(neuron: Neuron, drive_ma, potential, held, count, dt_ms: float,
         scale = constant if constant.size == 1 else constant.reshape(-1)[calm]
         potential[calm] += -np.expm1(-left[~fires] / scale) * (drive_ma[calm] - potential[calm])
         at, left = at[fires], np.maximum(left[fires] - need[fires], 0.0)
+        if not len(at):
+            break
+        # From the reset on the drive is constant: spike follows spike with one period until the step ends.
+        rest = np.broadcast_to(cut(tau_ref), at.shape)
+        period = np.maximum(rest + cut(constant) * np.log1p(cut(gap) / (drive_ma[at] - cut(gap))), _TINY)
+        more = np.floor(left * (1.0 + _TIE) / period)
+        if on_spikes is not None:
+            on_spikes(left, period, 1.0 + more, at)
         potential[at] = 0.0
-        held[at] = tau_ref if tau_ref.size == 1 else tau_ref.reshape(-1)[at]
-        count[at] += 1.0
-        if on_spike is not None and len(at):
-            on_spike(left, at)
+        held[at] = rest
+        count[at] += 1.0 + more
+        left = np.maximum(left - more * period, 0.0)
+        # What is left is shorter than a period: the next round ends it without a spike.
 
 
 def _flattened(neuron: Neuron, shape) -> Neuron:

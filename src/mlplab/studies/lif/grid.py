@@ -28,7 +28,7 @@ def divides(time_ms, dt_ms) -> np.ndarray:
 
 
 def step_weight(neuron: Neuron, dt_ms: float, method: str = "euler") -> np.ndarray:
-    """Return w of V := V + w (R I - V): dt/(R C) for Euler, 1 - exp(-dt/(R C)) for exponential Euler.
+    """Return w of V := V + w (V_rest + R I - V): dt/(R C) for Euler, 1 - exp(-dt/(R C)) for exponential Euler.
 
     Raises:
         InputError: for dt <= 0, an unknown method, and dt > 2 R C with Euler, which is unstable there.
@@ -54,7 +54,7 @@ def steps_to_spike(
 ) -> np.ndarray:
     """Return the number of integration steps from `start_v` to the spike; infinite where there is none.
 
-    After n steps V = R I + (V_start - R I)(1 - w)^n, so n is the smallest integer with V >= Vth.
+    After n steps V = D + (V_start - D)(1 - w)^n with D = V_rest + R I, so n is the smallest integer with V >= Vth.
 
     Args:
         neuron, current_ma: broadcast together; the current is constant.

@@ -1,6 +1,6 @@
 """The leaky integrate-and-fire neuron: its parameters and what is known of it exactly, in continuous time.
 
-    C dV/dt = -V/R + I   while not refractory;   on V >= Vth: spike, V := V_reset, held for tau_ref
+    C dV/dt = -(V - V_rest)/R + I   while not refractory;   on V >= Vth: spike, V := V_reset, held for tau_ref
 
 Units agree without factors: kOhm * uF = ms and kOhm * mA = V.
 """
@@ -29,8 +29,11 @@ class Neuron:
         capacitance_uf: membrane capacitance C, > 0.
         tau_ref_ms: refractory time, >= 0.
         threshold_v: Vth, above `reset_v`.
-        reset_v: the potential after a spike and during the refractory time; the leak pulls to 0.
-        spike_v: what a trace adds at the step of a spike, so that it shows; it changes nothing else.
+        reset_v: the potential after a spike and during the refractory time.
+        spike_v: what a trace adds at the step of a spike, so that it shows; it changes nothing else. None: half the
+            way from reset to threshold.
+        rest_v: where the leak pulls to (E_L); above the threshold the neuron fires without input. Without a leak it
+            has no effect.
 
     Raises:
         InputError: for a value out of its range.
@@ -41,17 +44,24 @@ class Neuron:
     tau_ref_ms: float | np.ndarray = 10.0
     threshold_v: float | np.ndarray = 1.0
     reset_v: float | np.ndarray = 0.0
-    spike_v: float | np.ndarray = 0.5
+    spike_v: float | np.ndarray | None = None
+    rest_v: float | np.ndarray = 0.0
 
     def __post_init__(self):
+        unset = self.spike_v is None
         for field in fields(self):
-            object.__setattr__(self, field.name, _checked(field.name, getattr(self, field.name)))
+            value = getattr(self, field.name)
+            if field.name == "spike_v" and value is None:
+                value = np.zeros(())  # until the others are known
+            object.__setattr__(self, field.name, _checked(field.name, value))
         try:
             self.shape  # noqa: B018
         except ValueError:
             lists = {f"neuron.{field.name}": getattr(self, field.name).shape for field in fields(self)}
             sizes = [f"{name} of {' x '.join(map(str, shape))}" for name, shape in lists.items() if shape]
             raise InputError(f"lists of one value a neuron must be of one length, got {', '.join(sizes)}") from None
+        if unset:
+            object.__setattr__(self, "spike_v", 0.5 * self.gap_v)
         if np.any(self.threshold_v <= self.reset_v):
             raise InputError(
                 f"neuron.threshold_v must be above neuron.reset_v, got {_shown(self.threshold_v)} "
@@ -74,17 +84,18 @@ class Neuron:
 
     @property
     def reset_ma(self) -> np.ndarray:
-        """Return the current that holds the membrane at the reset: V_reset / R."""
-        return self.reset_v / self.leak_kohm
+        """Return the current that holds the membrane at the reset: (V_reset - V_rest) / R, zero without a leak."""
+        return np.where(np.isinf(self.resistance_kohm), 0.0, (self.reset_v - self.rest_v) / self.leak_kohm)
 
     @property
     def gap_ma(self) -> np.ndarray:
         """Return the way from reset to threshold in currents that hold the membrane there.
 
         Potentials are computed in this unit, V / R: then the input is where the membrane is drawn to, without
-        a product, and an input of just Vth / R is just at the threshold.
+        a product, and an input of just (Vth - V_rest) / R is just at the threshold.
         """
-        return self.threshold_v / self.leak_kohm - self.reset_ma
+        leaky = (self.threshold_v - self.rest_v) / self.leak_kohm - self.reset_ma
+        return np.where(np.isinf(self.resistance_kohm), self.gap_v / self.leak_kohm, leaky)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -102,6 +113,7 @@ _RANGES = {
     "threshold_v": ("a finite number", np.isfinite),
     "reset_v": ("a finite number", np.isfinite),
     "spike_v": ("a finite number >= 0", lambda v: (v >= 0) & np.isfinite(v)),
+    "rest_v": ("a finite number", np.isfinite),
 }
 
 
@@ -134,14 +146,15 @@ def checked_current(current_ma) -> np.ndarray:
 
 
 def threshold_current_ma(neuron: Neuron) -> np.ndarray:
-    """Return the current above which the neuron fires: Vth / R, zero without a leak."""
-    return np.where(np.isinf(neuron.resistance_kohm), 0.0, neuron.threshold_v / neuron.leak_kohm)
+    """Return the current above which the neuron fires: (Vth - V_rest) / R, zero without a leak."""
+    above_rest = (neuron.threshold_v - neuron.rest_v) / neuron.leak_kohm
+    return np.where(np.isinf(neuron.resistance_kohm), 0.0, above_rest)
 
 
 def interval_ms(neuron: Neuron, current_ma, start_v=None) -> np.ndarray:
     """Return the time in ms that a constant current needs to bring the membrane to the threshold.
 
-        R C ln( (R I - V_start) / (R I - Vth) )   for R I > Vth, else infinite
+        R C ln( (V_rest + R I - V_start) / (V_rest + R I - Vth) )   for V_rest + R I > Vth, else infinite
 
     Args:
         neuron: parameters, broadcast with the current.

@@ -2,14 +2,22 @@
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from mlplab.plots.charts import add_chart, end_names, label
 from mlplab.plots.style import COLOURS, FAINT, INK, MUTED, figure, mix, points_of, text
+from mlplab.units import scale_of
 
 EULER, EXACT, INPUT = COLOURS[0], INK, COLOURS[3]
 REST = mix(COLOURS[1], 0.22)
 RIGHT = 150
+
+
+def in_unit(axis, suffix: str, values) -> str:
+    """Number an axis in a unit that fits its values, which stay in the lab's; return the unit's name."""
+    factor, unit = scale_of(values, suffix)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(value * factor, 9) + 0.0:g}".replace("-", "−")))
+    return unit
 
 
 def draw_membrane(axes, times_ms, trace_v, exact_times_ms, exact_v, *, threshold_v, refractory_ms=()) -> None:
@@ -54,6 +62,7 @@ def membrane_trace(
     *,
     threshold_v,
     refractory_ms=(),
+    stepped="Euler",
     title,
     subtitle="",
 ) -> Figure:
@@ -66,6 +75,7 @@ def membrane_trace(
         current_ma: input during the step that ends at each time, shape (T,).
         threshold_v: Vth in V.
         refractory_ms: pairs (begin, end) of the exact refractory times.
+        stepped: name of the method that stepped.
         title: what is shown.
         subtitle: the figures.
 
@@ -78,21 +88,24 @@ def membrane_trace(
     top = add_chart(made, 120, 125, 1560 - 120 - RIGHT, 110)
     top.plot(times_ms, current_ma, color=INPUT, lw=points_of(4), drawstyle="steps-pre")
     low, high = min(0.0, float(np.min(current_ma))), max(0.0, float(np.max(current_ma)))
-    top.set_ylim(low - 0.02, high + 0.15 * max(high - low, 0.1))
+    room = (high - low) or 1.0
+    top.set_ylim(low - 0.02 * room, high + 0.15 * room)
     top.set_xlim(times_ms[0], times_ms[-1])
     top.yaxis.set_major_locator(MaxNLocator(2))
     top.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10]))
     top.tick_params(labelbottom=False)
-    label(top, y="mA")
+    label(top, y=in_unit(top.yaxis, "ma", current_ma))
+    in_unit(top.xaxis, "ms", times_ms)
     end_names(top, [(current_ma[-1], "input", INPUT)])
     axes = add_chart(made, 120, 275, 1560 - 120 - RIGHT, 420)
     draw_membrane(
         axes, times_ms, trace_v, exact_times_ms, exact_v, threshold_v=threshold_v, refractory_ms=refractory_ms
     )
-    label(axes, "time, ms", "membrane potential, V")
+    volts = in_unit(axes.yaxis, "v", [*trace_v, threshold_v])
+    label(axes, f"time, {in_unit(axes.xaxis, 'ms', times_ms)}", f"membrane potential, {volts}")
     end_names(
         axes,
-        [(threshold_v, "threshold", MUTED), (exact_v[-1], "exact", EXACT), (trace_v[-1], "Euler", EULER)],
+        [(threshold_v, "threshold", MUTED), (exact_v[-1], "exact", EXACT), (trace_v[-1], stepped, EULER)],
     )
     return made
 
@@ -107,8 +120,7 @@ def raster(
     rates_hz,
     *,
     duration_ms,
-    level_hz=None,
-    level_name="",
+    levels=(),
     title,
     subtitle="",
 ) -> Figure:
@@ -122,8 +134,7 @@ def raster(
         rate_times_ms: middles of the bins, shape (B,).
         rates_hz: mean rate of a neuron in each bin, shape (B,).
         duration_ms: length of the time axis.
-        level_hz: a rate to compare with, drawn as a level line; None draws none.
-        level_name: what that rate is.
+        levels: pairs (rate in Hz, name) to compare with, drawn as level lines, the most important first.
         title, subtitle: words above.
 
     Returns:
@@ -143,7 +154,7 @@ def raster(
             lw=points_of(2.5 if k == 0 else 1.5),
         )
     inputs.yaxis.set_major_locator(MaxNLocator(3))
-    label(inputs, y="input, mA")
+    label(inputs, y=f"input, {in_unit(inputs.yaxis, 'ma', currents_ma)}")
     spikes = add_chart(made, 120, 310, width, 350)
     size = max(2.0, min(12.0, 700 / max(neurons, 1)))
     spikes.plot(
@@ -168,12 +179,14 @@ def raster(
     rate.stairs(rates_hz, edges, color=EULER, fill=True, alpha=0.25, lw=0)
     rate.stairs(rates_hz, edges, color=EULER, lw=points_of(3))
     names = [(rates_hz[-1], "mean rate", EULER)]
-    if level_hz is not None:
-        rate.axhline(level_hz, color=INK, lw=points_of(3), ls=(0, (4, 2)))
-        names.append((level_hz, level_name, INK))
-    rate.set_ylim(0, 1.15 * max([*rates_hz, level_hz or 0.0, 1e-9]))
+    for k, (level, name) in enumerate(levels):
+        style = {"color": INK, "ls": (0, (4, 2))} if k == 0 else {"color": MUTED, "ls": (0, (1, 2))}
+        rate.axhline(level, lw=points_of(3.5 if k == 0 else 2.5), **style)
+        names.append((level, name, style["color"]))
+    highest = max([*rates_hz, *(level for level, _ in levels)])
+    rate.set_ylim(0, 1.15 * highest if highest > 0 else 1.0)
     rate.yaxis.set_major_locator(MaxNLocator(3))
-    label(rate, "time, ms", "rate, Hz")
+    label(rate, f"time, {in_unit(rate.xaxis, 'ms', duration_ms)}", f"rate, {in_unit(rate.yaxis, 'hz', highest)}")
     for axes in (inputs, spikes, rate):
         axes.set_xlim(0, duration_ms)
         axes.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10]))

@@ -1,11 +1,12 @@
 """Simulate batches of leaky integrate-and-fire neurons for any input, from a state to a state.
 
 On the grid (Euler, exponential Euler) each step does, in this order: a neuron in its refractory time stays at
-V_reset; any other integrates, V := V + w (R I - V); where V >= Vth it spikes, and for the next
+V_reset; any other integrates, V := V + w (V_rest + R I - V); where V >= Vth it spikes, and for the next
 m = floor(tau_ref/dt) steps it is refractory; with m = 0 it integrates from V_reset in the very next step.
 That is the tutorial's rule in whole steps, save that it resets whatever tau_ref is.
 """
 
+import sys
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +19,8 @@ from mlplab.studies.lif.neuron import Neuron
 # The input is drawn for as many steps at a time as fit into this memory. A block of neurons then stays in the
 # cache for all of them: with a million neurons 32 steps, a twentieth faster than 8.
 _INPUT_BYTES = 2**28
+# More spikes in a step are no list that anybody reads.
+MOST_SPIKES = 10**8
 
 
 @dataclass
@@ -35,23 +38,43 @@ class State:
 
 @dataclass
 class Recorder:
-    """Collect counts, and traces and spikes where asked for, while a method advances."""
+    """Collect counts, and traces and spikes where asked for, while a method advances.
+
+    `keep_spikes` is 0 for none, else so many of each train; a train is what a neuron fires within a step.
+    """
 
     count: np.ndarray
     trace_v: np.ndarray | None = None
-    keep_spikes: bool = False
+    keep_spikes: int = 0
     _times: list = field(default_factory=list)
     _neurons: list = field(default_factory=list)
+    _kept: int = 0
 
     def add_spikes(self, times_ms, neurons):
         self._times.append(np.broadcast_to(times_ms, neurons.shape))
         self._neurons.append(neurons)
 
+    def add_trains(self, first_ms, period_ms, number, neurons):
+        """Add spikes at first + k period, k = 0 .. number - 1, of each of the neurons (K,)."""
+        if self._kept >= self.keep_spikes:
+            return  # steps come in the order of time: there are enough
+        number = np.minimum(number, self.keep_spikes)
+        self._kept += number.sum()
+        if number.sum() > MOST_SPIKES:
+            raise InputError(
+                f"simulate(spikes=True) keeps at most {MOST_SPIKES:,} spikes a step, got {number.sum():.3g}; "
+                "spikes=N keeps the first N"
+            )
+        number = number.astype(np.int64)
+        index = np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number)
+        times = np.repeat(first_ms, number) + index * np.repeat(period_ms, number)
+        self.add_spikes(times, np.repeat(neurons, number))
+
     def spikes(self):
         """Return times in ms and indices of neurons, in the order of time."""
         times = np.concatenate([np.empty(0), *self._times])
         neurons = np.concatenate([np.empty(0, dtype=np.int64), *self._neurons])
-        order = np.lexsort((neurons, times))
+        order = np.lexsort((neurons, times))[: self.keep_spikes]
         return times[order], neurons[order]
 
 
@@ -110,7 +133,7 @@ def simulate(
     method: str = "euler",
     state: State | None = None,
     trace: bool = False,
-    spikes: bool = False,
+    spikes: bool | int = False,
 ) -> Simulation:
     """Simulate `steps` steps of `dt_ms` for every neuron.
 
@@ -123,7 +146,7 @@ def simulate(
             (spikes and refractory times at their own times; only the input is constant within a step).
         state: where to start, for instance where another run ended; reset and rested if None.
         trace: keep the potential after every step, which takes memory for all of them.
-        spikes: keep time and neuron of every spike.
+        spikes: keep time and neuron of every spike, or of the first so many.
 
     Returns:
         A Simulation. Without trace and spikes its memory does not grow with the number of steps.
@@ -140,7 +163,8 @@ def simulate(
     if state.above_reset_ma.shape != shape:
         raise InputError(f"the state has neurons of shape {state.above_reset_ma.shape}, this run has {shape}")
 
-    recorder = Recorder(np.zeros(shape), np.empty((steps + 1, *shape)) if trace else None, spikes)
+    keep = sys.maxsize if spikes is True else int(spikes)
+    recorder = Recorder(np.zeros(shape), np.empty((steps + 1, *shape)) if trace else None, keep)
     if trace:
         recorder.trace_v[0] = state.above_reset_ma * neuron.leak_kohm + neuron.reset_v
     blocks = input_blocks(current, first, steps, shape)

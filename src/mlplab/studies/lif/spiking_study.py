@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from omegaconf import OmegaConf
 
 from mlplab.cli.train import shown
 from mlplab.config.composition import build
@@ -14,9 +15,11 @@ from mlplab.errors import InputError
 from mlplab.studies.lif import spiking_networks as measure
 from mlplab.studies.lif import spiking_plots as pictures
 from mlplab.studies.lif.neuron import Neuron
+from mlplab.studies.lif.scale import changed
 from mlplab.studies.lif.spiking import relu_logits, run_spiking
 from mlplab.studies.lif.transfer_figures import kohm
 from mlplab.studies.recording import Recording, recording
+from mlplab.units import in_lab_units
 
 MAP_RESOLUTION, MAP_LIMIT = 64, 2.0
 
@@ -31,13 +34,14 @@ def spiking(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
         InputError: a run is missing or no ReLU network, or a value is not allowed.
     """
     torch.set_num_threads(1)
+    asked, config = config, in_lab_units(OmegaConf.to_container(config) if OmegaConf.is_config(config) else config)
     neuron = build(config["neuron"], "neuron", _convert_="all")
     if neuron.shape not in ((), (1,)):
         raise InputError(f"neuron must be one kind of neuron here, got lists of shape {neuron.shape}")
     networks = [measure.load_run(path) for path in config["runs"]]
     first, options = networks[0], dict(config["simulation"])
     found = [measure.over_time(network, neuron, options) for network in networks]
-    with recording(config, folder, data_sha256=first.data.sha256) as record:
+    with recording(asked, folder, data_sha256=first.data.sha256) as record:
         draw_over_time(record, first, found[0])
         result = {
             "runs": [network.name for network in networks],
@@ -113,13 +117,8 @@ def by_neuron(
         return {}
     options = dict(config["simulation"])
 
-    def changed(**values: float) -> Neuron:
-        return Neuron(
-            **{name: values.get(name, getattr(neuron, name)) for name in Neuron.__dataclass_fields__}
-        )
-
-    over_r = measure.final_accuracies(network, [changed(resistance_kohm=r) for r in resistances], options)
-    over_tau = measure.final_accuracies(network, [changed(tau_ref_ms=t) for t in refractories], options)
+    over_r = measure.final_accuracies(network, [changed(neuron, resistance_kohm=r) for r in resistances], options)
+    over_tau = measure.final_accuracies(network, [changed(neuron, tau_ref_ms=t) for t in refractories], options)
     figure = pictures.accuracy_by_neuron(
         resistances,
         over_r,

@@ -10,17 +10,21 @@ import torch
 from mlplab.cli.train import shown
 from mlplab.config.composition import build
 from mlplab.errors import InputError
-from mlplab.pages.lif_explorer import BOUNDS, lif_explorer
+from mlplab.pages.lif_explorer import lif_explorer
 from mlplab.runs.files import write_text
 from mlplab.studies.lif import figures as lif_figures
 from mlplab.studies.lif import transfer_figures
-from mlplab.studies.lif.currents import Constant, FileSamples
+from mlplab.studies.lif.currents import Constant, FileSamples, WhiteNoise
 from mlplab.studies.lif.grid import divides, spike_count, whole_steps
-from mlplab.studies.lif.neuron import exact_count, interval_ms, rate_hz, threshold_current_ma
+from mlplab.studies.lif.neuron import MS_PER_S, exact_count, interval_ms, rate_hz, threshold_current_ma
+from mlplab.studies.lif.noise_rate import interval_variation, white_noise_rate_hz
+from mlplab.studies.lif.scale import one_neuron, scale_of, settled
 from mlplab.studies.lif.simulation import initial_state, run_shape, simulate
 from mlplab.studies.recording import Recording, recording
+from mlplab.units import say
 
 MOST_STEPS = 10**9
+SHOWN_SPIKES = 10
 
 
 def lif(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
@@ -33,6 +37,7 @@ def lif(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
         InputError: a value is not allowed; one line that names the key and the reason.
     """
     torch.set_num_threads(1)
+    asked, config = config, settled(config)
     neuron = build(config["neuron"], "neuron", _convert_="all")
     current = build(config["input"], "input", _convert_="all")
     options = config["simulation"]
@@ -54,11 +59,12 @@ def lif(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
         dt_ms=options["dt_ms"],
         method=options["method"],
         state=state,
-        spikes=True,
+        spikes=SHOWN_SPIKES,
     )
-    with recording(config, folder) as record:
+    with recording(asked, folder) as record:
         figures = draw(record, config, neuron, current, steps)
         result = result_of(neuron, current, run, steps, options) | figures
+        result["input"] = {k: v for k, v in config["input"].items() if k not in ("_target_", "dt_ms", "seed")}
         words = summary(result, record, options)
         metrics = {name: result[name] for name in ("mean_count", "mean_rate_hz", "relu_distance_hz")}
         record.board.log_text("summary", "\n".join(f"    {line}" for line in words.splitlines()))
@@ -69,39 +75,30 @@ def lif(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
 
 def draw(record: Recording, config: Mapping[str, Any], neuron, current, steps: int) -> dict[str, Any]:
     """Draw the asked figures; return what was measured on the way."""
-    options, one, measured = config["simulation"], transfer_figures.one_neuron(neuron), {}
+    options, one, measured = config["simulation"], one_neuron(neuron), {}
     dt_ms, wanted = options["dt_ms"], config["figures"]
-    capacitance, resistance, tau_ref = (
-        float(one.capacitance_uf),
-        float(one.resistance_kohm),
-        float(one.tau_ref_ms),
-    )
     if "membrane" in wanted and steps:
         # The picture holds what an eye can tell apart; counts and arrays are of the whole run.
-        shown_steps = min(steps, 20_000)
-        method = "exponential" if options["method"] == "exponential" else "euler"
+        shown_steps = min(steps, lif_figures.MOST_STEPS)
+        stable = dt_ms <= float(one.time_constant_ms)
+        method = "euler" if options["method"] == "euler" or options["method"] == "exact" and stable else "exponential"
         record.figure(
             "membrane", *lif_figures.membrane(one, current, steps=shown_steps, dt_ms=dt_ms, method=method)
         )
     if "families" in wanted:
-        record.figure("families", *transfer_figures.families(capacitance, resistance, tau_ref))
+        record.figure("families", *transfer_figures.families(one))
     if "relu_limit" in wanted:
-        record.figure("relu_limit", *transfer_figures.limit(capacitance))
+        record.figure("relu_limit", *transfer_figures.limit(one))
     if "convergence" in wanted:
         figure, arrays, orders = transfer_figures.convergence(one)
         record.figure("convergence", figure, arrays)
         measured["order_of_convergence"] = orders
-    if "noise" in wanted:
-        duration = max(float(options["duration_ms"]), 500.0)
-        step = dt_ms if hasattr(current, "neurons") else 0.5
-        if hasattr(current, "neurons"):
-            duration = float(options["duration_ms"])
-        if duration >= step:
-            figure, arrays, rate = lif_figures.noise(
-                one, current, duration_ms=duration, dt_ms=step, seed=config["seed"]
-            )
-            record.figure("noise", figure, arrays)
-            measured["noise_rate_hz"] = rate
+    if "noise" in wanted and (steps or not hasattr(current, "neurons")):
+        figure, arrays, found = lif_figures.noise(
+            one, current, duration_ms=steps * dt_ms, dt_ms=dt_ms, seed=config["seed"]
+        )
+        record.figure("noise", figure, arrays)
+        measured |= found
     if "explorer" in wanted:
         point = float(config["explorer"]["current_ma"])
         record.figure("explorer", *lif_figures.explorer(one, point))
@@ -110,14 +107,9 @@ def draw(record: Recording, config: Mapping[str, Any], neuron, current, steps: i
 
 
 def page(neuron, current_ma: float) -> str:
-    """Return the explorer page at a neuron; a value beyond its sliders is taken to their end."""
-    pick = lambda key, value: float(np.clip(value, *BOUNDS[key]))  # noqa: E731
-    return lif_explorer(
-        resistance_kohm=pick("R", neuron.resistance_kohm),
-        tau_ref_ms=pick("tau", neuron.tau_ref_ms),
-        capacitance_uf=pick("C", neuron.capacitance_uf),
-        current_ma=current_ma,
-    )
+    """Return the explorer page at a neuron, with no noise on its current."""
+    names = ("resistance_kohm", "tau_ref_ms", "capacitance_uf", "rest_v", "threshold_v", "reset_v")
+    return lif_explorer(**{name: float(getattr(neuron, name)) for name in names}, current_ma=current_ma)
 
 
 def result_of(neuron, current, run, steps: int, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,6 +125,7 @@ def result_of(neuron, current, run, steps: int, options: Mapping[str, Any]) -> d
         "first_spikes_ms": [float(t) for t in run.spike_times_ms[:10]],
         "threshold_current_ma": float(np.min(threshold_current_ma(neuron))),
         "relu_distance_hz": float(np.max(transfer_figures.relu_distance_hz(neuron))),
+        "relu_distance_to_ma": scale_of(neuron).axis_ma[1],
         "tau_ref_is_whole_steps": divided,
         "refractory_steps": float(np.max(whole_steps(neuron.tau_ref_ms, options["dt_ms"]))),
     }
@@ -158,7 +151,34 @@ def result_of(neuron, current, run, steps: int, options: Mapping[str, Any]) -> d
             result["closed_form_equals_simulation"] = bool(
                 np.array_equal(np.broadcast_to(known, run.count.shape), run.count)
             )
+    result |= ceiling(neuron, run, steps, options)
+    if isinstance(current, WhiteNoise):
+        result |= known_under_noise(neuron, current, run, seconds, options)
     return result
+
+
+def ceiling(neuron, run, steps: int, options: Mapping[str, Any]) -> dict[str, float]:
+    """Say how many neurons a grid method lets fire whenever it can, one spike a step, where more is due."""
+    if options["method"] == "exact" or steps < 2:
+        return {"neurons_at_ceiling": 0}
+    rest = whole_steps(neuron.tau_ref_ms, options["dt_ms"])
+    at_ceiling = (run.count > 1) & (run.count >= np.floor((steps + rest) / (1 + rest)))
+    most = np.broadcast_to(MS_PER_S / (options["dt_ms"] * (1 + rest)), run.count.shape)
+    found = {"neurons_at_ceiling": int(at_ceiling.sum())}
+    return found | ({"grid_ceiling_hz": float(most[at_ceiling].min())} if at_ceiling.any() else {})
+
+
+def known_under_noise(neuron, current, run, seconds: float, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the exact rate under white noise, in continuous time and in this run's steps, and the error of its mean."""
+    mean, strength, stepping = current.mean_ma, current.intensity_ma_sqrt_ms, (options["dt_ms"], options["method"])
+    spread = float(run.count.std(ddof=1) / np.sqrt(run.count.size)) if run.count.size > 1 else 0.0
+    variation = float(np.mean(interval_variation(neuron, mean, strength)))
+    return {
+        "noise_exact_rate_hz": float(np.mean(white_noise_rate_hz(neuron, mean, strength))),
+        "noise_stepped_rate_hz": float(np.mean(white_noise_rate_hz(neuron, mean, strength, *stepping))),
+        "noise_exact_interval_variation": variation if np.isfinite(variation) else None,
+        "mean_rate_error_hz": spread / seconds if seconds else 0.0,
+    }
 
 
 def summary(result: Mapping[str, Any], record: Recording, options: Mapping[str, Any]) -> str:
@@ -182,17 +202,29 @@ def summary(result: Mapping[str, Any], record: Recording, options: Mapping[str, 
             else "NOT that of the simulation"
         )
         lines.append(f"closed form            {result['closed_form_count']:g} spikes, {same}")
-    lines.append(
-        f"distance to the ReLU   {result['relu_distance_hz']:.4g} Hz at most, for currents from 0 to 2 mA"
-    )
+    if "noise_exact_rate_hz" in result:
+        lines.append(
+            f"known exactly          {result['noise_exact_rate_hz']:.5g} Hz under white noise, "
+            f"{result['noise_stepped_rate_hz']:.5g} Hz in steps of {say(options['dt_ms'], 'ms')}; "
+            f"simulated {result['mean_rate_hz']:.5g} ± {result['mean_rate_error_hz']:.2g} Hz"
+        )
+        if result["noise_exact_interval_variation"] is not None:
+            lines.append(f"intervals vary by      {result['noise_exact_interval_variation']:.4f} of their mean, exactly")
+    far = say(result["relu_distance_to_ma"], "ma")
+    lines.append(f"distance to the ReLU   {result['relu_distance_hz']:.4g} Hz at most, for currents from 0 to {far}")
+    if result["neurons_at_ceiling"]:
+        lines.append(
+            f"note: {result['neurons_at_ceiling']:,} of {result['neurons']:,} neurons fire whenever a step allows it, "
+            f"{say(result['grid_ceiling_hz'], 'hz')} at most; a smaller simulation.dt_ms or simulation.method=exact "
+            "shows more"
+        )
     if not result["tau_ref_is_whole_steps"] and options["method"] != "exact":
         held = result["refractory_steps"] * options["dt_ms"]
         lines.append(f"note: dt does not divide tau_ref; the grid holds a neuron for {held:g} ms")
     orders = result.get("order_of_convergence")
     if orders:
-        lines.append(
-            f"order of the error     {orders['euler']:.2f} Euler, {orders['exponential']:.2f} exponential"
-        )
+        shown_orders = ["none" if orders[key] is None else f"{orders[key]:.2f}" for key in ("euler", "exponential")]
+        lines.append(f"order of the error     {shown_orders[0]} Euler, {shown_orders[1]} exponential")
     lines += ["", f"folder       {shown(record.folder.path)}"]
     if (record.folder.figures / "lif_explorer.html").exists():
         lines.append(

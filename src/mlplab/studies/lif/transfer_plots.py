@@ -6,7 +6,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from mlplab.plots.charts import add_chart, end_names, label, log_ticks, positive_range
 from mlplab.plots.style import COLOURS, INK, MUTED, figure, points_of, rgb, text
-from mlplab.studies.lif.neuron_plots import draw_membrane
+from mlplab.studies.lif.neuron_plots import draw_membrane, in_unit
+from mlplab.units import scale_of
 
 RELU = COLOURS[2]
 CURVE = COLOURS[0]
@@ -18,13 +19,27 @@ def ramp(count: int, start: str = "#9cc7ef", end: str = "#10355f") -> list:
     return [tuple((1 - share) * rgb(start) + share * rgb(end)) for share in shares]
 
 
+def rounded_up(value: float) -> float:
+    """Return a fitting end of a rate axis: a multiple of a fifth of the value's power of ten."""
+    if not value > 0:
+        return 1.0
+    step = 10.0 ** np.floor(np.log10(value)) / 5
+    return float(np.ceil(value / step * (1 - 1e-12)) * step)
+
+
+def name_rate_axes(axes, currents_ma, top_hz: float, y: bool = True) -> None:
+    """Label a chart of rates over currents in units that fit them."""
+    current, rate = in_unit(axes.xaxis, "ma", currents_ma), in_unit(axes.yaxis, "hz", top_hz)
+    label(axes, f"input current, {current}", f"firing rate, {rate}" if y else "")
+
+
 def draw_rates(axes, currents_ma, families, relu_hz, count_currents_ma=None, *, top_hz) -> None:
     """Draw rate curves from light to dark, each with its spike counts, over the dashed ReLU.
 
     Args:
         axes: a chart.
         currents_ma: shape (S,).
-        families: list of (name, rates (S,), counts in 1 s (K,) or None).
+        families: list of (name, rates (S,), counted rates (K,) or None).
         relu_hz: shape (S,).
         count_currents_ma: currents of the counts, shape (K,).
         top_hz: end of the rate axis.
@@ -63,7 +78,7 @@ def transfer_families(
 
     Args:
         currents_ma: shape (S,).
-        by_resistance, by_refractory: lists of (name, exact rates (S,), simulated counts in 1 s (K,)).
+        by_resistance, by_refractory: lists of (name, exact rates (S,), rates that a simulation counts (K,)).
         relu_hz: the limit of both, shape (S,).
         count_currents_ma: where the counts were made, shape (K,).
         names: heading of each chart.
@@ -75,12 +90,12 @@ def transfer_families(
     made = figure(1760, 800)
     text(made, 110, 50, title, 32, width=1620, weight="bold")
     text(made, 110, 90, subtitle, 23, width=1620, color=MUTED)
-    top = float(np.ceil(relu_hz[-1] / 20) * 20) if relu_hz[-1] > 0 else 1.0
+    top = rounded_up(max(relu_hz[-1], *(rates[-1] for _, rates, _ in by_refractory)))
     for left, families, name in ((110, by_resistance, names[0]), (970, by_refractory, names[1])):
         axes = add_chart(made, left, 185, 600, 500)
         text(made, left, 155, name, 25, width=700, weight="bold")
         draw_rates(axes, currents_ma, families, relu_hz, count_currents_ma, top_hz=top)
-        label(axes, "input current, mA", "firing rate, Hz")
+        name_rate_axes(axes, currents_ma, top)
     return made
 
 
@@ -102,12 +117,15 @@ def relu_limit(currents_ma, families, relu_hz, resistances_kohm, distances, *, t
     text(made, 110, 50, title, 32, width=1620, weight="bold")
     text(made, 110, 90, subtitle, 23, width=1620, color=MUTED)
     left = add_chart(made, 110, 150, 600, 535)
-    draw_rates(left, currents_ma, families, relu_hz, top_hz=float(np.ceil(relu_hz[-1] / 20) * 20))
-    label(left, "input current, mA", "firing rate, Hz")
+    top = rounded_up(max(relu_hz[-1], *(rates[-1] for _, rates, _ in families)))
+    draw_rates(left, currents_ma, families, relu_hz, top_hz=top)
+    name_rate_axes(left, currents_ma, top)
     right = add_chart(made, 1110, 150, 470, 535)
     right.set_xscale("log")
     right.set_yscale("log")
-    low, high = positive_range([values for _, values in distances])
+    low, high = positive_range([values for _, values in distances], floor=1e-300)
+    factor, unit = scale_of(np.median(resistances_kohm), "kohm")
+    resistances_kohm = factor * np.asarray(resistances_kohm)
     names = []
     for colour, (name, values) in zip(ramp(len(distances)), distances, strict=True):
         right.plot(resistances_kohm, values, color=colour, lw=points_of(4))
@@ -116,7 +134,7 @@ def relu_limit(currents_ma, families, relu_hz, resistances_kohm, distances, *, t
     right.set_ylim(low, high)
     log_ticks(right.yaxis, low, high)
     plain_log_axis(right.xaxis, resistances_kohm[0], resistances_kohm[-1])
-    label(right, "membrane resistance R, kΩ", "largest distance to the ReLU, Hz")
+    label(right, f"membrane resistance R, {unit}", "largest distance to the ReLU, Hz")
     end_names(right, names, size=20)
     return made
 
@@ -141,7 +159,8 @@ def convergence(dts_ms, methods, *, title, subtitle="") -> Figure:
     Returns:
         A ``Figure`` of 1180 x 820 pixels.
     """
-    dts_ms = np.asarray(dts_ms, dtype=float)
+    factor, unit = scale_of(np.median(dts_ms), "ms")
+    dts_ms = factor * np.asarray(dts_ms, dtype=float)
     made = figure(1180, 820)
     text(made, 150, 50, title, 32, width=1010, weight="bold")
     text(made, 150, 90, subtitle, 23, width=1010, color=MUTED)
@@ -181,7 +200,7 @@ def convergence(dts_ms, methods, *, title, subtitle="") -> Figure:
     log_ticks(axes.yaxis, low / 3, high)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: np.format_float_positional(value, trim="-")))
     plain_log_axis(axes.xaxis, dts_ms[0], dts_ms[-1])
-    label(axes, "time step Δt, ms", "relative error of the rate")
+    label(axes, f"time step Δt, {unit}", "relative error of the rate")
     end_names(axes, names, size=20)
     return made
 
@@ -207,7 +226,7 @@ def explorer(
 
     Args:
         currents_ma, rates_hz, relu_hz: shape (S,).
-        count_currents_ma, counts: Euler's counts in 1 s, shape (K,).
+        count_currents_ma, counts: rates that Euler counts, in Hz, shape (K,).
         current_ma, rate_hz: the chosen point.
         membrane: dict of arguments of ``draw_membrane``.
         readings: list of (name, value in words).
@@ -222,7 +241,7 @@ def explorer(
     text(made, 120, 50, title, 32, width=1400, weight="bold")
     text(made, 120, 90, subtitle, 23, width=1400, color=MUTED)
     axes = add_chart(made, 120, 130, 860, 520)
-    top = float(np.ceil(max(relu_hz[-1], rates_hz[-1]) / 20) * 20)
+    top = rounded_up(max(relu_hz[-1], rates_hz[-1]))
     dotted = {"color": MUTED, "lw": points_of(2), "ls": (0, (1, 2))}
     axes.axvline(threshold_ma, **dotted)
     names = [(min(relu_hz[-1], top), "ReLU", RELU), (rates_hz[-1], "exact rate", CURVE)]
@@ -257,14 +276,15 @@ def explorer(
     axes.set_xlim(currents_ma[0], currents_ma[-1])
     axes.set_ylim(0, top)
     axes.xaxis.set_major_locator(MaxNLocator(6))
-    label(axes, "input current, mA", "firing rate, Hz")
+    name_rate_axes(axes, currents_ma, top)
     end_names(axes, names, size=20)
     for row, (name, value) in enumerate(readings):
         text(made, 1150, 165 + 44 * row, name, 21, width=230, color=MUTED)
         text(made, 1530, 165 + 44 * row, value, 21, ha="right", weight="bold")
     lower = add_chart(made, 120, 770, 1300, 240)
     draw_membrane(lower, **membrane, threshold_v=threshold_v)
-    label(lower, "time, ms", "potential, V")
+    label(lower, f"time, {in_unit(lower.xaxis, 'ms', membrane['times_ms'])}",
+          f"potential, {in_unit(lower.yaxis, 'v', membrane['trace_v'])}")  # fmt: skip
     ends = [
         (threshold_v, "Vth", MUTED),
         (membrane["exact_v"][-1], "exact", INK),
