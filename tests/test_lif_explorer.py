@@ -11,8 +11,12 @@ from mlplab.errors import InputError
 from mlplab.pages.lif_explorer import lif_explorer
 from mlplab.studies.lif.grid import spike_count
 from mlplab.studies.lif.neuron import Neuron, ceiling_hz, rate_hz, relu_rate_hz, threshold_current_ma
+from mlplab.studies.lif.noise_rate import interval_variation, white_noise_rate_hz
+from mlplab.studies.lif.scale import scale_of
 from mlplab.studies.lif.transfer_figures import relu_distance_hz
 
+EXPLORER = Neuron(tau_ref_ms=1.0)
+ORDER = ("resistance_kohm", "tau_ref_ms", "capacitance_uf", "rest_v", "threshold_v", "reset_v")
 ARROW_RIGHT, PAGE_DOWN, END, HOME = "\ue014", "\ue00f", "\ue010", "\ue011"
 
 
@@ -59,16 +63,19 @@ def test_the_page_is_one_small_file_without_a_network():
 
 def test_the_page_starts_where_it_is_told():
     html = lif_explorer(resistance_kohm=math.inf, tau_ref_ms=0.0, current_ma=0.7)
-    assert '{"R": Infinity, "tau": 0.0, "C": 10.0, "I": 0.7' in html
+    assert '{"R": Infinity, "tau": 0.0, "C": 10.0, "E": 0.0, "Vth": 1.0, "Vr": 0.0, "I": 0.7, "N": 0.0}' in html
 
 
 @pytest.mark.parametrize(
     ("key", "value", "shown"),
     [
-        ("resistance_kohm", 0.1, "R from 0.5 to inf, got 0.1"),
-        ("tau_ref_ms", -1.0, "tau from 0 to 100"),
-        ("capacitance_uf", 0.0, "C from 1 to 100"),
-        ("current_ma", float("nan"), "I from -0.5 to 2"),
+        ("resistance_kohm", 0.0, "a possible resistance_kohm, got 0.0"),
+        ("tau_ref_ms", -1.0, "a possible tau_ref_ms"),
+        ("capacitance_uf", 0.0, "a possible capacitance_uf"),
+        ("capacitance_uf", math.inf, "a possible capacitance_uf"),
+        ("intensity_ma_sqrt_ms", -1.0, "a possible intensity_ma_sqrt_ms"),
+        ("current_ma", float("nan"), "a possible current_ma"),
+        ("reset_v", 1.0, "threshold_v above reset_v"),
     ],
 )
 def test_a_start_that_the_page_cannot_show_is_refused(key, value, shown):
@@ -100,7 +107,7 @@ def test_a_thousand_settings_show_pythons_numbers(page):
         """const [settings, names] = arguments
         return settings.map((text, k) => { read(text); if (k % 10) numbers(); else update()
           return {values: names.map(n => $(n).dataset.value), shown: $('rate').textContent,
-                  counts: [...Array(10).keys()].map(k => count(s, 2 * k / 9, 1000 / s.dt, s.dt))} })""",
+                  counts: scale.ten.map(I => count(s, I, steps(), s.dt))} })""",
         settings,
         names,
     )
@@ -114,7 +121,7 @@ def test_a_thousand_settings_show_pythons_numbers(page):
         "ceiling": ceiling_hz(neuron),
         "rc": r * c,
     }
-    distances = relu_distance_hz(neuron)
+    distances = relu_distance_hz(neuron, 2.0)
     np.testing.assert_allclose(values[:, names.index("distance")], distances, rtol=1e-12, atol=1e-9)
     for name, truth in expected.items():
         np.testing.assert_allclose(values[:, names.index(name)], truth, rtol=1e-12, err_msg=name)
@@ -126,10 +133,127 @@ def test_a_thousand_settings_show_pythons_numbers(page):
             settings[k]
         )
         assert found[k]["counts"] == spike_count(one, ten, steps=steps, dt_ms=dt[k]).tolist(), settings[k]
-        shown = float(found[k]["shown"].split()[0])
+        number, unit = found[k]["shown"].split()
+        shown = float(number) * {"mHz": 1e-3, "Hz": 1.0, "kHz": 1e3}.get(unit, math.nan)
         assert shown == pytest.approx(float(f"{rates[k]:.4g}"), rel=2e-4, abs=1e-9)
     assert (rates > 0).sum() > 400 and (rates == 0).sum() > 100
     assert page.complaints() == []
+
+
+def random_neuron(rng):
+    volts = 10.0 ** rng.uniform(-4, 2)
+    reset = rng.choice([0.0, 1.0]) * rng.normal() * volts
+    return {
+        "resistance_kohm": math.inf if rng.random() < 0.1 else 10.0 ** rng.uniform(-4, 7),
+        "capacitance_uf": 10.0 ** rng.uniform(-6, 4),
+        "tau_ref_ms": 0.0 if rng.random() < 0.3 else 10.0 ** rng.uniform(-3, 3),
+        "rest_v": reset + volts * rng.uniform(-1.5, 1.2),
+        "threshold_v": reset + volts,
+        "reset_v": reset,
+    }
+
+
+def test_neurons_of_any_scale_show_pythons_numbers(page):
+    rng = np.random.default_rng(7)
+    load(page)
+    for _ in range(120):
+        values = random_neuron(rng)
+        neuron = Neuron(**values)
+        scale, current = scale_of(neuron), scale_of(neuron).at(rng.uniform(0, 2))
+        text = ",".join(repr(float(v)) for v in (values[name] for name in ORDER))
+        found = page.script(
+            """read('#base=' + arguments[0] + '&I=' + arguments[1]); update()
+            const value = id => $(id).dataset.value
+            return {scale, rate: value('rate'), count: value('count'), threshold: value('threshold'), rc: value('rc'),
+                    distance: value('distance'), ten: scale.ten.map(I => count(s, I, steps(), s.dt)), broken: /NaN|undefined/.test(document.body.innerText + $('plot').innerHTML + $('trace').innerHTML)}""",
+            text,
+            repr(float(current)),
+        )
+        assert not found["broken"], values
+        names = {"time": "time_ms", "current": "current_ma", "from": "from_ma", "kohm": "kohm", "dt": "count_dt_ms"}
+        for theirs, ours in names.items():
+            assert found["scale"][theirs] == pytest.approx(getattr(scale, ours), rel=1e-12)
+        np.testing.assert_allclose([found["scale"]["low"], found["scale"]["high"]], scale.axis_ma, rtol=1e-12)
+        np.testing.assert_allclose(found["scale"]["ten"], scale.count_ma, rtol=1e-12, atol=1e-14 * scale.current_ma)
+        assert float(found["rate"]) == pytest.approx(float(rate_hz(neuron, current)), rel=1e-9)
+        assert float(found["threshold"]) == pytest.approx(scale.threshold_ma, rel=1e-12)
+        assert float(found["distance"]) == pytest.approx(float(relu_distance_hz(neuron)), rel=1e-9, abs=1e-9)
+        known = spike_count(neuron, np.array(found["scale"]["ten"]), steps=1000, dt_ms=scale.count_dt_ms)
+        assert found["ten"] == known.tolist()
+    assert page.complaints() == []
+
+
+def test_the_rate_under_noise_is_pythons(page):
+    rng = np.random.default_rng(8)
+    cases = []
+    for _ in range(60):
+        values = random_neuron(rng)
+        neuron, scale = Neuron(**values), scale_of(Neuron(**values))
+        noise = scale.current_ma * np.sqrt(scale.time_ms) * 10.0 ** rng.uniform(-1.5, 0.7)
+        cases.append((neuron, [float(values[name]) for name in ORDER], float(scale.at(rng.uniform(-1, 3))), float(noise)))
+    load(page)
+    found = page.script(
+        """return arguments[0].map(([v, I, N]) => { const p = Object.fromEntries(NEURON.map((k, j) => [k, +v[j]])); p.N = N
+          return [noisy(p, I), variation(p, I)] })""",
+        [[[repr(v).replace("inf", "Infinity") for v in values], current, noise] for _, values, current, noise in cases],
+    )
+    for (neuron, _, current, noise), (rate, variation) in zip(cases, found, strict=True):
+        assert rate == pytest.approx(float(white_noise_rate_hz(neuron, current, noise)), rel=1e-9)
+        if rate > 1e-200:
+            assert variation == pytest.approx(float(interval_variation(neuron, current, noise)), rel=1e-8)
+    load(page, "#N=1.3")
+    assert number(page, "noisy") == pytest.approx(float(white_noise_rate_hz(EXPLORER, 1.5, 1.3)), rel=1e-10)
+    assert number(page, "cv") == pytest.approx(float(interval_variation(EXPLORER, 1.5, 1.3)), rel=1e-8)
+    assert page.script("return !!document.getElementById('noisyCurve')")
+
+
+def test_presets_say_which_setting_they_are(page):
+    load(page)
+    assert "The tutorial's explorer setting." in text(page, "#says")
+    page.click("[data-preset=trace]")
+    assert "The tutorial's membrane trace." in text(page, "#says") and state(page, "tau") == "10"
+    page.click("[data-preset=cortical]")
+    assert "A cell of the cortex." in text(page, "#says") and "375 pA" in text(page, "#threshold")
+    page.keys("#It", "\ue009a\ue000" + "0.5nA")
+    assert float(state(page, "I")) == 5e-7
+    page.script("return new Promise(done => setTimeout(done, 150))")
+    kept = page.address_now()
+    page.open("about:blank")
+    page.open(kept)
+    assert float(state(page, "I")) == 5e-7 and "375 pA" in text(page, "#threshold")
+    page.keys("body", "3")
+    assert state(page, "R") == "Infinity" and state(page, "tau") == "20"
+    page.keys("body", "1")
+    assert state(page, "R") == "1" and number(page, "threshold") == 1.0
+
+
+def test_potentials_can_be_typed(page):
+    load(page)
+    page.script("document.getElementById('volts').open = true")
+    page.keys("#Vtht", "\ue009a\ue000" + "500mV")
+    assert state(page, "Vth") == "0.5" and number(page, "threshold") == 0.5
+    page.keys("#Vrt", "\ue009a\ue000" + "0.7")
+    assert page.script("return $('Vrt').getAttribute('aria-invalid')") == "true" and state(page, "Vr") == "0"
+
+
+def test_the_sliders_stay_beside_the_charts_on_a_small_screen(page, tmp_path):
+    frame = tmp_path / "frame.html"
+    frame.write_text(f'<iframe src="{page.file}" style="width:390px;height:844px;border:0"></iframe>')
+    page.open(frame.as_uri())
+    page.script("return new Promise(done => setTimeout(done, 300))")
+    page._ask("POST", "/frame", {"id": 0})
+    assert page.script("return innerWidth") == 390
+    assert page.script("return document.documentElement.scrollWidth") <= 390
+    plot, knobs = page.box("#plot"), page.box("#knobs")
+    assert plot["y"] >= 0 and plot["y"] + plot["height"] <= knobs["y"], "the whole chart is above the sliders"
+    for name in ("R", "tau", "C", "I", "N"):
+        box = page.box("#" + name)
+        assert box["width"] > 120 and box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["y"] + box["height"] <= 844
+    page.script("scrollTo(0, 400)")
+    assert page.box("#knobs")["y"] == knobs["y"]
+    page.keys("#R", ARROW_RIGHT)
+    assert state(page, "R") == "1.1"
+    page._ask("POST", "/frame", {"id": None})
 
 
 def test_the_tutorials_counts_are_drawn(page):
