@@ -84,6 +84,18 @@ def compose_all(
     return Composition(check(whole, config_name), own, list(own.overrides.task), dict(own.runtime.choices))
 
 
+@contextmanager
+def _own_hydra() -> Iterator[None]:
+    """Let Hydra compose from the config tree, also from within a study that Hydra itself has started."""
+    running = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3", job_name="mlplab"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = running
+
+
 def compose_whole(
     config_name: str = "train", overrides: Sequence[str] = (), config_dir: str | Path | None = None
 ) -> DictConfig:
@@ -96,7 +108,7 @@ def compose_whole(
         if text.startswith("=") or ("=" not in text and not text.startswith("~")):
             raise InputError(not_key_value(text))
     overrides = _with_folder(overrides, config_dir)
-    with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3", job_name="mlplab"):
+    with _own_hydra():
         try:
             return hydra.compose(config_name, overrides, return_hydra_config=True)
         except Exception as error:  # Hydra raises many kinds, ValueError and OSError among them
@@ -120,7 +132,7 @@ def group_options(
         config_name: the root config.
         config_dir: a further folder of configs.
     """
-    with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3", job_name="mlplab"):
+    with _own_hydra():
         loader = GlobalHydra.instance().config_loader()
         return loader.get_group_options(group, config_name=config_name, overrides=_with_folder([], config_dir))
 
