@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str | None, str]] = {
     "reproduce": (None, "mlplab.cli.app:reproduce"),
     "report": (None, "mlplab.report.report:report"),
     "runs": (None, "mlplab.cli.runs:runs"),
+    "compare": (None, "mlplab.cli.compare:compare"),
     "relu_approximation": ("relu_approximation", "mlplab.studies.relu.study:relu_approximation"),
     "lif": ("lif", "mlplab.studies.lif.study:lif"),
     "spiking": ("spiking", "mlplab.studies.lif.spiking_study:spiking"),

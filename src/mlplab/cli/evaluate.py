@@ -118,6 +118,15 @@ def load_network(folder: RunFolder, config: DictConfig, data: Any, which: str) -
     return network
 
 
+def logits_of(folder: RunFolder, which: str) -> dict[str, tuple[torch.Tensor, torch.Tensor] | None]:
+    """Compute a run's network on each part of its data: logits (N, C) and labels (N,), None where there is no part."""
+    config = configs.load_recorded(folder.config)
+    torch.set_num_threads(config.trainer.threads)
+    data = _set_up(config)
+    logits = part_logits(load_network(folder, config, data, which), 0, data)
+    return {name: None if values is None else (values, getattr(data, name).y) for name, values in logits.items()}
+
+
 def figures_of(network: Population, data: Any) -> dict[str, dict[str, Any] | None]:
     """Measure a population of one on every part of a data module."""
     return part_figures(part_logits(network, 0, data), data)

@@ -1,0 +1,107 @@
+"""The decision maps of several runs side by side, and where two of them disagree; their learning curves together."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from mlplab.errors import InputError
+from mlplab.plots.charts import add_chart, epoch_axis, label, log_ticks, positive_range
+from mlplab.plots.curves import BAYES
+from mlplab.plots.field import extent_of, padded_log
+from mlplab.plots.order import line_colours
+from mlplab.plots.panel import Square, draw_axes, draw_field, draw_frame
+from mlplab.plots.style import INK, MUTED, figure, points_of, text, width_of
+
+MOST = 4
+SIDE, GAP = 460, 44
+# Where two agree, this share of the probabilities gives way to "cannot tell", which is drawn as paper.
+FADE = 0.88
+
+
+def side_by_side(
+    maps: Sequence[np.ndarray], limit, *, names: Sequence[str], subtitles: Sequence[str] | None = None, title: str,
+    disagree: bool = True, axis_names=None,
+) -> Figure:  # fmt: skip
+    """Draw decision maps on one square each and, of the first two, where they name different classes.
+
+    Args:
+        maps: two to four, each (R, R, C) as in :func:`~mlplab.plots.decision_map.decision_map`, of one grid.
+        limit: of the grid, as there.
+        names: of the runs.
+        subtitles: under the names, such as their accuracies.
+        title: over all.
+        disagree: whether to draw the map of disagreement.
+        axis_names: of the two axes; x1 and x2 where None.
+
+    Raises:
+        InputError: the maps are not of one shape.
+    """
+    maps = [np.asarray(one, dtype=float) for one in maps[:MOST]]
+    if len({one.shape for one in maps}) > 1:
+        raise InputError(f"maps must be of one shape to be compared, got {', '.join(str(one.shape) for one in maps)}")
+    extent = extent_of(limit)
+    shown = [*maps, *([disagreement(*maps[:2])] if disagree else [])]
+    names = [*names[: len(maps)], *(["where the two disagree"] if disagree else [])]
+    share = float((maps[0].argmax(-1) != maps[1].argmax(-1)).mean())
+    subtitles = [*(subtitles or [""] * len(maps))[: len(maps)], *([f"{100 * share:.1f} % of the square, in the second's colours"] if disagree else [])]
+    width = 2 * 60 + 40 + len(shown) * SIDE + (len(shown) - 1) * GAP
+    made = figure(width, 190 + SIDE + 90)
+    text(made, 60, 50, title, 32, width=width - 120, weight="bold")
+    for place, (grid, name, below) in enumerate(zip(shown, names, subtitles)):
+        left = 100 + place * (SIDE + GAP)
+        text(made, left, 104, name, 24, width=SIDE, weight="bold")
+        text(made, left, 136, below, 20, width=SIDE, color=MUTED)
+        square = Square(made, left, 160, SIDE, extent)
+        last = disagree and place == len(shown) - 1
+        logs = padded_log(grid)
+        draw_field(square, logs if not last else logs, width=2.2, sure=not last)
+        draw_frame(square)
+        draw_axes(square, size=20, left_side=place == 0, **({"names": tuple(axis_names)} if axis_names else {}))
+    return made
+
+
+def disagreement(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Fade the second map to "cannot tell" wherever the first names the same class."""
+    same = first.argmax(-1) == second.argmax(-1)
+    faded = (1 - FADE) * second + FADE / second.shape[-1]
+    return np.where(same[..., None], faded, second)
+
+
+def curves_together(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float] | None]], *, title: str,
+    subtitle: str = "", y_name: str = "cross entropy, nats", bayes: float | None = None,
+) -> Figure:  # fmt: skip
+    """Draw the learning curves of several runs in one chart: validation as a line, training dashed.
+
+    Args:
+        curves: name to epochs, training and validation values; validation may be None.
+        title: of the picture.
+        subtitle: under it.
+        y_name: what is drawn.
+        bayes: the limit, a level line; None draws none.
+    """
+    made = figure(1560, 740)
+    text(made, 60, 50, title, 32, width=1460, weight="bold")
+    text(made, 60, 90, subtitle, 23, width=1460, color=MUTED)
+    colours = line_colours(len(curves)) if len(curves) > 1 else [INK]
+    x = 130.0
+    for colour, name in zip(colours, curves):
+        text(made, x, 138, "●", 24, color=colour, weight="bold")
+        x += 30 + width_of(text(made, x + 30, 138, name, 22)) + 28
+    axes = add_chart(made, 130, 180, 1370, 460)
+    axes.set_yscale("log")
+    values = [np.asarray(one, dtype=float) for _, train, other in curves.values() for one in (train, other) if one is not None]
+    low, high = positive_range([*values, *([] if bayes is None else [[bayes]])])
+    axes.set_ylim(low, high)
+    log_ticks(axes.yaxis, low, high)
+    last = max(max(epochs) for epochs, _, _ in curves.values())
+    epoch_axis(axes, last)
+    for colour, (epochs, train, other) in zip(colours, curves.values()):
+        axes.plot(epochs, train, color=colour, lw=points_of(2.5), ls=(0, (3, 2)) if other is not None else "-", alpha=0.8)
+        if other is not None:
+            axes.plot(epochs, other, color=colour, lw=points_of(4))
+    if bayes is not None:
+        axes.axhline(bayes, color=BAYES, lw=points_of(3), ls=(0, (4, 2)), zorder=2)
+    label(axes, "epoch", y_name)
+    return made
