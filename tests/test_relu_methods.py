@@ -10,8 +10,9 @@ from scipy.interpolate import make_lsq_spline
 from mlplab.errors import InputError
 from mlplab.studies.relu.deep_training import train_deep
 from mlplab.studies.relu.greedy import greedy
+from mlplab.studies.relu.hats import Moments, fit_at, gradient
 from mlplab.studies.relu.knots import equidistributed, uniform
-from mlplab.studies.relu.least_squares import descend, fit_at, gradient, join, least_squares, moments
+from mlplab.studies.relu.least_squares import descend, join, least_squares
 from mlplab.studies.relu.minimax import minimax
 from mlplab.studies.relu.partition import split
 from mlplab.studies.relu.sampling import errors, peaks, quadrature, sample
@@ -59,7 +60,7 @@ def test_balanced_interpolation_is_twice_minimax_where_convex():
 @pytest.mark.parametrize("n", [1, 3, 8])
 def test_hats_against_scipys_spline(n):
     target, edges = make_target("exp"), np.linspace(0, 1, n + 1) ** 1.3
-    fit, _ = fit_at(target, edges)
+    fit, _ = fit_at(Moments(target)(edges), edges)
     x, w = quadrature(np.linspace(0, 1, 4001))
     spline = make_lsq_spline(x, np.exp(x), np.concatenate([[0, 0], edges[1:-1], [1, 1]]), k=1, w=np.sqrt(w))
     look = np.linspace(0, 1, 200)
@@ -68,7 +69,7 @@ def test_hats_against_scipys_spline(n):
 
 def test_moments_of_points_are_plain_sums():
     x, y = np.array([0.0, 0.2, 0.5, 0.5001, 1.0]), np.array([1.0, 2.0, 3.0, 4.0, 5.0])
-    left, cross, right, start, end = moments(make_points(x, y), np.array([0.0, 0.5, 1.0]))
+    left, cross, right, start, end = Moments(make_points(x, y))(np.array([0.0, 0.5, 1.0]))
     assert (
         np.allclose(left[0], 1 + 0.36)
         and np.allclose(end[0], 0.4 * 2)
@@ -79,9 +80,11 @@ def test_moments_of_points_are_plain_sums():
 
 def test_the_gradient_of_the_knots_by_finite_differences():
     target, edges = make_target("sin"), np.array([0, 0.7, 1.9, 3.3, 5.0, 2 * np.pi])
-    found = gradient(target, edges, fit_at(target, edges)[0])
+    moments = Moments(target)
+    found = gradient(moments(edges), edges, fit_at(moments(edges), edges)[0])
     for i in range(1, 5):
-        ends = [fit_at(target, edges + s * 1e-5 * np.eye(6)[i])[1] for s in (1, -1)]
+        moved = [edges + s * 1e-5 * np.eye(6)[i] for s in (1, -1)]
+        ends = [fit_at(moments(knots), knots)[1] for knots in moved]
         assert found[i - 1] == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-5, abs=1e-8)
 
 
@@ -129,15 +132,15 @@ def test_least_squares_on_points_and_few_points():
 
 
 def test_descent_and_newton_agree_on_a_smooth_target():
-    target, edges = make_target("exp"), np.linspace(0, 1, 7)
-    newton, downhill = join(target, edges), descend(target, edges)
+    moments, edges = Moments(make_target("exp")), np.linspace(0, 1, 7)
+    newton, downhill = join(moments, edges), descend(moments, edges)
     assert np.abs(newton - downhill).max() < 1e-3
-    assert fit_at(target, newton)[1] == pytest.approx(fit_at(target, downhill)[1], rel=1e-9)
+    assert fit_at(moments(newton), newton)[1] == pytest.approx(fit_at(moments(downhill), downhill)[1], rel=1e-9)
 
 
 def test_each_greedy_unit_is_the_best_of_all_candidates():
     target = make_points(np.linspace(0, 2 * np.pi, 80), np.sin(np.linspace(0, 2 * np.pi, 80)))
-    x, y = target.points
+    x, y = target.points.x, target.points.y
     knots = [x[0]]
     for n in range(2, 6):
 

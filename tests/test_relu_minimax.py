@@ -9,7 +9,7 @@ import pytest
 from scipy.optimize import linprog
 
 from mlplab.errors import InputError
-from mlplab.studies.relu.corridor import passage
+from mlplab.studies.relu.min_link_path import min_link_path
 from mlplab.studies.relu.minimax import minimax, smooth_level
 from mlplab.studies.relu.sampling import sample
 from mlplab.studies.relu.targets import TARGETS, make_points, make_target
@@ -72,7 +72,7 @@ def test_a_path_stays_in_the_corridor_and_no_shorter_one_exists():
         x = np.sort(generator.uniform(0, 1, 5))
         y = generator.normal(size=5)
         level = generator.uniform(0.05, 0.8)
-        path = passage(x.tolist(), (y - level).tolist(), (y + level).tolist())
+        path = min_link_path(x.tolist(), (y - level).tolist(), (y + level).tolist())
         pieces = len(path.lines)
         assert brute_force(x, y, pieces) <= level + 1e-9
         if pieces > 1:
@@ -150,7 +150,7 @@ def test_the_bound_is_proved_by_the_points_of_alternation_in_exact_numbers():
     assert points == [Fraction(i, 8) for i in range(9)]
 
     def pieces(level):
-        return len(passage(points, [p * p - level for p in points], [p * p + level for p in points]).lines)
+        return len(min_link_path(points, [p * p - level for p in points], [p * p + level for p in points]).lines)
 
     assert pieces(Fraction(1, 128)) <= 4 < pieces(Fraction(1, 128) - Fraction(1, 10**12))
 

@@ -77,7 +77,7 @@ def test_points_from_a_file(tmp_path, text):
     path.write_text(text)
     _, result = study(tmp_path, "target=points", f"target.path={path}", "n=2")
     assert {row["method"] for row in result["rows"]} >= {"minimax", "least_squares", "greedy"}
-    assert not text.startswith("x") or any("5 rows at 4 different x" in note for note in result["notes"])
+    assert not text.startswith("x") or any("all 5 rows count" in note for note in result["notes"])
 
 
 @pytest.mark.parametrize(

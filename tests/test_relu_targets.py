@@ -33,29 +33,53 @@ def test_takagi_and_sawtooth_at_known_points():
     assert np.allclose(sawtooth(np.arange(9) / 8), [0, 1, 0, 1, 0, 1, 0, 1, 0])
 
 
-def test_points_are_sorted_and_averaged_with_a_note():
-    target = make_points(np.array([2.0, 0.0, 2.0, 1.0]), np.array([5.0, 1.0, 7.0, 3.0]))
-    assert np.array_equal(target.points[0], [0, 1, 2]) and np.array_equal(target.points[1], [1, 3, 6])
-    assert "sorted" in target.note and "4 rows at 3 different x" in target.note
-    assert target.weights.tolist() == [1, 1, 2] and [part.size for part in target.rows] == [4, 4, 4]
+def test_points_are_sorted_and_all_rows_count():
+    target = make_points(np.array([2.0, 0.0, 2.0, 1.0]), np.array([7.0, 1.0, 5.0, 3.0]))
+    points = target.points
+    assert np.array_equal(points.x, [0, 1, 2]) and np.array_equal(points.y, [1, 3, 6])
+    assert np.array_equal(points.weight, [1, 1, 2])
+    assert np.array_equal(points.lowest, [1, 3, 5]) and np.array_equal(points.highest, [1, 3, 7])
+    assert np.array_equal(points.rows_x, [0, 1, 2, 2]) and np.array_equal(points.rows_y, [1, 3, 5, 7])
+    assert "sorted" in target.note and "1 abscissae occur more than once; all 4 rows count" in target.note
     assert make_points(np.arange(3.0), np.arange(3.0)).note == ""
     lone = make_points(np.array([4.0]), np.array([2.0]))
     assert (lone.low, lone.high) == (3.5, 4.5) and lone(np.array([4.2])) == 2.0
+
+
+def test_weights_and_errors_of_points():
+    x, y = np.arange(4.0), np.arange(4.0) ** 2
+    heavy = make_points(x, y, weight=np.array([1.0, 3.0, 0.0, 4.0])).points
+    assert np.array_equal(heavy.x, [0, 1, 3]) and np.allclose(heavy.rows_weight, np.array([1, 3, 4]) * 3 / 8)
+    noisy = make_points(x, y, error=np.array([1.0, 0.5, 1.0, 2.0]))
+    assert np.allclose(noisy.points.rows_weight, np.array([1, 4, 1, 0.25]) * 4 / 6.25)
+    assert noisy.note == "the mean square is weighted by 1 / error²"
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [({"weight": [1, -1]}, "weight of a point must be a finite number >= 0, got -1.0 at row 2"),
+     ({"error": [1, 0]}, "error of a point must be a finite number > 0"), ({"weight": [0, 0]}, "weight > 0"),
+     ({"weight": [1]}, "list of 2 numbers"), ({"weight": [1, 1], "error": [1, 1]}, "got both"),
+     ({"error": [np.nan, 1]}, "finite")],
+)  # fmt: skip
+def test_bad_weights(given, word):
+    with pytest.raises(InputError, match=word):
+        make_points(np.arange(2.0), np.arange(2.0), **{name: np.array(v, float) for name, v in given.items()})
 
 
 def test_points_from_files(tmp_path):
     path = tmp_path / "curve.csv"
     path.write_text("x,y\n1,2\n\n0,1\n", encoding="utf-8")
     target = read_points(path)
-    assert target.label == "curve" and np.array_equal(target.points[0], [0, 1])
+    assert target.label == "curve" and np.array_equal(target.points.x, [0, 1])
     path.write_text("3,4\n", encoding="utf-8")
-    assert read_points(path).points[0].size == 1
+    assert read_points(path).points.x.size == 1
 
 
 def test_a_byte_order_mark_costs_no_point(tmp_path):
     (tmp_path / "bom.csv").write_text("\ufeff0,5\n1,1\n2,2\n", encoding="utf-8")
     target = read_points(tmp_path / "bom.csv")
-    assert target.points[0].tolist() == [0, 1, 2] and target.points[1].tolist() == [5, 1, 2]
+    assert target.points.x.tolist() == [0, 1, 2] and target.points.y.tolist() == [5, 1, 2]
 
 
 def test_repeated_rows_count_and_errors_are_taken_on_all_of_them(tmp_path):
@@ -82,7 +106,7 @@ def test_a_third_column_is_an_error_or_a_weight_by_its_name(tmp_path, name, powe
     for fit in (least_squares(target, 1), greedy(target, 1)):
         assert np.allclose(fit(x), slope * x + offset, atol=1e-9)
     flat = np.array([[1.0, 0.3, 0.7, -0.2], [-0.5, 2.1, 0.4, 0.1]])
-    loss, slopes = loss_and_gradient(flat, x, y, target.weights)
+    loss, slopes = loss_and_gradient(flat, x, y, target.points.weight)
     weights = third.astype(float) ** power
     for member, row in enumerate(flat):
         def cost(row):

@@ -5,16 +5,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg import solve_banded
 
-from mlplab.studies.relu.corridor import EDGE, Passage
+from mlplab.studies.relu.min_link_path import EDGE, LinkPath
 from mlplab.studies.relu.sampling import Samples
 from mlplab.studies.relu.targets import Target
 
 
 @dataclass(frozen=True)
 class Chain:
-    """Hold what forces each of n pieces: two touches of the corridor's walls, and the exit through one.
+    """Hold what forces each of n pieces: two touches of the tube's boundary, and the exit through it.
 
-    Piece i touches the wall on the side opposite to its exit last (``last``), before that the wall on the
+    Piece i touches the side opposite to its exit last (``last``), before that the
     side of its exit (``first``) or starts where the piece before left (``starts``), and leaves at ``exit``.
 
     Args:
@@ -22,7 +22,7 @@ class Chain:
         starts: true where the first touch is the exit of the piece before, shape ``(n,)``.
         last: abscissae, shape ``(n,)``.
         exit: abscissae, shape ``(n,)``.
-        side: +1 where the exit is through the upper wall, shape ``(n,)``.
+        side: +1 where the exit is above, shape ``(n,)``.
         origin: where the first piece starts.
     """
 
@@ -34,8 +34,8 @@ class Chain:
     origin: float
 
     @classmethod
-    def of(cls, path: Passage, x: np.ndarray, n: int) -> "Chain":
-        """Read the chain off the first n pieces of a path through gates at ``x``."""
+    def of(cls, path: LinkPath, x: np.ndarray, n: int) -> "Chain":
+        """Read the chain off the first n pieces of a path through ranges at ``x``."""
         first, last, missed, side = np.array(path.contacts[:n]).T
         exits = np.array(path.exits[:n])
         before = np.concatenate([x[:1], exits[:-1]])
@@ -74,11 +74,11 @@ class Chain:
         height = target(self.first) + self.side * level
         return height, (target(self.last) - self.side * level - height) / (self.last - self.first)
 
-    def passage(self, target: Target, level: float) -> Passage:
+    def path(self, target: Target, level: float) -> LinkPath:
         """Return the path that the chain forces."""
         height, slope = self.lines(target, level)
         lines = list(zip(self.first.tolist(), height.tolist(), slope.tolist()))
-        return Passage(lines, self.exit[:-1].tolist(), [], self.last[:-1].tolist())
+        return LinkPath(lines, self.exit[:-1].tolist(), [], self.last[:-1].tolist())
 
 
 def polish(
@@ -95,7 +95,7 @@ def polish(
         target: the function.
         level: guess of the error.
         end: what fixes the level. "right": the last exit is the right end of the interval. "graze": the last
-            piece only touches the wall at its exit; a hair wider, and it would go on. "free": it is given.
+            piece only touches the boundary at its exit; a hair wider, and it would go on. "free": it is given.
         rounds: Newton steps at most.
 
     Returns:
@@ -163,7 +163,7 @@ def smooth(chain: Chain, samples: Samples, end: float | None = None, ends: int =
 
 
 def crossing_slope(chain: Chain, target: Target, level: float) -> np.ndarray:
-    """Return how steeply each line leaves through its wall, shape ``(n,)``; 0 where it only grazes it."""
+    """Return how steeply each line leaves the tube, shape ``(n,)``; 0 where it only grazes it."""
     return chain.lines(target, level)[1] - _derivative(target, chain.exit, chain.exit - chain.before)
 
 

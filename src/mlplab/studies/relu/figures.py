@@ -89,10 +89,10 @@ def decomposition_arrays(
     chosen = [e for e in chosen if e["start"] != "minimax"][:4]
     if target.points:
         # The places where errors count, and where the fit turns, are drawn exactly.
-        x = np.union1d(x, target.points[0])
+        x = np.union1d(x, target.points.x)
     arrays: dict[str, Any] = {"x": x, "target": target(x)}
     if target.points:
-        arrays |= {"points_x": target.points[0], "points_y": target.points[1]}
+        arrays |= {"points_x": target.points.rows_x, "points_y": target.points.rows_y}
     columns = []
     for place, entry in enumerate(chosen):
         fit: ReluSum = fits[entry["method"], entry["start"], n].fit

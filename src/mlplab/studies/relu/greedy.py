@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mlplab.studies.relu.least_squares import fit_at, moments
+from mlplab.studies.relu.hats import Moments, fit_at
 from mlplab.studies.relu.sampling import sample
 from mlplab.studies.relu.sums import ReluSum, check_n, pad
 from mlplab.studies.relu.targets import Target
@@ -56,14 +56,14 @@ def greedy(target: Target, n: int, *, candidates_per_unit: int = 16) -> ReluSum:
         step = np.floor((grid - grid[0]) / (1e-6 * (grid[-1] - grid[0])))
         grid = np.append(grid[:-1][np.diff(step, prepend=-1)[:-1] > 0], grid[-1])
     else:
-        grid = target.points[0]
+        grid = target.points.x
     ends = np.array([target.low, target.high])
     if grid.size < 2:
-        return pad(ReluSum(grid, target.points[1], np.zeros(1)), n, target.high)
+        return pad(ReluSum(grid, target.points.y, np.zeros(1)), n, target.high)
     # Sums of w, w x, w x^2, w f, w x f over the cells, about the middle, so that any hat is a difference.
     center = ends.mean()
     if target.points is None:
-        left, cross, right, start, end = moments(target, grid)
+        left, cross, right, start, end = Moments(target)(grid)
         length, x = np.diff(grid), grid[:-1] - center
         w, wu, wuu, wf, wuf = left + 2 * cross + right, cross + right, right, start + end, end
         terms = (
@@ -74,19 +74,18 @@ def greedy(target: Target, n: int, *, candidates_per_unit: int = 16) -> ReluSum:
             wf * x + wuf * length,
         )
     else:
-        x, y = grid - center, target.points[1]
-        weights = np.ones_like(x) if target.weights is None else target.weights
-        terms = tuple(weights[:-1] * term[:-1] for term in (np.ones_like(x), x, x * x, y, x * y))
+        x, y, w = grid - center, target.points.y, target.points.weight
+        terms = tuple(term[:-1] for term in (w, w * x, w * x * x, w * y, w * x * y))
     sums = [np.concatenate([[0.0], np.cumsum(term)]) for term in terms]
     inner = grid[1:-1]
     edges = ends
-    fit, _ = fit_at(target, edges, _moments(grid, sums, center, edges, target))
+    fit, cost = fit_at(_moments(grid, sums, center, edges, target), edges)
     while edges.size <= n and edges.size < grid.size:
-        at = _next(inner, grid, sums, center, edges, fit, target)
+        at = _next(inner, grid, sums, center, edges, fit, -cost, target)
         if at is None:
             break
         edges = np.insert(edges, np.searchsorted(edges, at), at)
-        fit, _ = fit_at(target, edges, _moments(grid, sums, center, edges, target))
+        fit, cost = fit_at(_moments(grid, sums, center, edges, target), edges)
     return pad(fit, n, target.high)
 
 
@@ -95,7 +94,7 @@ def _moments(
 ) -> np.ndarray:
     """Return the pieces' moments from the cells' sums: the fit must see the target as the candidates do."""
     if target.points is not None:
-        return moments(target, edges)
+        return Moments(target)(edges)
     at, length = np.searchsorted(grid, edges), np.diff(edges)
     plain, moment = (np.diff(total[at]) for total in sums[3:])
     end = (moment - (edges[:-1] - center) * plain) / length
@@ -109,6 +108,7 @@ def _next(
     center: float,
     edges: np.ndarray,
     fit: ReluSum,
+    saved: float,
     target: Target,
 ) -> float | None:
     """Return the candidate at which one more knot lowers the sum of squares most, None if none does."""
@@ -130,7 +130,7 @@ def _next(
 
     rise, fall = line(s, -a / up, 1 / up), line(r, b / down, -1 / down)
     own, with_left, with_right, residual = (one + two for one, two in zip(rise, fall))
-    diagonal, beside = _gram_inverse(*moments(target, edges)[:3])
+    diagonal, beside = _gram_inverse(*Moments(target)(edges)[:3])
     known = (
         with_left**2 * diagonal[piece]
         + with_right**2 * diagonal[piece + 1]
@@ -140,4 +140,5 @@ def _next(
     with np.errstate(all="ignore"):
         gain = np.where(free & (own - known > 1e-7 * own), residual**2 / (own - known), 0.0)
     best = int(gain.argmax())
-    return float(inner[best]) if gain[best] > 0 else None
+    # Less than rounding of what is saved already is no gain.
+    return float(inner[best]) if gain[best] > 1e-16 * saved else None

@@ -1,103 +1,28 @@
-"""The best that n straight pieces can do in the mean square: knots by dynamic programming, then by Newton."""
+"""The best that n continuous straight pieces can do in the mean square: which knots, then exactly where."""
 
 from dataclasses import replace
 
 import numpy as np
-from scipy.linalg import solve_banded, solveh_banded
+from scipy.linalg import solve_banded
 from scipy.optimize import minimize
 
+from mlplab.studies.relu.candidates import best_knots
+from mlplab.studies.relu.hats import Moments, fit_at, gradient, own_lines
 from mlplab.studies.relu.partition import bend_measure, split
 from mlplab.studies.relu.sampling import quadrature, sample
 from mlplab.studies.relu.sums import ReluSum, check_n, interpolant, pad
 from mlplab.studies.relu.targets import Target
 
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
-_NODES, _WEIGHTS = (1 + _NODES) / 2, _WEIGHTS / 2
+# Up to this many pieces all choices of knots among candidates are compared as they join.
+_JOINED_UP_TO = 24
+_NEIGHBOURS_UP_TO = 12
 
 
-def moments(target: Target, edges: np.ndarray) -> np.ndarray:
-    """Integrate (1-u)^2, u(1-u), u^2, (1-u) f, u f over each piece, u running from 0 to 1 along it.
-
-    Args:
-        target: a function (twelve Gauss-Legendre nodes a piece), or points (weighted sums over them).
-        edges: shape ``(n + 1,)``, increasing.
-
-    Returns:
-        Shape ``(5, n)``.
-    """
-    length = np.diff(edges)
-    if target.points is None:
-        y = target(edges[:-1, None] + length[:, None] * _NODES)
-        share = length / 3
-        return np.stack(
-            [
-                share,
-                share / 2,
-                share,
-                length * (y @ ((1 - _NODES) * _WEIGHTS)),
-                length * (y @ (_NODES * _WEIGHTS)),
-            ]
-        )
-    x, y = target.points
-    piece = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, length.size - 1)
-    u = (x - edges[piece]) / length[piece]
-    terms = ((1 - u) ** 2, u * (1 - u), u**2, (1 - u) * y, u * y)
-    weights = 1.0 if target.weights is None else target.weights
-    return np.stack([np.bincount(piece, weights * term, length.size) for term in terms])
-
-
-def fit_at(target: Target, edges: np.ndarray, known: np.ndarray | None = None) -> tuple[ReluSum, float]:
-    """Fit by least squares with given knots: a tridiagonal system in the basis of hats.
-
-    Hats, not ReLUs: the Gram matrix of n ReLUs has a condition of about 3.9 n^4, that of hats 4.
-
-    Args:
-        target: what to fit.
-        edges: the n knots, the first one at the left end, and the right end.
-        known: the moments of the pieces, where they have been computed more finely.
-
-    Returns:
-        The best sum of ReLUs at these knots, and minus what it saves of the sum of squares (a cost).
-    """
-    left, cross, right, start, end = moments(target, edges) if known is None else known
-    bands = np.zeros((2, edges.size))
-    bands[0, 1:] = cross
-    bands[1, :-1] += left
-    bands[1, 1:] += right
-    load = np.append(start, 0) + np.append(0, end)
-    # A piece without points leaves its hat free; a whisper of ridge settles it.
-    bands[1] += 1e-14 * bands[1].max()
-    values = solveh_banded(bands, load)
-    return ReluSum(edges[:-1], values[:-1], np.diff(values) / np.diff(edges)), -float(values @ load)
-
-
-def gradient(target: Target, edges: np.ndarray, fit: ReluSum) -> np.ndarray:
-    """Differentiate the sum of squares by the n - 1 inner knots, the values being refitted.
-
-    d/dt_i = 2 (s_i - s_i-1) integral over piece i - 1 of (fit - f) u, with s the slopes: the change of the
-    values drops out, because they are optimal.
-    """
-    _, cross, right, _, end = moments(target, edges)
-    values = np.append(fit.values, fit.values[-1] + fit.slopes[-1] * (edges[-1] - edges[-2]))
-    miss = cross * values[:-1] + right * values[1:] - end
-    return 2 * np.diff(fit.slopes) * miss[:-1]
-
-
-def _own_lines(target: Target, edges: np.ndarray, left: float, right: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return both ends of every piece's own best line, its edges moved by shares of its length."""
-    length = np.diff(edges)
-    ends = np.stack([edges[:-1] + left * length, edges[1:] + right * length])
-    nodes = ends[0][:, None] + (ends[1] - ends[0])[:, None] * _NODES
-    y = target(nodes)
-    start, end = y @ ((1 - _NODES) * _WEIGHTS), y @ (_NODES * _WEIGHTS)
-    return 4 * start - 2 * end, 4 * end - 2 * start
-
-
-def join(target: Target, edges: np.ndarray, rounds: int = 20) -> np.ndarray:
+def join(moments: Moments, edges: np.ndarray, rounds: int = 20) -> np.ndarray:
     """Move the knots by Newton's method to where neighbouring pieces' own best lines meet.
 
     Args:
-        target: a function.
+        moments: of a function.
         edges: shape ``(n + 1,)``.
         rounds: steps at most.
 
@@ -107,15 +32,12 @@ def join(target: Target, edges: np.ndarray, rounds: int = 20) -> np.ndarray:
     edges, step = edges.copy(), 1e-4
     for _ in range(rounds if edges.size > 2 else 0):
         length = np.diff(edges)
-        start, end = _own_lines(target, edges, 0, 0)
-        by_left = [
-            (a - b) / (2 * step * length)
-            for a, b in zip(_own_lines(target, edges, step, 0), _own_lines(target, edges, -step, 0))
-        ]
-        by_right = [
-            (a - b) / (2 * step * length)
-            for a, b in zip(_own_lines(target, edges, 0, step), _own_lines(target, edges, 0, -step))
-        ]
+        left, right, by = edges[:-1], edges[1:], step * length
+        start, end = own_lines(moments, left, right)
+        by_left, by_right = (
+            [(a - b) / (2 * by) for a, b in zip(own_lines(moments, *more), own_lines(moments, *less))]
+            for more, less in (((left + by, right), (left - by, right)), ((left, right + by), (left, right - by)))
+        )
         bands = np.zeros((3, edges.size - 2))
         bands[0, 1:] = by_right[0][1:-1]
         bands[1] = by_left[0][1:] - by_right[1][:-1]
@@ -134,7 +56,7 @@ def join(target: Target, edges: np.ndarray, rounds: int = 20) -> np.ndarray:
     return edges
 
 
-def descend(target: Target, edges: np.ndarray, rounds: int = 200) -> np.ndarray:
+def descend(moments: Moments, edges: np.ndarray, rounds: int = 200) -> np.ndarray:
     """Move the knots downhill in the sum of squares (L-BFGS on the logarithms of the pieces' lengths)."""
     low, span = edges[0], edges[-1] - edges[0]
 
@@ -146,14 +68,15 @@ def descend(target: Target, edges: np.ndarray, rounds: int = 200) -> np.ndarray:
         placed = place(lengths)
         if not (np.diff(placed) > 0).all():
             return 1e300, np.zeros_like(lengths)
-        fit, value = fit_at(target, placed)
-        slope = gradient(target, placed, fit)
+        parts = moments(placed)
+        fit, value = fit_at(parts, placed)
+        slope = gradient(parts, placed, fit)
         by_share = span * np.append(np.cumsum(slope[::-1])[::-1], 0)
         share = np.diff(placed) / span
         # The cost is what is left of a far larger sum, so it is scaled to be felt.
         return value / scale, share * (by_share - share @ by_share) / scale
 
-    value = fit_at(target, edges)[1]
+    value = fit_at(moments(edges), edges)[1]
     scale = 1e-6 * abs(value) + 1e-300
     found = minimize(
         cost,
@@ -165,7 +88,92 @@ def descend(target: Target, edges: np.ndarray, rounds: int = 200) -> np.ndarray:
     return place(found.x)
 
 
-def _starts(target: Target, n: int) -> list[np.ndarray]:
+def settle(moments: Moments, edges: np.ndarray, rounds: int = 30) -> np.ndarray:
+    """Move the knots of a fit of points downhill, each within its cell between points, then into the next cell.
+
+    Between points the sum of squares is smooth in the knots; on a point it has a kink, where a knot often rests.
+    A knot that rests there is at its best if the sum of squares rises on both sides.
+
+    Args:
+        moments: of points.
+        edges: shape ``(n + 1,)``.
+        rounds: of moving on to the next cell.
+
+    Returns:
+        Edges, at a local optimum; knots that share a cell with another one stay where they are.
+    """
+    points, span = moments.target.points, edges[-1] - edges[0]
+    x = points.x
+    inner, best = edges[1:-1].copy(), fit_at(moments(edges), edges)[1]
+    cell = np.clip(np.searchsorted(x, inner, side="right") - 1, 0, x.size - 2)
+    scale = 1e-6 * abs(best) + 1e-300
+
+    def placed(knots: np.ndarray) -> np.ndarray:
+        return np.concatenate([edges[:1], knots, edges[-1:]])
+
+    def cost(knots: np.ndarray) -> tuple[float, np.ndarray]:
+        whole = placed(knots * span)
+        if not (np.diff(whole) > 0).all():
+            return 1e300, np.zeros_like(knots)
+        parts = moments(whole)
+        fit, value = fit_at(parts, whole)
+        return value / scale, gradient(parts, whole, fit) * span / scale
+
+    for _ in range(rounds if inner.size else 0):
+        alone = np.bincount(cell, minlength=x.size)[cell] == 1
+        # On a point exactly, the derivative would be that of the cell before.
+        room = np.diff(x)[cell]
+        low, high = np.where(alone, x[cell] + 1e-9 * room, inner), np.where(alone, x[cell + 1], inner)
+        found = minimize(
+            cost,
+            np.clip(inner, low, high) / span,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=np.stack([low, high], 1) / span,
+            options={"maxiter": 200, "ftol": 1e-15, "gtol": 1e-12},
+        )
+        moved = np.clip(found.x * span, low, high)
+        if not (np.diff(placed(moved)) > 0).all():
+            break
+        inner, best = moved, min(best, found.fun * scale)
+        parts = moments(placed(inner))
+        fit, _ = fit_at(parts, placed(inner))
+        inside = gradient(parts, placed(inner), fit)
+        at_low, at_high = alone & (inner <= low + 1e-9 * room), alone & (inner >= high - 1e-9 * room)
+        point = np.where(at_low, cell, cell + 1)
+        kink = 2 * np.diff(fit.slopes) * points.weight[point] * (fit(x[point]) - points.y[point])
+        down = at_low & (inside - kink > 0) & (cell > 0)
+        up = at_high & (inside + kink < 0) & (cell < x.size - 2)
+        if not (down | up).any():
+            break
+        cell = cell - down + up
+        inner = np.where(down, x[cell + 1], np.where(up, x[cell] + 1e-9 * np.diff(x)[cell], inner))
+        if (np.diff(inner) <= 0).any():
+            break
+    return placed(inner)
+
+
+def _candidates(target: Target, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return where knots may lie at first, and the target there: more where it bends, some everywhere."""
+    count = max(96, min(8 * n, 160))
+    if target.points is None:
+        samples = sample(target, 16 * count)
+        measure = bend_measure(samples)
+        at = np.interp(np.linspace(0, measure[-1], 2 * count // 3 + 1), measure, samples.x)
+        at = np.concatenate([at, np.linspace(target.low, target.high, count // 3 + 1)])
+    else:
+        x = target.points.x
+        # Few points leave knots between them much room; of many, some will do.
+        parts = min(4, max(1, count // x.size))
+        at = np.interp(np.linspace(0, x.size - 1, min(count, parts * (x.size - 1)) + 1), np.arange(x.size), x)
+    at[np.argmin(at)], at[np.argmax(at)] = target.low, target.high
+    at = np.unique(np.clip(at, target.low, target.high))
+    at = at[np.concatenate([[True], np.diff(at)[:-1] > 1e-9 * (target.high - target.low), [True]])]
+    return at, target(at)
+
+
+def _starts(target: Target, moments: Moments, n: int) -> list[np.ndarray]:
+    """Return edges to go on from: by dynamic programming, and of equal bend."""
     samples = sample(target, max(16 * n, 128))
     measure = bend_measure(samples)
     ends = target.low, target.high
@@ -176,13 +184,17 @@ def _starts(target: Target, n: int) -> list[np.ndarray]:
         return np.unique(places)
 
     starts = [even(n)] if target.points is None or n < samples.x.size else []
-    if n <= 512:
+    if n <= _JOINED_UP_TO:
+        at, height = _candidates(target, n)
+        if at.size > n:
+            starts = best_knots(moments, at, height, n, keep=6) + starts
+    elif n <= 512:
         per_piece = max(4, min(16, 256 // n + 4))
         if target.points is not None:
-            x, y = target.points
+            x, y, w = target.points.x, target.points.y, target.points.weight
             # Edges lie between points; many points do with fewer edges, since descent moves them afterwards.
             every = max(1, x.size // max(per_piece * n, 128))
-            w, at = np.ones(x.size), np.concatenate([x[:1], ((x[1:-2] + x[2:-1]) / 2)[::every], x[-1:]])
+            at = np.concatenate([x[:1], ((x[1:-2] + x[2:-1]) / 2)[::every], x[-1:]])
         else:
             at = even(per_piece * n)
             x, w = quadrature(at)
@@ -192,19 +204,18 @@ def _starts(target: Target, n: int) -> list[np.ndarray]:
     return [start for start in starts if start.size == n + 1 and np.isfinite(start).all()]
 
 
-def _cost(target: Target, edges: np.ndarray) -> float:
-    return fit_at(target, edges)[1] if (np.diff(edges) > 0).all() else np.inf
-
-
 def least_squares(target: Target, n: int) -> ReluSum:
-    """Approximate a target by n straight pieces with the smallest mean square of the error.
+    """Approximate a target by n continuous straight pieces with the smallest mean square of the error.
 
-    Where neighbouring pieces' own best lines meet at the knots, no pieces nearby, joined or not, do better:
-    Newton's method finds such knots. Which ones are best is settled before, by dynamic programming for pieces
-    that need not join; where lines cannot meet (a knot by an inflection), descent finishes.
+    Which knots are best, up to a small shift, is settled by dynamic programming: up to 24 pieces over all choices
+    among some hundred candidates, as they join; beyond that over pieces that need not join, from which Newton's
+    method goes on. Where neighbouring pieces' own best lines meet at the knots, no pieces nearby, joined or not, do
+    better: Newton's method finds such knots; where lines cannot meet (a knot by an inflection, or on a point),
+    descent finishes. For 2 and 3 pieces the answer agrees with brute force over all knots; for many it is a very
+    good local optimum, without a proof.
 
     Args:
-        target: function, or points that count alike.
+        target: function, or points, with weights and equal abscissae counted.
         n: pieces, >= 1.
 
     Returns:
@@ -214,34 +225,68 @@ def least_squares(target: Target, n: int) -> ReluSum:
         InputError: n < 1.
     """
     n = check_n(n)
-    if target.points is not None and target.points[0].size <= n + 1:
-        return pad(interpolant(*target.points), n, target.high)
-    best, cost = None, np.inf
-    line = (
-        replace(target, points=None)
-        if target.points is not None and target.points[0].size >= 20 * n
-        else None
-    )
-    for start in _starts(target, n):
-        # So many points are nearly a function: Newton's method on the line through them is a good start.
-        tried = [start] if line is None else [start, join(line, start)]
-        if target.points is None:
-            tried.append(join(target, start))
-            start_, end_ = _own_lines(target, tried[-1], 0, 0)
-            fit = fit_at(target, tried[-1])[0]
-            gap = np.abs(start_[1:] - end_[:-1]).max(initial=0)
-            met = gap < 1e-6 * np.abs(start_ - fit(tried[-1][:-1])).max(initial=1e-300) + 1e-13
-        else:
-            met = False
-        if not met and n <= 512:
-            tried.append(descend(target, min(tried, key=lambda edges: _cost(target, edges))))
-            if target.points is None:
-                tried.append(join(target, tried[-1]))
-        for edges in tried:
-            if (np.diff(edges) > 0).all():
-                fit, value = fit_at(target, edges)
-                if value < cost:
-                    best, cost = fit, value
-        if met:
+    if target.points is not None and target.points.x.size <= n + 1:
+        return pad(interpolant(target.points.x, target.points.y), n, target.high)
+    moments, best, cost = Moments(target), None, np.inf
+    dense = target.points is not None and target.points.x.size >= 20 * n
+    line = Moments(replace(target, points=None)) if dense else None
+    for start in _starts(target, moments, n):
+        edges, met = _refine(moments, start, line)
+        value = _cost(moments, edges)
+        if value < cost:
+            best, cost = edges, value
+        if met and n > _JOINED_UP_TO:
             break
-    return best
+    if target.points is not None and n <= _NEIGHBOURS_UP_TO:
+        best = _neighbours(moments, best)
+    return fit_at(moments(best), best)[0]
+
+
+def _neighbours(moments: Moments, edges: np.ndarray, rounds: int = 5) -> np.ndarray:
+    """Try every knot of a fit of points in the cells beside its own: where the cost is level, descent stays."""
+    x, cost = moments.target.points.x, _cost(moments, edges)
+    for _ in range(rounds):
+        before = cost
+        for i in range(1, edges.size - 1):
+            cell = int(np.searchsorted(x, edges[i], side="right")) - 1
+            for other in (cell - 1, cell + 1):
+                if 0 <= other < x.size - 1:
+                    tried = edges.copy()
+                    tried[i] = (x[other] + x[other + 1]) / 2
+                    if (np.diff(tried) > 0).all():
+                        tried = settle(moments, tried)
+                        value = _cost(moments, tried)
+                        if value < cost - 1e-12 * abs(cost):
+                            edges, cost = tried, value
+        if cost == before:
+            break
+    return edges
+
+
+def _refine(moments: Moments, start: np.ndarray, line: Moments | None) -> tuple[np.ndarray, bool]:
+    """Improve knots from a start; also say whether neighbouring best lines meet there, so that no more is needed."""
+    tried, met = [start], False
+    if moments.target.points is None:
+        tried.append(join(moments, start))
+        left, right = tried[-1][:-1], tried[-1][1:]
+        if (left < right).all():
+            first, last = own_lines(moments, left, right)
+            fit = fit_at(moments(tried[-1]), tried[-1])[0]
+            gap = np.abs(first[1:] - last[:-1]).max(initial=0)
+            met = gap < 1e-6 * np.abs(first - fit(left)).max(initial=1e-300) + 1e-13
+    elif line is not None:
+        # So many points are nearly a function: Newton's method on the line through them is a good start.
+        tried.append(join(line, start))
+    if not met and start.size <= 513:
+        tried.append(descend(moments, min(tried, key=lambda edges: _cost(moments, edges))))
+        if moments.target.points is None:
+            tried.append(join(moments, tried[-1]))
+        elif start.size <= 65:
+            tried.append(settle(moments, min(tried, key=lambda edges: _cost(moments, edges))))
+    # Costs are differences of far larger sums; among equals the last is the most refined.
+    costs = np.array([_cost(moments, edges) for edges in tried])
+    return tried[int(np.flatnonzero(costs <= costs.min() + 1e-15 * abs(costs.min()))[-1])], met
+
+
+def _cost(moments: Moments, edges: np.ndarray) -> float:
+    return fit_at(moments(edges), edges)[1] if (np.diff(edges) > 0).all() else np.inf

@@ -43,14 +43,18 @@ def sample(target: Target, cells: int) -> Samples:
         The samples.
     """
     if target.points is not None:
-        x, y = target.points
+        x, y = target.points.x, target.points.y
         third = np.zeros(max(x.size - 1, 0))
         if x.size > 2:
             turn = np.abs(np.diff(np.diff(y) / np.diff(x)))
             third[:-1] += turn / 2
             third[1:] += turn / 2
         return Samples(x, y, np.sqrt(third * np.diff(x)) if x.size > 1 else third)
-    x = np.linspace(target.low, target.high, 1 + max(64, cells // 2))
+    # Uneven cells: a kink on an even grid's node, or a period equal to its step, would be missed.
+    count = max(64, cells // 2)
+    places = np.arange(count + 1) + 0.3 * np.mod(np.arange(count + 1) * 0.6180339887498949, 1)
+    x = target.low + (target.high - target.low) * places / places[-1]
+    x[-1] = target.high
     y = target(x)
     middle = (x[1:] + x[:-1]) / 2
     center = target(middle)
@@ -92,7 +96,7 @@ def peaks(
     """Find every local extremum of the error fit - target.
 
     Args:
-        target: on points, every point is returned.
+        target: on points, every row is returned.
         fit: what is compared.
         breaks: sorted abscissae between which the error is smooth or nearly so (knots and samples).
         per_cell: looks in each cell between breaks.
@@ -102,11 +106,12 @@ def peaks(
         Abscissae of the extrema and the signed errors there, both ends of the interval included.
     """
     if target.points is not None:
-        x, y = target.points
-        return x, fit(x) - y
+        return target.points.rows_x, fit(target.points.rows_x) - target.points.rows_y
     breaks = np.unique(
         np.clip(np.concatenate([[target.low], breaks, [target.high]]), target.low, target.high)
     )
+    # A fractal's extrema are at no place that its samples announce: a few thousand looks at least.
+    per_cell = max(per_cell, -(-4096 // max(breaks.size - 1, 1)))
     parts = breaks[:-1, None] + np.diff(breaks)[:, None] * (np.arange(per_cell) / per_cell)
     x = np.append(parts.ravel(), breaks[-1])
     error = fit(x) - target(x)
@@ -128,6 +133,17 @@ def peaks(
         fence = np.concatenate([[left], grid, [right]])
         left, right = fence[pick, columns], fence[pick + 2, columns]
         best, best_error = grid[pick, columns], looks[pick, columns]
+    # Kinks and fractals keep their peaks between the looks: the largest are closed in on until nothing is between.
+    top = np.argsort(-np.abs(best_error), kind="stable")[:64]
+    for _ in range(12 if top.size else 0):
+        looks = np.linspace(left[top], right[top], 17)
+        found = fit(looks) - target(looks)
+        pick, columns = np.abs(found).argmax(0), np.arange(top.size)
+        better = np.abs(found[pick, columns]) > np.abs(best_error[top])
+        best[top] = np.where(better, looks[pick, columns], best[top])
+        best_error[top] = np.where(better, found[pick, columns], best_error[top])
+        step = (right[top] - left[top]) / 16
+        left[top], right[top] = np.maximum(left[top], best[top] - step), np.minimum(right[top], best[top] + step)
     order = np.concatenate([x[:1], best, x[-1:]])
     return order, np.concatenate([error[:1], best_error, error[-1:]])
 
@@ -161,11 +177,9 @@ def errors(
     Returns:
         The largest absolute error, and the root of the mean square over the interval.
     """
-    if target.rows is not None:
-        x, y, weights = target.rows
-        miss = fit(x) - y
-        return float(np.abs(miss).max()), float(np.sqrt(weights @ miss**2 / weights.sum()))
     _, extrema = peaks(target, fit, breaks)
+    if target.points is not None:
+        return float(np.abs(extrema).max()), float(np.sqrt(np.mean(target.points.rows_weight * extrema**2)))
     cells = np.unique(np.clip(np.concatenate([[target.low], breaks, [target.high]]), target.low, target.high))
     nodes, weights = quadrature(cells)
     square = weights @ (fit(nodes) - target(nodes)) ** 2

@@ -43,6 +43,31 @@ TARGETS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], tuple[float, float]
 
 
 @dataclass(frozen=True)
+class Points:
+    """Hold rows of a graph, gathered by abscissa, so that each abscissa occurs once and no row is lost.
+
+    Args:
+        x: distinct abscissae, shape ``(N,)``, increasing.
+        y: weighted mean of the rows' ordinates at each, shape ``(N,)``.
+        weight: sum of the rows' weights at each, shape ``(N,)``, > 0.
+        lowest: least ordinate at each, shape ``(N,)``.
+        highest: greatest ordinate at each, shape ``(N,)``.
+        rows_x: all rows' abscissae, shape ``(R,)``, not decreasing.
+        rows_y: their ordinates, shape ``(R,)``.
+        rows_weight: their weights, shape ``(R,)``, of mean 1.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+    lowest: np.ndarray
+    highest: np.ndarray
+    rows_x: np.ndarray
+    rows_y: np.ndarray
+    rows_weight: np.ndarray
+
+
+@dataclass(frozen=True)
 class Target:
     """Hold what is approximated: a function on an interval, or points.
 
@@ -52,10 +77,7 @@ class Target:
         low: left end.
         high: right end, above ``low``.
         label: as figures write it.
-        points: ``(x, y)`` where errors are counted on points alone, else None; x increases, y is the weighted mean of
-            the rows at x.
-        weights: of each point, the sum of its rows' weights; None where all are 1.
-        rows: ``(x, y, weight)`` of all rows, on which errors are measured; None for a function.
+        points: where errors are counted on points alone, else None.
         note: what was done to the points on reading, or "".
     """
 
@@ -64,10 +86,8 @@ class Target:
     low: float
     high: float
     label: str
-    points: tuple[np.ndarray, np.ndarray] | None = None
+    points: Points | None = None
     note: str = ""
-    weights: np.ndarray | None = None
-    rows: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Evaluate the target in float64."""
@@ -109,21 +129,30 @@ def make_target(name: str, low: float | None = None, high: float | None = None) 
     return target
 
 
-def make_points(x: np.ndarray, y: np.ndarray, label: str = "points", weights: np.ndarray | None = None) -> Target:
-    """Make a target of points: sort them and average the ordinates of equal abscissae.
+def make_points(
+    x: np.ndarray,
+    y: np.ndarray,
+    label: str = "points",
+    *,
+    weight: np.ndarray | None = None,
+    error: np.ndarray | None = None,
+) -> Target:
+    """Make a target of points, in any order; equal abscissae count as often as they occur.
 
     Args:
-        x: shape ``(N,)``, N >= 1, finite, in any order. An x that stands r times counts r times.
+        x: shape ``(N,)``, N >= 1, finite, in any order.
         y: shape ``(N,)``, finite.
         label: as figures write it.
-        weights: of each row, shape ``(N,)``, > 0, for weighted least squares; None gives each 1. With errors s of y
-            they are 1/s^2.
+        weight: how much each row counts in the mean square, shape ``(N,)``, >= 0; a row of weight 0 is left out.
+            The largest error is taken over all rows that are left, whatever their weights.
+        error: standard error of each ordinate in place of ``weight``, shape ``(N,)``, > 0; the weight is
+            1 / error².
 
     Returns:
-        The target; its note says what was sorted or averaged. One point gets an interval of length 1.
+        The target; its note says what was done. One abscissa gets an interval of length 1.
 
     Raises:
-        InputError: no point, one that is not finite, or a weight that is not above 0.
+        InputError: no point, one that is not finite, a weight or an error out of range, or both.
     """
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if x.ndim != 1 or x.shape != y.shape or x.size == 0:
@@ -131,39 +160,49 @@ def make_points(x: np.ndarray, y: np.ndarray, label: str = "points", weights: np
     bad = np.flatnonzero(~(np.isfinite(x) & np.isfinite(y)))
     if bad.size:
         raise InputError(f"points must be finite, got ({x[bad[0]]}, {y[bad[0]]}) at row {bad[0] + 1}")
-    each = np.ones_like(x) if weights is None else np.asarray(weights, dtype=np.float64)
-    bad = np.flatnonzero(~(np.isfinite(each) & (each > 0)))
-    if each.shape != x.shape or bad.size:
-        got = f"{each[bad[0]]:g} at row {bad[0] + 1}" if each.shape == x.shape else f"shape {each.shape}"
-        raise InputError(f"weights of points must be as many numbers > 0, got {got}")
-    each = each / each.mean()  # 1 on average, so that all costs keep their size
     notes = [] if (np.diff(x) >= 0).all() else ["sorted"]
-    unique, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
+    w = _row_weights(x, weight, error)
+    if weight is not None or error is not None:
+        notes.append("the mean square is weighted by 1 / error²" if weight is None else "the mean square is weighted")
+        if not w.all():
+            notes.append(f"{int((w == 0).sum())} rows of weight 0 left out")
+            x, y, w = x[w > 0], y[w > 0], w[w > 0]
+    w = w / w.mean()
+    order = np.lexsort((y, x))
+    x, y, w = x[order], y[order], w[order]
+    unique, first, inverse, counts = np.unique(x, return_index=True, return_inverse=True, return_counts=True)
     if unique.size < x.size:
         repeated = int((counts > 1).sum())
-        notes.append(f"{x.size} rows at {unique.size} different x, {repeated} of which count more than once "
-                     "(minimax is of their averages)")
-    if weights is not None:
-        notes.append("weighted")
-    total = np.bincount(inverse, each)
-    mean = np.bincount(inverse, each * y) / total
+        notes.append(f"{repeated} abscissae occur more than once; all {x.size} rows count")
+    total = np.bincount(inverse, w)
+    # Equal ordinates have themselves as mean, to the bit.
+    lowest, highest = y[first], y[first + counts - 1]
+    mean = np.where(lowest == highest, lowest, np.bincount(inverse, w * y) / total)
     low, high = (unique[0], unique[-1]) if unique.size > 1 else (unique[0] - 0.5, unique[0] + 0.5)
+    points = Points(unique, mean, total, lowest, highest, x, y, w)
     return Target(
-        "points",
-        lambda z: np.interp(z, unique, mean),
-        float(low),
-        float(high),
-        label,
-        (unique, mean),
-        "; ".join(notes),
-        None if (total == 1).all() else total,
-        (x, y, each),
+        "points", lambda z: np.interp(z, unique, mean), float(low), float(high), label, points, "; ".join(notes)
     )
 
 
-# How a third column may be called, and which of the two it is then.
-_ERROR_NAMES = ("err", "error", "sigma", "std", "sd", "uncertainty", "dy", "yerr", "y_err", "yerror")
-_WEIGHT_NAMES = ("weight", "weights", "w")
+def _row_weights(x: np.ndarray, weight: np.ndarray | None, error: np.ndarray | None) -> np.ndarray:
+    """Check weights or errors and return weights, largest 1, shape ``(N,)``."""
+    if weight is not None and error is not None:
+        raise InputError("points must have weights or errors of y, got both")
+    if weight is None and error is None:
+        return np.ones_like(x)
+    name, given = ("weight", weight) if error is None else ("error", error)
+    given = np.asarray(given, dtype=np.float64)
+    if given.shape != x.shape:
+        raise InputError(f"{name}s of points must be a list of {x.size} numbers, got shape {given.shape}")
+    good = np.isfinite(given) & (given >= 0 if error is None else given > 0)
+    if not good.all():
+        at = int(np.flatnonzero(~good)[0])
+        least = ">= 0" if error is None else "> 0"
+        raise InputError(f"the {name} of a point must be a finite number {least}, got {given[at]} at row {at + 1}")
+    if not given.any():
+        raise InputError("at least one point must have a weight > 0, got 0 at every row")
+    return given / given.max() if error is None else (given.min() / given) ** 2
 
 
 def read_points(path: str | Path) -> Target:
@@ -181,19 +220,19 @@ def read_points(path: str | Path) -> Target:
     table = read_table(path, key="target.path")
     values = matrix(table)
     names = [name.lower() for name in table.names]
-    weights = None
+    third = {}
     if len(names) == 3 and names[2] in _ERROR_NAMES + _WEIGHT_NAMES:
-        weights = values[:, 2] if names[2] in _WEIGHT_NAMES else _inverse_square(values[:, 2], table)
+        kind = "weight" if names[2] in _WEIGHT_NAMES else "error"
+        bad = np.flatnonzero(values[:, 2] < 0 if kind == "weight" else values[:, 2] <= 0)
+        if bad.size:
+            least = ">= 0" if kind == "weight" else "> 0"
+            raise InputError(
+                f"{table.where(int(bad[0]))}: the {kind} of y must be {least}, got {values[bad[0], 2]:g}"
+            )
+        third = {kind: values[:, 2]}
     elif len(names) != 2:
         raise InputError(
             f"'{path}' must have two columns, x and y, or a third whose header says error or weight, "
             f"got {len(names)}: {', '.join(table.names)}"
         )
-    return make_points(values[:, 0], values[:, 1], Path(path).stem, weights)
-
-
-def _inverse_square(errors: np.ndarray, table) -> np.ndarray:
-    bad = np.flatnonzero(~(errors > 0))
-    if bad.size:
-        raise InputError(f"{table.where(int(bad[0]))}: the error of y must be > 0, got {errors[bad[0]]:g}")
-    return errors**-2.0
+    return make_points(values[:, 0], values[:, 1], Path(path).stem, **third)

@@ -174,7 +174,8 @@ def train_units(
         x = np.linspace(target.low, target.high, points)
         y = target(x)
     else:
-        x, y = target.points
+        x, y = target.points.x, target.points.y
+    weights = None if target.points is None else target.points.weight
     flat = default_start(n, seeds) if isinstance(start, str) else constructed_start(start)
     # A construction is near its best already: a large step would throw it out.
     rate = lr if isinstance(start, str) else lr * 0.01
@@ -182,7 +183,7 @@ def train_units(
     history, steps = [], []
     every = max(1, adam_steps // 64)
     for step in range(adam_steps):
-        loss, slope = loss_and_gradient(flat, x, y, target.weights)
+        loss, slope = loss_and_gradient(flat, x, y, weights)
         if step % every == 0:
             history.append(loss)
             steps.append(step)
@@ -193,8 +194,8 @@ def train_units(
             np.sqrt(second / (1 - 0.999 ** (step + 1))) + 1e-8
         )
     if lbfgs_steps:
-        flat = np.stack([_lbfgs(row, x, y, lbfgs_steps, target.weights) for row in flat])
-    losses, _ = loss_and_gradient(flat, x, y, target.weights)
+        flat = np.stack([_lbfgs(row, x, y, lbfgs_steps, weights) for row in flat])
+    losses, _ = loss_and_gradient(flat, x, y, weights)
     history.append(losses)
     steps.append(adam_steps + lbfgs_steps)
     units = Units.of(flat)
