@@ -10,6 +10,10 @@ import numpy as np
 from mlplab.data.table import matrix, read_table
 from mlplab.errors import InputError
 
+# Headers of a file's third column.
+_ERROR_NAMES = ("err", "error", "sigma", "std", "sd", "uncertainty", "dy", "yerr", "y_err", "yerror")
+_WEIGHT_NAMES = ("weight", "weights", "w")
+
 
 def takagi(x: np.ndarray, levels: int = 40) -> np.ndarray:
     """Return Takagi's function, sum_k 2^-k dist(2^k x, integers): continuous, with no derivative anywhere."""
