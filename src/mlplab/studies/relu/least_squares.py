@@ -155,7 +155,7 @@ def settle(moments: Moments, edges: np.ndarray, rounds: int = 30) -> np.ndarray:
 
 def _candidates(target: Target, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Return where knots may lie at first, and the target there: more where it bends, some everywhere."""
-    count = max(96, min(8 * n, 160))
+    count = 384 if n <= 3 else max(96, min(8 * n, 160))
     if target.points is None:
         samples = sample(target, 16 * count)
         measure = bend_measure(samples)
@@ -187,7 +187,7 @@ def _starts(target: Target, moments: Moments, n: int) -> list[np.ndarray]:
     if n <= _JOINED_UP_TO:
         at, height = _candidates(target, n)
         if at.size > n:
-            starts = best_knots(moments, at, height, n, keep=6) + starts
+            starts = best_knots(moments, at, height, n, keep=12 if n <= 3 else 6) + starts
     elif n <= 512:
         per_piece = max(4, min(16, 256 // n + 4))
         if target.points is not None:
