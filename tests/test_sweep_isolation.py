@@ -89,11 +89,14 @@ def test_each_failure_is_told_with_its_traceback_in_its_own_folder(crashed, seed
         assert entry["result"] is None and not (folder / "result.json").exists()
 
 
-def test_failures_are_listed_last_each_with_its_folder(networks, tmp_path, capfd):
+def test_a_sweep_ends_with_its_failures_the_best_job_and_what_to_do_next(networks, tmp_path, capfd):
     assert sweep(tmp_path, *networks, faults(seed1="step", seed2="exit"), "seed=0,1,2") == 1
     lines = capfd.readouterr().err.splitlines()
-    at = lines.index("1 of 3 jobs finished, 2 did not:")
-    for line, seed in zip(lines[at + 1 : at + 3], "12"):
+    assert lines[-6] == "1 of 3 jobs finished, 2 did not:"
+    assert lines[-3].startswith("lowest NLL ") and lines[-3].endswith(", seed=0")
+    assert lines[-2] == f"folder       {folder_of(tmp_path)}"
+    assert lines[-1] == f"report       mlplab report {folder_of(tmp_path)}"
+    for line, seed in zip(lines[-5:-3], "12"):
         entry = jobs_of(tmp_path)[seed]
         assert line == f"failed: {folder_of(tmp_path) / entry['name'] / 'traceback.txt'}: {entry['error']}"
 

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -219,5 +219,7 @@ def run_job(load: Callable[[], Callable], config_name: str, config: DictConfig) 
     folder = Path(own.runtime.output_dir)
     if (folder / "config.yaml").exists():
         folder = claim(folder.parent, folder.name)
-    with unless_used(folder):
+    hydras = {own.output_subdir, f"{own.job.name}.log"}
+    of_a_sweep = str(own.mode).endswith("MULTIRUN") and {path.name for path in folder.iterdir()} <= hydras
+    with unless_used(folder) if of_a_sweep else nullcontext():
         return load()(checked, folder)

@@ -185,7 +185,7 @@ def judge(
             "status": "failed",
             "error": f"{type(error).__name__}: {error}".splitlines()[0],
         }
-    result = getattr(result, "result", None)
+    result = getattr(result, "result", result)
     if outcome.status != JobStatus.COMPLETED or not isinstance(result, dict):
         return None, {"folder": name, "status": "failed", "error": "it told no result"}
     status = result.get("status", "finished")

@@ -1,0 +1,224 @@
+"""What Hydra's own keys do in the lab is what they do in any Hydra app, or they are refused by name."""
+
+import logging
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra.experimental.callback import Callback
+from omegaconf import OmegaConf
+
+from mlplab.cli import app
+from mlplab.search.objectives import judged
+
+
+class Seen(Callback):
+    """Remember what Hydra's callbacks are told."""
+
+    events: list = []
+
+    def on_run_start(self, config, **_):
+        self.events.append("run start")
+
+    def on_run_end(self, config, **_):
+        self.events.append("run end")
+
+    def on_multirun_start(self, config, **_):
+        self.events.append("multirun start")
+
+    def on_multirun_end(self, config, **_):
+        self.events.append("multirun end")
+
+    def on_job_start(self, config, **_):
+        self.events.append(("start", config.seed, config.hydra.job.num if "num" in config.hydra.job else None))
+
+    def on_job_end(self, config, job_return, **_):
+        self.events.append(("end", config.seed, job_return.status.name, Path(config.hydra.runtime.output_dir).name))
+
+
+CALLBACK = "+hydra.callbacks.seen._target_=test_door.Seen"
+
+
+@pytest.fixture(autouse=True)
+def calls(monkeypatch):
+    """Put a study that computes nothing in the place of train and lif; give what it was called with."""
+    found = []
+
+    def study(config, folder):
+        found.append((config, Path(folder), dict(os.environ), Path.cwd(), logging.getLogger().level))
+        OmegaConf.save(config, folder / "config.yaml")
+        logging.getLogger("of.the.study").info("a line of the study's")
+        status = {1: "diverged", 2: "interrupted"}.get(config.get("seed") if "data" in config else 0, "finished")
+        return {"status": status, "validation": {"nll": 0.25}}
+
+    real = app.load_study
+    monkeypatch.setattr(app, "load_study", lambda name: real(name) if ".app:" in name else study)
+    monkeypatch.setattr("mlplab.studies.lif.study.lif", study)
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    Seen.events.clear()
+    yield found
+    for handler in root.handlers:
+        if handler not in before:
+            handler.close()
+    root.handlers[:], root.level = before, level
+
+
+def run(tmp_path, *words, command="train"):
+    return app.main([command, f"paths.logs={tmp_path / 'logs'}", *words])
+
+
+def test_hydra_run_dir_is_the_run_folder(calls, tmp_path, capsys):
+    place = tmp_path / "a b, 'ü'"
+    assert run(tmp_path, f"hydra.run.dir={place}") == 0
+    assert calls[0][1] == place and not (tmp_path / "logs").exists()
+    assert run(tmp_path, f"hydra.run.dir={place}") == 2
+    assert "holds a run already; go on with resume=" in capsys.readouterr().err
+    assert len(calls) == 1
+
+
+def test_hydra_run_dir_may_be_a_folder_that_is_there_and_stays(tmp_path, capsys, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes").touch()
+    monkeypatch.setattr(app, "load_study", lambda name: 1 / 0)
+    assert run(tmp_path, f"hydra.run.dir={tmp_path / 'mine'}") == 1
+    assert (tmp_path / "mine" / "notes").exists()
+
+
+@pytest.mark.parametrize("name", ["JOB_NUMBER_logs", "OUTPUT_DIR", "a b ü-x", "it's \"so\"", "a,b", "[a]", "x=1", "909909909"])
+def test_a_log_folder_of_any_name_is_taken_as_it_is_typed(calls, tmp_path, name):
+    logs = tmp_path / name
+    assert app.main(["train", f"paths.logs={logs}"]) == 0
+    assert app.main(["lif", "-m", f"paths.logs={logs}", "seed=0,1", "launcher=inline"]) == 0
+    assert len(calls) == 3
+    for config, folder, *_ in calls:
+        assert folder.is_relative_to(logs) and config.paths.logs == str(logs)
+        own = yaml.safe_load((folder / ".hydra" / "hydra.yaml").read_text())["hydra"]
+        assert own["runtime"]["output_dir"] == str(folder)
+    numbers = [yaml.safe_load((call[1] / ".hydra" / "hydra.yaml").read_text())["hydra"]["job"]["num"] for call in calls[1:]]
+    assert numbers == [0, 1]
+
+
+def test_output_subdir_says_where_hydra_records_a_job(calls, tmp_path):
+    for command, words in (("train", []), ("lif", ["-m", "launcher=inline"])):
+        assert run(tmp_path, *words, "seed=0", "hydra.output_subdir=meta", command=command) == 0
+        assert {path.name for path in (calls[-1][1] / "meta").iterdir()} == {"config.yaml", "hydra.yaml", "overrides.yaml"}
+        assert not (calls[-1][1] / ".hydra").exists()
+        assert run(tmp_path, *words, "seed=3", "hydra.output_subdir=null", command=command) == 0
+        assert [path.name for path in calls[-1][1].iterdir() if path.is_dir()] == []
+
+
+def test_logging_is_as_hydra_is_told(calls, tmp_path):
+    assert run(tmp_path, "hydra/job_logging=default") == 0
+    assert "a line of the study's" in (calls[0][1] / "train.log").read_text()
+    assert run(tmp_path, "hydra/job_logging=default", "hydra.job.name=mine", "hydra.verbose=true") == 0
+    assert (calls[1][1] / "mine.log").exists() and calls[1][4] == logging.DEBUG
+
+
+def test_callbacks_see_a_run(tmp_path):
+    assert run(tmp_path, CALLBACK, "name=one") == 0
+    assert Seen.events == ["run start", ("start", 0, None), ("end", 0, "COMPLETED", "one"), "run end"]
+
+
+@pytest.mark.parametrize("launcher", [[], ["hydra/launcher=basic"]], ids=["population", "basic"])
+def test_callbacks_see_every_job_of_a_sweep(tmp_path, launcher):
+    words = ["-m", "seed=0,5", "launcher=inline", CALLBACK, *launcher]
+    assert run(tmp_path, *words, command="lif") == 0
+    first, *jobs, last = Seen.events
+    assert (first, last) == ("multirun start", "multirun end")
+    assert jobs[0::2] == [("start", 0, 0), ("start", 5, 1)]
+    assert [event[:3] for event in jobs[1::2]] == [("end", 0, "COMPLETED"), ("end", 5, "COMPLETED")]
+    assert len({event[3] for event in jobs[1::2]}) == 2
+    if not launcher:  # those that an earlier call did are shown to them as well
+        Seen.events.clear()
+        assert run(tmp_path, *words, command="lif") == 0
+        assert len(Seen.events) == 6
+
+
+@pytest.mark.parametrize("words", [[], ["-m", "launcher=inline"]], ids=["run", "sweep"])
+def test_the_environment_is_set_while_a_job_runs(calls, tmp_path, words):
+    assert run(tmp_path, *words, "+hydra.job.env_set.OF_THE_JOB=yes", command="lif") == 0
+    assert calls[0][2]["OF_THE_JOB"] == "yes" and "OF_THE_JOB" not in os.environ
+
+
+def test_a_job_may_run_in_its_folder(calls, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert app.main(["train", "paths.logs=here", "hydra.job.chdir=true"]) == 0
+    assert calls[0][3] == calls[0][1] and calls[0][0].paths.logs == str(tmp_path / "here")
+    assert Path.cwd() == tmp_path
+
+
+def test_the_folders_of_a_sweep(calls, tmp_path, capsys):
+    words = ["-m", "seed=0,5", f"hydra.sweep.dir={tmp_path / 'of mine'}"]
+    assert run(tmp_path, *words, "launcher=inline", command="lif") == 0
+    assert {call[1].parent for call in calls} == {tmp_path / "of mine"}
+    assert run(tmp_path, *words, "hydra.sweep.subdir=job${hydra.job.num}", command="lif") == 2
+    assert "hydra.sweep.subdir is the lab's to choose" in capsys.readouterr().err
+    assert run(tmp_path, *words, "hydra.sweep.subdir=job${hydra.job.num}", "hydra/launcher=basic", command="lif") == 0
+    assert [call[1].name for call in calls[2:]] == ["job0", "job1"]
+
+
+def test_another_launchers_jobs_get_folders_of_their_own(calls, tmp_path):
+    words = ["-m", "seed=0,5", "hydra/launcher=basic", "sweep=mine"]
+    assert run(tmp_path, *words) == 0 and run(tmp_path, *words) == 0
+    names = [call[1].name for call in calls]
+    assert len(set(names)) == 4 and names[2] == f"{names[0]}-2"
+    assert {call[1].parent for call in calls} == {tmp_path / "logs" / "sweep" / "mine"}
+
+
+@pytest.mark.parametrize(("seeds", "code"), [("0,5", 0), ("1,1", 1), ("0,1", 1), ("0,2", 130)])
+def test_the_exit_code_of_a_sweep_of_another_launcher_says_what_came_of_its_jobs(tmp_path, seeds, code):
+    assert run(tmp_path, "-m", "hydra/launcher=basic", f"seed={seeds}") == code
+
+
+def test_a_job_returns_its_objective(tmp_path, monkeypatch):
+    returned = []
+
+    class Told(Seen):
+        def on_job_end(self, config, job_return, **_):
+            returned.append(job_return.return_value)
+
+    monkeypatch.setattr("test_door.Seen", Told)
+    for words in (["seed=0"], ["seed=1"], ["seed=0", "search.objective=[validation/nll,test/accuracy]"]):
+        run(tmp_path, CALLBACK, *words)
+    assert returned[0] == 0.25 and isinstance(returned[0], float) and returned[1] == math.inf
+    assert returned[2][0] == 0.25 and math.isnan(returned[2][1])
+    assert judged({"status": "diverged"}, "test/accuracy") == -math.inf
+
+
+def test_a_config_may_say_that_it_is_a_sweep(calls, tmp_path):
+    assert run(tmp_path, "hydra.mode=MULTIRUN", "seed=0,5", "launcher=inline", command="lif") == 0
+    assert len(calls) == 2
+
+
+COMPLETE = """
+eval "$({python} -m mlplab.cli.app train -sc install=bash)"
+mlplab() {{ {python} -m mlplab.cli.app "$@"; }}
+complete_line() {{
+    COMP_LINE="$1"; COMP_POINT=${{#1}}; COMPREPLY=()
+    _mlplab
+    echo "${{COMPREPLY[*]}}"
+}}
+complete_line "mlplab tr"
+complete_line "mlplab train model.wid"
+complete_line "mlplab train seed=1 optimizer="
+complete_line "mlplab report x"
+"""
+
+
+def test_tab_completes_commands_keys_and_options(tmp_path):
+    script = COMPLETE.format(python=sys.executable)
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+    commands, keys, options, nothing = done.stdout.split("\n")[:4]
+    assert commands == "train" and keys == "model.width=" and nothing == ""
+    assert options.split() == ["optimizer=adam", "optimizer=adamw", "optimizer=sgd"]
+
+
+def test_completion_for_an_unknown_shell_is_refused(capsys):
+    assert app.main(["train", "-sc", "install=tcsh"]) == 2
+    assert "-sc must be followed by install=bash" in capsys.readouterr().err
