@@ -43,7 +43,7 @@ def test_the_core_plugins_are_there_and_take_what_the_lab_gives_them():
 )
 def test_hydras_errors_begin_with_the_words_by_which_they_are_known(tmp_path, name, overrides, groups):
     (tmp_path / "experiment").mkdir()
-    (tmp_path / "experiment" / "twice.yaml").write_text("# @package _global_\ndefaults:\n  - /model: mlp\n")
+    (tmp_path / "experiment" / "twice.yaml").write_text("# @package _global_\ndefaults:\n  - /model: spiking_mlp\n")
     error = error_of(*(text.replace("FOLDER", f"'file://{tmp_path}'") for text in overrides))
     found = re.match(getattr(hydra_names, name), str(error), re.DOTALL)
     assert found, f"{ADVICE}{name} does not fit {str(error)!r}"
