@@ -20,7 +20,7 @@ ROOMS = {
     "data": ({"nn", "runs", "population"}, FRAMEWORKS - {"lightning"}),
     "plots": (set(), FRAMEWORKS - {"matplotlib", "PIL"} | {"torch"}),
     "pages": (set(), FRAMEWORKS - {"matplotlib"}),
-    "training": ({"nn", "runs", "population", "data", "plots"}, set()),
+    "training": ({"nn", "runs", "population", "data", "plots", "pages"}, set()),
     "report": ({"runs", "plots", "pages"}, FRAMEWORKS - {"matplotlib", "PIL", "tensorboard"} | {"torch"}),
     "search": ({"runs", "sweeps"}, set()),
     "sweeps": ({"runs", "plots", "training", "data"}, set()),

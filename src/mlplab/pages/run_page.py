@@ -24,7 +24,9 @@ def run_page(run: Mapping[str, Any]) -> str:
               ``activation`` (a name, or a mapping with its arguments) and ``dropout``.
             - ``snapshots``: (epoch, label, weights (S,)) each, in the order of the epochs; ``chosen``: the index of
               the state that was measured. Weights are each layer's matrix, row after row, and then its bias.
-            - ``extent``: left, right, bottom, top of the map, or None; ``box``: lowest and highest train inputs (2, F).
+            - ``pair`` and ``extent``: the two features of the map and its left, right, bottom, top, or None; ``box``:
+              lowest and highest train values (2, F). These are in the data's units: an input x is x * ``scale`` +
+              ``shift`` in them, (F,) each.
             - ``x`` (N, F) and ``y`` (N,): test points, or None; ``probabilities`` (N, C) on them, where there are no
               weights, or None.
             - ``law``: the data's exact density as :func:`law_of` gives it, or None.
@@ -49,7 +51,7 @@ def run_page(run: Mapping[str, Any]) -> str:
 
 
 KEYS = (
-    "name", "title", "classes", "features", "activation", "dropout", "extent", "box", "law", "history", "limit", "figures",
+    "name", "title", "classes", "features", "activation", "dropout", "pair", "extent", "shift", "scale", "box", "law", "history", "limit", "figures",
     "config", "commands", "manifest", "playground",
 )  # fmt: skip
 

@@ -1,92 +1,167 @@
-"""A sweep's report as one self-contained page: words, figures and a table that sorts by its columns."""
+"""What the page of a sweep is made of: the table, and the weights and curves of its runs."""
 
-import base64
-import html
+import os
+import re
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-STYLE = """
-:root { --ink: #1b1d24; --muted: #5d6371; --faint: #e2e4e9; --paper: #fdfbf8; --near: #fff3d9; }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
-main { max-width: 1460px; margin: 0 auto; padding: 32px 24px 80px; }
-h1 { margin: 0 0 4px; font-size: 28px; } h2 { margin: 40px 0 12px; font-size: 20px; }
-p.lead { margin: 4px 0; } p.muted, figcaption, li { color: var(--muted); }
-figure { max-width: 1180px; margin: 20px 0; padding: 12px; background: #fff; border: 1px solid var(--faint);
-  border-radius: 6px; }
-figure img { display: block; width: 100%; height: auto; } figcaption { font-size: 14px; padding-top: 6px; }
-.scroll { overflow-x: auto; border: 1px solid var(--faint); border-radius: 6px; background: #fff; }
-table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums; }
-th, td { padding: 6px 10px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--faint); }
-th { position: sticky; top: 0; background: #fff; cursor: pointer; } th:hover { color: #3f90da; }
-tr.near td { background: var(--near); } tr.best td { background: var(--near); font-weight: 700; }
-code { background: #f1efeb; padding: 1px 4px; border-radius: 3px; overflow-wrap: anywhere; }
-"""
+from mlplab.pages.report_page import report_page
+from mlplab.pages.run_page import law_of
+from mlplab.places import conf_folder
+from mlplab.report import words
+from mlplab.report.learning import read_curve
+from mlplab.report.table import Setting, Table
+from mlplab.runs.defaults import Defaults
+from mlplab.runs.folder import RunFolder
+from mlplab.runs.identity import Role, role_of
+from mlplab.runs.names import short_names, shown
+from mlplab.runs.snapshots import read_snapshots
+from mlplab.runs.sweep_folder import config_of
+from mlplab.runs.sweep_record import Job
 
-# Sorts by the number at the start of a cell, else by its text; a second click turns the order round.
-SCRIPT = """
-document.querySelectorAll("th").forEach(head => head.addEventListener("click", () => {
-  const body = head.closest("table").tBodies[0], column = head.cellIndex;
-  const sign = head.dataset.sign = head.dataset.sign === "1" ? "-1" : "1";
-  const key = row => row.cells[column].textContent;
-  const order = (a, b) => {
-    const x = parseFloat(key(a).replaceAll(",", "")), y = parseFloat(key(b).replaceAll(",", ""));
-    if (isNaN(x) || isNaN(y)) return isNaN(x) - isNaN(y) || key(a).localeCompare(key(b));
-    return x - y;
-  };
-  [...body.rows].sort((a, b) => sign * order(a, b)).forEach(row => body.append(row));
-}));
-"""
+# From so many runs on, the page holds the weights of each setting's median run alone.
+MANY_RUNS = 300
+# Columns of the table in words that the page takes as they are.
+VERDICT = ("against the selected", "p")
+# Key, label, whether it is a share, whether more is better; the part comes before.
+FIGURES = (
+    ("nll", "NLL", False, False), ("accuracy", "accuracy", True, True), ("nll_regret", "regret in NLL", False, False),
+    ("accuracy_regret", "regret in accuracy", True, False), ("calibration_error", "calibration error", True, False),
+)  # fmt: skip
 
 
 def sweep_page(
-    title: str,
-    lead: Sequence[str],
-    figures: Sequence[tuple[str, str, bytes]],
-    header: Sequence[str],
-    rows: Sequence[tuple[str, Sequence[str]]],
-    sections: Sequence[tuple[str, Sequence[str]]] = (),
-) -> str:
-    """Build the page; everything is escaped, nothing is fetched from elsewhere.
+    table: Table, place: Path, sentences: Sequence[str], more: Sequence[tuple[str, Sequence[str]]] = (),
+    pictures: Sequence[tuple[str, str, bytes]] = (),
+) -> str:  # fmt: skip
+    """Build the page of a table of sweeps.
 
     Args:
-        title: of the page.
-        lead: sentences at the top.
-        figures: (name, caption, PNG bytes) each.
-        header: of the table.
-        rows: (``"best"``, ``"near"`` or ``""``, cells) each.
-        sections: (heading, lines) each, after the table; those without lines are left out.
-
-    Returns:
-        The HTML.
+        table: of the sweeps.
+        place: the folder of the page, from which its links go.
+        sentences: at the top.
+        more: further (heading, lines) at the end; those without lines are left out.
+        pictures: (name, caption, PNG bytes) that the page cannot draw itself.
     """
-    parts = [
-        "<!DOCTYPE html>",
-        '<html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body><main>",
-        f"<h1>{html.escape(title)}</h1>",
-        *(f'<p class="lead">{html.escape(line)}</p>' for line in lead),
+    metrics = metrics_of(table)
+    only_medians = len(table.jobs) > MANY_RUNS
+    configs = [next(filter(None, map(config_of, setting.jobs)), {}) for setting in table.settings]
+    defaults = Defaults(conf_folder())
+    rows = [
+        row_of(table, setting, config, metrics, place, only_medians, defaults)
+        for setting, config in zip(table.settings, configs)
     ]
-    for name, caption, image in figures:
-        source = base64.b64encode(image).decode()
-        alt = html.escape(f"{name}: {caption}", quote=True)
-        parts.append(
-            f'<figure><img alt="{alt}" src="data:image/png;base64,{source}">'
-            f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-        )
-    parts.append(
-        '<h2>Settings</h2><p class="muted">A click on a heading sorts by its column. Shaded settings'
-    )
-    parts.append("are not significantly different from the selected one at this number of seeds.</p>")
-    parts.append('<div class="scroll"><table><thead><tr>')
-    parts += [f"<th>{html.escape(name)}</th>" for name in header]
-    parts.append("</tr></thead><tbody>")
-    for kind, cells in rows:
-        row = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
-        parts.append(f'<tr class="{html.escape(kind, quote=True)}">{row}</tr>')
-    parts.append("</tbody></table></div>")
-    for heading, lines in sections:
-        if lines:
-            items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
-            parts.append(f"<h2>{html.escape(heading)}</h2><ul>{items}</ul>")
-    parts.append(f"</main><script>{SCRIPT}</script></body></html>\n")
-    return "\n".join(parts)
+    header, cells = words.people_table(table)
+    own = range(len(table.keys), len(header)) if table.chosen_by is None else [k for k, name in enumerate(header) if name in VERDICT]
+    ranked = [table.settings.index(setting) for setting in table.ranked]
+    for place_in, told in zip(ranked, cells):
+        rows[place_in]["extra"] = [told[k] for k in own]
+    swept = {*table.keys, *table.replicates}
+    first = configs[0] if configs else {}
+    fixed = [
+        (key, shown(value)) for key, value in first.items()
+        if key not in swept and Role.SHOWN in role_of(key) and all(config.get(key) == value for config in configs if config)
+    ]  # fmt: skip
+    sections = [("Without a result", words.failures(table)), ("Notes", table.notes), *more, ("Time", words.times(table))]
+    return report_page({
+        "title": f"Sweep {table.name}", "lead": sentences, "fixed": fixed,
+        "note": "Weights of the medians only." if only_medians else "",
+        "sections": [(heading, lines) for heading, lines in sections if lines],
+        "keys": table.keys, "short": short_names(table.keys), "metrics": metrics, "rows": [rows[k] for k in ranked],
+        "extra": [header[k] for k in own], "pictures": [(f"{name}: {caption}", image) for name, caption, image in pictures],
+    })  # fmt: skip
+
+
+def metrics_of(table: Table) -> list[dict[str, Any]]:
+    """List the metrics that some setting has: on fresh points, else test points, and the NLL on validation points."""
+    have = {key for setting in table.settings for key in setting.summaries}
+    part = "fresh" if ("fresh", "nll") in have else "test"
+    found = [(part, *figure) for figure in FIGURES] + [("validation", *FIGURES[0])]
+    return [
+        {"key": f"{part}/{name}", "label": f"{part} {label}", "percent": percent, "higher": higher}
+        for part, name, label, percent, higher in found
+        if (part, name) in have
+    ]
+
+
+def row_of(
+    table: Table, setting: Setting, config: dict[str, Any], metrics: Sequence[dict], place: Path, only_medians: bool,
+    defaults: Defaults,
+) -> dict[str, Any]:
+    """Tell of one setting and its runs."""
+    finished = sorted(setting.finished, key=lambda job: job.figure(table.chosen_by or "test", "nll") or 0.0)
+    middle = finished[(len(finished) - 1) // 2] if finished else None
+    runs = []
+    for job in setting.jobs:
+        wanted = job is middle or not only_medians
+        figures = {metric["key"]: job.figure(*metric["key"].split("/")) for metric in metrics}
+        runs.append({
+            "name": job.name, "link": link_of(job, place), "status": job.status, "figures": figures,
+            "seed": " ".join(f"{key}={shown(job.swept.get(key))}" for key in table.replicates) or job.name,
+            "network": network_of(job, config) if wanted else None, "history": history_of(job) if wanted else None,
+        })  # fmt: skip
+    summaries = {metric["key"]: setting.summaries.get(tuple(metric["key"].split("/"))) for metric in metrics}
+    part = "validation" if ("validation", "bayes_nll") in setting.summaries else "fresh"
+    return {
+        "values": [None if value is None else shown(value) for value in setting.values], "label": table.label(setting),
+        "count": len(setting.jobs), "finished": len(setting.finished), "parameters": setting.parameters,
+        "best": setting.best, "near": setting.near, "limit": setting.mean(part, "bayes_nll"), "playground": None,
+        "figures": {
+            key: None if found is None else {"mean": found.mean, "half": None if found.high is None else found.high - found.mean}
+            for key, found in summaries.items()
+        },
+        "runs": runs, "median": setting.jobs.index(middle) if middle else 0, "command": command_of(table, setting, config, defaults),
+    }  # fmt: skip
+
+
+def command_of(table: Table, setting: Setting, config: dict[str, Any], defaults: Defaults) -> str:
+    """Write the command that trains a setting again with all its seeds."""
+    changed = {key: value for key, value in defaults.changes(config).items() if key not in table.replicates}
+    options = [f"{key}={typed(value)}" for key, value in changed.items()]
+    seeds = {key: list(dict.fromkeys(typed(job.swept.get(key)) for job in setting.jobs)) for key in table.replicates}
+    options += [f"{key}={','.join(values)}" for key, values in seeds.items()]
+    many = ["-m"] if any(len(values) > 1 for values in seeds.values()) else []
+    return shlex.join(["scripts/lab", "train", *many, *options])
+
+
+def typed(value: Any) -> str:
+    """Write a value as Hydra reads it from the command line."""
+    return f"'{value}'" if isinstance(value, str) and re.search(r"[\s,:{}()]", value) and value[:1] not in "[{" else shown(value)
+
+
+def link_of(job: Job, place: Path) -> str | None:
+    """Give the way from the page to a run's own, or to its folder."""
+    if not job.folder.is_dir():
+        return None
+    target = job.folder / "run.html"
+    return Path(os.path.relpath(target if target.exists() else job.folder, place)).as_posix()
+
+
+def network_of(job: Job, config: dict[str, Any]) -> dict[str, Any] | None:
+    """Read a run's weights at its snapshots; None where it has none or its data are no plane."""
+    arrays = read_snapshots(RunFolder(job.folder))
+    if arrays is None or not len(arrays["widths"]) or arrays["box"].shape != (2, 2) or not len(arrays["extent"]):
+        return None
+    own = config | job.swept
+    epoch = int(arrays["epoch"])
+    snapshots = [(int(e), w) for e, w in zip(arrays["epochs"], arrays["weights"]) if e != epoch]
+    activation = {key.removeprefix("model.activation."): value for key, value in own.items() if key.startswith("model.activation.")}
+    data = {key.removeprefix("data."): value for key, value in own.items() if key.startswith("data.")}
+    return {
+        "widths": arrays["widths"].tolist(), "activation": own.get("model.activation") or activation or "relu",
+        "dropout": own.get("model.dropout") or 0, "extent": arrays["extent"].tolist(), "law": law_of(data),
+        "snapshots": [*snapshots, (epoch, arrays["chosen"])],
+    }  # fmt: skip
+
+
+def history_of(job: Job) -> dict[str, list] | None:
+    """Read a run's losses at logarithmically spaced epochs."""
+    train = read_curve(job.folder / "metrics.csv", ("train/loss",))
+    validation = read_curve(job.folder / "metrics.csv", ("val/nll", "val/loss"))
+    if train is None and validation is None:
+        return None
+    columns = {name: found[1] if found else {} for name, found in (("train", train), ("validation", validation))}
+    epochs = sorted({*columns["train"], *columns["validation"]})
+    return {"epoch": epochs} | {name: [column.get(e) for e in epochs] for name, column in columns.items()}

@@ -118,7 +118,9 @@ def write(table: Table, place: Path, search: Search | None = None) -> None:
     sentences = leads(table, search)
     text = words.markdown(table, [(f"{name}.png", caption) for name, caption, _ in figures], sentences, without)
     write_text(place / "sweep.md", text, sync=False)
-    write_text(place / "report.html", page(table, figures, sentences, without), sync=False)
+    pictures = figures if search is not None or table.chosen_by is None else []
+    html = sweep_page(table, place, sentences, [("Figures left out", without)], pictures)
+    write_text(place / "report.html", html, sync=False)
 
 
 def leads(table: Table, search: Search | None) -> list[str]:
@@ -158,23 +160,7 @@ def draw_figures(
     return figures, without
 
 
-def page(
-    table: Table, figures: Sequence[tuple[str, str, bytes]], sentences: Sequence[str], without: Sequence[str]
-) -> str:
-    """Build report.html."""
-    header, rows = words.people_table(table)
-    ordered = table.ranked
-    kinds = ["best" if setting.best else "near" if setting.near else "" for setting in ordered]
-    cells = [(kind, [*row, words.mark(table, setting)]) for kind, row, setting in zip(kinds, rows, ordered)]
-    sections = [
-        ("Without a result", words.failures(table)), ("Notes", table.notes),
-        ("Figures left out", without), ("Time", words.times(table)),
-    ]  # fmt: skip
-    return sweep_page(f"Sweep {table.name}", sentences, figures, [*header, ""], cells, sections)
-
-
-def tell(table: Table, place: Path, search: Search | None = None) -> None:
-    """Print the short table, what is missing, and where the rest is."""
+"""Print the short table, what is missing, and where the rest is."""
     if search is not None:
         for line in search_lead(search):
             print(wrapped(line))

@@ -13,11 +13,13 @@ from mlplab.population.state import member_state
 from mlplab.runs.files import write_json
 from mlplab.runs.fingerprint import tensor_sha256
 from mlplab.runs.status import write_status
+from mlplab.training.callbacks.decision_maps import DecisionMaps
 from mlplab.training.callbacks.monitors import Timing
 from mlplab.training.classifier import Classifier
 from mlplab.training.evaluation import loss_folds, measure
 from mlplab.training.figures import draw_figures
 from mlplab.training.members import MemberRun
+from mlplab.training.run_page import keep_run
 from mlplab.training.merit import merit
 from mlplab.training.table_facts import table_facts
 
@@ -66,10 +68,19 @@ def finish(
                 draw_figures(trainer, classifier, index, result, logits["test"])
             result["seconds"]["total"] = time.perf_counter() - started
             close(run, result)
+            if run.folder is not None and run.config.get("figures", "all") != "none":
+                write_pages(trainer, classifier, index, result, logits["test"])
             results.append(result)
             if on_result is not None:
                 on_result(index, result)
     return results
+
+
+def write_pages(trainer: Any, classifier: Any, index: int, result: dict[str, Any], test_logits: Tensor) -> None:
+    """Keep a member's snapshots and write the page of its run; the population stands at the measured state."""
+    run, maps = trainer.runs[index], next((c for c in trainer.callbacks if isinstance(c, DecisionMaps)), DecisionMaps())
+    epoch = result["best_epoch"] if result["evaluated"] == "best" else result["epochs"]
+    keep_run(run, classifier.population, index, epoch, maps.weights.get(index, {}), test_logits, maps.plane(run.data))
 
 
 def part_logits(population: Population, index: int, data: ArrayDataModule) -> dict[str, Tensor | None]:

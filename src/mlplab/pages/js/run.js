@@ -2,28 +2,37 @@
 // The page of one run: its network's snapshots laid open, and all that is known of it.
 
 const RUN = JSON.parse($('data').textContent), K = RUN.classes.length, F = RUN.features.length
-const view = { at: RUN.chosen, zoom: 1, points: 'test', bayes: 'boundary', pair: [0, Math.min(1, F - 1)], theme: '', tab: 'units' }
+const view = { at: RUN.chosen, zoom: 1, points: 'test', bayes: 'boundary', pair: RUN.pair.length ? RUN.pair : [0, Math.min(1, F - 1)], theme: '', tab: 'units' }
 const points = RUN.points && { count: RUN.points.count, x: new Float32Array(unpacked(RUN.points.x)), y: new Int32Array(unpacked(RUN.points.y)) }
 const shape = RUN.widths && new Shape(RUN.widths, RUN.activation, RUN.dropout)
 const thetas = RUN.snapshots.map(s => new Float32Array(unpacked(s.weights)))
 const known = RUN.probabilities && new Float32Array(unpacked(RUN.probabilities))
 const law = RUN.law && density(RUN.law)
 const lens = shape && thetas.length ? new Lens(shape, thetas[view.at]) : null
-const isPlane = lens && F >= 2
+const isPlane = lens && F >= 2 && RUN.extent
+const usual = String(view.pair)
 
-// The middle of all features, and points of the drawn plane among them.
+// Values in the data's units as the network takes them.
+function inputs(x, count) {
+  if (RUN.scale.every(v => v === 1) && RUN.shift.every(v => v === 0)) return x
+  return Float32Array.from(x, (v, k) => { const f = Math.floor(k / count); return (v - RUN.shift[f]) / RUN.scale[f] })
+}
+// The test points in those units.
+const given = points && { ...points, x: Float32Array.from(points.x, (v, k) => { const f = Math.floor(k / points.count); return v * RUN.scale[f] + RUN.shift[f] }) }
+
+// The middle of all features, and inputs at points of the drawn plane.
 const middle = RUN.box[0].map((low, k) => (low + RUN.box[1][k]) / 2)
 function embed(x, count) {
-  if (F === 2) return x
+  if (F === 2) return inputs(x, count)
   const out = new Float32Array(F * count)
   for (let k = 0; k < F; k++) out.fill(middle[k], k * count, (k + 1) * count)
   out.set(x.subarray(0, count), view.pair[0] * count)
   out.set(x.subarray(count, 2 * count), view.pair[1] * count)
-  return out
+  return inputs(out, count)
 }
 function extent() {
   const sides = view.pair.flatMap((k, j) => {
-    if (F === 2 && RUN.extent) return [RUN.extent[2 * j], RUN.extent[2 * j + 1]]
+    if (String(view.pair) === usual && RUN.extent) return [RUN.extent[2 * j], RUN.extent[2 * j + 1]]
     const half = (RUN.box[1][k] - RUN.box[0][k]) * 0.7 || 1
     return [middle[k] - half, middle[k] + half]
   })
@@ -55,7 +64,7 @@ function drawMap() {
   c.strokeStyle = css('--muted'); c.setLineDash([2, 3]); c.lineWidth = 1; c.strokeRect(x0, y0, x1 - x0, y1 - y0); c.setLineDash([])
   if (points && view.points !== 'none') {
     const p = probabilitiesNow(), wrong = k => likeliest(p, points.count, k, K) !== points.y[k]
-    drawPoints(c, flat(points), place, { wrong, onlyWrong: view.points === 'wrong', radius: Math.max(1.9, w / 230) })
+    drawPoints(c, flat(given), place, { wrong, onlyWrong: view.points === 'wrong', radius: Math.max(1.9, w / 230) })
   }
   if (view.bayes === 'boundary' && best) drawSegments(c, best.segments, best.resolution, 0, 0, w, { colour: css('--ink'), width: 1.2 })
   c.font = '11.5px system-ui, sans-serif'; c.fillStyle = css('--muted'); c.textAlign = 'left'
@@ -81,7 +90,7 @@ const details = {
     list.sort((a, b) => b[2] - a[2])
     $('wrongSays').textContent = `${list.length} of ${points.count} test points are taken for another class; the surest mistakes first.`
     $('wrong').querySelector('table').replaceChildren(make('tr', {}, ...[...RUN.features.slice(0, 4), 'is', 'taken for', 'with'].map(textContent => make('th', { textContent }))),
-      ...list.slice(0, 40).map(([k, j, q]) => make('tr', {}, ...[...RUN.features.slice(0, 4).map((_, f) => short(points.x[f * points.count + k])), RUN.classes[points.y[k]], RUN.classes[j], percent(q, 1)].map(textContent => make('td', { textContent })))))
+      ...list.slice(0, 40).map(([k, j, q]) => make('tr', {}, ...[...RUN.features.slice(0, 4).map((_, f) => short(given.x[f * points.count + k])), RUN.classes[points.y[k]], RUN.classes[j], percent(q, 1)].map(textContent => make('td', { textContent })))))
   },
   confusion() { $('confusion').querySelector('.scroll').replaceChildren(confusionTable(confusion(probabilitiesNow(), points, K), RUN.classes)) },
   calibration() {
@@ -114,8 +123,8 @@ const details = {
     const at = Array.from({ length: steps }, (_, s) => low + (high - low) * s / (steps - 1)), series = RUN.classes.map((_, k) => ({ points: [], colour: COLOURS[k % 10] }))
     for (const value of at) {
       const x = new Float32Array(F * n)
-      for (let f = 0; f < F; f++) for (let p = 0; p < n; p++) x[f * n + p] = f === feature ? value : points.x[f * points.count + p]
-      const p = lens.probabilities(x, n)
+      for (let f = 0; f < F; f++) for (let p = 0; p < n; p++) x[f * n + p] = f === feature ? value : given.x[f * points.count + p]
+      const p = lens.probabilities(inputs(x, n), n)
       series.forEach((s, k) => s.points.push([value, p.subarray(k * n, (k + 1) * n).reduce((m, v) => m + v, 0) / n]))
     }
     chart($('dependence').querySelector('canvas'), { series, x: RUN.features[feature], y: 'mean probability', height: 240 })
@@ -123,9 +132,9 @@ const details = {
 }
 
 function figures() {
-  const head = ['points', 'number', 'accuracy', 'Bayes', 'NLL', 'Bayes', 'regret', 'miscalibrated']
+  const head = ['points', 'accuracy', 'Bayes', 'NLL', 'Bayes', 'regret', 'miscalibrated']
   $('figures').replaceChildren(make('tr', {}, ...head.map((textContent, k) => make('th', { textContent, className: k ? '' : 'left' }))),
-    ...RUN.figures.map(([part, f]) => make('tr', {}, make('th', { textContent: part, className: 'left' }), ...[f.points?.toLocaleString('en') ?? '–', percent(f.accuracy), percent(f.bayes_accuracy), short(f.nll, 4), short(f.bayes_nll, 4), short(f.nll_regret), f.calibration_error == null ? '–' : percent(f.calibration_error)].map(textContent => make('td', { textContent })))))
+    ...RUN.figures.map(([part, f]) => make('tr', {}, make('th', { textContent: part, className: 'left' }), ...[percent(f.accuracy), percent(f.bayes_accuracy), short(f.nll, 4), short(f.bayes_nll, 4), short(f.nll_regret), f.calibration_error == null ? '–' : percent(f.calibration_error)].map(textContent => make('td', { textContent })))))
 }
 function configTable() {
   const word = $('filter').value.trim().toLowerCase(), only = $('differing').getAttribute('aria-pressed') === 'true' && !word

@@ -15,6 +15,7 @@ from mlplab.runs.files import write_bytes
 from mlplab.training.callbacks.member import MemberCallback
 from mlplab.training.classifier import Classifier
 from mlplab.training.plane import Plane, plane_of
+from mlplab.training.run_page import plain_weights
 
 
 def log_spaced(last: int) -> list[int]:
@@ -50,6 +51,7 @@ class DecisionMaps(MemberCallback):
         self.waiting: list[tuple[int, int, Tensor, dict]] = []
         self.probabilities: dict[int, dict[int, np.ndarray]] = {}
         self.accuracies: dict[int, dict[int, float]] = {}
+        self.weights: dict[int, dict[int, np.ndarray]] = {}
         self.cards: dict[int, dict[int, np.ndarray]] = {}
         self.steps: dict[int, int] = {}
         self._since = time.monotonic()
@@ -101,9 +103,12 @@ class DecisionMaps(MemberCallback):
             with classifier.population.at(theta, buffers):
                 for index, run in enumerate(trainer.runs):
                     stop = classifier.stops.get(index)
+                    if stop is not None and stop.epoch < epoch:
+                        continue
+                    self.weights.setdefault(index, {})[epoch] = plain_weights(classifier.population, theta[index])
                     if run.config.get("figures", "all") != "all":
                         continue  # the one map of the end is drawn then
-                    if self.plane(run.data) is None or (stop is not None and stop.epoch < epoch):
+                    if self.plane(run.data) is None:
                         continue
                     grid = map_of(classifier, index, self.plane(run.data), self.resolution)
                     self.probabilities.setdefault(index, {})[epoch] = grid
@@ -144,10 +149,12 @@ class DecisionMaps(MemberCallback):
 
     def member_state(self, index: int) -> dict[str, Any]:
         maps = {epoch: torch.from_numpy(grid) for epoch, grid in self.probabilities.get(index, {}).items()}
-        return {"maps": maps, "accuracies": self.accuracies.get(index, {}), "steps": dict(self.steps)}
+        weights = {epoch: torch.from_numpy(row) for epoch, row in self.weights.get(index, {}).items()}
+        return {"maps": maps, "weights": weights, "accuracies": self.accuracies.get(index, {}), "steps": dict(self.steps)}
 
     def load_member_state(self, index: int, state: dict[str, Any], classifier: Classifier) -> None:
         self.probabilities[index] = {epoch: grid.numpy() for epoch, grid in state["maps"].items()}
+        self.weights[index] = {epoch: row.numpy() for epoch, row in state.get("weights", {}).items()}
         self.accuracies[index] = dict(state["accuracies"])
         self.steps |= state["steps"]
 

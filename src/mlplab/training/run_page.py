@@ -1,0 +1,143 @@
+"""What the page of a run is made of: the snapshots kept beside its checkpoints, and the rest of its folder."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mlplab.nn.mlp import MLP
+from mlplab.pages.playground import address, options_of
+from mlplab.pages.run_page import law_of, run_page
+from mlplab.places import conf_folder
+from mlplab.runs import metrics
+from mlplab.runs.defaults import Defaults
+from mlplab.runs.files import read_json, write_text
+from mlplab.runs.flat_config import read_flat
+from mlplab.runs.folder import RunFolder
+from mlplab.runs.names import label, shown
+from mlplab.runs.snapshots import read_snapshots, save_snapshots
+from mlplab.training.plane import Plane, in_units
+
+PARTS = ("test", "fresh", "validation", "train")
+
+
+def plain_weights(population: Any, theta: Tensor) -> np.ndarray:
+    """Copy a member's weights from its row of a population's ``theta``: (S,) float32, each layer's matrix and bias."""
+    return torch.cat([value.flatten() for value in population.split(theta).values()]).float().cpu().numpy()
+
+
+def keep_run(
+    run: Any, population: Any, index: int, epoch: int, weights: Mapping[int, np.ndarray], test_logits: Tensor,
+    plane: Plane | None,
+) -> None:  # fmt: skip
+    """Keep the snapshots of a run whose result is written, and write its page.
+
+    Args:
+        run: its folder, config and data.
+        population: at the state that was measured.
+        index: of the run's network in it.
+        epoch: of that state.
+        weights: epoch to the weights (S,) then, as :func:`plain_weights` gives them.
+        test_logits: (N, C).
+        plane: of its maps, None where there are none.
+    """
+    member = population.member(index)
+    data, points = run.data, run.data.test
+    is_plain = type(member) is MLP
+    count = int(np.prod(data.input_shape))
+    train = in_units(data, data.train.x).reshape(len(data.train.y), count).double()
+    shift = in_units(data, torch.zeros(1, *data.input_shape)).double().reshape(count)
+    scale = in_units(data, torch.ones(1, *data.input_shape)).double().reshape(count) - shift
+    save_snapshots(
+        run.folder, widths=[member.in_features, *member.hidden, member.out_features] if is_plain else [],
+        weights=weights if is_plain else {}, chosen=plain_weights(population, population.theta[index]), epoch=epoch,
+        x=points.x.reshape(len(points.y), count).numpy(), y=points.y.numpy(),
+        probabilities=test_logits.double().softmax(1).numpy(), shift=shift.numpy(), scale=scale.numpy(),
+        box=torch.stack([train.amin(0), train.amax(0)]).numpy(),
+        pair=plane.pair if plane else (), extent=plane.extent if plane else (),
+        classes=getattr(data, "class_names", None) or [f"class {k}" for k in range(data.classes)],
+        features=getattr(data, "feature_names", None) or [f"x{k + 1}" for k in range(count)],
+    )  # fmt: skip
+    write_run_page(run.folder, run.config)
+
+
+def write_run_page(folder: RunFolder, config: Mapping[str, Any]) -> Path | None:
+    """Write ``run.html`` into a finished run's folder, from what the folder holds; None where it has no snapshots.
+
+    Args:
+        folder: of the run, with its result.
+        config: resolved, as in its config.yaml.
+    """
+    arrays = read_snapshots(folder)
+    if arrays is None:
+        return None
+    write_text(folder.path / "run.html", run_page(describe(folder, config, arrays)), sync=False)
+    return folder.path / "run.html"
+
+
+def describe(folder: RunFolder, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Put together what :func:`mlplab.pages.run_page.run_page` takes."""
+    result, flat = read_json(folder.result), read_flat(folder.config)
+    defaults = Defaults(conf_folder())
+    changed = defaults.changes(flat, "train")
+    epochs, chosen = arrays["epochs"].tolist(), int(arrays["epoch"])
+    evaluated = "best on validation" if result["evaluated"] == "best" else "the last"
+    snapshots = [(e, "", w) for e, w in zip(epochs, arrays["weights"]) if e != chosen]
+    snapshots = sorted([*snapshots, (chosen, evaluated, arrays["chosen"])], key=lambda entry: entry[0])
+    features = arrays["features"].tolist()
+    columns = metrics.read(folder.metrics) if folder.metrics.exists() else {}
+    limit = result["fresh"] or result["test"] or {}
+    model = config["model"]
+    name = shown_path(folder.path)
+    with_weights = len(arrays["widths"]) > 0
+    return {
+        "name": folder.name, "title": label(changed), "lead": lead(result, folder),
+        "classes": arrays["classes"].tolist(), "features": features,
+        "widths": arrays["widths"].tolist() if with_weights else None,
+        "activation": model.get("activation", "relu"), "dropout": model.get("dropout", 0),
+        "snapshots": snapshots if with_weights else [],
+        "chosen": next(k for k, entry in enumerate(snapshots) if entry[1]) if with_weights else 0,
+        "extent": arrays["extent"].tolist() or None, "pair": arrays["pair"].tolist(),
+        "shift": arrays["shift"].tolist(), "scale": arrays["scale"].tolist(), "box": arrays["box"].tolist(),
+        "x": arrays["x"], "y": arrays["y"], "probabilities": arrays["probabilities"], "law": law_of(config["data"]),
+        "history": {key: columns[key] for key in HISTORY if key in columns},
+        "limit": {"nll": limit.get("bayes_nll"), "accuracy": limit.get("bayes_accuracy")},
+        "figures": [(part, result[part]) for part in PARTS if result.get(part)],
+        "config": [
+            (key, shown(value), shown(usual_of(defaults, key, changed)), key in changed) for key, value in flat.items()
+        ],
+        "commands": [
+            ("Measure it again", f"scripts/lab evaluate {name}"),
+            ("Train it again and compare, to the bit", f"scripts/lab reproduce {name}"),
+            ("Go on for more epochs", f"scripts/lab train resume={name} trainer.max_epochs={2 * max(1, result['epochs'])}"),
+            ("The same in the playground", f"scripts/lab playground {name}"),
+        ],
+        "manifest": json.dumps(read_json(folder.manifest), indent=1) if folder.manifest.exists() else "",
+        "playground": f"playground.html{address(options_of(config))}" if (folder.path / "playground.html").exists() else None,
+    }  # fmt: skip
+
+
+HISTORY = ("epoch", "train/loss", "val/loss", "train/accuracy", "val/accuracy")
+
+
+def usual_of(defaults: Defaults, key: str, changed: Mapping[str, Any]) -> Any:
+    """Give what a key is by default in the option of its group that was taken."""
+    return defaults.value(key, {name: value for name, value in changed.items() if "." not in name}, "train")
+
+
+def lead(result: Mapping[str, Any], folder: RunFolder) -> str:
+    """Say in a line what the run is and how it ended."""
+    seconds = (result.get("seconds") or {}).get("fit")
+    time = f" in {seconds:.1f} s" if isinstance(seconds, float) else ""
+    return f"{folder.name}: {result['status']}, {result['parameters']:,} parameters, {result['epochs']} epochs{time}."
+
+
+def shown_path(path: Path) -> str:
+    """Write a run folder as it is typed: from its experiment's logs on, where it lies in such."""
+    parts = path.absolute().parts
+    at = len(parts) - 1 - parts[::-1].index("logs") if "logs" in parts else len(parts) - 1
+    return "/".join(parts[at:])
