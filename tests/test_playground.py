@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from browser import CHROMEDRIVER, CHROMIUM, Browser
+from omegaconf import OmegaConf
 
 from mlplab.cli.app import main
 from mlplab.cli.playground import lab_defaults
@@ -246,12 +247,13 @@ def test_ten_seeds_agree_with_the_command(page, tmp_path, capsys):
 
 
 def test_a_runs_settings_are_the_pages_options():
-    config = compose("train", ["data=circles", "data.classes=3", "model.hidden=[5,4]", "schedule=one_cycle", "optimizer=adamw", "seed=7"])
+    config = OmegaConf.to_container(compose("train", ["data=circles", "data.classes=3", "model.hidden=[5,4]", "schedule=one_cycle", "optimizer=adamw", "seed=7"]))
     options = options_of(config)
     assert options["data"] == "circles" and options["data.classes"] == 3 and options["schedule"] == "one_cycle"
     assert options["model.hidden"] == [5, 4] and options["optimizer"] == "adamw" and options["seed"] == 7
     assert "#data=circles&optimizer=adamw&data.classes=3" in address(options)
-    assert options_of(compose("train", ["data=file", "data.path=x.csv"])).keys().isdisjoint({"data", "data.noise"})
+    config["data"] = {"_target_": "mlplab.data.file_module.FileDataModule", "seed": 1}
+    assert options_of(config).keys().isdisjoint({"data", "data.noise", "data.seed"})
 
 
 def test_the_command_writes_the_page_and_says_where(tmp_path, capsys):

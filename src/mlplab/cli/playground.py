@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from mlplab.cli.train import shown
 from mlplab.config import composition as configs
-from mlplab.pages.playground import DATA_SETS, OPTIMIZERS, options_of, playground
+from mlplab.pages.playground import DATA_SETS, OPTIMIZERS, SCHEDULES, options_of, playground
 from mlplab.runs.files import write_text
 from mlplab.runs.folder import open_run
 
@@ -47,13 +47,14 @@ def page_of(config: dict[str, Any]) -> str:
 
 def lab_defaults() -> dict[str, Any]:
     """Gather the defaults by which the page writes its commands, from conf/."""
-    plain = OmegaConf.to_container(configs.compose("train"))
-    conf = configs.conf_folder()
+    composition = configs.compose_all("train")
+    plain, conf = OmegaConf.to_container(composition.config), configs.conf_folder()
 
     def group(name: str, files: Sequence[str]) -> dict[str, Any]:
         return {file: yaml.safe_load((conf / name / f"{file}.yaml").read_text(encoding="utf-8")) for file in files}
 
     return {
         "seed": plain["seed"], "model": plain["model"], "trainer": {"max_epochs": plain["trainer"]["max_epochs"]},
-        "data": group("data", DATA_SETS), "optimizer": group("optimizer", OPTIMIZERS),
+        "data": group("data", DATA_SETS), "optimizer": group("optimizer", OPTIMIZERS), "schedule": group("schedule", SCHEDULES),
+        "usual": {name: composition.choices[name] for name in ("data", "optimizer", "schedule")},
     }  # fmt: skip

@@ -23,7 +23,8 @@ def playground(lab: Mapping[str, Any], start: Mapping[str, Any] | None = None) -
 
     Args:
         lab: the lab's defaults, by which the page writes its commands: ``seed``, ``model`` and ``trainer`` as in a
-            train config, ``data`` and ``optimizer`` by the name of their file (``spiral``, ``adam``).
+            train config, ``data``, ``optimizer`` and ``schedule`` by the name of their file (``spiral``,
+            ``adam``), and in ``usual`` the names that are taken without being asked for.
         start: options (``data.noise`` to a value, as on the command line) that the page begins with; those that it
             does not know are left out.
     """

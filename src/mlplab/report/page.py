@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mlplab.pages.report_page import report_page
 from mlplab.pages.run_page import law_of
 from mlplab.places import conf_folder
@@ -146,14 +148,33 @@ def network_of(job: Job, config: dict[str, Any]) -> dict[str, Any] | None:
         return None
     own = config | job.swept
     epoch = int(arrays["epoch"])
+    scale, shift = arrays["scale"], arrays["shift"]
     snapshots = [(int(e), w) for e, w in zip(arrays["epochs"], arrays["weights"]) if e != epoch]
+    snapshots = [(e, of_units(w, int(arrays["widths"][1]), shift, scale)) for e, w in [*snapshots, (epoch, arrays["chosen"])]]
     activation = {key.removeprefix("model.activation."): value for key, value in own.items() if key.startswith("model.activation.")}
     data = {key.removeprefix("data."): value for key, value in own.items() if key.startswith("data.")}
     return {
         "widths": arrays["widths"].tolist(), "activation": own.get("model.activation") or activation or "relu",
         "dropout": own.get("model.dropout") or 0, "extent": arrays["extent"].tolist(), "law": law_of(data),
-        "snapshots": [*snapshots, (epoch, arrays["chosen"])],
+        "snapshots": snapshots,
     }  # fmt: skip
+
+
+def of_units(weights: np.ndarray, units: int, shift: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Change a network's first layer so that it takes features in the data's units, x * scale + shift, in place of x.
+
+    Args:
+        weights: (S,), the first layer's matrix (units, F) and bias first.
+        units: of the first layer.
+        shift, scale: (F,).
+    """
+    if not shift.any() and (scale == 1).all():
+        return weights
+    changed, size = weights.astype(float), units * len(scale)
+    matrix = changed[:size].reshape(units, -1) / scale
+    changed[:size] = matrix.ravel()
+    changed[size : size + units] -= matrix @ shift
+    return changed.astype(np.float32)
 
 
 def history_of(job: Job) -> dict[str, list] | None:

@@ -19,8 +19,8 @@ from mlplab.training.classifier import Classifier
 from mlplab.training.evaluation import loss_folds, measure
 from mlplab.training.figures import draw_figures
 from mlplab.training.members import MemberRun
-from mlplab.training.run_page import keep_run
 from mlplab.training.merit import merit
+from mlplab.training.run_page import keep_run
 from mlplab.training.table_facts import table_facts
 
 PARTS = ("test", "fresh", "validation", "train")

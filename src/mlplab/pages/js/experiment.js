@@ -42,7 +42,8 @@ const KEYS = {
 const VIEW = { limit: 2, pick: 0, bayes: 'boundary', split: 50, speed: 'normal', theme: '', open: 0 }
 const SWEPT = Object.keys(KEYS).filter(name => KEYS[name].sweep)
 
-// The lab's defaults, from the page's data: {seed, data: {spiral: {...}}, model, optimizer: {adam: {...}}, trainer}.
+// The lab's defaults, from the page's data: {seed, data: {spiral: {...}}, model, optimizer: {adam: {...}}, schedule,
+// trainer, usual: {data: 'spiral', ...}}.
 class Experiment {
   constructor(lab, text = '') {
     this.lab = lab
@@ -51,11 +52,11 @@ class Experiment {
     this.x = this.y = null // {key, values}
     this.own = { points: [], classes: 2 }
     this.problems = []
-    this.choose('data', 'data' in lab.start ? lab.start.data : 'spiral')
+    this.choose('data', 'data' in lab.start ? lab.start.data : lab.usual.data)
     this.values.seed = lab.seed
     for (const name of ['width', 'depth', 'hidden', 'activation', 'dropout', 'initialization']) this.values[`model.${name}`] = lab.model[name]
-    this.choose('optimizer', 'adam')
-    this.values.schedule = 'cosine'
+    this.choose('optimizer', lab.usual.optimizer)
+    this.values.schedule = lab.usual.schedule
     this.values['trainer.max_epochs'] = lab.trainer.max_epochs
     this.read(lab.start)
     this.begun = { ...this.values }
@@ -183,7 +184,7 @@ class Experiment {
       },
       model: { hidden: v['model.hidden'], width: v['model.width'], depth: v['model.depth'], activation: v['model.activation'], dropout: v['model.dropout'], initialization: v['model.initialization'] },
       optimizer: { name: v.optimizer, lr: v['optimizer.lr'], weight_decay: v['optimizer.weight_decay'], ...(v.optimizer === 'sgd' ? { momentum: v['optimizer.momentum'] } : {}) },
-      schedule: { name: v.schedule },
+      schedule: { ...this.lab.schedule[v.schedule], name: v.schedule },
     }
   }
   // What stops this experiment from being trained, in a line; '' for nothing.
@@ -201,7 +202,7 @@ class Experiment {
 Experiment.Plain = function (lab, values) {
   const one = Object.assign(Object.create(Experiment.prototype), { lab, values: {} })
   one.choose('data', values.data); one.choose('optimizer', values.optimizer)
-  Object.assign(this, one.values, { data: 'spiral', optimizer: 'adam', schedule: 'cosine', seed: lab.seed, 'trainer.max_epochs': lab.trainer.max_epochs })
+  Object.assign(this, one.values, { ...lab.usual, seed: lab.seed, 'trainer.max_epochs': lab.trainer.max_epochs })
   for (const name of ['width', 'depth', 'hidden', 'activation', 'dropout', 'initialization']) this[`model.${name}`] = lab.model[name]
 }
 

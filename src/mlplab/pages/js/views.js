@@ -326,8 +326,8 @@ function confusionTable(counts, names) {
   return table
 }
 
-// Ten bins by confidence: [mean confidence, share right, points]; and the expected calibration error.
-function calibrationBins(probabilities, { count, y }, K, bins = 10) {
+// Bins by confidence: [mean confidence, share right, points]; and the expected calibration error.
+function calibrationBins(probabilities, { count, y }, K, bins = 15) {
   const sums = Array.from({ length: bins }, () => [0, 0, 0])
   for (let p = 0; p < count; p++) {
     const k = likeliest(probabilities, count, p, K), q = probabilities[k * count + p], bin = sums[Math.min(bins - 1, Math.floor(q * bins))]

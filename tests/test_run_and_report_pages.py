@@ -1,0 +1,240 @@
+"""The pages of a run and of a sweep in a real browser, made by real runs: what they show is what the runs hold."""
+
+import csv
+import json
+import re
+import time
+
+import numpy as np
+import pytest
+import torch
+from browser import CHROMEDRIVER, CHROMIUM, Browser
+
+from mlplab.cli.app import main
+from mlplab.data.modules import SpiralDataModule
+from mlplab.nn.mlp import MLP
+from mlplab.pages.report_page import WEIGHT_BYTES, fitting, report_page, thinned
+from mlplab.pages.run_page import law_of, within
+from mlplab.report.page import of_units
+from mlplab.runs.folder import RunFolder
+from mlplab.runs.snapshots import read_snapshots
+
+ENTER, DOWN, RIGHT, LEFT = "\ue007", "\ue015", "\ue014", "\ue012"
+QUICK = ["trainer.max_epochs=5", "figures=map", "launcher=inline", "callbacks.progress=null"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """One run of the spiral, one of a table with names that hold HTML, and a sweep of 2 x 2 x 2."""
+    logs = tmp_path_factory.mktemp("logs")
+    table = logs / "table.csv"
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 3)) * [1, 50, 0.01] + [0, 1000, 5]
+    names = np.array(["<b>a</b>", "b & c"])[(x[:, 0] * (x[:, 1] - 1000) > 0).astype(int)]
+    with open(table, "w", newline="") as file:
+        csv.writer(file).writerows([["one", "<i>two</i>", "three", "label"], *([*row, name] for row, name in zip(x, names))])
+    place = [f"paths.logs={logs}", *QUICK]
+    assert main(["train", "model.hidden=[9,7]", "name=one", *place]) == 0
+    assert main(["train", "data=file", f"data.path={table}", "data.batch_size=32", "model.hidden=[8]", "name=two", *place]) == 0
+    assert main(["train", "-m", "model.width=4,12", "model.depth=1,2", "seed=0,1", "sweep=grid", *place]) == 0
+    assert main(["report", str(logs / "sweep" / "grid")]) == 0
+    return logs
+
+
+@pytest.fixture(scope="module")
+def page():
+    if not (CHROMIUM and CHROMEDRIVER):
+        pytest.skip("no headless browser: install Debian's chromium and chromium-driver")
+    browser = Browser(1280, 1000)
+    yield browser
+    browser.close()
+
+
+def load(page, path, state=""):
+    page.open("about:blank")
+    page.open(path.as_uri() + state)
+
+
+def text(page, selector):
+    return page.script("return document.querySelector(arguments[0]).textContent", selector)
+
+
+def test_snapshots_are_the_weights_on_the_way(runs):
+    folder = RunFolder(runs / "train" / "one")
+    arrays = read_snapshots(folder)
+    assert arrays["epochs"].tolist() == [0, 1, 2, 5] and arrays["widths"].tolist() == [2, 9, 7, 4]
+    model = MLP(2, [9, 7], 4, seed=0)
+    np.testing.assert_array_equal(arrays["weights"][0], torch.cat([p.flatten() for p in model.parameters()]).detach())
+    torch.nn.utils.vector_to_parameters(torch.from_numpy(arrays["chosen"]), model.parameters())
+    data = SpiralDataModule()
+    data.setup()
+    with torch.no_grad():
+        probabilities = model(data.test.x).softmax(1)
+    np.testing.assert_allclose(arrays["probabilities"], probabilities, atol=1e-5)
+    result = json.loads(folder.result.read_text())
+    assert int(arrays["epoch"]) == result["best_epoch"]
+
+
+def test_the_page_of_a_run_shows_its_network(page, runs):
+    path = runs / "train" / "one" / "run.html"
+    html = path.read_text(encoding="utf-8")
+    assert len(html.encode()) < 400_000
+    assert not re.search(r"(src|href)\s*=\s*[\"'](?!#)|@import|url\(|https?:|fetch\(", html)
+    load(page, path)
+    arrays = read_snapshots(RunFolder(runs / "train" / "one"))
+    shown = np.array(page.script("return Array.from(probabilitiesNow())")).reshape(4, -1).T
+    np.testing.assert_allclose(shown, arrays["probabilities"], atol=1e-5)
+    result = json.loads((runs / "train" / "one" / "result.json").read_text())
+    wrong = page.script("details.wrong(); return document.getElementById('wrongSays').textContent")
+    assert wrong.startswith(f"{round(800 * (1 - result['test']['accuracy']))} of 800")
+    error = page.script("return calibrationBins(probabilitiesNow(), points, K).error")
+    assert error == pytest.approx(result["test"]["calibration_error"], abs=1e-3)
+    assert "model.hidden" in text(page, "#config table") and "trainer.max_epochs" in text(page, "#config table")
+    assert "data.noise" not in text(page, "#config table")
+    page.keys("#filter", "noise")
+    assert "data.noise" in text(page, "#config table")
+    page.keys("#when", LEFT)
+    assert text(page, "#epoch").startswith("epoch") and page.script("return view.at") >= 0
+    for number in range(1, 7):
+        page.click(f"#tabs button:nth-child({number})")
+    box = page.box("#stage canvas")
+    page.drag((box["x"] + 50, box["y"] + 60), (box["x"] + 90, box["y"] + 90))
+    assert "Bayes: class" in text(page, "#readout") and "%" in text(page, "#readout")
+    page.script("document.getElementById('zoom').value = '4'; document.getElementById('zoom').onchange()")
+    time.sleep(0.2)
+    kept = page.address_now()
+    assert "zoom=4" in kept
+    load(page, path, kept[kept.index("#") :])
+    assert page.script("return view.zoom") == 4
+    assert page.complaints() == []
+
+
+def test_a_table_is_shown_in_its_own_units_and_its_names_do_no_harm(page, runs):
+    path = runs / "train" / "two" / "run.html"
+    html = path.read_text(encoding="utf-8")
+    assert "<b>a" not in html and "<i>two" not in html
+    load(page, path)
+    arrays = read_snapshots(RunFolder(runs / "train" / "two"))
+    shown = np.array(page.script("return Array.from(probabilitiesNow())")).reshape(2, -1).T
+    np.testing.assert_allclose(shown, arrays["probabilities"], atol=1e-5)
+    given = np.array(page.script("return Array.from(given.x)")).reshape(3, -1).T
+    assert 900 < given[:, 1].mean() < 1100
+    again = page.script("return Array.from(lens.probabilities(inputs(given.x, given.count), given.count))")
+    np.testing.assert_allclose(np.array(again).reshape(2, -1).T, shown, atol=1e-3)
+    assert page.script("return document.querySelectorAll('#classes b, table b, option i').length") == 0
+    assert "<b>a</b>" in text(page, "#classes")
+    page.script("document.getElementById('featureA').value = 2; document.getElementById('featureA').onchange()")
+    assert page.script("return view.pair")[0] == 2
+    for number in range(1, 8):
+        page.click(f"#tabs button:nth-child({number})")
+    assert page.complaints() == []
+
+
+def test_the_page_of_a_sweep_is_sorted_filtered_and_opened(page, runs):
+    folder = runs / "sweep" / "grid"
+    html = (folder / "report.html").read_text(encoding="utf-8")
+    assert len(html.encode()) < 3_000_000
+    assert not re.search(r"(src|href)\s*=\s*[\"'](?!#)|@import|url\(|https?:|fetch\(", html)
+    load(page, folder / "report.html")
+    rows = "return [...document.querySelectorAll('#table tbody tr')].map(tr => [...tr.cells].map(td => td.textContent))"
+    assert len(page.script(rows)) == 4 and page.script("return rows[0].best") is True
+    page.keys('[data-sort="parameters"]', ENTER)
+    counts = [int(row[3].replace(",", "")) for row in page.script(rows)]
+    assert counts == sorted(counts)
+    page.keys('[data-sort="parameters"]', ENTER)
+    assert [int(row[3].replace(",", "")) for row in page.script(rows)] == counts[::-1]
+    page.keys("#filter", "width=4 depth>1")
+    assert [row[:2] for row in page.script(rows)] == [["4", "2"]]
+    page.keys("#table tbody tr", ENTER)
+    assert text(page, "#cellTitle").startswith("width=4 depth=2")
+    page.script("$('filter').value = ''; $('filter').oninput()")
+    page.keys("#table tbody tr", DOWN + ENTER)
+    assert page.script("return view.open === +document.querySelectorAll('#table tbody tr')[1].dataset.row")
+    page.keys("#heat", RIGHT + ENTER)
+    assert text(page, "#cellTitle").startswith("width=12 depth=1")
+    command = text(page, "#command")
+    assert command.startswith("scripts/lab train -m model.width=12 ") and command.endswith("trainer.max_epochs=5 seed=0,1")
+    # The maps' networks are the runs': their weights at half precision.
+    link = page.script("return rows[view.open].runs[0].link")
+    arrays = read_snapshots(RunFolder((folder / link).resolve().parent))
+    theta = page.script("return Array.from(weightsOf(netOf(rows[view.open].runs[0]), 1e9).theta)")
+    np.testing.assert_array_equal(theta, arrays["chosen"].astype(np.float16).astype(float))
+    page.script("$('mode').value = 'bayes'; $('mode').onchange()")
+    assert page.script("return document.querySelectorAll('#maps canvas').length") == 2
+    assert float(page.script("return document.documentElement.dataset.mapMs")) < 1000
+    time.sleep(0.2)
+    kept = page.address_now()
+    load(page, folder / "report.html", kept[kept.index("#") :])
+    assert text(page, "#cellTitle").startswith("width=12 depth=1") and page.script("return view.mode") == "bayes"
+    assert page.complaints() == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["train/one/run.html", "sweep/grid/report.html"])
+def test_nothing_sticks_out_on_a_telephone(page, runs, name, theme):
+    page.screen(390, 844)
+    load(page, runs / name, f"#theme={theme}")
+    assert page.script("return document.documentElement.scrollWidth") <= 390
+    page.screen(1280, 1000)
+    assert page.complaints() == []
+
+
+def network(size, epochs):
+    shape = {"widths": [2, 3, 2], "activation": "relu", "dropout": 0, "extent": [-1, 1, -1, 1], "law": None}
+    return shape | {"snapshots": [(epoch, np.zeros(size, np.float32)) for epoch in epochs]}
+
+
+def test_what_does_not_fit_into_a_page_is_left_out_and_said():
+    run = lambda name, size: {"name": name, "network": network(size, [0, 5, 10])}  # noqa: E731
+    rows = [{"median": 1, "runs": [run("a", 200_000), run("b", 200_000)]} for _ in range(3)]
+    kept, note = fitting(rows)
+    assert {(r, 1, 2) for r in range(3)} <= kept and 2 * 200_000 * len(kept) <= WEIGHT_BYTES
+    assert "2 further runs" in note and "6 epochs of median runs" in note and "left out" in note
+    assert fitting([{"median": 0, "runs": [run("a", 10)]}]) == ({(0, 0, 0), (0, 0, 1), (0, 0, 2)}, "")
+    snapshots = [(k, "", np.zeros(20_000, np.float32)) for k in range(5)]
+    left, chosen, note = within(snapshots, 2)
+    assert [entry[0] for entry in left] == [2, 4] and chosen == 0 and "0, 1, 3" in note
+    assert within([(1, "", np.zeros(10**6, np.float32))], 0)[0] == [] and within([], 0) == ([], 0, "")
+
+
+def test_a_large_sweep_stays_under_three_megabytes():
+    """5 widths x 4 depths x 5 seeds x 8 epochs."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for width in (8, 16, 32, 64, 128):
+        for depth in (1, 2, 3, 4):
+            size = 3 * width + (depth - 1) * width * (width + 1) + 4 * (width + 1)
+            made = [network(size, range(8)) for _ in range(5)]
+            for one in made:
+                one["snapshots"] = [(e, rng.normal(size=size).astype(np.float32)) for e, _ in one["snapshots"]]
+            runs = [
+                {"name": f"r{s}", "link": None, "seed": f"seed={s}", "status": "finished", "figures": {}, "network": one,
+                 "history": {"epoch": list(range(1, 101)), "train": rng.random(100).tolist(), "validation": rng.random(100).tolist()}}
+                for s, one in enumerate(made)
+            ]  # fmt: skip
+            rows.append({
+                "values": [str(width), str(depth)], "label": f"width={width}", "count": 5, "finished": 5, "parameters": size,
+                "best": False, "near": False, "limit": None, "command": "", "playground": None, "figures": {}, "runs": runs,
+                "median": 0,
+            })  # fmt: skip
+    html = report_page({
+        "title": "t", "lead": [], "note": "", "sections": [], "fixed": [], "keys": ["model.width", "model.depth"],
+        "short": ["width", "depth"], "metrics": [{"key": "fresh/nll", "label": "NLL", "percent": False, "higher": False}], "rows": rows,
+    })  # fmt: skip
+    assert len(html.encode()) < 3_000_000
+
+
+def test_small_parts_of_the_pages():
+    assert thinned({"epoch": [], "train": []}) == {"epoch": [], "train": []}
+    long = thinned({"epoch": list(range(1000)), "train": [0.123456] * 1000})
+    assert long["epoch"][0] == 0 and long["epoch"][-1] == 999 and len(long["epoch"]) == 40 and long["train"][0] == 0.1235
+    assert law_of({"_target_": "mlplab.data.file_module.FileDataModule"}) is None
+    assert law_of({"_target_": "a.MoonsDataModule", "noise": 0.3})["classes"] == 2
+    model = MLP(3, [5], 2, seed=1)
+    flat = torch.cat([p.flatten() for p in model.parameters()]).detach().numpy()
+    shift, scale = np.array([1.0, -2.0, 3.0]), np.array([2.0, 0.5, 10.0])
+    x = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    expected = model(x)
+    torch.nn.utils.vector_to_parameters(torch.from_numpy(of_units(flat, 5, shift, scale)), model.parameters())
+    torch.testing.assert_close(model((x * torch.tensor(scale) + torch.tensor(shift)).float()), expected, atol=1e-5, rtol=1e-4)
+    assert of_units(flat, 5, np.zeros(3), np.ones(3)) is flat
