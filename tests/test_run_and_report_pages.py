@@ -97,6 +97,7 @@ def test_the_page_of_a_run_shows_its_network(page, runs):
     assert text(page, "#epoch").startswith("epoch") and page.script("return view.at") >= 0
     for number in range(1, 7):
         page.click(f"#tabs button:nth-child({number})")
+    page.script("scrollTo(0, 0)")
     box = page.box("#stage canvas")
     page.drag((box["x"] + 50, box["y"] + 60), (box["x"] + 90, box["y"] + 90))
     assert "Bayes: class" in text(page, "#readout") and "%" in text(page, "#readout")
@@ -214,12 +215,12 @@ def test_a_large_sweep_stays_under_three_megabytes():
             ]  # fmt: skip
             rows.append({
                 "values": [str(width), str(depth)], "label": f"width={width}", "count": 5, "finished": 5, "parameters": size,
-                "best": False, "near": False, "limit": None, "command": "", "playground": None, "figures": {}, "runs": runs,
+                "best": False, "near": False, "limit": None, "command": "", "playground": None, "figures": {}, "runs": runs, "extra": [],
                 "median": 0,
             })  # fmt: skip
     html = report_page({
         "title": "t", "lead": [], "note": "", "sections": [], "fixed": [], "keys": ["model.width", "model.depth"],
-        "short": ["width", "depth"], "metrics": [{"key": "fresh/nll", "label": "NLL", "percent": False, "higher": False}], "rows": rows,
+        "short": ["width", "depth"], "extra": [], "pictures": [], "metrics": [{"key": "fresh/nll", "label": "NLL", "percent": False, "higher": False}], "rows": rows,
     })  # fmt: skip
     assert len(html.encode()) < 3_000_000
 

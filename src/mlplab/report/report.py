@@ -160,7 +160,8 @@ def draw_figures(
     return figures, without
 
 
-"""Print the short table, what is missing, and where the rest is."""
+def tell(table: Table, place: Path, search: Search | None = None) -> None:
+    """Print the short table, what is missing, and where the rest is."""
     if search is not None:
         for line in search_lead(search):
             print(wrapped(line))
