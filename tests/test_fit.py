@@ -34,9 +34,9 @@ def test_a_run_folder_holds_what_the_design_lists(whole, base):
     names = {path.name for path in whole.iterdir()}
     assert names == {
         "config.yaml", "manifest.json", "status.json", "metrics.csv", "result.json", "checkpoints", "tensorboard", "figures",
-            "run.html",
+        "run.html",
     }  # fmt: skip
-    assert {p.name for p in (whole / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+    assert {p.name for p in (whole / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt", "snapshots.npz"}
     assert (whole / "figures" / "decision_map.png").stat().st_size > 1000
     assert status(whole) == "finished"
     assert "${" not in (whole / "config.yaml").read_text()
