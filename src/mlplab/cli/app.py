@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str | None, str]] = {
     "report": (None, "mlplab.report.report:report"),
     "runs": (None, "mlplab.cli.runs:runs"),
     "compare": (None, "mlplab.cli.compare:compare"),
+    "redraw": (None, "mlplab.cli.redraw:redraw"),
     "relu_approximation": ("relu_approximation", "mlplab.studies.relu.study:relu_approximation"),
     "lif": ("lif", "mlplab.studies.lif.study:lif"),
     "spiking": ("spiking", "mlplab.studies.lif.spiking_study:spiking"),

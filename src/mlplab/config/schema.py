@@ -154,6 +154,7 @@ STUDY: dict[str, object] = {
     "seed": SEED, "name": optional(NAME), "paths": {"logs": PATH},
     "resume": {"folder": optional(PATH), "accept_code": boolean()},
     "sweep": optional(NAME),
+    "figure_formats": many(choice("png", "svg", "pdf")),
     "launcher": {
         "executor": choice("inline", "processes", "submitit", "ray"), "workers": optional(integer(1)),
         "max_members": optional(integer(1)), "timeout_s": optional(number(0, above=True)),

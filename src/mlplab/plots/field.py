@@ -180,6 +180,9 @@ class Field(Artist):
         width, height = int(round(self.box.x1)) - left, int(round(self.box.y1)) - bottom
         if width < 1 or height < 1:
             return
+        # A vector picture holds its images at a resolution of their own.
+        finer = renderer.get_image_magnification()
+        height, width = (max(1, round(size * finer)) for size in (height, width))
         context = renderer.new_gc()
         renderer.draw_image(context, left, bottom, colour(self.logs, height, width, self.clear))
         context.restore()

@@ -4,15 +4,16 @@ from functools import lru_cache
 
 import numpy as np
 from matplotlib.artist import Artist
+from matplotlib.backends.backend_agg import RendererAgg
+from matplotlib.figure import Figure
 
 from mlplab.plots.key import draw_key
 from mlplab.plots.panel import Square, draw_axes
 from mlplab.plots.style import figure, pixels
 
 
-@lru_cache(maxsize=8)
-def furniture(dpi: float, size, square, extent, key) -> np.ndarray:
-    """Draw axis numbers and, where ``key`` is given, the key; RGBA (height, width, 4), bottom row first."""
+def laid_out(dpi: float, size, square, extent, key) -> Figure:
+    """Lay out axis numbers and, where ``key`` is given, the key, in a figure of its own."""
     made = figure(*size)
     options = dict(key)
     axes = options.pop("axes", None) or ("x₁", "x₂")
@@ -21,7 +22,13 @@ def furniture(dpi: float, size, square, extent, key) -> np.ndarray:
         left, top, side = square
         draw_key(made, left + side + 42, top, size[0] - left - side - 52, options.pop("names"), **options)
     made.set_dpi(dpi)
-    colours = pixels(made)
+    return made
+
+
+@lru_cache(maxsize=8)
+def furniture(dpi: float, size, square, extent, key) -> np.ndarray:
+    """Draw what :func:`laid_out` lays out; RGBA (height, width, 4), bottom row first."""
+    colours = pixels(laid_out(dpi, size, square, extent, key))
     # The renderer takes the bottom row first.
     image = np.dstack([colours, np.full(colours.shape[:2], 255, np.uint8)])[::-1].copy()
     return image
@@ -37,8 +44,13 @@ class Furniture(Artist):
         self.set_zorder(-1)
 
     def draw(self, renderer):
-        """Blit the pixels at the figure's resolution."""
-        image = furniture(self.get_figure(root=True).dpi, *self.of)
+        """Blit the pixels at the figure's resolution; in a vector picture words stay words."""
+        dpi = self.get_figure(root=True).dpi
+        if not isinstance(renderer, RendererAgg):
+            for artist in sorted(laid_out(dpi, *self.of).get_children()[1:], key=lambda one: one.get_zorder()):
+                artist.draw(renderer)
+            return
+        image = furniture(dpi, *self.of)
         context = renderer.new_gc()
         renderer.draw_image(context, 0, 0, image)
         context.restore()

@@ -24,7 +24,8 @@ class Swatch(Artist):
         """Hand the image to the renderer, grown or shrunk by whole pixels to the figure's resolution."""
         root = self.get_figure(root=True)
         scale = root.dpi / DPI
-        height, width = (max(1, int(round(size * scale))) for size in self.image.shape[:2])
+        finer = scale * renderer.get_image_magnification()
+        height, width = (max(1, int(round(size * finer))) for size in self.image.shape[:2])
         rows = (np.arange(height) * self.image.shape[0]) // height
         columns = (np.arange(width) * self.image.shape[1]) // width
         image = np.ascontiguousarray(self.image[rows][:, columns])

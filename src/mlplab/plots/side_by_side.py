@@ -105,3 +105,44 @@ def curves_together(
         axes.axhline(bayes, color=BAYES, lw=points_of(3), ls=(0, (4, 2)), zorder=2)
     label(axes, "epoch", y_name)
     return made
+
+
+def column_curves(
+    epochs: Sequence[float], train: Sequence[float], validation: Sequence[float] | None = None, *, title: str = "",
+    bayes: float | None = None,
+) -> Figure:  # fmt: skip
+    """Draw one run's loss curves for a column of a paper: 3.3 inches wide, letters of 8 points and more.
+
+    Args:
+        epochs: ascending.
+        train: loss on the train points.
+        validation: loss on the validation points, or None.
+        title: over it; "" leaves it out.
+        bayes: the limit, a level line; None draws none.
+    """
+    top = 50 if title else 16
+    made = figure(528, 330 + top)
+    if title:
+        text(made, 16, 32, title, 21, width=500, weight="bold")
+    axes = add_chart(made, 84, top, 428, 240, size=18)
+    axes.set_yscale("log")
+    curves = [np.asarray(train, dtype=float), *([] if validation is None else [np.asarray(validation, dtype=float)])]
+    low, high = positive_range([*curves, *([] if bayes is None else [[bayes]])])
+    axes.set_ylim(low, high)
+    log_ticks(axes.yaxis, low, high)
+    epoch_axis(axes, max(epochs))
+    axes.plot(epochs, curves[0], color=MUTED, lw=points_of(3), ls=(0, (3, 2)) if len(curves) > 1 else "-")
+    words = [("train", MUTED)]
+    if len(curves) > 1:
+        axes.plot(epochs, curves[1], color=INK, lw=points_of(4))
+        words.append(("validation", INK))
+    if bayes is not None:
+        axes.axhline(bayes, color=BAYES, lw=points_of(3), ls=(0, (4, 2)))
+        words.append(("Bayes limit", BAYES))
+    for row, (name, colour) in enumerate(words):  # on the upper right, from where the loss has gone
+        axes.annotate(
+            name, (0.98, 0.97 - 0.1 * row), xycoords="axes fraction", color=colour, fontsize=points_of(18),
+            fontfamily="DejaVu Sans", ha="right", va="top",
+        )  # fmt: skip
+    label(axes, "epoch", "cross entropy, nats", size=18)
+    return made

@@ -45,6 +45,7 @@ ROLES: dict[str, Role] = {
     "search": _CALL,
     "logger": Role.IN_GROUP,
     "figures": Role.IN_GROUP,
+    "figure_formats": Role.IN_GROUP,
     "callbacks": Role.IDENTITY,
     "callbacks.early_stopping": _COUNTS,
     "evaluate_state": _MEMBER,

@@ -11,7 +11,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from mlplab.errors import InputError
-from mlplab.plots.style import png_bytes
+from mlplab.plots.style import png_bytes, vector_bytes
 from mlplab.runs.files import write_bytes, write_json, write_text
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.manifest import collect
@@ -48,6 +48,8 @@ class Recording:
         data = png_bytes(figure)
         path = self.folder.figures / f"{name}.png"
         write_bytes(path, data)
+        for form in set(self.config.get("figure_formats") or ()) - {"png"}:
+            write_bytes(path.with_suffix(f".{form}"), vector_bytes(figure, form))
         self.board.log_image(name, data, 0)
         np.savez_compressed(self.folder.figures / f"{name}.npz", **arrays)
         return path

@@ -42,7 +42,7 @@ def draw_figures(
     if wanted == "none":
         return
     # Imported here: a run without figures does not pay for matplotlib.
-    from mlplab.plots.style import png_bytes
+    from mlplab.plots.style import png_bytes, vector_bytes
 
     maps = next((c for c in trainer.callbacks if isinstance(c, DecisionMaps)), None)
     record = next(c for c in trainer.callbacks if isinstance(c, Record))
@@ -56,6 +56,8 @@ def draw_figures(
     for name, figure in figures.items():
         data = png_bytes(figure)
         write_bytes(run.folder.figures / f"{name}.png", data, sync=False)
+        for form in set(run.config.get("figure_formats") or ()) - {"png"}:
+            write_bytes(run.folder.figures / f"{name}.{form}", vector_bytes(figure, form), sync=False)
         # The map's own tag holds the cards of all epochs.
         if logger is not None:
             logger.log_image(f"final/{name}", data, result["steps"])
@@ -93,6 +95,8 @@ def map_figures(
     subtitle = summary(figures_of["accuracy"], wrong, len(labels), figures_of["nll"])
     common = {"predicted": predicted, "box": box, "class_names": getattr(run.data, "class_names", None)}
     arrays |= {"map": grid, "extent": np.array(extent), "points": points, "labels": labels, "predicted": predicted}
+    words = {"box": box, "axis_names": plane.names, "class_names": common["class_names"]}
+    arrays |= {name: np.array(value) for name, value in words.items() if value is not None}
     drawn_on = f"{subtitle}  ·  {plane.remark}" if plane.remark else subtitle
     made = {
         "decision_map": decision_map(

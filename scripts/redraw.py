@@ -1,0 +1,8 @@
+"""Draw a run's figures again: scripts/lab redraw RUN [FIGURE ...] [format=pdf,svg] [size=column]"""
+
+import sys
+
+from mlplab.cli.app import main
+
+if __name__ == "__main__":
+    sys.exit(main(["redraw", *sys.argv[1:]]))

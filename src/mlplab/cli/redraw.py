@@ -1,0 +1,63 @@
+"""A run's figures drawn again: ``redraw RUN [RUN ...] [FIGURE ...] [format=pdf,svg] [size=column] [style=plain]``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlplab.cli.runs import run_folder, shown_path
+from mlplab.errors import InputError
+from mlplab.places import logs_folder
+from mlplab.rules import near
+from mlplab.runs.folder import RunFolder
+
+FIGURES = ("decision_map", "bayes", "learning_strip", "learning_curves", "calibration")
+KEYS = ("format", "figures.format", "size", "style", "to", "paths.logs")
+USAGE = f"""\
+usage: scripts/lab redraw RUN [RUN ...] [FIGURE ...] [format=png,svg,pdf] [size=page|column] [style=titled|plain] [to=DIR]
+
+  scripts/lab redraw best format=pdf                    every figure of the best run, words as text
+  scripts/lab redraw 1a2b3c4d decision_map format=pdf,svg size=column style=plain
+  size=column: 3.3 inches wide, letters of 8 points and more (decision_map, learning_curves)
+
+FIGURE: {', '.join(FIGURES)}; all of them where none is named. RUN: a folder, digits, name, last or best.
+Nothing is trained: they are drawn from the run's figures/arrays.npz, into its figures/ or into to=DIR."""
+
+
+def redraw(words: Sequence[str]) -> int:
+    """Draw figures again from what runs saved.
+
+    Returns:
+        0.
+
+    Raises:
+        InputError: no run, or an option is wrong.
+    """
+    if {"-h", "--help"} & set(words):
+        print(USAGE)
+        return 0
+    options, figures, named = {}, [], []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if equals and not Path(word).exists():
+            if key not in KEYS:
+                raise InputError(f"redraw takes {', '.join(KEYS)}, got {word}{near(key, KEYS)}")
+            options[key.removeprefix("figures.")] = value
+        elif word in FIGURES:
+            figures.append(word)
+        else:
+            named.append(word)
+    if not named:
+        raise InputError("redraw must be given a run: redraw RUN [RUN ...] [FIGURE ...] [format=pdf]; see redraw --help")
+    runs = [RunFolder(run_folder(word, options.get("paths.logs", logs_folder()))) for word in named]
+    from mlplab.report.redraw import redraw as draw
+
+    place = Path(options["to"]).expanduser() if "to" in options else None
+    for run in runs:
+        files, left_out = draw(
+            run, figures or None, options.get("format", "png").split(","), size=options.get("size", "page"),
+            style=options.get("style", "titled"), place=place / run.name if place and len(runs) > 1 else place,
+        )  # fmt: skip
+        for path in files:
+            print(f"picture  {shown_path(path)}")
+        for line in left_out:
+            print(f"left out {line}")
+    return 0
