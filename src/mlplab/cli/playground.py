@@ -1,17 +1,18 @@
 """Write the playground: a page that trains networks in the browser, beginning with a setting or a run's."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import OmegaConf
 
-from mlplab.cli.train import shown
-from mlplab.config import composition as configs
 from mlplab.pages.playground import DATA_SETS, OPTIMIZERS, SCHEDULES, options_of, playground
+from mlplab.places import conf_folder
+from mlplab.runs.defaults import Defaults
 from mlplab.runs.files import write_text
 from mlplab.runs.folder import open_run
+from mlplab.terminal import short_path
 
 
 def write_playground(words: Sequence[str]) -> int:
@@ -27,6 +28,8 @@ def write_playground(words: Sequence[str]) -> int:
     Raises:
         InputError: an option is wrong, or the folder is that of no run.
     """
+    from mlplab.config import composition as configs
+
     words = list(words)
     if words and "=" not in words[0] and not words[0].startswith("-"):
         folder = open_run(words.pop(0)).path
@@ -36,7 +39,7 @@ def write_playground(words: Sequence[str]) -> int:
         folder = Path(config.paths.logs)
     path = folder / "playground.html"
     write_text(path, page_of(OmegaConf.to_container(config)), sync=False)
-    print(shown(path))
+    print(short_path(path))
     return 0
 
 
@@ -46,15 +49,25 @@ def page_of(config: dict[str, Any]) -> str:
 
 
 def lab_defaults() -> dict[str, Any]:
-    """Gather the defaults by which the page writes its commands, from conf/."""
-    composition = configs.compose_all("train")
-    plain, conf = OmegaConf.to_container(composition.config), configs.conf_folder()
+    """Gather the defaults by which the page writes its commands, from conf/ and without Hydra, which may be at work."""
+    defaults = Defaults(conf_folder())
+    known = defaults.studies["train"]
+    usual = known["groups"]
 
     def group(name: str, files: Sequence[str]) -> dict[str, Any]:
-        return {file: yaml.safe_load((conf / name / f"{file}.yaml").read_text(encoding="utf-8")) for file in files}
+        return {file: numbers(defaults.options(name)[file]) for file in files}
 
     return {
-        "seed": plain["seed"], "model": plain["model"], "trainer": {"max_epochs": plain["trainer"]["max_epochs"]},
+        "seed": known["keys"]["seed"], "model": group("model", ["mlp"])["mlp"],
+        "trainer": {"max_epochs": group("trainer", [usual["trainer"]])[usual["trainer"]]["max_epochs"]},
         "data": group("data", DATA_SETS), "optimizer": group("optimizer", OPTIMIZERS), "schedule": group("schedule", SCHEDULES),
-        "usual": {name: composition.choices[name] for name in ("data", "optimizer", "schedule")},
+        "usual": {name: usual[name] for name in ("data", "optimizer", "schedule")},
     }  # fmt: skip
+
+
+def numbers(node: dict[str, Any]) -> dict[str, Any]:
+    """Turn texts such as 2e-2, which YAML takes for words, into the numbers they say."""
+    return {key: float(value) if isinstance(value, str) and NUMBER.fullmatch(value) else value for key, value in node.items()}
+
+
+NUMBER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")

@@ -4,7 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
+from mlplab.cli.playground import page_of
 from mlplab.cli.shown_figures import figure_lines, note_lines, with_error
+from mlplab.runs.files import write_text
 from mlplab.terminal import front_door
 from mlplab.terminal import short_path as shown
 from mlplab.training.fit import fit
@@ -16,6 +20,8 @@ def train(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
     Returns:
         The result, as in ``result.json``.
     """
+    if config["figures"] == "all":
+        write_text(Path(folder) / "playground.html", page_of(OmegaConf.to_container(OmegaConf.create(config), resolve=True)), sync=False)
     result = fit(config, folder, resume=config["resume"]["folder"] is not None)
     print(summary(result, Path(folder)), flush=True)
     return result
@@ -41,6 +47,8 @@ def summary(result: Mapping[str, Any], folder: Path) -> str:
     ]
     if (folder / "figures" / "decision_map.png").exists():
         lines.append(f"picture      {shown(folder / 'figures' / 'decision_map.png')}")
+    if (folder / "run.html").exists():
+        lines.append(f"page         {shown(folder / 'run.html')}")
     if (folder / "tensorboard").exists():
         lines.append(f"TensorBoard  {front_door()} tensorboard {shown(folder)}")
     return "\n".join(lines)
