@@ -1,0 +1,148 @@
+"""Statistics of runs that share their luck: seeds crossed with draws of the data, or judged on the same points.
+
+Runs are not independent where they share a draw of the data or the points they are judged on: the mean of a figure
+over S seeds and C columns (draws, or folds of the validation points) follows the mixed model
+
+    y_sc = mean + seed_s + column_c + rest_sc,      Var(mean) = V_seed / S + V_column / C + V_rest / (S C)
+
+and more seeds do not make the columns' part smaller.
+"""
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mlplab.report.intervals import LEVEL, Summary, summarise
+from mlplab.report.student import quantile
+
+Grid = Mapping[tuple[Hashable, Hashable], float]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a grid of S rows and C columns says.
+
+    Attributes:
+        mean: of all values.
+        columns: mean of each column.
+        row_variance: variance of the mean that comes from the rows alone, with S - 1 degrees of freedom: what the rows'
+            means vary by beyond the rest, over S.
+        column_variance: variance of the mean that comes from columns and rest, with C - 1 degrees of freedom.
+    """
+
+    mean: float
+    columns: tuple[float, ...]
+    row_variance: float
+    column_variance: float
+
+
+def parts_of(table: Sequence[Sequence[float]]) -> Parts:
+    """Take a full table (S rows, C columns, each 1 or more) apart by its mean squares; a single row or column has 0."""
+    rows, columns = len(table), len(table[0])
+    row_means = [math.fsum(row) / columns for row in table]
+    column_means = [math.fsum(column) / rows for column in zip(*table)]
+    mean = math.fsum(row_means) / rows
+    between_rows = columns * math.fsum((value - mean) ** 2 for value in row_means)
+    between_columns = rows * math.fsum((value - mean) ** 2 for value in column_means)
+    rest = math.fsum(
+        (table[r][c] - row_means[r] - column_means[c] + mean) ** 2 for r in range(rows) for c in range(columns)
+    )
+    rest_square = rest / max((rows - 1) * (columns - 1), 1)
+    row_square = max(between_rows / max(rows - 1, 1) - rest_square, 0.0)
+    count = rows * columns
+    return Parts(mean, tuple(column_means), row_square / count, between_columns / max(columns - 1, 1) / count)
+
+
+def summarise_grid(values: Grid, level: float = LEVEL) -> Summary | None:
+    """Give the mean of runs over seeds and draws of the data, and an interval for the mean over both.
+
+    A full grid (every seed on every draw) gets the interval mean +- h with
+
+        h^2 = t_C^2 V_columns + t_S^2 V_rows,       t of C - 1 and S - 1 degrees of freedom,
+
+    which is at least as wide as it must be where the two are independent (Banerjee 1961), whatever their shares. A
+    seed is known to matter little by itself, so what of the rows' spread is the rest's is left out: with two seeds whose own effect
+    is as large as everything else the interval covers 0.90 to 0.93 in place of 0.95. Seeds that differ from draw to
+    draw are nested: then the means of the draws are the numbers. With one draw the seeds are.
+
+    Args:
+        values: a figure by (seed, draw).
+        level: 0 < level < 1.
+
+    Returns:
+        The summary, its ``count`` that of all runs, its ``sd`` their sample standard deviation; no interval where
+        there is a single draw and a single seed; None where there is no number.
+    """
+    seeds, draws = (sorted({key[place] for key in values}, key=repr) for place in (0, 1))
+    whole = summarise(list(values.values()), level)
+    if len(draws) <= 1 or whole is None:
+        return whole
+    if len(seeds) == 1 or len(values) < len(seeds) * len(draws):
+        lists = [[value for key, value in values.items() if key[1] == draw] for draw in draws]
+        of_draws = summarise([math.fsum(one) / len(one) for one in lists], level)
+        return Summary(whole.count, of_draws.mean, whole.sd, of_draws.low, of_draws.high)
+    found = parts_of([[values[seed, draw] for draw in draws] for seed in seeds])
+    reach = math.sqrt(
+        quantile(len(draws) - 1, (1 + level) / 2) ** 2 * found.column_variance
+        + quantile(len(seeds) - 1, (1 + level) / 2) ** 2 * found.row_variance
+    )
+    return Summary(whole.count, whole.mean, whole.sd, whole.mean - reach, whole.mean + reach)
+
+
+def not_significantly_worse(
+    tables: Sequence[Sequence[Sequence[float]]], best: int, level: float = LEVEL
+) -> list[bool]:
+    """Say which settings are not significantly worse than the selected one: a set that holds the truly best one.
+
+    Every setting has a table of losses: a row a seed, a column for each fold of the validation points (or each draw of
+    the data), the columns the same for all settings. A setting is left out where its mean exceeds the selected one's by
+    more than h,
+
+        h^2 = t^2 ( Var(difference of the column means) / C + V_rows + V_rows' ),
+
+    t the one-sided quantile at 1 - (1 - level)/(K - 1) for K settings (Bonferroni; Hsu 1984 for why one side is
+    enough), its degrees of freedom by Satterthwaite's rule. The columns' part is that of the points that all seeds are judged on, and does not fall with more seeds.
+
+    Args:
+        tables: one a setting, at least one row each, all with the same number of columns C >= 1.
+        best: index of the setting with the lowest mean.
+        level: probability that the truly best setting is in the set.
+
+    Returns:
+        A flag for each setting. The selected one's is True, and so is that of a setting with a single seed, of which
+        nothing can be said, and of one whose losses are not finite only if nothing finite is known of the best.
+
+    Raises:
+        ValueError: the tables have different numbers of columns.
+    """
+    if len({len(table[0]) for table in tables}) > 1:
+        raise ValueError("all tables must have the same columns")
+    known = [parts_of(table) if all(map(math.isfinite, sum(map(list, table), []))) else None for table in tables]
+    if known[best] is None:
+        return [True] * len(tables)
+    probability = 1 - (1 - level) / max(len(tables) - 1, 1)
+    return [
+        index == best
+        or (
+            known[index] is not None
+            and (
+                min(len(tables[index]), len(tables[best])) == 1
+                or known[index].mean - known[best].mean <= _reach(known[index], known[best], tables[index], tables[best], probability)
+            )
+        )
+        for index in range(len(tables))
+    ]
+
+
+def _reach(one: Parts, other: Parts, table: Sequence, other_table: Sequence, probability: float) -> float:
+    """Give h of :func:`not_significantly_worse` for two settings."""
+    columns = len(one.columns)
+    parts = [(found.row_variance, rows - 1) for found, rows in ((one, len(table)), (other, len(other_table)))]
+    if columns > 1:
+        differences = summarise([a - b for a, b in zip(one.columns, other.columns)])
+        parts.append((differences.sd**2 / columns, columns - 1))
+    total = math.fsum(variance for variance, _ in parts)
+    if total == 0:
+        return 0.0
+    freedom = 1 / math.fsum((variance / total) ** 2 / freedom for variance, freedom in parts)
+    return quantile(round(freedom, 1), probability) * math.sqrt(total)
