@@ -61,8 +61,8 @@ def summarise_grid(values: Grid, level: float = LEVEL) -> Summary | None:
         h^2 = t_C^2 V_columns + t_S^2 V_rows,       t of C - 1 and S - 1 degrees of freedom,
 
     which is at least as wide as it must be where the two are independent (Banerjee 1961), whatever their shares. A
-    seed is known to matter little by itself, so what of the rows' spread is the rest's is left out: with two seeds whose own effect
-    is as large as everything else the interval covers 0.90 to 0.93 in place of 0.95. Seeds that differ from draw to
+    seed matters little by itself, so what of the rows' spread is the rest's is left out: with two seeds whose own
+    effect is as large as that of the draws the interval covers 0.92 in place of 0.95. Seeds that differ from draw to
     draw are nested: then the means of the draws are the numbers. With one draw the seeds are.
 
     Args:
@@ -70,17 +70,16 @@ def summarise_grid(values: Grid, level: float = LEVEL) -> Summary | None:
         level: 0 < level < 1.
 
     Returns:
-        The summary, its ``count`` that of all runs, its ``sd`` their sample standard deviation; no interval where
-        there is a single draw and a single seed; None where there is no number.
+        The summary; with two draws or more, ``count`` and ``sd`` are those of the draws' means. None where there is
+        no number.
     """
     seeds, draws = (sorted({key[place] for key in values}, key=repr) for place in (0, 1))
-    whole = summarise(list(values.values()), level)
-    if len(draws) <= 1 or whole is None:
-        return whole
+    if len(draws) <= 1:
+        return summarise(list(values.values()), level)
+    lists = [[value for key, value in values.items() if key[1] == draw] for draw in draws]
+    whole = summarise([math.fsum(one) / len(one) for one in lists], level)
     if len(seeds) == 1 or len(values) < len(seeds) * len(draws):
-        lists = [[value for key, value in values.items() if key[1] == draw] for draw in draws]
-        of_draws = summarise([math.fsum(one) / len(one) for one in lists], level)
-        return Summary(whole.count, of_draws.mean, whole.sd, of_draws.low, of_draws.high)
+        return whole
     found = parts_of([[values[seed, draw] for draw in draws] for seed in seeds])
     reach = math.sqrt(
         quantile(len(draws) - 1, (1 + level) / 2) ** 2 * found.column_variance
@@ -110,7 +109,7 @@ def not_significantly_worse(
 
     Returns:
         A flag for each setting. The selected one's is True, and so is that of a setting with a single seed, of which
-        nothing can be said, and of one whose losses are not finite only if nothing finite is known of the best.
+        nothing can be said; that of one with losses that are not finite is False unless the selected one has such too.
 
     Raises:
         ValueError: the tables have different numbers of columns.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlplab.errors import InputError
+from mlplab.report.crossed import not_significantly_worse, summarise_grid
 from mlplab.report.intervals import Summary, holm, not_distinguishable, summarise, welch
 from mlplab.report.scales import SCALES, difference, on_scale
 from mlplab.runs.identity import REPEATING, Role, role_of
@@ -268,6 +269,41 @@ def independent(jobs: Sequence[Job], values: Sequence[float], replicates: Sequen
     return [math.fsum(found) / len(found) for found in draws.values()]
 
 
+def over_draws(jobs: Sequence[Job], values: Sequence[float], replicates: Sequence[str]) -> Summary | None:
+    """Summarise a figure over seeds and, where there are several, draws of the data, which the seeds share."""
+    seeds = [key for key in replicates if key not in ("data.seed", "data.order_seed")]
+    grid = {
+        (tuple(job.swept.get(key) for key in seeds), job.swept.get("data.seed")): value for job, value in zip(jobs, values)
+    }
+    if "data.seed" not in replicates or len(grid) < len(values):
+        return summarise(independent(jobs, values, replicates))
+    return summarise_grid(grid)
+
+
+def folds_of(setting: Setting) -> list[list[float]] | None:
+    """Give the validation losses of a setting's finished runs fold by fold; None where a run has none."""
+    lists = [(job.result.get("validation") or {}).get("loss_folds") for job in setting.finished]
+    good = all(isinstance(one, list) and one and len(one) == len(lists[0]) and all(map(_is_number, one)) for one in lists)
+    return lists if lists and good else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def kept_by_points(settings: Sequence[Setting], chosen: Setting) -> list[bool]:
+    """Say which settings the points they are all judged on cannot tell from the selected one.
+
+    Seeds alone leave out the luck of the shared validation points, which does not fall with more seeds. On several
+    draws of the data the draws, each with points of its own, say it already.
+    """
+    tables = [folds_of(one) for one in (chosen, *settings)]
+    draws = {job.result.get("data_seed") for one in (chosen, *settings) for job in one.finished}
+    if None in tables or len(draws) > 1 or len({len(table[0]) for table in tables}) > 1:
+        return [False] * len(settings)
+    return not_significantly_worse(tables, 0)[1:]
+
+
 def summaries_of(jobs: Sequence[Job], replicates: Sequence[str] = ()) -> dict[tuple[str, str], Summary]:
     """Summarise every figure that all finished runs of a setting have; intervals stay within what it can be."""
     found = {}
@@ -275,7 +311,7 @@ def summaries_of(jobs: Sequence[Job], replicates: Sequence[str] = ()) -> dict[tu
         for name in (*FIGURES, *BAYES):
             values = [job.figure(part, name) for job in jobs]
             if values and None not in values:
-                found[part, name] = on_scale(summarise(independent(jobs, values, replicates)), SCALES.get(name))
+                found[part, name] = on_scale(over_draws(jobs, values, replicates), SCALES.get(name))
     return found
 
 
@@ -330,7 +366,8 @@ def mark_best(settings: Sequence[Setting]) -> None:
     p_values = holm([welch(one.log_nll, chosen.log_nll) for one in others])
     flags = not_distinguishable([chosen.log_nll, *(one.log_nll for one in others)], 0)
     chosen.near = True
-    for setting, p, near in zip(others, p_values, flags[1:]):
+    flags = [near or kept for near, kept in zip(flags[1:], kept_by_points(others, chosen))]
+    for setting, p, near in zip(others, p_values, flags):
         setting.p, setting.difference = p, difference(setting.log_nll, chosen.log_nll)
         setting.near = near and (setting.count("diverged") == 0 or chosen.count("diverged") > 0)
 

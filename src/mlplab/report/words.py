@@ -166,7 +166,7 @@ def geometric(summary: Summary) -> str:
 
 def near_words(table: Table) -> str:
     """Say which settings are not significantly different from the selected one, or why nothing can be said."""
-    near, how = table.near, "Welch's t of log NLL with Holm's correction, 95 %"
+    near, how = table.near, "Welch's t of log NLL with Holm's correction, and the shared validation points, 95 %"
     if len(table.settings) == 1:
         return "There is one setting, and so nothing to compare it with."
     if not table.bests:
