@@ -111,6 +111,20 @@ def test_parts_are_drawn_from_different_streams():
     assert (whole.norm(dim=1) == 0).sum() == 4
 
 
+def test_polar_inputs_describe_the_same_points():
+    plane, polar = ready(SpiralDataModule, **SMALL), ready(SpiralDataModule, **SMALL, inputs="polar")
+    for part in ("train", "validation", "test", "fresh"):
+        x, features = getattr(plane, part).x.double(), getattr(polar, part).x.double()
+        r = x.norm(dim=1).clamp_min(1e-4)
+        expected = torch.stack([x[:, 0] / r, x[:, 1] / r, r.log(), r], dim=1)
+        torch.testing.assert_close(features, expected, rtol=1e-6, atol=1e-6)
+        assert torch.equal(getattr(plane, part).y, getattr(polar, part).y)
+        assert torch.equal(plane.log_posterior(part), polar.log_posterior(part))
+    assert polar.input_shape == (4,) and polar.sha256 != plane.sha256
+    with pytest.raises(InputError, match="data.inputs must be one of plane, polar, got 'log'"):
+        SpiralDataModule(inputs="log")
+
+
 def test_bayes_posteriors_by_part():
     module = ready(SpiralDataModule, **SMALL)
     assert torch.equal(module.log_posterior("test"), log_posterior(module.test.x, module.density))

@@ -235,6 +235,17 @@ def test_several_largest_logits_share_the_gradient_as_in_torch(dtype):
         assert_as_torch(logits, torch.tensor(labels))
 
 
+@pytest.mark.parametrize("row", ([0.0, 0.0], [1.0, 1.0, 1.0, 0.0], [2.0, -1.0, 0.5]))
+def test_the_second_derivative_is_right_where_logits_are_equal_too(row):
+    logits = torch.tensor([row, row[::-1]], dtype=torch.float64, requires_grad=True)
+    labels = torch.tensor([0, 1])
+    for options in ({}, {"label_smoothing": 0.1, "weight": torch.arange(1.0, len(row) + 1).double()}):
+        assert torch.autograd.gradcheck(lambda x: cross_entropy(x, labels, **options), logits)
+        assert torch.autograd.gradgradcheck(lambda x: cross_entropy(x, labels, **options), logits)
+    hessian = torch.autograd.functional.hessian(lambda x: cross_entropy(x, labels[:1]), torch.zeros(1, 2).double())
+    assert hessian.reshape(2, 2).tolist() == [[0.25, -0.25], [-0.25, 0.25]]
+
+
 def test_module_is_the_function():
     logits, labels = torch.randn(6, 3, generator=generator()), torch.tensor([0, 1, 2, 0, 1, -7])
     options = {"ignore_index": -7, "label_smoothing": 0.1}
@@ -260,6 +271,7 @@ GOOD = torch.zeros(2, 3), torch.tensor([0, 1])
         (torch.zeros(3), GOOD[1], {}, r"takes logits \(N, C\).*\(3,\)"),
         (torch.zeros(2, 3, 4), GOOD[1], {}, "takes logits"),
         (GOOD[0], torch.tensor([0]), {}, "takes logits"),
+        (GOOD[0].long(), GOOD[1], {}, "a floating type, got torch.int64"),
         (GOOD[0], torch.tensor([0.0, 1.0]), {}, "integer labels, got torch.float32"),
         (GOOD[0], torch.tensor([True, False]), {}, "integer labels, got torch.bool"),
         (GOOD[0], torch.tensor([0, -1]), {}, "0..2 or equal ignore_index -100, got -1 in row 1"),

@@ -105,8 +105,12 @@ class ArrayDataModule(LightningDataModule, ABC):
         if self.density is None or points is None:
             return None
         if part not in self._posteriors:
-            self._posteriors[part] = posterior(points.x, self.density)
+            self._posteriors[part] = posterior(self.posterior_inputs(part), self.density)
         return self._posteriors[part]
+
+    def posterior_inputs(self, part: str) -> Tensor:
+        """Give the points of a part where the density is one: the inputs, unless these are features of them."""
+        return getattr(self, part).x
 
     def order(self, epoch: int) -> Tensor:
         """Return the permutation of the train points in an epoch (counted from 0).

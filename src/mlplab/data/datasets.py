@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+SMALLEST_RADIUS = 1e-4
 Counts = int | Sequence[int]
 
 
@@ -72,6 +73,22 @@ def spirals(
     x, y = _join(pieces)
     # Turning by 0 would still round the points, which must stay the tutorial's.
     return (x if rotation_degrees == 0 else x @ rotation(rotation_degrees).float().T), y
+
+
+def polar_features(x: Tensor) -> Tensor:
+    """Describe points of the plane by direction and distance: (x1/r, x2/r, log r, r).
+
+    The spirals look the same at every scale near the origin, which log r makes a shift. A radius below 1e-4, the
+    origin's too, counts as 1e-4.
+
+    Args:
+        x: points of shape (N, 2).
+
+    Returns:
+        Array of shape (N, 4), of the same type.
+    """
+    radius = x.norm(dim=1, keepdim=True).clamp_min(SMALLEST_RADIUS)
+    return torch.cat([x / radius, radius.log(), radius], dim=1)
 
 
 def circles(

@@ -70,7 +70,11 @@ class SyntheticDataModule(ArrayDataModule):
 
 
 class SpiralDataModule(SyntheticDataModule):
-    """Serve :func:`mlplab.data.datasets.spirals`; the other arguments are those of `ArrayDataModule`."""
+    """Serve :func:`mlplab.data.datasets.spirals`; the other arguments are those of `ArrayDataModule`.
+
+    Args:
+        inputs: ``plane`` serves the points themselves, ``polar`` :func:`mlplab.data.datasets.polar_features` of them.
+    """
 
     points_key = "points_per_arm"
 
@@ -82,12 +86,14 @@ class SpiralDataModule(SyntheticDataModule):
         t_min: float = 0.0,
         t_max: float = 1.0,
         rotation_degrees: float = 0.0,
+        inputs: str = "plane",
         **base,
     ):
         super().__init__(options.SPIRAL["arms"].check("data.arms", arms), points_per_arm, noise, **base)
         self.t_min = options.SPIRAL["t_min"].check("data.t_min", t_min)
         self.t_max = options.SPIRAL["t_max"].check("data.t_max", t_max)
         self.rotation_degrees = options.SPIRAL["rotation_degrees"].check("data.rotation_degrees", rotation_degrees)
+        self.inputs = options.SPIRAL["inputs"].check("data.inputs", inputs)
         if self.t_min > self.t_max:
             raise InputError(f"data.t_min must be at most data.t_max={t_max}, got {t_min}")
 
@@ -99,6 +105,17 @@ class SpiralDataModule(SyntheticDataModule):
 
     def exact_density(self):
         return densities.spiral_density(**self._shape())
+
+    def prepare(self):
+        parts = super().prepare()
+        if self.inputs == "plane":
+            return parts
+        # The posterior is one of places in the plane, which the features no longer give to the bit.
+        self._plane = {name: points.x for name, points in parts.items() if points is not None}
+        return {name: points and Points(datasets.polar_features(points.x), points.y) for name, points in parts.items()}
+
+    def posterior_inputs(self, part):
+        return self._plane[part] if self.inputs == "polar" else super().posterior_inputs(part)
 
     def _shape(self) -> dict:
         return {

@@ -26,6 +26,14 @@ def negative_log_softmax(logits: Tensor) -> Tensor:
 
 def _rest_and_gaps(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Give the sum over i != a of exp(x_i - m), (..., 1), and m - x, (..., C), of :func:`negative_log_softmax`."""
+    if logits.requires_grad and torch.is_grad_enabled():
+        # All derivatives are those of the formula with one index a, of several largest the first: amax would share
+        # its gradient among them, and the second derivative would be lost.
+        place = logits.detach().argmax(dim=-1, keepdim=True)
+        largest = logits.gather(-1, place)
+        gaps = largest - logits
+        others = gaps.neg().exp().scatter(-1, place, 0.0).sum(dim=-1, keepdim=True)
+        return others + (largest - largest).detach(), gaps
     largest = logits.amax(dim=-1, keepdim=True)
     gaps = largest - logits
     # All that are as large as the largest are left out and counted instead, less one. Without masks and indices
@@ -121,6 +129,8 @@ def cross_entropy(
         raise InputError(
             f"cross entropy takes logits (N, C) and labels (N,), got {tuple(logits.shape)} and {tuple(labels.shape)}"
         )
+    if not logits.is_floating_point():
+        raise InputError(f"cross entropy takes logits of a floating type, got {logits.dtype}; .float() makes one")
     if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
         raise InputError(f"cross entropy takes integer labels, got {labels.dtype}")
     options.REDUCTION.check("loss.reduction", reduction)
