@@ -117,3 +117,13 @@ def test_the_command_finds_sweeps_and_runs_by_name(sweep, monkeypatch):
     assert program[program.index("--logdir") + 1] == str(sweep / FOLDER) and program[-2:] == ["--port", "7"]
     assert any("localhost:7/" in line for line in tensorboard.hints(3, ["--port", "7"]))
     assert any("localhost:8/" in line for line in tensorboard.hints(50, ["--port=8"]))
+
+
+def test_an_interrupted_run_has_its_row_in_hparams(tmp_path, monkeypatch):
+    from mlplab.cli.app import main
+    from mlplab.training import fit
+
+    monkeypatch.setattr(fit, "_train", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    words = ["data.points_per_arm=60", "trainer.max_epochs=1", "callbacks.progress=null", "figures=none", "logger.tensorboard.flush_every_s=0"]
+    assert main(["train", f"paths.logs={tmp_path}", *words]) == 130
+    assert len(HParams(tmp_path / "train").rows) == 1

@@ -49,6 +49,21 @@ def index_of(logs):
     return Index(logs, conf_folder())
 
 
+# Where things are.
+
+
+def test_the_line_for_an_extra_names_the_very_environment(monkeypatch):
+    import sys
+    from pathlib import Path
+
+    from mlplab.places import pip_line
+
+    monkeypatch.chdir(Path(sys.executable).parent.parent)
+    assert pip_line("search") == f"bin/{Path(sys.executable).name} -m pip install 'mlplab[search]'"
+    monkeypatch.chdir("/")
+    assert pip_line("ray").endswith("-m pip install 'mlplab[ray]'") and Path(sys.executable).name in pip_line("ray")
+
+
 # What a config changed.
 
 

@@ -1,6 +1,8 @@
 """Where configs are read and runs are written: found without Hydra, for commands that compose nothing."""
 
 import os
+import shlex
+import sys
 from pathlib import Path
 
 from mlplab.errors import InputError
@@ -26,3 +28,11 @@ def conf_folder() -> Path:
 def logs_folder() -> Path:
     """Find where runs are written by default: the checkout's logs/, else logs/ under the current folder."""
     return (_CHECKOUT if _is_checkout() else Path.cwd()) / "logs"
+
+
+def pip_line(extra: str) -> str:
+    """Give the command that adds an extra to the very environment that runs: scripts/lab has one of its own."""
+    program = Path(sys.executable)
+    home = Path.cwd()
+    shown = program.relative_to(home) if program.is_relative_to(home) else program
+    return f"{shlex.quote(str(shown))} -m pip install 'mlplab[{extra}]'"

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlplab.data.baselines import NEIGHBOURS
+from mlplab.places import pip_line
 from mlplab.training.merit import unequal
 from mlplab.words import columns
 
@@ -75,5 +76,5 @@ def note_lines(result: Mapping[str, Any]) -> list[str]:
     notes = list((result.get("data") or {}).get("notes") or ())
     found = result.get("baselines")
     if found is not None and len(found) == 1 and len(result["data"]["class_names"]) > 1:
-        notes.append("scikit-learn adds simple classifiers to compare with: pip install 'mlplab[files]'")
+        notes.append(f"scikit-learn adds simple classifiers to compare with: {pip_line('files')}")
     return [f"note: {note}" for note in notes]

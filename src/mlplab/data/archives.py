@@ -8,6 +8,7 @@ import numpy as np
 
 from mlplab.data.table import Column, Table, listed
 from mlplab.errors import InputError
+from mlplab.places import pip_line
 
 # What numpy and zipfile raise for an archive that is damaged, encrypted, or larger than the memory.
 DAMAGE = (ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
@@ -140,7 +141,7 @@ def read_parquet(path: Path) -> Table:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise InputError(f"'{path}' needs pyarrow: pip install 'mlplab[files]'; or save it as CSV or NPZ") from None
+        raise InputError(f"'{path}' needs pyarrow: {pip_line('files')}; or save it as CSV or NPZ") from None
     try:
         read = pyarrow.parquet.read_table(path)
     except (pyarrow.ArrowException, OSError) as error:

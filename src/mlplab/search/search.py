@@ -11,6 +11,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mlplab.errors import Ended, InputError
+from mlplab.places import pip_line
 from mlplab.runs.fingerprint import code_digest, config_digest
 from mlplab.runs.identity import Role, override_role
 from mlplab.search.objectives import read_objective
@@ -48,7 +49,7 @@ def search(
     except ModuleNotFoundError as error:
         if error.name != "optuna":
             raise
-        raise InputError("hydra/sweeper=search needs Optuna: pip install 'mlplab[search]'") from error
+        raise InputError(f"hydra/sweeper=search needs Optuna: {pip_line('search')}") from error
     space, fixed = read_space(arguments, master, loader.get_group_options)
     plan = make_plan(master, space, fixed)
     folder = Path(str(master.hydra.sweep.dir)).absolute()

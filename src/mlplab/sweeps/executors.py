@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mlplab.errors import InputError
+from mlplab.places import pip_line
 from mlplab.sweeps import worker
 
 KILL_WITHIN_S = 2.0
@@ -161,7 +162,7 @@ class Submitit:
         try:
             import submitit
         except ImportError as error:
-            raise InputError("launcher=submitit needs submitit: pip install 'mlplab[submitit]'") from error
+            raise InputError(f"launcher=submitit needs submitit: {pip_line('submitit')}") from error
         self.workers = workers or 16
         for_slurm = sorted(name for name in options if name.startswith("slurm_"))
         if for_slurm and cluster is None and shutil.which("srun") is None:
@@ -222,7 +223,7 @@ class Ray:
         try:
             import ray
         except ImportError as error:
-            raise InputError("launcher=ray needs Ray: pip install 'mlplab[ray]'") from error
+            raise InputError(f"launcher=ray needs Ray: {pip_line('ray')}") from error
         self.ray = ray
         self.started = not ray.is_initialized()
         if self.started:

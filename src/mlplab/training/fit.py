@@ -32,7 +32,7 @@ from mlplab.training.classifier import Classifier
 from mlplab.training.members import MemberData, MemberRun, share_data
 from mlplab.training.objects import arguments_of, build, find_class, try_loss, try_optimizer, within_memory
 from mlplab.training.record import Record
-from mlplab.training.results import finish
+from mlplab.training.results import HYPERPARAMETERS, finish
 from mlplab.training.trainer import PRECISIONS, Trainer
 
 # What members of one population must have in common, besides networks that stack.
@@ -292,6 +292,7 @@ def _describe(runs: Sequence[MemberRun], trainer: Trainer) -> None:
                 logger.purge(-1)
             if hasattr(logger, "log_config"):
                 logger.log_config(text)
+            logger.log_hyperparams({key: run.config[key] for key in HYPERPARAMETERS})  # an interrupted run has its row
 
 
 def _resume(trainer: Trainer, classifier: Classifier) -> bool:
