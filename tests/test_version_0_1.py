@@ -1,0 +1,63 @@
+"""Run folders that version 0.1 wrote are evaluated, reported and trained again: ``version_0_1/sweep`` holds two."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from mlplab.cli.evaluate import evaluate
+from mlplab.cli.reproduce import reproduce
+from mlplab.config.composition import load_recorded
+from mlplab.report.report import report
+from mlplab.runs.fingerprint import config_digest
+
+KEPT = Path(__file__).parent / "version_0_1" / "sweep"
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    return Path(shutil.copytree(KEPT, tmp_path / "logs" / "sweep" / "v01"))
+
+
+@pytest.fixture
+def run(sweep):
+    return sweep / "lr0.1-bb364c47"
+
+
+def test_its_config_is_read_and_keeps_its_digest(run):
+    config = load_recorded(run / "config.yaml")
+    assert config.model._target_ == "mlplab.nn.mlp.MLP"
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert config_digest(OmegaConf.to_container(config)) == manifest["config_digest"]
+
+
+def test_it_is_evaluated(run, capsys):
+    """On its train and test points to the bit; validation and fresh points are drawn otherwise since."""
+    assert evaluate(run) in (0, 1)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    verdicts = {tuple(words[:2]): words[4] for words in lines if len(words) >= 5}
+    for part in ("test", "train"):
+        assert verdicts[part, "accuracy"] == verdicts[part, "nll"] == "equal"
+
+
+def test_it_is_evaluated_on_other_data(run):
+    result = evaluate(run, ["data.noise=0.3"])
+    assert 0 <= result["test"]["accuracy"] <= 1 and result["run"] == str(run)
+
+
+def test_its_training_is_reproduced(run, tmp_path, capsys):
+    """To the bit on the machine that wrote it; elsewhere to rounding."""
+    assert reproduce(run, tmp_path) in (0, 1)
+    (again,) = (tmp_path / "reproduce").iterdir()
+    before, now = (json.loads((folder / "result.json").read_text()) for folder in (run, again))
+    assert (before["epochs"], before["steps"], before["parameters"]) == (now["epochs"], now["steps"], now["parameters"])
+    assert now["train"]["nll"] == pytest.approx(before["train"]["nll"], rel=1e-4)
+
+
+def test_its_sweep_is_reported(sweep, capsys):
+    assert report([str(sweep)]) == 0
+    out = capsys.readouterr().out
+    assert "lr=0.1" in out and "2 runs" not in out
+    assert (sweep / "sweep.csv").read_text().count("\n") == 3
