@@ -1,6 +1,7 @@
 """A file imports only from the levels under its own; numerics stand below frameworks."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -96,3 +97,42 @@ def test_pictures_load_no_torch():
 def test_a_config_is_checked_without_torch():
     loaded = loaded_after("from mlplab.config.composition import compose; compose('train', ['model.width=3'])")
     assert "hydra" in loaded and not loaded & {"torch", "lightning", "matplotlib"}
+
+
+# What each command must not load before it has work to do: each of these costs a second or more.
+UNLOADED = {
+    "mlplab.cli.app": {"torch", "lightning", "hydra", "matplotlib", "scipy", "pandas"},
+    "mlplab.cli.runs": {"torch", "lightning", "hydra", "matplotlib", "scipy", "pandas"},
+    "mlplab.report.report": {"torch", "lightning", "hydra", "pandas"},
+    "mlplab.studies.lif.study": {"lightning", "torchmetrics", "scipy", "pandas", "sympy"},
+    "mlplab.studies.relu.study": {"lightning", "torchmetrics", "pandas", "sympy"},
+}
+
+
+@pytest.mark.parametrize("module", UNLOADED)
+def test_a_command_loads_only_what_it_needs(module):
+    assert not loaded_after(f"import {module}") & UNLOADED[module]
+
+
+@pytest.mark.parametrize("module", ["mlplab.studies.lif.study", "mlplab.studies.relu.study"])
+def test_a_study_loads_neither_training_nor_report(module):
+    program = f"import sys, {module}\nprint(*(n for n in sys.modules if n.startswith(('mlplab.training', 'mlplab.report'))))"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split() == []
+
+
+def module_name(path):
+    parts = ("mlplab", *path.with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def test_no_module_imports_itself_round_a_circle():
+    modules = {module_name(path): path for path in FILES}
+
+    def owner(name):
+        while name and name not in modules:
+            name = name.rpartition(".")[0]
+        return name
+
+    graph = {name: {owner(other) for other in imports(path)} - {name, ""} for name, path in modules.items()}
+    assert len(graph["mlplab.cli.app"]) > 3
+    list(graphlib.TopologicalSorter(graph).static_order())  # a CycleError names the circle

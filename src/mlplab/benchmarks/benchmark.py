@@ -9,10 +9,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from mlplab.cli.train import shown
 from mlplab.config.composition import logs_folder, parse_overrides
 from mlplab.errors import InputError
 from mlplab.runs.files import write_json
+from mlplab.terminal import short_path as shown
 from mlplab.words import columns
 
 # Word -> module with rows(options) that yields Row after Row.

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mlplab.cli import session
 from mlplab.cli.command_line import Words
+from mlplab.cli.commands import COMMANDS
 from mlplab.cli.completion import completion_script
 from mlplab.config import composition as configs
 from mlplab.config.grammar import quoted
@@ -147,8 +148,6 @@ def results_since(folder: Path, began: float) -> list[Any]:
 def show(config_name: str, task: Task, words: Words) -> None:
     """Print help, the config and the like, as Hydra does; what is wrong is said in one line."""
     if "--shell-completion" in words.flags:
-        from mlplab.cli.app import COMMANDS
-
         composed = [name for name, (root, _) in COMMANDS.items() if root is not None]
         script = completion_script(words.overrides, [*COMMANDS, "test"], composed)
         if script is not None:

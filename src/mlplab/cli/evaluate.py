@@ -9,7 +9,6 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from mlplab.cli.another_file import measure_file
-from mlplab.cli.train import shown
 from mlplab.config import composition as configs
 from mlplab.data.bayes import log_posterior
 from mlplab.data.grid import decision_grid
@@ -19,6 +18,7 @@ from mlplab.runs import checkpoint
 from mlplab.runs.files import read_record, write_bytes, write_json, write_text
 from mlplab.runs.fingerprint import config_digest
 from mlplab.runs.folder import RunFolder, claim, open_run
+from mlplab.terminal import short_path as shown
 from mlplab.training.fit import build_model
 from mlplab.training.objects import build, within_memory
 from mlplab.training.results import PARTS, part_figures, part_logits

@@ -5,11 +5,11 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from mlplab.cli.train import shown
 from mlplab.config import composition as configs
 from mlplab.errors import InputError
 from mlplab.runs.files import read_json, read_record
 from mlplab.runs.folder import claimed, open_run
+from mlplab.terminal import short_path as shown
 from mlplab.training.fit import fit
 
 # What may explain a difference, in the order in which it is told.

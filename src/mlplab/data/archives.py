@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlplab.data.table import Column, Table, listed
+from mlplab.data.columns import Column, Table, listed
 from mlplab.errors import InputError
 from mlplab.places import pip_line
 

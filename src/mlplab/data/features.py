@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from mlplab.data.table import Column, Table, listed, refuse_words, share_of_numbers
+from mlplab.data.columns import Column, Table, listed
+from mlplab.data.table import refuse_words, share_of_numbers
 from mlplab.errors import InputError
 
 MOST_LEVELS = 50  # of a column of words; more are names of rows, not kinds

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from mlplab.data.arrays import ArrayDataModule, Points
+from mlplab.data.columns import Table, listed
 from mlplab.data.features import (
     MISSING_RULES,
     Preparation,
@@ -19,7 +20,7 @@ from mlplab.data.features import (
 )
 from mlplab.data.labels import classes_of, codes_among, find_label, words_of
 from mlplab.data.splits import split
-from mlplab.data.table import Table, checked_path, listed, read_table
+from mlplab.data.table import checked_path, read_table
 from mlplab.errors import InputError
 from mlplab.ranges import require_flag, require_number
 from mlplab.runs.fingerprint import file_sha256

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mlplab.data.table import Column, Table, listed
+from mlplab.data.columns import Column, Table, listed
 from mlplab.errors import InputError
 
 # Names under which a label is looked for, the first one first, whatever their case.

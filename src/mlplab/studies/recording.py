@@ -16,7 +16,7 @@ from mlplab.runs.files import write_bytes, write_json, write_text
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.manifest import collect
 from mlplab.runs.status import write_status
-from mlplab.training.loggers import TensorBoardLogger
+from mlplab.runs.tensorboard_writer import TensorBoardWriter
 
 
 class Recording:
@@ -37,7 +37,7 @@ class Recording:
         write_text(self.folder.config, text)
         write_json(self.folder.manifest, collect(self.config, data_sha256=data_sha256))
         write_status(self.folder.path, "running")
-        self.board = TensorBoardLogger(self.folder.tensorboard, flush_every_s=float("inf"))
+        self.board = TensorBoardWriter(self.folder.tensorboard, flush_every_s=float("inf"))
         self.board.log_config(text)
         self.board.log_hyperparams(
             {k: v for k, v in self.config.items() if k not in ("paths", "name", "resume")}

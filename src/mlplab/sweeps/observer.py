@@ -4,7 +4,7 @@ from typing import Any
 
 import lightning.pytorch as L
 
-from mlplab.sweeps.worker import Messages
+from mlplab.sweeps.messages import Messages
 from mlplab.training.callbacks import MemberCallback
 from mlplab.training.classifier import Classifier
 

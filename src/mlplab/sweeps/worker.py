@@ -5,14 +5,12 @@ import contextlib
 import ctypes
 import faulthandler
 import importlib
-import json
 import multiprocessing
 import os
 import signal
 import socket
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,9 +19,9 @@ from typing import Any
 from hydra.core.utils import env_override
 
 from mlplab.runs.status import is_alive
+from mlplab.sweeps.messages import Messages
 
 PR_SET_PDEATHSIG = 1
-TELL_EVERY_S = 0.25
 LOOK_EVERY_S = 0.25
 
 
@@ -91,7 +89,7 @@ def _orphan(owner: dict[str, Any]) -> bool:
     return not is_alive({"status": "running", "heartbeat": 0.0, **owner})
 
 
-def _train(payload: dict[str, Any], folders: list[Path], tell: "Messages") -> None:
+def _train(payload: dict[str, Any], folders: list[Path], tell: Messages) -> None:
     from mlplab.data import posteriors
     from mlplab.sweeps.observer import Observer
     from mlplab.training.fit import fit_members
@@ -107,7 +105,7 @@ def _train(payload: dict[str, Any], folders: list[Path], tell: "Messages") -> No
         posteriors.share(None)
 
 
-def _call_each(payload: dict[str, Any], folders: list[Path], tell: "Messages") -> None:
+def _call_each(payload: dict[str, Any], folders: list[Path], tell: Messages) -> None:
     from omegaconf import OmegaConf
 
     module, _, function = payload["study"].partition(":")
@@ -116,25 +114,6 @@ def _call_each(payload: dict[str, Any], folders: list[Path], tell: "Messages") -
     for index, (config, folder) in enumerate(zip(payload["configs"], folders)):
         result = study(OmegaConf.create(config), folder)
         tell("done", index=index, result=result if isinstance(result, dict) else {"status": "finished"})
-
-
-class Messages:
-    """Append messages to a file, each one line of JSON; a file that is gone is not made again."""
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self._last = 0.0
-
-    def __call__(self, kind: str, **content: Any) -> None:
-        with open(os.open(self.path, os.O_WRONLY | os.O_APPEND), "w") as file:
-            file.write(json.dumps({"kind": kind, **content}, default=str) + "\n")
-
-    def progress(self, epoch: int, epochs: int) -> None:
-        """Tell how far a unit is, at most a few times a second."""
-        now = time.monotonic()
-        if now - self._last >= TELL_EVERY_S:
-            self._last = now
-            self("progress", epoch=epoch, epochs=epochs)
 
 
 def process_main(payload: dict[str, Any]) -> None:

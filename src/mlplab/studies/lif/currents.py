@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mlplab.data.table import Table, matrix, read_table
+from mlplab.data.columns import Table
+from mlplab.data.table import matrix, read_table
 from mlplab.errors import InputError
 from mlplab.seeds import derive
 from mlplab.studies.lif.neuron import checked_current

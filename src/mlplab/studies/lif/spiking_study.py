@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from omegaconf import OmegaConf
 
-from mlplab.cli.train import shown
 from mlplab.config.composition import build
 from mlplab.data.grid import decision_grid
 from mlplab.errors import InputError
@@ -19,6 +18,7 @@ from mlplab.studies.lif.scale import changed
 from mlplab.studies.lif.spiking import relu_logits, run_spiking
 from mlplab.studies.lif.transfer_figures import kohm
 from mlplab.studies.recording import Recording, recording
+from mlplab.terminal import short_path as shown
 from mlplab.units import in_lab_units
 
 MAP_RESOLUTION, MAP_LIMIT = 64, 2.0

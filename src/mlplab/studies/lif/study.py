@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from mlplab.cli.train import shown
 from mlplab.config.composition import build
 from mlplab.errors import InputError
 from mlplab.pages.lif_explorer import lif_explorer
@@ -21,6 +20,7 @@ from mlplab.studies.lif.noise_rate import interval_variation, white_noise_rate_h
 from mlplab.studies.lif.scale import one_neuron, scale_of, settled
 from mlplab.studies.lif.simulation import initial_state, run_shape, simulate
 from mlplab.studies.recording import Recording, recording
+from mlplab.terminal import short_path as shown
 from mlplab.units import say
 
 MOST_STEPS = 10**9

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from mlplab.cli.train import shown
 from mlplab.errors import InputError
 from mlplab.runs.files import write_text
 from mlplab.seeds import derive
@@ -28,6 +27,7 @@ from mlplab.studies.relu.sawtooth import DeepRelu
 from mlplab.studies.relu.sums import ReluSum, check_n
 from mlplab.studies.relu.targets import Target, make_target, read_points
 from mlplab.studies.relu.trained import train_units
+from mlplab.terminal import short_path as shown
 from mlplab.words import columns, markdown_table
 
 COLUMNS = ("target", "method", "start", "n", "max_error", "rms_error", "lower_bound", "floor", "seconds")
