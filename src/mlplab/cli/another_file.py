@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from mlplab.cli.finished_run import load_network, read_result
 from mlplab.cli.shown_figures import figure_lines
 from mlplab.config import composition as configs
 from mlplab.data.file_module import WholeFile
@@ -62,8 +63,6 @@ def measure_file(
         pairs: overrides, ``data.path`` among them.
         logs: the result goes to ``evaluate/`` in it.
     """
-    from mlplab.cli.evaluate import load_network
-
     options = options_of(config, pairs)
     path = configs.place("data.path", options.pop("path"))
     data = WholeFile(path, recorded["data"], **options)
@@ -141,7 +140,6 @@ def predict(words: Sequence[str]) -> int:
         InputError: no run folder, a run that was not trained on a file, an option that is none, a file that does not
             fit it.
     """
-    from mlplab.cli.evaluate import load_network
     from mlplab.cli.runs import run_folder
 
     if not words or words[0].startswith("-") or "=" in words[0]:
@@ -179,8 +177,6 @@ def file_result(folder: RunFolder) -> dict[str, Any]:
     Raises:
         InputError: the run has not finished, or is not on a file of which it records how it was read.
     """
-    from mlplab.cli.evaluate import read_result
-
     recorded = read_result(folder)
     if not isinstance(recorded.get("data"), dict):
         raise InputError(f"{folder.path} must be a run on a file (data=file) of mlplab 0.2 or later; it records no columns")

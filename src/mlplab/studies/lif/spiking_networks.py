@@ -10,7 +10,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from mlplab.cli.evaluate import load_network
+from mlplab.cli.finished_run import load_network
 from mlplab.config import composition as configs
 from mlplab.errors import InputError
 from mlplab.nn.mlp import MLP
