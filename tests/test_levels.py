@@ -2,8 +2,12 @@
 
 import ast
 import graphlib
+import itertools
+import re
 import subprocess
 import sys
+import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -60,7 +64,7 @@ def test_a_file_imports_from_below_only(path):
 def test_numerics_need_torch_numpy_scipy_alone(path):
     allowed = sys.stdlib_module_names | {"torch", "numpy", "scipy", "mlplab"}
     if path.parts[0] == "runs":
-        allowed |= {"yaml", "omegaconf", "tensorboard", "google"}
+        allowed |= {"yaml", "omegaconf", "tensorboard", "google", "google_crc32c"}
     assert {name.partition(".")[0] for name in imports(path)} <= allowed
 
 
@@ -136,3 +140,14 @@ def test_no_module_imports_itself_round_a_circle():
     graph = {name: {owner(other) for other in imports(path)} - {name, ""} for name, path in modules.items()}
     assert len(graph["mlplab.cli.app"]) > 3
     list(graphlib.TopologicalSorter(graph).static_order())  # a CycleError names the circle
+
+
+def test_every_package_that_is_imported_is_declared():
+    project = tomllib.loads((PACKAGE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    declared = {re.split(r"[=<>~!\[; ]", line)[0].lower().replace("_", "-") for line in lines}
+    owners = metadata.packages_distributions()
+    for path in (path for path in FILES if path.parts[0] != "benchmarks"):  # their peers are whatever is installed
+        for module in {name.partition(".")[0] for name in imports(path)} - sys.stdlib_module_names - {"mlplab", "hydra_plugins"}:
+            names = {"protobuf"} if module == "google" else {name.lower().replace("_", "-") for name in owners.get(module, [module])}
+            assert names & declared, f"{path} imports {module}, of {', '.join(names)}: pyproject.toml does not name it"

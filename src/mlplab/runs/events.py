@@ -5,10 +5,10 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import google_crc32c
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 from mlplab.errors import InputError
-from mlplab.runs.crc32c import crc32c_each
 from mlplab.runs.files import write_bytes
 
 
@@ -99,25 +99,24 @@ def read_events(path: str | Path) -> Iterator[Event]:
         contents.append(data[start + 12 : end])
         expected += struct.unpack_from("<I", data, end)
         start = end + 4
-    for content, mask, crc in zip(contents, expected, crc32c_each(contents)):
-        if mask != _masked(crc):
+    for content, checksum in zip(contents, expected):
+        if checksum != _checksum(content):
             return
         yield Event.FromString(content)
 
 
 def records(contents: Sequence[bytes]) -> bytes:
     """Frame contents as TFRecords: of each the length, its checksum, the bytes, their checksum."""
-    lengths = [struct.pack("<Q", len(content)) for content in contents]
-    checksums = [_masked(crc) for crc in crc32c_each([*lengths, *contents])]
-    frames = zip(lengths, checksums, contents, checksums[len(contents) :])
-    return b"".join(
-        b"".join((length, struct.pack("<I", first), content, struct.pack("<I", second)))
-        for length, first, content, second in frames
-    )
+    parts = []
+    for content in contents:
+        length = struct.pack("<Q", len(content))
+        parts += [length, struct.pack("<I", _checksum(length)), content, struct.pack("<I", _checksum(content))]
+    return b"".join(parts)
 
 
-def _masked(crc: int) -> int:
-    # As TFRecord asks, so that a checksum of data with checksums in it is no special case.
+def _checksum(data: bytes) -> int:
+    # CRC-32C, masked as TFRecord asks, so that a checksum of data with checksums in it is no special case.
+    crc = google_crc32c.value(data)
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
