@@ -17,7 +17,9 @@ import mlplab
 PACKAGE = Path(mlplab.__file__).parent
 FRAMEWORKS = {"lightning", "hydra", "omegaconf", "matplotlib", "tensorboard", "torchmetrics", "tqdm", "PIL"}
 # Room: the rooms of the package that it may import, and the third parties it may not.
-GROUND = {"errors", "rules", "options", "words", "terminal", "hydra_names", "ranges", "seeds", "places", "units"}
+GROUND = {
+    "errors", "hydra_names", "options", "optuna_names", "places", "ranges", "rules", "seeds", "terminal", "torch_names", "units", "words",
+}  # fmt: skip
 ROOMS = {
     "nn": (set(), FRAMEWORKS),
     "runs": (set(), FRAMEWORKS - {"omegaconf", "tensorboard"}),  # a run's config.yaml is OmegaConf's

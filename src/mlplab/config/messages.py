@@ -6,7 +6,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import OmegaConf
 
 from mlplab import hydra_names
 from mlplab.config.meanings import meant
@@ -113,11 +113,10 @@ def _known_keys(config_name: str, overrides: list[str]) -> list[str]:
 
 def keys_of(config: Any, prefix: str = "") -> list[str]:
     """List the dotted keys of a config, groups before what they hold."""
+    plain = OmegaConf.to_container(config) if OmegaConf.is_config(config) else config
     keys = []
-    if isinstance(config, DictConfig) and not config._is_none():
-        for key in config:
-            keys.append(f"{prefix}{key}")
-            keys += keys_of(config._get_node(key), f"{prefix}{key}.")
+    for key, value in plain.items() if isinstance(plain, dict) else ():
+        keys += [f"{prefix}{key}", *keys_of(value, f"{prefix}{key}.")]
     return keys
 
 

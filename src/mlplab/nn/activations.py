@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from mlplab import options
 from mlplab.errors import InputError
 from mlplab.nn.lif_rate import LIFRate, lif_rate_gradient
-
-aten = torch.ops.aten
+from mlplab.torch_names import aten
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mlplab import torch_names
+
 
 class MemberOptimizer(torch.optim.Optimizer):
     """An elementwise optimiser whose settings may differ from member to member.
@@ -93,7 +95,7 @@ class Adam(MemberOptimizer):
     """
 
     state_names = ("exp_avg", "exp_avg_sq")
-    kernel = staticmethod(torch._fused_adam_)
+    kernel = staticmethod(torch_names.fused_adam)
 
     def __init__(
         self,
@@ -119,7 +121,7 @@ class Adam(MemberOptimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2); arguments as for Adam."""
 
-    kernel = staticmethod(torch._fused_adamw_)
+    kernel = staticmethod(torch_names.fused_adamw)
 
     def __init__(
         self,
@@ -156,7 +158,7 @@ class SGD(MemberOptimizer):
         super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
 
     def _kernel(self, theta: list, gradient: list, moments: dict, count: int, lr: float, settings: dict) -> None:
-        torch._fused_sgd_(
+        torch_names.fused_sgd(
             theta, gradient, moments["momentum_buffer"] if settings["momentum"] else [],
             weight_decay=settings["weight_decay"], momentum=settings["momentum"], lr=lr, dampening=0.0,
             nesterov=settings["nesterov"], maximize=False, is_first_step=count == 0,

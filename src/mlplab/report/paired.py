@@ -9,7 +9,8 @@ from mlplab.report.intervals import LEVEL, Summary, summarise
 from mlplab.report.student import quantile, two_tails
 from mlplab.report.table import LEAST_NLL, Table, build
 from mlplab.runs.identity import Role, role_of
-from mlplab.runs.sweep_folder import Job, SweepFolder
+from mlplab.runs.sweep_folder import SweepFolder
+from mlplab.runs.sweep_record import Job
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from mlplab.report.table import Setting, Table
 from mlplab.runs.names import shown
-from mlplab.runs.sweep_folder import Job
+from mlplab.runs.sweep_record import Job
 
 MOST = 8
 # Of the rows of a result, such as those of relu_approximation, what is told of each method.

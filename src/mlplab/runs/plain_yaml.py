@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
-from omegaconf._utils import is_float, is_int, yaml_is_bool
 
+# Words that YAML 1.1 takes for true or false, in any case.
+_BOOLEANS = frozenset(("y", "yes", "n", "no", "true", "false", "on", "off"))
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
@@ -16,8 +17,17 @@ class _PlainDumper(_Dumper):
         return True
 
 
+def _is_number(text: str) -> bool:
+    """Say whether Python, and so OmegaConf, reads a text as a number: every integer's text is a float's too."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _represent_text(dumper: Any, data: str) -> Any:
-    quoted = yaml_is_bool(data) or is_int(data) or is_float(data)
+    quoted = data.lower() in _BOOLEANS or _is_number(data)
     return dumper.represent_scalar("tag:yaml.org,2002:str", data, style="'" if quoted else None)
 
 

@@ -14,6 +14,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mlplab.errors import InputError
+from mlplab.optuna_names import trial_again
 from mlplab.search.objectives import OBJECTIVES
 from mlplab.search.samplers import SAMPLERS, Reseeded, grid_size, is_joint
 from mlplab.search.space import Dimension
@@ -147,7 +148,7 @@ class Trials:
         first = open_ones[0].number if open_ones else len(trials)
         until = min(total, (first // self.batch + 1) * self.batch)
         for trial in open_ones:  # the call may have ended between two of its values
-            self._suggest(Trial(self.study, trial._trial_id))
+            self._suggest(trial_again(self.study, trial))
         for _ in range(len(trials), until):
             self._suggest(self.study.ask())
         return [trial for trial in self.all() if not trial.state.is_finished()]
@@ -168,7 +169,7 @@ class Trials:
             values: one an objective, finite; or None where the trial failed.
             facts: plain values to be kept with it.
         """
-        Trial(self.study, trial._trial_id).set_user_attr("facts", facts)
+        trial_again(self.study, trial).set_user_attr("facts", facts)
         self.study.tell(
             trial.number, values, state=TrialState.FAIL if values is None else TrialState.COMPLETE
         )
