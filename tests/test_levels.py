@@ -110,7 +110,7 @@ UNLOADED = {
     "mlplab.cli.app": {"torch", "lightning", "hydra", "matplotlib", "scipy", "pandas"},
     "mlplab.cli.runs": {"torch", "lightning", "hydra", "matplotlib", "scipy", "pandas"},
     "mlplab.report.report": {"torch", "lightning", "hydra", "pandas"},
-    "mlplab.studies.lif.study": {"lightning", "torchmetrics", "scipy", "pandas", "sympy"},
+    "mlplab.studies.lif.study": {"lightning", "torchmetrics", "pandas", "sympy"},
     "mlplab.studies.relu.study": {"lightning", "torchmetrics", "pandas", "sympy"},
 }
 
