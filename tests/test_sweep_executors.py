@@ -86,7 +86,7 @@ def test_submitits_local_executor_ends_with_the_same_bits(inline, tmp_path):
     words = ["launcher=submitit", "launcher.cluster=local", "launcher.workers=2", "launcher.max_members=1"]
     assert sweep(tmp_path, *words, "seed=0,1") == 0
     assert states_of(tmp_path) == states_of(inline)
-    assert not (folder_of(tmp_path) / ".units").exists()
+    assert not (folder_of(tmp_path) / ".groups").exists()
 
 
 @needs_ray
@@ -102,7 +102,7 @@ def test_a_local_ray_ends_with_the_same_bits_and_outlives_a_task_that_dies(tmp_p
     )
 
 
-# A unit and its sweep speak through files.
+# A group and its sweep speak through files.
 
 
 UNIT = """
@@ -114,13 +114,13 @@ def study(payload, folders, tell):
     time.sleep(60)
 
 worker._call_each = study
-worker.run_unit(json.loads(sys.argv[1]))
+worker.run_group(json.loads(sys.argv[1]))
 print("ended by itself", flush=True)
 """
 
 
 @pytest.fixture
-def unit(tmp_path):
+def group(tmp_path):
     import json
 
     exchange = Exchange(tmp_path)
@@ -150,8 +150,8 @@ def unit(tmp_path):
     exchange.close()
 
 
-def test_a_unit_that_is_asked_to_stop_says_so(unit):
-    _, paths, start = unit
+def test_a_group_that_is_asked_to_stop_says_so(group):
+    _, paths, start = group
     process = start()
     Path(paths["stop"]).touch()
     words, _ = process.communicate(timeout=20)
@@ -159,8 +159,8 @@ def test_a_unit_that_is_asked_to_stop_says_so(unit):
     assert '"interrupted"' in Path(paths["messages"]).read_text()
 
 
-def test_a_unit_whose_sweep_began_anew_ends(unit, tmp_path):
-    _, paths, start = unit
+def test_a_group_whose_sweep_began_anew_ends(group, tmp_path):
+    _, paths, start = group
     process = start()
     again = Exchange(tmp_path)
     words, _ = process.communicate(timeout=20)
@@ -168,8 +168,8 @@ def test_a_unit_whose_sweep_began_anew_ends(unit, tmp_path):
     assert not Path(paths["messages"]).exists() and again.open()["messages"] != paths["messages"]
 
 
-def test_a_unit_whose_sweep_was_killed_ends(unit):
-    _, _, start = unit
+def test_a_group_whose_sweep_was_killed_ends(group):
+    _, _, start = group
     owner = subprocess.Popen(
         [sys.executable, "-c", "import json, time; from mlplab.runs.status import process_record\n"
          "print(json.dumps(process_record()), flush=True); time.sleep(60)"],

@@ -237,7 +237,7 @@ class Stream:
 def show(display, done, jobs=1000, final=False):
     name = "seed0001-" * 12
     display.show(
-        units=(done // 10, 100), jobs=jobs, done=done, running=16, failed=done // 3, best=(0.0123, name),
+        groups=(done // 10, 100), jobs=jobs, done=done, running=16, failed=done // 3, best=(0.0123, name),
         share=done / jobs, final=final,
     )  # fmt: skip
 

@@ -119,8 +119,8 @@ def sweep(config_name: str, task: Task, words: Words) -> None:
         kind = "search" if first.choices.get("hydra/sweeper") == "search" else "sweep"
         kind = next((text.partition("=")[2] for text in overrides if text.startswith("experiment=")), kind)
         # More trials of a search belong into the folder of the first ones.
-        telling = [text for text in overrides if not text.startswith(("search.trials=", "search.batch="))]
-        folder = sweep_folder(Path(base.paths.logs), kind, base.get("sweep"), telling)
+        naming = [text for text in overrides if not text.startswith(("search.trials=", "search.batch="))]
+        folder = sweep_folder(Path(base.paths.logs), kind, base.get("sweep"), naming)
     more = [f"hydra.sweep.dir={quoted(str(folder))}"]
     if isinstance(base.get("figures"), str) and not any(text.startswith("figures=") for text in overrides):
         more.append("figures=map")  # Of a thousand runs nobody looks at every curve.

@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.ndimage import distance_transform_edt
 
+from mlplab.plots.background import Background
 from mlplab.plots.field import extent_of, padded_log
-from mlplab.plots.furniture import Furniture
 from mlplab.plots.panel import Square, checked_points, draw_field, draw_frame, draw_points
 from mlplab.plots.style import COLOURS, MUTED, figure, text
 from mlplab.plots.style import class_names as named
@@ -91,7 +91,7 @@ def draw_map(
     outside = ((points < (shown[0], shown[2])) | (points > (shown[1], shown[3]))).any(axis=1)
     made.patch.set_visible(False)
     made.add_artist(
-        Furniture(
+        Background(
             (1320, 1060),
             (left, top, side),
             shown,
@@ -149,7 +149,7 @@ def draw_card(logs, extent, points, labels, predicted, title, subtitle, box, bay
     made = figure(520, 560)
     left, top, side = 52, 62, 454
     made.patch.set_visible(False)
-    made.add_artist(Furniture((520, 560), (left, top, side), extent))
+    made.add_artist(Background((520, 560), (left, top, side), extent))
     text(made, left, 42, title, 25, width=0.55 * side, weight="bold")
     text(made, left + side, 42, subtitle, 22, width=0.44 * side, color=MUTED, ha="right")
     made.square = Square(made, left, top, side, extent)

@@ -17,9 +17,9 @@ from mlplab.runs.identity import Role, override_role
 from mlplab.search.objectives import read_objective
 from mlplab.search.space import Dimension, read_space
 from mlplab.sweeps.executors import physical_cores
+from mlplab.sweeps.groups import FEWEST_MEMBERS
 from mlplab.sweeps.lock import locked
 from mlplab.sweeps.task import Task
-from mlplab.sweeps.units import FEWEST_MEMBERS
 
 # Samplers that learn from results do so this often at least, whatever the cores could take at once.
 ROUNDS = 4

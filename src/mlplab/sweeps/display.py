@@ -9,7 +9,7 @@ WIDTH = 79
 
 
 class Display:
-    """Show units and members done, running and failed, the best so far, and the time left.
+    """Show groups and members done, running and failed, the best so far, and the time left.
 
     Args:
         stream: where to; standard error by default.
@@ -27,7 +27,7 @@ class Display:
     def show(
         self,
         *,
-        units: tuple[int, int],
+        groups: tuple[int, int],
         jobs: int,
         done: int,
         running: int,
@@ -39,10 +39,10 @@ class Display:
         """Renew the line.
 
         Args:
-            units: ended, and in all.
+            groups: ended, and in all.
             jobs: in all.
             done: jobs that have a result, those of earlier calls included.
-            running: jobs in units that run now.
+            running: jobs in groups that run now.
             failed: jobs that failed.
             best: lowest NLL so far, and whose.
             share: of this call's work that is done, in [0, 1].
@@ -53,7 +53,7 @@ class Display:
             return
         self._last = now
         spent = now - self._start
-        words = [f"groups {units[0]}/{units[1]}", f"jobs {done}/{jobs}"]
+        words = [f"groups {groups[0]}/{groups[1]}", f"jobs {done}/{jobs}"]
         words += [f"{running} running"] if running else []
         words += [f"{failed} failed"] if failed else []
         if final:

@@ -1,4 +1,4 @@
-"""Where units run: in this process, in processes of their own, or on a cluster."""
+"""Where groups run: in this process, in processes of their own, or on a cluster."""
 
 import contextlib
 import multiprocessing
@@ -18,7 +18,7 @@ KILL_WITHIN_S = 2.0
 
 
 class Handle(Protocol):
-    """One unit on its way."""
+    """One group on its way."""
 
     def alive(self) -> bool:
         """Say whether it still runs."""
@@ -31,13 +31,13 @@ class Handle(Protocol):
 
 
 class Executor(Protocol):
-    """Starts units; ``workers`` of them at a time, at a ``place`` that is said in words."""
+    """Starts groups; ``workers`` of them at a time, at a ``place`` that is said in words."""
 
     workers: int
     place: str
 
     def start(self, payload: dict[str, Any]) -> Handle:
-        """Start a unit, given as :func:`mlplab.sweeps.worker.run_unit` takes it."""
+        """Start a group, given as :func:`mlplab.sweeps.worker.run_group` takes it."""
 
     def close(self) -> None:
         """Release what it holds."""
@@ -57,13 +57,13 @@ def physical_cores() -> int:
 
 
 class Inline:
-    """Run each unit in this process, one after another; a crash ends the sweep."""
+    """Run each group in this process, one after another; a crash ends the sweep."""
 
     def __init__(self) -> None:
         self.workers, self.place = 1, "in this process"
 
     def start(self, payload: dict[str, Any]) -> "Done":
-        worker.run_unit({**payload, "inline": True})
+        worker.run_group({**payload, "inline": True})
         return Done("it ended without a word")
 
     def close(self) -> None:
@@ -71,7 +71,7 @@ class Inline:
 
 
 class Done:
-    """A unit that has ended."""
+    """A group that has ended."""
 
     def __init__(self, words: str) -> None:
         self.words = words
@@ -87,7 +87,7 @@ class Done:
 
 
 class Processes:
-    """Run each unit in a fresh process, forked from a server that has imported torch and Lightning once.
+    """Run each group in a fresh process, forked from a server that has imported torch and Lightning once.
 
     Args:
         workers: processes at a time; one per physical core by default.
@@ -121,7 +121,7 @@ class Processes:
 
 
 class Process:
-    """A unit in a process of its own."""
+    """A group in a process of its own."""
 
     def __init__(self, process: Any) -> None:
         self.process = process
@@ -147,7 +147,7 @@ class Process:
 
 
 class Submitit:
-    """Run each unit as a job of Slurm, or of submitit's local executor where there is no Slurm.
+    """Run each group as a job of Slurm, or of submitit's local executor where there is no Slurm.
 
     Args:
         folder: for submitit's own files.
@@ -185,14 +185,14 @@ class Submitit:
             self.place = "as processes of submitit on this machine: there is no Slurm here"
 
     def start(self, payload: dict[str, Any]) -> "SubmititJob":
-        return SubmititJob(self.executor.submit(worker.run_unit, payload))
+        return SubmititJob(self.executor.submit(worker.run_group, payload))
 
     def close(self) -> None:
         pass
 
 
 class SubmititJob:
-    """A unit that submitit has taken."""
+    """A group that submitit has taken."""
 
     def __init__(self, job: Any) -> None:
         self.job = job
@@ -212,7 +212,7 @@ class SubmititJob:
 
 
 class Ray:
-    """Run each unit as a task of Ray, on this machine or on the cluster at ``address``.
+    """Run each group as a task of Ray, on this machine or on the cluster at ``address``.
 
     Args:
         workers: tasks at a time; as many as Ray has cores by default.
@@ -233,7 +233,7 @@ class Ray:
             )  # fmt: skip
         self.workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
         self.place = f"as tasks of Ray {f'at {address}' if address else 'on this machine'}"
-        self.task = ray.remote(num_cpus=1, max_retries=0)(worker.run_unit)
+        self.task = ray.remote(num_cpus=1, max_retries=0)(worker.run_group)
 
     def start(self, payload: dict[str, Any]) -> "RayTask":
         return RayTask(self.ray, self.task.remote(payload))
@@ -244,7 +244,7 @@ class Ray:
 
 
 class RayTask:
-    """A unit that Ray has taken."""
+    """A group that Ray has taken."""
 
     def __init__(self, ray: Any, reference: Any) -> None:
         self.ray, self.reference = ray, reference
@@ -283,7 +283,7 @@ def make_executor(options: dict[str, Any], folder: Path) -> Executor:
         return Processes(workers)
     if name == "submitit":
         return Submitit(
-            folder / ".units" / "submitit", workers, options.get("cluster"), options.get("options") or {}
+            folder / ".groups" / "submitit", workers, options.get("cluster"), options.get("options") or {}
         )
     if name == "ray":
         return Ray(workers, options.get("address"))

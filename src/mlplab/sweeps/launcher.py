@@ -15,11 +15,11 @@ from mlplab.runs.signals import sigterm_is_ctrl_c
 from mlplab.sweeps.composer import Composer
 from mlplab.sweeps.display import Display
 from mlplab.sweeps.executors import Processes, make_executor
+from mlplab.sweeps.groups import on_gpu
 from mlplab.sweeps.jobs import PlannedJob, place_jobs
 from mlplab.sweeps.lock import locked
 from mlplab.sweeps.sweep import Sweep
 from mlplab.sweeps.task import Task
-from mlplab.sweeps.units import on_gpu
 from mlplab.terminal import front_door, printable, short_path
 
 MOST_TOLD = 20  # jobs that did not finish, one a line

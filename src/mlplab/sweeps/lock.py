@@ -12,7 +12,7 @@ from mlplab.runs.folder import absent, remove_empty
 
 LOCK = ".lock"
 # What stands, beside the lock, in the folder of a sweep that came to nothing: what Hydra writes, and the exchange.
-OF_NO_WORTH = ("multirun.yaml", ".units")
+LEFTOVERS = ("multirun.yaml", ".groups")
 
 _held: set[Path] = set()
 
@@ -53,8 +53,8 @@ def locked(folder: Path) -> Iterator[None]:
 
 def _remove_worthless(folder: Path) -> None:
     with suppress(OSError):  # whatever befell the folder, the first error is the one to be told
-        if {entry.name for entry in folder.iterdir()} <= {LOCK, *OF_NO_WORTH}:
-            shutil.rmtree(folder / ".units", ignore_errors=True)
+        if {entry.name for entry in folder.iterdir()} <= {LOCK, *LEFTOVERS}:
+            shutil.rmtree(folder / ".groups", ignore_errors=True)
             (folder / "multirun.yaml").unlink(missing_ok=True)
             (folder / LOCK).unlink(missing_ok=True)  # last: from here on it may be another's folder
 

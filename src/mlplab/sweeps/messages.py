@@ -21,7 +21,7 @@ class Messages:
             file.write(json.dumps({"kind": kind, **content}, default=str) + "\n")
 
     def progress(self, epoch: int, epochs: int) -> None:
-        """Tell how far a unit is, at most a few times a second."""
+        """Tell how far a group is, at most a few times a second."""
         now = time.monotonic()
         if now - self._last >= TELL_EVERY_S:
             self._last = now

@@ -10,7 +10,7 @@ from mlplab.training.classifier import Classifier
 
 
 class Observer(MemberCallback):
-    """Tell the epoch to whoever started the unit.
+    """Tell the epoch to whoever started the group.
 
     Args:
         tell: where to.

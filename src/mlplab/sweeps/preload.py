@@ -1,4 +1,4 @@
-"""What the server of the worker processes imports and does once, so that each unit starts at once."""
+"""What the server of the worker processes imports and does once, so that each group starts at once."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Units on their way: the files through which a sweep and its workers speak, and what has been heard."""
+"""Groups on their way: the files through which a sweep and its workers speak, and what has been heard."""
 
 import json
 import secrets
@@ -11,15 +11,15 @@ from typing import Any
 
 from mlplab.runs.status import process_record
 from mlplab.sweeps.executors import Handle
-from mlplab.sweeps.units import Unit
+from mlplab.sweeps.groups import Group
 
 MOST_OF_A_LOG = 20_000
 
 
 class Exchange:
-    """The folder ``.units/`` of a sweep: for each unit its messages, its log and the wish that it stop.
+    """The folder ``.groups/`` of a sweep: for each group its messages, its log and the wish that it stop.
 
-    A unit whose messages file is gone is no longer wanted and ends by itself: so a new call gets rid of what
+    A group whose messages file is gone is no longer wanted and ends by itself: so a new call gets rid of what
     an earlier one, killed, may have left running elsewhere.
 
     Args:
@@ -27,16 +27,16 @@ class Exchange:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.root = folder / ".units"
+        self.root = folder / ".groups"
         shutil.rmtree(self.root, ignore_errors=True)
-        # A name of its own: whoever writes to the old one must not be taken for a new unit.
+        # A name of its own: whoever writes to the old one must not be taken for a new group.
         self.folder = self.root / secrets.token_hex(4)
         self.folder.mkdir(parents=True)
         self.count = 0
         self.owner = process_record()
 
     def open(self) -> dict[str, Any]:
-        """Make the files of one more unit; give what its payload must say of them."""
+        """Make the files of one more group; give what its payload must say of them."""
         stem = self.folder / f"{self.count:05d}"
         self.count += 1
         messages = stem.with_suffix(".jsonl")
@@ -55,10 +55,10 @@ class Exchange:
 
 @dataclass
 class Running:
-    """A unit on its way.
+    """A group on its way.
 
     Attributes:
-        unit: its jobs.
+        group: its jobs.
         paths: its files, as :meth:`Exchange.open` gave them.
         handle: its process, job or task.
         share: how much of it is done, in [0, 1].
@@ -66,7 +66,7 @@ class Running:
         failure: the message by which it told of its own failure.
     """
 
-    unit: Unit
+    group: Group
     paths: dict[str, Any]
     handle: Handle = field(init=False)
     share: float = 0.0
@@ -81,7 +81,7 @@ class Running:
         return time.monotonic() - self._heard
 
     def listen(self) -> Iterator[dict[str, Any]]:
-        """Read what the unit has told since the last time."""
+        """Read what the group has told since the last time."""
         with open(self.paths["messages"], "rb") as file:
             file.seek(self._read)
             for line in file:

@@ -13,14 +13,14 @@ from mlplab.runs.folder import RunFolder
 from mlplab.runs.status import write_status
 from mlplab.sweeps.display import Display
 from mlplab.sweeps.executors import Executor
+from mlplab.sweeps.groups import Group, make_groups
 from mlplab.sweeps.jobs import PlannedJob
 from mlplab.sweeps.lock import locked
 from mlplab.sweeps.record import Record
 from mlplab.sweeps.running import Exchange, Running
-from mlplab.sweeps.units import Unit, make_units
 
 POLL_S = 0.05
-STOP_WITHIN_S = 30.0
+STOP_WITHIN_S = 120.0  # a second Ctrl-C does not wait
 # A process that was killed may have been the victim of another's hunger for memory: it gets a second chance.
 ATTEMPTS_OF_KILLED = 2
 
@@ -41,11 +41,11 @@ class Sweep:
     Args:
         folder: of the sweep; made when missing.
         jobs: all jobs of this call.
-        executor: where units run.
+        executor: where groups run.
         study: ``module:function`` of the study.
         population: its jobs train as populations where they stack.
-        max_members: of a unit; None for as many as its device is good for.
-        timeout_s: a unit that gives no sign of life for so long is killed; None for never.
+        max_members: of a group; None for as many as its device is good for.
+        timeout_s: a group that gives no sign of life for so long is killed; None for never.
         accept_code: keep results of other code.
         command: the words of the command line, secrets removed.
         hydra_files: gives the names and texts of the files in a job's ``.hydra/``.
@@ -73,7 +73,7 @@ class Sweep:
 
         Raises:
             InputError: another sweep works in the folder, or results in it are of other code.
-            KeyboardInterrupt: stopped; the running units have saved their states.
+            KeyboardInterrupt: stopped; the running groups have saved their states.
         """
         with locked(self.folder):
             done = self._find_done()
@@ -81,14 +81,14 @@ class Sweep:
             for job, result in done:
                 self._finish(job, result)
             pending = [job for job in self.jobs if job.status == "missing"]
-            units = make_units(
+            groups = make_groups(
                 pending, [self._place(job) for job in pending], workers=self.executor.workers,
                 max_members=self.max_members, stackable=self.population,
             )  # fmt: skip
             self.record.write(force=True)
             self.exchange = Exchange(self.folder)
             try:
-                self._work(units)
+                self._work(groups)
             finally:
                 self.record.write(force=True)
                 self.exchange.close()
@@ -148,9 +148,9 @@ class Sweep:
 
     # The work.
 
-    def _work(self, units: list[Unit]) -> None:
-        waiting, running, ended = list(units), [], 0
-        total = sum(unit.cost for unit in units) or 1.0
+    def _work(self, groups: list[Group]) -> None:
+        waiting, running, ended = list(groups), [], 0
+        total = sum(group.cost for group in groups) or 1.0
         spent = 0.0
         try:
             while waiting or running:
@@ -164,9 +164,9 @@ class Sweep:
                         again = self._conclude(one)
                         waiting[:0] = again
                         if not again:
-                            spent += one.unit.cost
+                            spent += one.group.cost
                         ended += 1
-                share = spent + sum(one.unit.cost * one.share for one in running)
+                share = spent + sum(one.group.cost * one.share for one in running)
                 self._show(running, ended, ended + len(running) + len(waiting), share / total)
                 self.record.write()
                 if running:
@@ -179,18 +179,18 @@ class Sweep:
                 one.handle.kill()
         self._show([], ended, ended, 1.0, final=True)
 
-    def _start(self, unit: Unit) -> Running:
-        unit.attempts += 1
-        for job in unit.jobs:
-            if not unit.resume:
+    def _start(self, group: Group) -> Running:
+        group.attempts += 1
+        for job in group.jobs:
+            if not group.resume:
                 shutil.rmtree(job.folder, ignore_errors=True)
             job.folder.mkdir(exist_ok=True)
             self.callbacks.started(job)
-        running = Running(unit, self.exchange.open())
+        running = Running(group, self.exchange.open())
         running.handle = self.executor.start({
-            "study": self.study, "population": self.population, "resume": unit.resume,
-            "configs": [job.config for job in unit.jobs], "folders": [str(job.folder) for job in unit.jobs],
-            "hydra": [self.hydra_files(job) for job in unit.jobs], "environment": unit.jobs[0].environment,
+            "study": self.study, "population": self.population, "resume": group.resume,
+            "configs": [job.config for job in group.jobs], "folders": [str(job.folder) for job in group.jobs],
+            "hydra": [self.hydra_files(job) for job in group.jobs], "environment": group.jobs[0].environment,
             **running.paths,
         })  # fmt: skip
         return running
@@ -198,7 +198,7 @@ class Sweep:
     def _listen(self, one: Running) -> None:
         for message in one.listen():
             if message["kind"] == "done":
-                self._finish(one.unit.jobs[message["index"]], message["result"])
+                self._finish(one.group.jobs[message["index"]], message["result"])
 
     def _over(self, one: Running) -> bool:
         if not one.handle.alive():
@@ -211,9 +211,9 @@ class Sweep:
             return True
         return False
 
-    def _conclude(self, one: Running) -> list[Unit]:
-        """Take down what a unit came to; give the units that are to be tried in its place."""
-        left = [job for index, job in enumerate(one.unit.jobs) if index not in one.done]
+    def _conclude(self, one: Running) -> list[Group]:
+        """Take down what a group came to; give the groups that are to be tried in its place."""
+        left = [job for index, job in enumerate(one.group.jobs) if index not in one.done]
         told = one.failure is not None
         error = one.failure["error"] if told else one.handle.end()
         words = (one.failure or {}).get("traceback") or one.log_tail() or error
@@ -221,13 +221,13 @@ class Sweep:
         if not left:
             return []
         if len(left) > 1:
-            return Unit(left).halves() if len(left) == len(one.unit.jobs) else [Unit(left)]
+            return Group(left).halves() if len(left) == len(one.group.jobs) else [Group(left)]
         job = left[0]
-        if not told and one.unit.attempts < ATTEMPTS_OF_KILLED:
+        if not told and one.group.attempts < ATTEMPTS_OF_KILLED:
             place = self._place(job, ours=True)
-            return [Unit(left, resume=place is not None and not one.unit.resume, attempts=one.unit.attempts)]
-        if one.unit.resume:
-            return [Unit(left, attempts=one.unit.attempts)]  # The checkpoint itself may be at fault.
+            return [Group(left, resume=place is not None and not one.group.resume, attempts=one.group.attempts)]
+        if one.group.resume:
+            return [Group(left, attempts=one.group.attempts)]  # The checkpoint itself may be at fault.
         self._fail(job, error, words)
         return []
 
@@ -254,7 +254,7 @@ class Sweep:
         self.callbacks.ended(job)
 
     def _stop(self, running: list[Running]) -> None:
-        """Let the running units save their states, for a while."""
+        """Let the running groups save their states, for a while."""
         self.display.note("stopping: the running groups save their states")
         for one in running:
             one.stop()
@@ -268,8 +268,8 @@ class Sweep:
         self, running: list[Running], ended: int, count: int, share: float, final: bool = False
     ) -> None:
         self.display.show(
-            units=(ended, count), jobs=len(self.jobs), done=self.counts["finished"] + self.counts["diverged"],
-            running=sum(len(one.unit.jobs) - len(one.done) for one in running), failed=self.counts["failed"],
+            groups=(ended, count), jobs=len(self.jobs), done=self.counts["finished"] + self.counts["diverged"],
+            running=sum(len(one.group.jobs) - len(one.done) for one in running), failed=self.counts["failed"],
             best=self.best, share=share, final=final,
         )  # fmt: skip
 

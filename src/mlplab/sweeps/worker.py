@@ -1,4 +1,4 @@
-"""What a worker process does with one unit: train it, and tell of it line by line in a file."""
+"""What a worker process does with one group: train it, and tell of it line by line in a file."""
 
 import _thread
 import contextlib
@@ -25,16 +25,16 @@ PR_SET_PDEATHSIG = 1
 LOOK_EVERY_S = 0.25
 
 
-def run_unit(payload: dict[str, Any]) -> None:
-    """Run the jobs of a unit.
+def run_group(payload: dict[str, Any]) -> None:
+    """Run the jobs of a group.
 
     Args:
         payload: plain values: ``study`` (``module:function``), ``population`` (train all as one),
             ``configs``, ``folders``, ``hydra`` (the texts of each job's .hydra files by their names),
             ``environment`` (variables that are set while it runs), ``resume``;
             ``messages``, the file to which one JSON line a message goes: ``started``, ``progress``, ``done``,
-            ``failed``, ``interrupted`` and ``end``; ``stop``, a file whose appearance asks the unit to save
-            and end; ``owner``, the process of the sweep; and ``inline`` where the unit runs in that process.
+            ``failed``, ``interrupted`` and ``end``; ``stop``, a file whose appearance asks the group to save
+            and end; ``owner``, the process of the sweep; and ``inline`` where the group runs in that process.
     """
     tell = Messages(payload["messages"])
     folders = [Path(folder) for folder in payload["folders"]]
@@ -59,7 +59,7 @@ def run_unit(payload: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def wanted(payload: dict[str, Any]) -> Iterator[None]:
-    """Look now and then whether the unit is still wanted; end it where it is not."""
+    """Look now and then whether the group is still wanted; end it where it is not."""
     over = threading.Event()
 
     def look() -> None:
@@ -117,7 +117,7 @@ def _call_each(payload: dict[str, Any], folders: list[Path], tell: Messages) -> 
 
 
 def process_main(payload: dict[str, Any]) -> None:
-    """Run a unit as a process of its own, which dies with the sweep, its output going to a file."""
+    """Run a group as a process of its own, which dies with the sweep, its output going to a file."""
     if sys.platform == "linux":
         # Nobody is to train on for a sweep that was killed.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -131,7 +131,7 @@ def process_main(payload: dict[str, Any]) -> None:
     os.dup2(log.fileno(), 2)
     sys.stdout = sys.stderr = log
     faulthandler.enable(log)
-    run_unit(payload)
+    run_group(payload)
 
 
 def one_line(error: BaseException) -> str:

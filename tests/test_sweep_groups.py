@@ -5,9 +5,9 @@ import pytest
 
 from mlplab.config.composition import compose
 from mlplab.runs.fingerprint import config_digest
-from mlplab.sweeps import units
+from mlplab.sweeps import groups
+from mlplab.sweeps.groups import Group, make_groups, member_bytes, stack_key
 from mlplab.sweeps.jobs import PlannedJob, job_name, place_jobs, swept_values
-from mlplab.sweeps.units import Unit, make_units, member_bytes, stack_key
 
 
 @pytest.fixture(scope="module")
@@ -138,69 +138,69 @@ def test_members_must_not_differ_in_this(base, values):
 
 
 def sizes(made):
-    return sorted(len(unit.jobs) for unit in made)
+    return sorted(len(group.jobs) for group in made)
 
 
-def test_every_job_is_in_one_unit_and_the_dearest_come_first(base, tmp_path):
+def test_every_job_is_in_one_group_and_the_dearest_come_first(base, tmp_path):
     jobs = seeds(base, 9, tmp_path) + seeds(base, 5, tmp_path, model__width=512)
-    made = make_units(jobs, [None] * 14, workers=2)
-    assert sorted(j.digest for unit in made for j in unit.jobs) == sorted(j.digest for j in jobs)
-    assert all(len({stack_key(j.config) for j in unit.jobs}) == 1 for unit in made)
-    assert [unit.cost for unit in made] == sorted((unit.cost for unit in made), reverse=True)
+    made = make_groups(jobs, [None] * 14, workers=2)
+    assert sorted(j.digest for group in made for j in group.jobs) == sorted(j.digest for j in jobs)
+    assert all(len({stack_key(j.config) for j in group.jobs}) == 1 for group in made)
+    assert [group.cost for group in made] == sorted((group.cost for group in made), reverse=True)
 
 
 @pytest.mark.parametrize(
     ("count", "workers"), [(1, 2), (8, 2), (20, 2), (20, 3), (100, 2), (1000, 4), (50, 64)]
 )
 def test_one_group_keeps_all_workers_busy_to_the_end(base, tmp_path, count, workers):
-    made = make_units(seeds(base, count, tmp_path), [None] * count, workers=workers)
+    made = make_groups(seeds(base, count, tmp_path), [None] * count, workers=workers)
     assert sum(sizes(made)) == count
     if len(made) > 1:
         # Alike in size and a whole number of rounds: nobody waits for more than one member.
         assert len(made) % workers == 0 or len(made) == count or len(made) < workers
         assert sizes(made)[-1] - sizes(made)[0] <= 1
-    assert len(made) >= min(workers, count // units.FEWEST_MEMBERS)
+    assert len(made) >= min(workers, count // groups.FEWEST_MEMBERS)
 
 
 @pytest.mark.parametrize("most", [1, 3, 7])
-def test_max_members_bounds_a_unit(base, tmp_path, most):
-    made = make_units(seeds(base, 20, tmp_path), [None] * 20, workers=1, max_members=most)
+def test_max_members_bounds_a_group(base, tmp_path, most):
+    made = make_groups(seeds(base, 20, tmp_path), [None] * 20, workers=1, max_members=most)
     assert sizes(made)[-1] <= most
 
 
-def test_memory_bounds_a_unit(base, tmp_path, monkeypatch):
-    monkeypatch.setitem(units.MOST_BYTES, "cpu", 3 * member_bytes(base))
-    made = make_units(seeds(base, 20, tmp_path), [None] * 20, workers=1)
+def test_memory_bounds_a_group(base, tmp_path, monkeypatch):
+    monkeypatch.setitem(groups.MOST_BYTES, "cpu", 3 * member_bytes(base))
+    made = make_groups(seeds(base, 20, tmp_path), [None] * 20, workers=1)
     assert sizes(made)[-1] <= 3
 
 
-def test_a_thousand_small_networks_stay_within_256_a_unit_on_a_cpu(base, tmp_path):
-    made = make_units(seeds(base, 1000, tmp_path), [None] * 1000, workers=1)
+def test_a_thousand_small_networks_stay_within_256_a_group_on_a_cpu(base, tmp_path):
+    made = make_groups(seeds(base, 1000, tmp_path), [None] * 1000, workers=1)
     assert sizes(made)[-1] <= 256
 
 
 def test_a_gpu_gets_the_whole_population(base, tmp_path):
     jobs = seeds(base, 1000, tmp_path, trainer__accelerator="gpu")
-    assert sizes(make_units(jobs, [None] * 1000, workers=1)) == [1000]
+    assert sizes(make_groups(jobs, [None] * 1000, workers=1)) == [1000]
 
 
 def test_only_jobs_of_one_place_go_on_together(base, tmp_path):
     jobs = seeds(base, 4, tmp_path)
-    made = make_units(jobs, [(2, 50), None, (2, 50), (3, 75)], workers=1)
-    assert sorted((unit.resume, sorted(j.number for j in unit.jobs)) for unit in made) == [
+    made = make_groups(jobs, [(2, 50), None, (2, 50), (3, 75)], workers=1)
+    assert sorted((group.resume, sorted(j.number for j in group.jobs)) for group in made) == [
         (False, [1]), (True, [0, 2]), (True, [3]),
     ]  # fmt: skip
 
 
 def test_studies_that_train_nothing_run_one_by_one(tmp_path):
     jobs = [job({"seed": seed}, tmp_path) for seed in range(3)]
-    assert sizes(make_units(jobs, [None] * 3, workers=2, stackable=False)) == [1, 1, 1]
-    assert make_units([], [], workers=2) == []
+    assert sizes(make_groups(jobs, [None] * 3, workers=2, stackable=False)) == [1, 1, 1]
+    assert make_groups([], [], workers=2) == []
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_halves_hold_every_job_and_start_afresh(base, tmp_path, count):
-    unit = Unit(seeds(base, count, tmp_path), resume=True, attempts=3)
-    a, b = unit.halves()
-    assert a.jobs + b.jobs == unit.jobs and a.jobs and b.jobs
+    group = Group(seeds(base, count, tmp_path), resume=True, attempts=3)
+    a, b = group.halves()
+    assert a.jobs + b.jobs == group.jobs and a.jobs and b.jobs
     assert not a.resume and not b.resume and a.attempts == b.attempts == 0

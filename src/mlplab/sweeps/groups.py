@@ -1,4 +1,4 @@
-"""Units of work: jobs whose networks stack, cut so that all cores are busy to the end."""
+"""Groups of work: jobs whose networks stack, cut so that all cores are busy to the end."""
 
 import math
 import os
@@ -10,16 +10,16 @@ from mlplab.runs.fingerprint import config_digest
 from mlplab.runs.identity import may_differ
 from mlplab.sweeps.jobs import PlannedJob
 
-# More units than workers, so that the last to finish are short; but not fewer members than make stacking pay.
-UNITS_A_WORKER = 4
+# More groups than workers, so that the last to finish are short; but not fewer members than make stacking pay.
+GROUPS_A_WORKER = 4
 FEWEST_MEMBERS = 8
-# What a unit may hold: on a CPU a failure is to cost little, on a GPU one population is to fill the device.
+# What a group may hold: on a CPU a failure is to cost little, on a GPU one population is to fill the device.
 MOST_MEMBERS = {"cpu": 256, "gpu": 16384}
 MOST_BYTES = {"cpu": 1 << 30, "gpu": 1 << 34}
 
 
 @dataclass
-class Unit:
+class Group:
     """Jobs that one process trains as one population, or runs one by one.
 
     Attributes:
@@ -36,10 +36,10 @@ class Unit:
     def __post_init__(self) -> None:
         self.cost = sum(cost(job.config) for job in self.jobs)
 
-    def halves(self) -> list["Unit"]:
-        """Split a unit that failed, to find the job at fault; the halves start afresh."""
+    def halves(self) -> list["Group"]:
+        """Split a group that failed, to find the job at fault; the halves start afresh."""
         middle = (len(self.jobs) + 1) // 2
-        return [Unit(self.jobs[:middle]), Unit(self.jobs[middle:])]
+        return [Group(self.jobs[:middle]), Group(self.jobs[middle:])]
 
 
 def stack_key(config: dict[str, Any]) -> str:
@@ -55,7 +55,7 @@ def on_gpu(config: dict[str, Any]) -> bool:
 
 
 def cost(config: dict[str, Any]) -> float:
-    """Estimate the seconds of a job on one core, for the order and the size of units only."""
+    """Estimate the seconds of a job on one core, for the order and the size of groups only."""
     widths, points = shape_of(config)
     trainer, data = config.get("trainer", {}), config.get("data", {})
     steps = trainer.get("max_epochs", 1) * max(1, points // data.get("batch_size", 128))
@@ -82,26 +82,26 @@ def member_bytes(config: dict[str, Any]) -> int:
     return 4 * (10 * weights + 8 * points)
 
 
-def make_units(
+def make_groups(
     jobs: Sequence[PlannedJob], places: Sequence[Any], *, workers: int, max_members: int | None = None,
     stackable: bool = True,
-) -> list[Unit]:  # fmt: skip
-    """Group jobs into units, the most expensive first.
+) -> list[Group]:  # fmt: skip
+    """Group jobs into groups, the most expensive first.
 
     Args:
         jobs: to be run.
         places: for each where its checkpoint stands, or None to start afresh; jobs of one place go together.
-        workers: processes that will share the units.
-        max_members: members of a unit at most, >= 1; None for as many as the device is good for.
-        stackable: False for studies that train no population: units of one.
+        workers: processes that will share the groups.
+        max_members: members of a group at most, >= 1; None for as many as the device is good for.
+        stackable: False for studies that train no population: groups of one.
     """
-    groups: dict[Any, list[PlannedJob]] = {}
+    alike: dict[Any, list[PlannedJob]] = {}
     for number, (job, place) in enumerate(zip(jobs, places)):
         key = (stack_key(job.config), place, tuple(job.environment.items())) if stackable else number
-        groups.setdefault(key, []).append(job)
-    fair = sum(cost(job.config) for job in jobs) / max(1, workers * UNITS_A_WORKER)
-    units = []
-    for key, members in groups.items():
+        alike.setdefault(key, []).append(job)
+    fair = sum(cost(job.config) for job in jobs) / max(1, workers * GROUPS_A_WORKER)
+    groups = []
+    for key, members in alike.items():
         # Members with the same settings side by side share one call of the optimiser.
         members.sort(key=lambda job: str(job.config.get("optimizer")))
         device = "gpu" if on_gpu(members[0].config) else "cpu"
@@ -116,5 +116,5 @@ def make_units(
             count = min(len(members), math.ceil(count / workers) * workers)
         place = key[1] if stackable else None
         bounds = [round(i * len(members) / count) for i in range(count + 1)]
-        units += [Unit(members[a:b], resume=place is not None) for a, b in zip(bounds, bounds[1:])]
-    return sorted(units, key=lambda unit: -unit.cost)
+        groups += [Group(members[a:b], resume=place is not None) for a, b in zip(bounds, bounds[1:])]
+    return sorted(groups, key=lambda group: -group.cost)

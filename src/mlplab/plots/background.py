@@ -26,7 +26,7 @@ def laid_out(dpi: float, size, square, extent, key) -> Figure:
 
 
 @lru_cache(maxsize=8)
-def furniture(dpi: float, size, square, extent, key) -> np.ndarray:
+def background(dpi: float, size, square, extent, key) -> np.ndarray:
     """Draw what :func:`laid_out` lays out; RGBA (height, width, 4), bottom row first."""
     colours = pixels(laid_out(dpi, size, square, extent, key))
     # The renderer takes the bottom row first.
@@ -34,11 +34,11 @@ def furniture(dpi: float, size, square, extent, key) -> np.ndarray:
     return image
 
 
-class Furniture(Artist):
+class Background(Artist):
     """Lay the kept pixels under a figure: half of a frame's time goes into words that never change."""
 
     def __init__(self, size, square, extent, **key):
-        """Keep what :func:`furniture` takes; the ``key``'s entries are those of ``draw_key``, or none."""
+        """Keep what :func:`background` takes; the ``key``'s entries are those of ``draw_key``, or none."""
         super().__init__()
         self.of = (tuple(size), tuple(square), tuple(extent), tuple(sorted(key.items())))
         self.set_zorder(-1)
@@ -50,7 +50,7 @@ class Furniture(Artist):
             for artist in sorted(laid_out(dpi, *self.of).get_children()[1:], key=lambda one: one.get_zorder()):
                 artist.draw(renderer)
             return
-        image = furniture(dpi, *self.of)
+        image = background(dpi, *self.of)
         context = renderer.new_gc()
         renderer.draw_image(context, 0, 0, image)
         context.restore()
