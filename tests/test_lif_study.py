@@ -194,6 +194,8 @@ def test_a_trained_run_as_spiking_neurons(trained, tmp_path, capsys):
         "depths=[1,2]",
         "depth_width=12",
         "depth_seeds=1",
+        "depth_training.epochs=3",
+        "few_steps.updates=20",
         "surrogate.epochs=2",
         "surrogate.steps=8",
     ]
@@ -211,7 +213,9 @@ def test_a_trained_run_as_spiking_neurons(trained, tmp_path, capsys):
         == result["by_neuron"]["by_refractory"][0]
     )
     assert set(result["by_depth"]) == {"1", "2"}
-    for name in ("accuracy_over_time", "accuracy_by_neuron", "decision_maps", "latency_by_depth"):
+    few = result["few_steps"]
+    assert few["steps"] == [2, 4, 8, 16, 32, 64] and abs(few["balanced"][-1]) < 0.05 and few["points"] == 500
+    for name in ("accuracy_over_time", "accuracy_by_neuron", "decision_maps", "latency_by_depth", "few_steps"):
         assert (folder / "figures" / f"{name}.png").is_file() and (
             folder / "figures" / f"{name}.npz"
         ).is_file()
@@ -224,6 +228,7 @@ def test_several_runs_and_nothing_else(trained, tmp_path):
         "resistances_kohm=[]",
         "depths=[]",
         "surrogate.epochs=0",
+        "few_steps.try=[]",
         "maps=false",
     ]
     code, folder = run(tmp_path, "spiking", str(trained), str(trained), *words)

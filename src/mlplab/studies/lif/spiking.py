@@ -41,6 +41,15 @@ def relu_logits(weights: Weights, x: np.ndarray) -> np.ndarray:
     return x @ weights.matrices[-1].T + weights.biases[-1]
 
 
+def relu_activations(weights: Weights, x: np.ndarray) -> list[np.ndarray]:
+    """Return the activations of each hidden layer, (N, width) each."""
+    found = []
+    for matrix, bias in zip(weights.matrices[:-1], weights.biases[:-1], strict=True):
+        x = np.maximum(x @ matrix.T + bias, 0.0)
+        found.append(x)
+    return found
+
+
 def normalise(weights: Weights, x: np.ndarray, quantile: float = 0.999) -> Weights:
     """Scale each hidden layer so that its activations reach 1 on the given inputs; the logits stay.
 

@@ -16,6 +16,7 @@ from mlplab.errors import InputError
 from mlplab.nn.mlp import MLP
 from mlplab.runs.files import read_json
 from mlplab.runs.folder import claim, open_run
+from mlplab.studies.lif.conversion import balanced, calibrated
 from mlplab.studies.lif.neuron import Neuron
 from mlplab.studies.lif.spiking import Weights, normalise, relu_logits, run_spiking, settling_time_ms
 from mlplab.training.fit import fit, fit_members
@@ -111,6 +112,44 @@ def final_accuracies(trained: Trained, neurons: Sequence[Neuron], options: Mappi
     ]
 
 
+def at_few_steps(
+    trained: Trained, neuron: Neuron, time_steps: Sequence[int], few: Mapping[str, Any], seed: int
+) -> dict[str, Any]:
+    """Measure what the spiking network loses at T time steps of at most one spike each for activation 1.
+
+    Args:
+        trained: the network.
+        neuron: the kind of its spiking neurons.
+        time_steps: the T to try.
+        few: `updates` and `lr` of the calibration, and `steps`, for which it is made.
+        seed: of the calibration.
+
+    Returns:
+        Lists over T of the loss in accuracy (ReLU network minus spiking, on the same points), with its standard error
+        over points, by layer scaling, by balanced neurons, and calibrated.
+    """
+    points = trained.data.fresh if len(trained.data.fresh.x) else trained.data.test
+    x, y = points.x.numpy().reshape(len(points.x), -1).astype(np.float64), points.y.numpy()
+    train = trained.data.train.x.numpy().reshape(len(trained.data.train.x), -1).astype(np.float64)
+    right = relu_logits(trained.weights, x).argmax(-1) == y
+    even = balanced(trained.weights, train)
+    kinds = {
+        "layers": normalise(trained.weights, train, 0.99),
+        "balanced": even,
+        "calibrated": calibrated(even, train, few["steps"], updates=few["updates"], lr=few["lr"], seed=seed),
+    }
+    found: dict[str, Any] = {"steps": list(time_steps), "points": len(y), "relu_accuracy": float(right.mean())}
+    for name, weights in kinds.items():
+        logits = run_spiking(
+            weights, x, neuron, duration_ms=max(time_steps), dt_ms=1.0, max_rate_hz=1000.0, read_ms=list(time_steps)
+        )[1]
+        lost = right.astype(float) - (logits.argmax(-1) == y)
+        losses = lost.mean(-1).tolist()
+        errors = (lost.std(-1) / np.sqrt(len(y))).tolist()
+        found[name], found[f"{name}_error"] = losses, errors
+    return found
+
+
 def job(trained: Trained, *overrides: str) -> dict[str, Any]:
     """Return the run's config with overrides and without pictures, loggers and progress."""
     config = OmegaConf.to_container(configs.override(trained.config, overrides))
@@ -125,25 +164,28 @@ def by_depth(
     depths: Sequence[int],
     width: int,
     seeds: int,
+    training: Mapping[str, Any],
     neuron: Neuron,
     options: Mapping[str, Any],
     folder: Path,
 ) -> dict[str, Any]:
     """Train ReLU networks of some depths on the run's data; measure how long their twins need to agree.
 
-    The networks stay in run folders of their own under `folder`.
+    Networks that are trained too little have other latencies: `training` holds the epochs and the first learning rate,
+    which falls along a cosine. The networks stay in run folders of their own under `folder`.
     """
+    well = ["schedule=cosine", f"optimizer.lr={training['lr']}", f"trainer.max_epochs={training['epochs']}"]
     x, y = trained.test
     reads = np.unique(np.round(np.geomspace(1, options["duration_ms"] / options["dt_ms"], 90)))
-    rows, first, settled, within = [], [], [], []
+    rows, first, settled, within, relu_accuracies = [], [], [], [], []
     for depth in depths:
         configs_of = [
-            job(trained, "model.hidden=null", f"model.width={width}", f"model.depth={depth}", f"seed={seed}")
+            job(trained, "model.hidden=null", f"model.width={width}", f"model.depth={depth}", f"seed={seed}", *well)
             for seed in range(seeds)
         ]
         folders = [claim(folder, f"depth{depth}-seed{seed}") for seed in range(seeds)]
         fit_members(configs_of, folders)
-        disagreements, begun, ready, points = [], [], [], []
+        disagreements, begun, ready, points, reached = [], [], [], [], []
         for path in folders:
             twin = load_run(path, trained.data)
             relu = relu_logits(twin.weights, x)
@@ -151,6 +193,7 @@ def by_depth(
                 twin.weights, x, neuron, **options, read_ms=reads * options["dt_ms"]
             )
             agreement = (logits.argmax(-1) == relu.argmax(-1)).mean(-1)
+            reached.append(float(accuracy(relu, y)))
             disagreements.append(1 - agreement)
             begun.append(settling_time_ms(times, agreement, 0.9))
             ready.append(settling_time_ms(times, agreement, 0.99))
@@ -159,6 +202,7 @@ def by_depth(
         first.append(begun)
         settled.append(ready)
         within.append(points)
+        relu_accuracies.append(reached)
     return {
         "times_ms": times,
         "disagreements": np.array(rows),
@@ -166,7 +210,16 @@ def by_depth(
         "agreed_90_ms": first,
         "agreed_99_ms": settled,
         "within_one_point_ms": within,
+        "relu_accuracies": relu_accuracies,
     }
+
+
+def mean_and_error(times_ms: Sequence[float]) -> tuple[float, float]:
+    """Return the mean over networks and its standard error; infinite where one of them never came that far."""
+    times = np.asarray(times_ms, dtype=np.float64)
+    if not np.isfinite(times).all():
+        return float("inf"), float("nan")
+    return float(times.mean()), float(times.std(ddof=1) / np.sqrt(len(times))) if len(times) > 1 else float("nan")
 
 
 def trained_through_spikes(trained: Trained, options: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from mlplab.plots.charts import add_chart, end_names, label, log_ticks, positive_range
 from mlplab.plots.field import extent_of, padded_log
@@ -146,8 +146,8 @@ def latency_by_depth(
     right.set_yscale("log")
     ends = []
     for name, times, marker in (("90 % agree", agreed_90_ms, "o"), ("99 % agree", agreed_99_ms, "s")):
-        medians = [float(np.median(row)) for row in times]
-        right.plot(depths, medians, color=MUTED, lw=points_of(2.5), zorder=2)
+        means = [float(np.mean(row)) for row in times]
+        right.plot(depths, means, color=MUTED, lw=points_of(2.5), zorder=2)
         for colour, depth, row in zip(colours, depths, times, strict=True):
             right.plot(
                 np.full(len(row), depth),
@@ -160,7 +160,7 @@ def latency_by_depth(
                 mew=points_of(1.5),
                 zorder=3,
             )
-        ends.append((medians[-1], name, INK))
+        ends.append((means[-1], name, INK))
     low, high = positive_range([np.concatenate([np.ravel(agreed_90_ms), np.ravel(agreed_99_ms)])])
     right.set_ylim(low, high)
     right.set_xlim(min(depths) - 0.4, max(depths) + 0.4)
@@ -168,6 +168,45 @@ def latency_by_depth(
     right.set_xticks(list(depths))
     label(right, "hidden layers", "time, ms (log scale)")
     end_names(right, ends, size=20)
+    return made
+
+
+def few_steps(steps, kinds, *, calibrated_for, title, subtitle="") -> Figure:
+    """Draw the loss in accuracy against the number of time steps, with error bars, for some kinds of conversion.
+
+    Args:
+        steps: numbers of time steps, shape (T,).
+        kinds: list of (name, losses 0 to 1 (T,), their standard errors (T,)).
+        calibrated_for: the number of steps that the last kind was made for, marked.
+        title, subtitle: words above.
+
+    Returns:
+        A ``Figure`` of 1180 x 760 pixels.
+    """
+    made = figure(1180, 760)
+    text(made, 120, 50, title, 32, width=1040, weight="bold")
+    text(made, 120, 90, subtitle, 23, width=1040, color=MUTED)
+    axes = add_chart(made, 120, 140, 840, 500)
+    axes.set_xscale("log", base=2)
+    axes.axvline(calibrated_for, color=MUTED, lw=points_of(2), ls=(0, (2, 2)))
+    axes.axhspan(-0.1, 0.1, color=BAND, alpha=0.25, lw=0)
+    axes.axhline(0, color=INK, lw=points_of(2))
+    names = []
+    for colour, (name, losses, errors) in zip((MUTED, COLOURS[3], SPIKING), kinds, strict=True):
+        percent, bars = 100 * np.asarray(losses), 100 * np.asarray(errors)
+        style = {"lw": points_of(4), "marker": "o", "ms": points_of(12), "elinewidth": points_of(3)}
+        axes.errorbar(steps, percent, bars, color=colour, zorder=3, **style)
+        names.append((percent[-1], name, colour))
+    axes.set_yscale("symlog", linthresh=0.1, linscale=0.5)
+    axes.set_ylim(-0.3, max(1.0, 1.3 * 100 * max(max(losses) for _, losses, _ in kinds)))
+    ticks = [tick for tick in (-0.1, 0, 0.1, 0.3, 1, 3, 10, 30, 100) if tick <= axes.get_ylim()[1]]
+    axes.yaxis.set_major_locator(FixedLocator(ticks))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
+    axes.set_xticks(steps, [str(step) for step in steps])
+    axes.xaxis.set_minor_locator(NullLocator())
+    label(axes, "time steps, at most one spike each at activation 1", "points lost (band: 0.1)")
+    end_names(axes, names)
     return made
 
 

@@ -50,6 +50,8 @@ def spiking(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
         }
         if config["maps"] and first.data.input_shape == (2,):
             draw_maps(record, first, neuron, options)
+        if config["few_steps"]["try"]:
+            result["few_steps"] = draw_few_steps(record, first, neuron, config)
         if config["depths"]:
             result["by_depth"] = draw_depths(record, first, neuron, config)
         rows = table(first, found[0], options)
@@ -182,11 +184,12 @@ def draw_depths(
         list(config["depths"]),
         config["depth_width"],
         config["depth_seeds"],
+        config["depth_training"],
         neuron,
         dict(config["simulation"]),
         record.folder.path / "networks",
     )
-    medians = ", ".join(f"{np.median(row):.0f}" for row in found["agreed_90_ms"])
+    firsts = ", ".join(spread(row) for row in found["agreed_90_ms"])
     figure = pictures.latency_by_depth(
         found["times_ms"],
         found["disagreements"],
@@ -194,12 +197,39 @@ def draw_depths(
         found["agreed_90_ms"],
         found["agreed_99_ms"],
         title="What depth costs in time: how long until the spiking network agrees",
-        subtitle=f"90 % agree after {medians} ms (medians of {config['depth_seeds']} networks of "
-        f"{config['depth_width']} neurons a layer, {config['simulation']['max_rate_hz']:g} Hz at most)",
+        subtitle=f"90 % agree after {firsts} ms (mean ± standard error of {config['depth_seeds']} networks of "
+        f"{config['depth_width']} a layer, {config['depth_training']['epochs']} epochs)",
     )
     record.figure("latency_by_depth", figure, {key: np.asarray(value) for key, value in found.items()})
-    times = ("agreed_90_ms", "agreed_99_ms", "within_one_point_ms")
+    times = ("agreed_90_ms", "agreed_99_ms", "within_one_point_ms", "relu_accuracies")
     return {str(depth): {name: found[name][k] for name in times} for k, depth in enumerate(found["depths"])}
+
+
+def spread(times_ms) -> str:
+    """Write a mean over networks with its standard error."""
+    mean, error = measure.mean_and_error(times_ms)
+    return f"{mean:.0f} ± {error:.0f}" if np.isfinite(error) else f"{mean:.0f}"
+
+
+def draw_few_steps(
+    record: Recording, network: measure.Trained, neuron: Neuron, config: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Measure and draw what is lost at a few time steps, by layer scaling, balanced and calibrated."""
+    few = config["few_steps"]
+    found = measure.at_few_steps(network, neuron, list(few["try"]), few, config["seed"])
+    figure = pictures.few_steps(
+        found["steps"],
+        [
+            (name, found[key], found[f"{key}_error"])
+            for name, key in (("a scale a layer", "layers"), ("balanced", "balanced"), ("calibrated", "calibrated"))
+        ],
+        calibrated_for=few["steps"],
+        title="In few time steps: what the spiking network loses",
+        subtitle=f"points of accuracy below the ReLU network's {100 * found['relu_accuracy']:.2f} %, on {found['points']:,} "
+        "points, ± standard error",
+    )
+    record.figure("few_steps", figure, found)
+    return found
 
 
 def summary(result, rows, networks, found, record: Recording) -> str:
@@ -214,11 +244,17 @@ def summary(result, rows, networks, found, record: Recording) -> str:
             f"{network.name}: within 1 point of its ReLU network from {values['settled_ms']:g} ms on, "
             f"{values['spikes']:.1f} spikes a hidden neuron"
         )
+    few = result.get("few_steps")
+    if few:
+        for steps, lost, error in zip(few["steps"], few["calibrated"], few["calibrated_error"], strict=True):
+            lines.append(
+                f"{steps:3d} time steps, calibrated: {100 * lost:.2f} ± {100 * error:.2f} points below the ReLU network"
+            )
     for depth, times in result.get("by_depth", {}).items():
-        medians = [np.median(times[name]) for name in ("agreed_90_ms", "agreed_99_ms", "within_one_point_ms")]
+        words = [spread(times[name]) for name in ("agreed_90_ms", "agreed_99_ms", "within_one_point_ms")]
         lines.append(
-            f"depth {depth}: 90 % of the points classified as by the ReLU network after {medians[0]:g} ms, "
-            f"99 % after {medians[1]:g} ms; accuracy within 1 point after {medians[2]:g} ms (medians)"
+            f"depth {depth}: 90 % of the points classified as by the ReLU network after {words[0]} ms, "
+            f"99 % after {words[1]} ms; accuracy within 1 point after {words[2]} ms (mean ± standard error)"
         )
     lines += ["", f"folder       {shown(record.folder.path)}", f"pictures     {shown(record.folder.figures)}"]
     return "\n".join(lines)
