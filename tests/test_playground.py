@@ -199,7 +199,7 @@ def test_lessons_train_by_a_click(page, number):
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_word_can_be_read_and_nothing_sticks_out(page, width, height, theme):
+def test_every_word_can_be_read_and_nothing_sticks_out(page, width, height, theme, tmp_path):
     page.screen(width, height)
     load(page, f"#theme={theme}&x=seed:0,1&y=model.width:4,8")
     assert page.script("return document.documentElement.scrollWidth") <= width
@@ -211,6 +211,7 @@ def test_every_word_can_be_read_and_nothing_sticks_out(page, width, height, them
           .map(e => { const [a, b] = [light(getComputedStyle(e).color), light(ground(e))].sort((p, q) => q - p); return [e.textContent.slice(0, 30), (a + 0.05) / (b + 0.05)] })
           .filter(([, ratio]) => ratio < 4.5)"""
     )
+    (tmp_path / "screen.png").write_bytes(page.screenshot())  # to be looked at
     assert poor == []
     page.screen(1280, 1000)
 

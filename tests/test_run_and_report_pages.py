@@ -75,6 +75,16 @@ def test_snapshots_are_the_weights_on_the_way(runs):
     assert int(arrays["epoch"]) == result["best_epoch"]
 
 
+def test_damaged_snapshots_are_none(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.checkpoints.mkdir()
+    assert read_snapshots(folder) is None
+    (folder.checkpoints / "snapshots.npz").write_bytes(b"PK no archive")
+    assert read_snapshots(folder) is None
+    np.savez(folder.checkpoints / "snapshots.npz", widths=np.zeros(2))
+    assert read_snapshots(folder) is None
+
+
 def test_the_page_of_a_run_shows_its_network(page, runs):
     path = runs / "train" / "one" / "run.html"
     html = path.read_text(encoding="utf-8")
@@ -172,9 +182,10 @@ def test_the_page_of_a_sweep_is_sorted_filtered_and_opened(page, runs):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["train/one/run.html", "sweep/grid/report.html"])
-def test_nothing_sticks_out_on_a_telephone(page, runs, name, theme):
+def test_nothing_sticks_out_on_a_telephone(page, runs, name, theme, tmp_path):
     page.screen(390, 844)
     load(page, runs / name, f"#theme={theme}")
+    (tmp_path / "screen.png").write_bytes(page.screenshot())  # to be looked at
     assert page.script("return document.documentElement.scrollWidth") <= 390
     page.screen(1280, 1000)
     assert page.complaints() == []

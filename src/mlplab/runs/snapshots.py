@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,6 +11,10 @@ from mlplab.runs.files import write_bytes
 from mlplab.runs.folder import RunFolder
 
 FILE = "snapshots.npz"
+NAMES = {
+    "widths", "epochs", "epoch", "chosen", "weights", "x", "y", "probabilities", "shift", "scale", "box", "pair", "extent",
+    "classes", "features",
+}  # fmt: skip
 
 
 def save_snapshots(
@@ -54,6 +59,7 @@ def read_snapshots(folder: RunFolder) -> dict[str, np.ndarray] | None:
     """Read what :func:`save_snapshots` kept; None where it is missing or damaged."""
     try:
         with np.load(folder.checkpoints / FILE, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+            found = dict(arrays)
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
         return None
+    return found if NAMES <= found.keys() else None

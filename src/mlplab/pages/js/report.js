@@ -132,6 +132,7 @@ function halves(buffer) {
     return exponent === 0 ? sign * fraction * 2 ** -24 : exponent === 31 ? (fraction ? NaN : sign * Infinity) : sign * (1 + fraction / 1024) * 2 ** (exponent - 15)
   })
 }
+const parametersOf = net => net.widths.slice(1).reduce((sum, width, l) => sum + width * (net.widths[l] + 1), 0)
 const bayesMaps = new Map()
 function bayesOf(net) {
   const name = JSON.stringify([net.law, net.extent])
@@ -196,7 +197,7 @@ function maps(row) {
     return figure
   }))
   ;[...$('maps').children].forEach((figure, k) => {
-    const epoch = drawMap(figure.querySelector('canvas'), netOf(entries[k]), view.large === entries[k].name ? 128 : 72)
+    const epoch = drawMap(figure.querySelector('canvas'), netOf(entries[k]), view.large === entries[k].name ? 128 : parametersOf(netOf(entries[k])) > 20000 ? 48 : 72)
     epochs.push(epoch)
     if (epoch !== view.at) figure.querySelector('figcaption').textContent += `, epoch ${epoch}`
   })

@@ -122,7 +122,7 @@ function snapshot(epoch) {
 }
 
 // Maps of a network that are drawn anew in a second, where there is time for it.
-const MAPS_A_SECOND = 5
+const MAPS_A_SECOND = 6
 
 // Paint what has changed, the oldest maps first, for a few milliseconds but as many as a second needs; everything
 // when asked to.
