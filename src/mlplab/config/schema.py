@@ -186,7 +186,7 @@ ROOTS: dict[str, dict[str, object]] = {
         "n": either(integer(1), many(integer(1), least=1)),
         "equidistributed": {"balance": boolean()},
         "trained": {
-            "starts": many(choice("default", "minimax"), least=1), "networks": integer(1, 64),
+            "starts": many(choice("default", "hats", "minimax"), least=1), "networks": integer(1, 64),
             "adam_steps": integer(0), "lr": number(0, above=True), "lbfgs_steps": integer(0), "points": integer(2),
         },
         "depth": {"networks": integer(0, 64), "steps": integer(0)},

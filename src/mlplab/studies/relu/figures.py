@@ -99,8 +99,8 @@ def decomposition_arrays(
         arrays |= {f"knots_{place}": fit.knots, f"weights_{place}": fit.weights, f"fit_{place}": fit(x)}
         note = _NOTES.get(entry["method"], "")
         if entry["method"] == "trained":
-            count = len(entry["all_max_errors"])
-            note = f"Adam, then L-BFGS; the best of {count} networks"
+            how = "in hats, knots moving" if entry["start"] == "hats" else "Adam, then L-BFGS"
+            note = f"{how}; the best of {len(entry['all_max_errors'])} networks"
         columns.append(
             {
                 "name": METHODS[entry["method"]][1],
@@ -110,7 +110,7 @@ def decomposition_arrays(
                 "max_error": entry["max_error"],
                 "rms_error": entry["rms_error"],
                 "pieces": n,
-                "clipped": entry["method"] == "trained",
+                "clipped": entry["method"] == "trained" and entry["start"] != "hats",
             }
         )
     bound = next((e["lower_bound"] for e in rows if e["method"] == "minimax" and e["n"] == n), None)
@@ -151,7 +151,9 @@ def width_arrays(target: Target, rows: list, floors: Mapping, widths: list[int])
                 [found[n][f"{kind}_error"] if n in found else np.nan for n in widths]
             )
     dots = []
-    for start, heading in (("default", "trained from random"), ("minimax", "trained from minimax")):
+    for start, heading in (
+        ("default", "trained from random"), ("hats", "trained in hats"), ("minimax", "trained from minimax")
+    ):
         chosen = [e for e in rows if e["method"] == "trained" and e["start"] == start]
         if chosen:
             arrays[f"dots_n_{len(dots)}"] = np.concatenate(

@@ -202,10 +202,10 @@ def _exchange(
     x = np.union1d(x, np.linspace(target.low, target.high, 257))
     for _ in range(rounds):
         ranges = _Ranges.on(np.concatenate([x, best.contacts[:, 0]]), target)
-        low, short, _, path = ranges.best(n, guess, 0.02, gap / 8)
+        low, short, _, path = ranges.best(n, max(guess, 2 * rounding), 0.02, gap / 8)
         fit = _sum(path, target, ranges.x)
         level, at, error = _level(target, fit, ranges.x)
-        contacts = Chain.of(short, ranges.x, len(short.contacts))[:n].contacts()
+        contacts = Chain.of(short, ranges.x, len(short.contacts))[:n].contacts() if short else best.contacts
         best, guess = _better(best, Minimax(fit, level, low, contacts)), low
         fresh = np.setdiff1d(at[np.abs(error) > low], ranges.x)
         if best.level <= best.lower_bound * (1 + gap) + rounding or not fresh.size:

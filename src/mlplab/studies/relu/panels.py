@@ -65,7 +65,7 @@ def decomposition(
     """Draw how sums of n ReLUs make a function, a column for each method.
 
     Rows: the unit-slope activations; the same times their weights; their sum, unit after unit, on the way to
-    the estimate; and the error, with the least that any n pieces must have.
+    the estimate; and the error, with the least that any n continuous pieces must have.
 
     Args:
         x: shape (S,), increasing.
@@ -76,7 +76,7 @@ def decomposition(
         subtitle: words under the title.
         floor: no network of n ReLUs in one layer has a smaller largest error; None where not known.
         points: abscissae and ordinates where errors count at them alone; they are drawn, with stems.
-        bound: no n pieces with n ReLUs, the first at the left end, have a smaller one.
+        bound: no n continuous pieces with n ReLUs, the first at the left end, have a smaller one.
 
     Returns:
         A ``Figure``, 1420 pixels high.
@@ -177,7 +177,7 @@ def decomposition(
         label(charts[3], "x", size=22)
     words = []
     if bound:
-        words.append(f"dashed: no {columns[0]['pieces']} pieces come closer than {_number(bound)}")
+        words.append(f"dashed: no {columns[0]['pieces']} continuous pieces come closer than {_number(bound)}")
     if floor:
         words.append(
             f"solid: no one-layer network of {columns[0]['pieces']} ReLUs comes closer than {_number(floor)}"

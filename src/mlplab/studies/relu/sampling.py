@@ -110,8 +110,10 @@ def peaks(
     breaks = np.unique(
         np.clip(np.concatenate([[target.low], breaks, [target.high]]), target.low, target.high)
     )
-    # A fractal's extrema are at no place that its samples announce: a few thousand looks at least.
-    per_cell = max(per_cell, -(-4096 // max(breaks.size - 1, 1)))
+    # A fractal's extrema are at no place that its samples announce; Takagi's cusps are at binary fractions.
+    step = 2.0 ** np.floor(np.log2((target.high - target.low) / 4096))
+    looks = step * np.arange(np.ceil(target.low / step), np.floor(target.high / step) + 1)
+    breaks = np.union1d(breaks, looks)
     parts = breaks[:-1, None] + np.diff(breaks)[:, None] * (np.arange(per_cell) / per_cell)
     x = np.append(parts.ravel(), breaks[-1])
     error = fit(x) - target(x)
@@ -134,7 +136,7 @@ def peaks(
         left, right = fence[pick, columns], fence[pick + 2, columns]
         best, best_error = grid[pick, columns], looks[pick, columns]
     # Kinks and fractals keep their peaks between the looks: the largest are closed in on until nothing is between.
-    top = np.argsort(-np.abs(best_error), kind="stable")[:64]
+    top = np.argsort(-np.abs(best_error), kind="stable")[:256]
     for _ in range(12 if top.size else 0):
         looks = np.linspace(left[top], right[top], 17)
         found = fit(looks) - target(looks)

@@ -18,6 +18,7 @@ from mlplab.studies.recording import Recording, recording
 from mlplab.studies.relu import figures as relu_figures
 from mlplab.studies.relu.depth import deep
 from mlplab.studies.relu.greedy import greedy
+from mlplab.studies.relu.hat_training import train_hats
 from mlplab.studies.relu.knots import equidistributed, uniform
 from mlplab.studies.relu.least_squares import least_squares
 from mlplab.studies.relu.minimax import minimax
@@ -33,6 +34,8 @@ from mlplab.words import columns, markdown_table
 COLUMNS = ("target", "method", "start", "n", "max_error", "rms_error", "lower_bound", "floor", "seconds")
 # The floor of n ReLUs is the bound of n + 1 pieces, a second solution; beyond this it is not asked for.
 FLOOR_UP_TO = 2000
+# Training in hats takes dense matrices.
+HATS_UP_TO = 128
 
 
 @dataclass
@@ -63,9 +66,14 @@ def _trained(target: Target, n: int, config: Mapping[str, Any]) -> list[Approxim
     starts, count = options.pop("starts"), options.pop("networks")
     made = []
     for start in starts:
-        seeds = [derive(config["seed"], "trained", k) for k in range(count)] if start == "default" else [0]
-        begin = "default" if start == "default" else minimax(target, n).fit
-        fits = train_units(target, n, seeds=seeds, start=begin, **options).fits
+        if start == "hats" and n > HATS_UP_TO:
+            continue
+        seeds = [derive(config["seed"], "trained", k) for k in range(1 if start == "minimax" else count)]
+        if start == "hats":
+            fits = [train_hats(target, n, seed=seed, points=options["points"]) for seed in seeds]
+        else:
+            begin = minimax(target, n).fit if start == "minimax" else start
+            fits = train_units(target, n, seeds=seeds, start=begin, **options).fits
         measured = [measure(target, fit, n) for fit in fits]
         best = int(np.argmin([largest for largest, _ in measured]))
         made.append(
@@ -138,7 +146,7 @@ def relu_approximation(config: Mapping[str, Any], folder: str | Path) -> dict[st
                     raise
                 notes.append(str(error))
                 continue
-            seconds = (time.perf_counter() - begin) / len(made)
+            seconds = (time.perf_counter() - begin) / max(len(made), 1)
             for one in made:
                 rows.append(row(target, name, n, one, floors.get(n), seconds))
                 fits[name, one.start, n] = one
@@ -246,7 +254,7 @@ def summary(
 ) -> str:
     """Write the closing lines of the study."""
     lines = ["", f"{target.label} on [{target.low:g}, {target.high:g}]", "", *columns(cells_of(rows), left=2, drop=("seconds", "start")), ""]
-    lines += ["lower bound: no n pieces do better; floor: no one-layer network of n ReLUs does"]
+    lines += ["lower bound: no n continuous pieces do better; floor: no one-layer network of n ReLUs does"]
     lost = measured.get("float32")
     if lost:
         lines.append(
