@@ -1,4 +1,4 @@
-"""A share of the campaign of campaign_relu.py, and the faults that it was made for, each against an independent value."""
+"""A share of campaign_relu.py, and the faults that it was made for, each against an independent value."""
 
 import numpy as np
 import pytest

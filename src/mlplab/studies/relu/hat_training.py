@@ -1,4 +1,4 @@
-"""Training that ends near the best: hat coordinates, knots that move, and a norm that goes from L2 to the largest error."""
+"""Training that ends near minimax: hat coordinates, knots that move, a norm from L2 to the largest error."""
 
 from dataclasses import dataclass
 

@@ -253,7 +253,8 @@ def summary(
     record: Recording,
 ) -> str:
     """Write the closing lines of the study."""
-    lines = ["", f"{target.label} on [{target.low:g}, {target.high:g}]", "", *columns(cells_of(rows), left=2, drop=("seconds", "start")), ""]
+    lines = ["", f"{target.label} on [{target.low:g}, {target.high:g}]", ""]
+    lines += [*columns(cells_of(rows), left=2, drop=("seconds", "start")), ""]
     lines += ["lower bound: no n continuous pieces do better; floor: no one-layer network of n ReLUs does"]
     lost = measured.get("float32")
     if lost:
