@@ -17,7 +17,7 @@ from mlplab.runs.names import label
 from mlplab.runs.status import is_alive, read_status
 
 FILE = ".runs.sqlite"
-FORMAT = 1
+FORMAT = 2
 DEEPEST = 5  # folders between the logs and a run
 # A file that changed so short a time ago may change again without its time showing it.
 SETTLED_S = 2.0
@@ -26,6 +26,10 @@ FIGURES = ("accuracy", "nll", "accuracy_regret", "nll_regret", "calibration_erro
 ENDED = ("finished", "diverged", "failed", "interrupted")
 # Its files are written beside their place and renamed, which the folder's own time shows.
 _WATCHED = ("", "/config.yaml", "/result.json")
+
+
+# What the index keeps of a run in one text.
+KEPT = ("study", "changed", "status", "error", "figures", "digest", "seed")
 
 
 @dataclass
@@ -55,6 +59,19 @@ class Run:
     seed: Any
     time: float
     bytes: int | None = field(default=None, compare=False)
+
+    @classmethod
+    def kept(cls, path: str, entry: str, when: float, size: int | None) -> "Run":
+        """Take a run from the index; what else it keeps is read when somebody asks: of thousands few are shown."""
+        run = object.__new__(cls)
+        run.__dict__ |= {"path": path, "time": when, "bytes": size, "_entry": entry}
+        return run
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in KEPT or "_entry" not in self.__dict__:
+            raise AttributeError(name)
+        self.__dict__ |= zip(KEPT, json.loads(self.__dict__.pop("_entry")))
+        return self.__dict__[name]
 
     @property
     def name(self) -> str:
@@ -93,8 +110,9 @@ class Index:
         self.logs = Path(logs)
         self.defaults = Defaults(conf)
         self._root = str(self.logs)
-        self._known: dict[str, tuple[str, list, int | None]] = {}
+        self._known: dict[str, tuple[str, str, float, int | None]] = {}
         self._folders: dict[str, tuple[int, list[str]]] = {}
+        self._full_keys: dict[tuple, str] = {}
         self.sweeps: set[str] = set()
 
     def runs(self) -> list[Run]:
@@ -114,7 +132,7 @@ class Index:
                 continue  # gone since
             known = self._known.get(path)
             if known is not None and known[0] == signature:
-                run = Run(path, *known[1], known[2])
+                run = Run.kept(path, *known[1:])
             else:
                 run = read_run(self.logs / path, path, self.defaults)
                 if run is None:
@@ -140,11 +158,18 @@ class Index:
             return run.changed[key]
         value = self.defaults.value(key, run.changed, run.study)
         if value is None and "." not in key:
-            known = self.defaults.keys(run.study, run.changed) if run.study else list(run.changed)
-            full = [name for name in known if name.rpartition(".")[2] == key]
-            if full:
-                return self.defaults.value(full[0], run.changed, run.study)
+            full = next((name for name in run.changed if name.rpartition(".")[2] == key), None)
+            return run.changed[full] if full else self.defaults.value(self._full(run, key), run.changed, run.study)
         return value
+
+    def _full(self, run: Run, key: str) -> str:
+        """Find the whole name of a key that was given by its last word; remembered for runs of the same options."""
+        groups = self.defaults.studies.get(run.study or "", {}).get("groups", {})
+        seen = (run.study, key, *(run.changed.get(group) for group in groups))
+        if seen not in self._full_keys:
+            known = self.defaults.keys(run.study or "", run.changed)
+            self._full_keys[seen] = next((name for name in known if name.rpartition(".")[2] == key), key)
+        return self._full_keys[seen]
 
     # Finding run folders.
 
@@ -196,7 +221,7 @@ class Index:
         base = sqlite3.connect(self.logs / FILE, timeout=1.0)
         base.executescript(
             "PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY;"
-            "CREATE TABLE IF NOT EXISTS runs (path TEXT PRIMARY KEY, signature TEXT, entry TEXT, bytes INTEGER);"
+            "CREATE TABLE IF NOT EXISTS runs (path TEXT PRIMARY KEY, signature TEXT, entry TEXT, time REAL, bytes INTEGER);"
             "CREATE TABLE IF NOT EXISTS folders (path TEXT PRIMARY KEY, changed INTEGER, names TEXT);"
             "CREATE TABLE IF NOT EXISTS made_with (version TEXT)"
         )
@@ -213,9 +238,8 @@ class Index:
             with closing(self._connect()) as base:
                 if base.execute("SELECT version FROM made_with").fetchall() != [(self._version(),)]:
                     raise sqlite3.DatabaseError("made with other defaults")
-                rows = base.execute("SELECT path, signature, entry, bytes FROM runs").fetchall()
-                entries = json.loads(f"[{','.join(row[2] for row in rows)}]")
-                self._known = {row[0]: (row[1], entry, row[3]) for row, entry in zip(rows, entries)}
+                rows = base.execute("SELECT path, signature, entry, time, bytes FROM runs")
+                self._known = {row[0]: row[1:] for row in rows}
                 rows = base.execute("SELECT path, changed, names FROM folders")
                 self._folders = {path: (changed, json.loads(names)) for path, changed, names in rows}
         except sqlite3.OperationalError:  # locked by another command, or not to be written: work without it
@@ -234,15 +258,15 @@ class Index:
             base.execute("DELETE FROM made_with")
             base.execute("INSERT INTO made_with VALUES (?)", (self._version(),))
             base.executemany("DELETE FROM runs WHERE path = ?", [(path,) for path in gone])
-            rows = [(path, signature, _entry(run), None) for path, (signature, run) in fresh.items()]
-            base.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", rows)
+            rows = [(path, signature, _entry(run), run.time, None) for path, (signature, run) in fresh.items()]
+            base.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?)", rows)
             base.execute("DELETE FROM folders")
             rows = [(path, changed, json.dumps(names)) for path, (changed, names) in seen.items()]
             base.executemany("INSERT INTO folders VALUES (?, ?, ?)", rows)
 
 
 def _entry(run: Run) -> str:
-    return json.dumps([run.study, run.changed, run.status, run.error, run.figures, run.digest, run.seed, run.time])
+    return json.dumps([getattr(run, name) for name in KEPT])
 
 
 def _entries(where: str) -> list[str]:
