@@ -22,6 +22,7 @@ BENCHMARKS = {
     "lif": "mlplab.benchmarks.lif",
     "relu": "mlplab.benchmarks.relu",
     "sweep": "mlplab.benchmarks.sweep",
+    "data": "mlplab.benchmarks.data",
 }
 
 Row = dict[str, Any]
