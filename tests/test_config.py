@@ -57,7 +57,7 @@ def test_every_file_opens_with_the_command_that_uses_it(path):
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_composes_to_a_valid_config_without_interpolations(group, option):
-    more = [f"data.path={Path(__file__)}"] if option == "file" else []
+    more = [f"data.path={Path(__file__)}"] if option in ("file", "table") else []
     composition = configs.compose_all("train", [f"{group}={option}", *more])
     assert composition.choices[group] == option
     assert "${" not in OmegaConf.to_yaml(composition.config)
