@@ -4,7 +4,7 @@ import ast
 from functools import cache
 from pathlib import Path
 
-from mlplab.rules import Rule, boolean, choice, integer, many, number, optional, text
+from mlplab.rules import Rule, boolean, choice, either, integer, many, number, optional, text
 
 SEED = integer(0, 2**63 - 1)
 FRACTION = number(0, 1, above=True, below=True)
@@ -61,6 +61,16 @@ MLP = {
     "hidden": optional(many(integer(1))), "width": integer(1), "depth": integer(0, 10_000),
     "activation": ACTIVATION, "dropout": number(0, 1, below=True),
     "initialization": choice("default", "kaiming", "xavier", "orthogonal"), "init_seed": optional(SEED),
+}
+_COLUMN = either(text(words="a column's name"), integer())
+_COLUMNS = either(many(_COLUMN), _COLUMN)
+FILE = DATA | {
+    "path": PATH, "label": optional(_COLUMN), "features": optional(either(many(_COLUMN, least=1), _COLUMN)),
+    "exclude": _COLUMNS, "categorical": _COLUMNS, "missing": choice("refuse", "drop", "median"),
+    "standardize": boolean(), "separator": optional(choice("comma", "semicolon", "tab", "blanks")),
+    "header": optional(boolean()), "validation_path": optional(PATH), "test_path": optional(PATH),
+    "validation_fraction": number(0, 1, below=True), "stratify": boolean(), "group": optional(_COLUMN),
+    "file_sha256": optional(text("[0-9a-f]{64}", "64 hexadecimal digits")),
 }
 # As torch's own, which the lab's loss takes too but a run does not.
 REDUCTION = choice("mean", "sum", "none")

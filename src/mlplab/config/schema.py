@@ -4,7 +4,7 @@ A wrong option is answered before torch is imported, so the tables stand here an
 a test compares them with the classes' signatures and with every file of conf/.
 """
 
-from mlplab.options import ACCELERATOR, CLASSES, DATA, FRACTION, LOSS, MLP, MONITOR, NAME, PATH, SEED, SPIRAL, SYNTHETIC
+from mlplab.options import ACCELERATOR, CLASSES, FILE, FRACTION, LOSS, MLP, MONITOR, NAME, PATH, SEED, SPIRAL, SYNTHETIC
 from mlplab.rules import Rule, boolean, choice, either, integer, many, mapping, number, optional, text
 from mlplab.search.objectives import OBJECTIVES
 from mlplab.units import quantity
@@ -41,17 +41,6 @@ _MS = quantity(number(0, above=True), "ms")
 _RESISTANCE = quantity(either(number(0, above=True), choice(float("inf"))), "kohm")
 _NOISE = {"dt_ms": _MS, "neurons": integer(1), "seed": SEED}
 
-_COLUMN = either(text(words="a column's name"), integer())
-_COLUMNS = either(many(_COLUMN), _COLUMN)
-_FILE = DATA | {
-    "path": PATH, "label": optional(_COLUMN), "features": optional(either(many(_COLUMN, least=1), _COLUMN)),
-    "exclude": _COLUMNS, "categorical": _COLUMNS, "missing": choice("refuse", "drop", "median"),
-    "standardize": boolean(), "separator": optional(choice("comma", "semicolon", "tab", "blanks")),
-    "header": optional(boolean()), "validation_path": optional(PATH), "test_path": optional(PATH),
-    "validation_fraction": number(0, 1, below=True), "stratify": boolean(), "group": optional(_COLUMN),
-    "file_sha256": optional(text("[0-9a-f]{64}", "64 hexadecimal digits")),
-}
-
 # The keys of each class that conf/ can name. A class that is not here is its author's own affair.
 TARGETS: dict[str, dict[str, Rule]] = {
     "mlplab.data.modules.SpiralDataModule": SPIRAL,
@@ -59,8 +48,8 @@ TARGETS: dict[str, dict[str, Rule]] = {
     "mlplab.data.modules.MoonsDataModule": SYNTHETIC | {"points_per_class": integer(1)},
     "mlplab.data.modules.XorDataModule": SYNTHETIC | {"points_per_class": integer(1)},
     "mlplab.data.modules.BlobsDataModule": SYNTHETIC | CLASSES,
-    "mlplab.data.file_module.FileDataModule": _FILE,
-    "mlplab.data.modules.FileDataModule": _FILE,  # as version 0.1 recorded it
+    "mlplab.data.file_module.FileDataModule": FILE,
+    "mlplab.data.modules.FileDataModule": FILE,  # as version 0.1 recorded it
     "mlplab.nn.mlp.MLP": MLP,
     "mlplab.nn.losses.CrossEntropy": LOSS,
     "torch.nn.CrossEntropyLoss": LOSS,

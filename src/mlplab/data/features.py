@@ -11,7 +11,6 @@ from mlplab.data.table import refuse_words, share_of_numbers
 from mlplab.errors import InputError
 
 MOST_LEVELS = 50  # of a column of words; more are names of rows, not kinds
-MISSING_RULES = ("refuse", "drop", "median")
 
 
 @dataclass(frozen=True)

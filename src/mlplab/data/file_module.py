@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from mlplab import options
 from mlplab.data.arrays import ArrayDataModule, Points
 from mlplab.data.columns import Table, listed
 from mlplab.data.features import (
-    MISSING_RULES,
     Preparation,
     complete_rows,
     fit_preparation,
@@ -22,7 +22,7 @@ from mlplab.data.labels import classes_of, codes_among, find_label, words_of
 from mlplab.data.splits import split
 from mlplab.data.table import checked_path, read_table
 from mlplab.errors import InputError
-from mlplab.ranges import require_flag, require_number
+from mlplab.rules import check_all, number
 from mlplab.runs.fingerprint import file_sha256
 from mlplab.seeds import generator
 
@@ -77,16 +77,16 @@ class FileDataModule(ArrayDataModule):
         self.path, self.label, self.group, self.file_sha256 = path, label, group, file_sha256
         self.features = None if features is None else _many(features)
         self.exclude, self.categorical = _many(exclude), _many(categorical)
-        if missing not in MISSING_RULES:
-            raise InputError(f"data.missing must be one of {', '.join(MISSING_RULES)}, got {missing!r}")
-        self.missing = missing
-        self.standardize = require_flag("data.standardize", standardize)
+        check_all(
+            options.FILE, "data", missing=missing, standardize=standardize, separator=separator, header=header,
+            stratify=stratify,
+        )  # fmt: skip
+        self.missing, self.standardize = missing, standardize
         self.separator, self.header = separator, header
         self.validation_path, self.test_path = validation_path, test_path
-        self.stratify = require_flag("data.stratify", stratify)
-        self.validation_fraction = require_number(
-            "data.validation_fraction", validation_fraction, 0, below=1 - self.test_fraction
-        )
+        self.stratify = stratify
+        rest = number(0, 1 - self.test_fraction, below=True)  # the train points' share must not be nothing
+        self.validation_fraction = rest.check("data.validation_fraction", validation_fraction)
         self.notes: list[str] = []
 
     def prepare(self) -> dict[str, Points | None]:
