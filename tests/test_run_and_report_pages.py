@@ -241,7 +241,8 @@ def test_small_parts_of_the_pages():
     long = thinned({"epoch": list(range(1000)), "train": [0.123456] * 1000})
     assert long["epoch"][0] == 0 and long["epoch"][-1] == 999 and len(long["epoch"]) == 40 and long["train"][0] == 0.1235
     assert law_of({"_target_": "mlplab.data.file_module.FileDataModule"}) is None
-    assert law_of({"_target_": "a.MoonsDataModule", "noise": 0.3})["classes"] == 2
+    assert law_of({"_target_": "mlplab.data.modules.MoonsDataModule", "noise": 0.3})["classes"] == 2
+    assert law_of({"_target_": "my.own.MoonsDataModule"}) is None
     model = MLP(3, [5], 2, seed=1)
     flat = torch.cat([p.flatten() for p in model.parameters()]).detach().numpy()
     shift, scale = np.array([1.0, -2.0, 3.0]), np.array([2.0, 0.5, 10.0])

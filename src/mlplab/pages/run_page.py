@@ -82,8 +82,9 @@ def law_of(data: Mapping[str, Any]) -> dict[str, Any] | None:
     Args:
         data: the node ``data`` of a resolved train config.
     """
-    name = str(data.get("_target_", "")).rpartition(".")[2].removesuffix("DataModule").lower()
-    if name not in ("spiral", "circles", "moons", "xor", "blobs"):
+    target = str(data.get("_target_", ""))
+    name = target.rpartition(".")[2].removesuffix("DataModule").lower()
+    if not target.startswith("mlplab.") or name not in ("spiral", "circles", "moons", "xor", "blobs"):
         return None
     return {
         "name": name, "classes": data.get("arms") or data.get("classes") or 2, "noise": data["noise"],

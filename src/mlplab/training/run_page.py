@@ -48,10 +48,12 @@ def keep_run(
     member = population.member(index)
     data, points = run.data, run.data.test
     is_plain = type(member) is MLP
-    count = int(np.prod(data.input_shape))
-    train = in_units(data, data.train.x).reshape(len(data.train.y), count).double()
-    shift = in_units(data, torch.zeros(1, *data.input_shape)).double().reshape(count)
-    scale = in_units(data, torch.ones(1, *data.input_shape)).double().reshape(count) - shift
+    shape = points.x.shape[1:]
+    count = shape.numel()
+    seen = points if data.train is None else data.train
+    train = in_units(data, seen.x).reshape(len(seen.x), count).double()
+    shift = in_units(data, torch.zeros(1, *shape)).double().reshape(count)
+    scale = in_units(data, torch.ones(1, *shape)).double().reshape(count) - shift
     save_snapshots(
         run.folder, widths=[member.in_features, *member.hidden, member.out_features] if is_plain else [],
         weights=weights if is_plain else {}, chosen=plain_weights(population, population.theta[index]), epoch=epoch,
@@ -59,7 +61,7 @@ def keep_run(
         probabilities=test_logits.double().softmax(1).numpy(), shift=shift.numpy(), scale=scale.numpy(),
         box=torch.stack([train.amin(0), train.amax(0)]).numpy(),
         pair=plane.pair if plane else (), extent=plane.extent if plane else (),
-        classes=getattr(data, "class_names", None) or [f"class {k}" for k in range(data.classes)],
+        classes=getattr(data, "class_names", None) or [f"class {k}" for k in range(test_logits.shape[1])],
         features=getattr(data, "feature_names", None) or [f"x{k + 1}" for k in range(count)],
     )  # fmt: skip
     write_run_page(run.folder, run.config)
