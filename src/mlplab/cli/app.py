@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlplab.cli.commands import COMMANDS, TAKES_RUNS
+from mlplab.cli.commands import COMMANDS, OWN_HELP, TAKES_RUNS
 from mlplab.errors import UNWRITABLE, InputError, went_under
 from mlplab.rules import near
 from mlplab.runs.signals import sigterm_is_ctrl_c
@@ -73,7 +73,9 @@ def _dispatched(argv: list[str]) -> int:
 
 def _dispatch(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
-        print(f"usage: mlplab COMMAND [OPTIONS]; commands: {', '.join(COMMANDS)}; see mlplab train --help")
+        from mlplab.cli.help import overview
+
+        print(overview())
         return 0 if argv else 2
     for word in argv:
         if not word.isascii() and any("\ud800" <= letter <= "\udfff" for letter in word):
@@ -89,6 +91,11 @@ def _dispatch(argv: list[str]) -> int:
         )
     config_name, study = COMMANDS[command]
     if config_name is None:
+        if command not in OWN_HELP and {"-h", "--help"} & set(words):
+            from mlplab.cli.help import command_help
+
+            print(command_help(command))
+            return 0
         return exit_code(load_study(study)(words))
     return run(command, runs_first(words) if command in TAKES_RUNS else words)
 
@@ -135,11 +142,16 @@ def run(command: str, argv: Sequence[str]) -> int:
     Raises:
         InputError: an option is wrong; no folder is left behind.
     """
-    from mlplab.cli import door, session
     from mlplab.cli.command_line import split_words
 
     config_name, study = COMMANDS[command]
     words = split_words(argv)
+    if words.shows == "--help":
+        from mlplab.cli.help import composed_help
+
+        print(composed_help(command, config_name, words.overrides, words.config_dir))
+        return 0
+    from mlplab.cli import door, session
 
     def load() -> Callable[..., Any]:
         return load_study(study)

@@ -21,3 +21,6 @@ COMMANDS: dict[str, tuple[str | None, str]] = {
 
 # Commands whose first words may be run folders.
 TAKES_RUNS = ("spiking",)
+
+# Commands that answer --help themselves.
+OWN_HELP = ("runs", "compare", "redraw", "tensorboard")

@@ -124,7 +124,7 @@ def near_key(key: str, known: Sequence[str]) -> str:
     """Give "; did you mean KEY?" for the nearest known key: a sibling first, then by its meaning or last name."""
     parent, _, leaf = key.rpartition(".")
     siblings = [name for name in known if name.rpartition(".")[0] == parent]
-    found = near(key, siblings) or near(leaf, [name.rpartition(".")[2] for name in siblings], f"{parent}.")
+    found = near(leaf, [name.rpartition(".")[2] for name in siblings], f"{parent}." if parent else "")
     if found and parent:
         return found
     by_meaning = meant(key, known=known)
