@@ -56,6 +56,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[tuple[str, str], ...]]] = {
     ),
     "runs": ("list runs, find the best, clean up", "", ()),
     "compare": ("say what differs between runs or sweeps, with tests", "", ()),
+    "redraw": ("draw a run's figures again, such as for a paper", "", ()),
     "relu_approximation": (
         "approximate a function by ReLUs, up to the best there is",
         "[target=NAME] [method=NAME] [n=WIDTH] [KEY=VALUE ...] [-m]",
