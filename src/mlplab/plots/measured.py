@@ -41,6 +41,9 @@ def measured_chart(
     if line_name and names != [""]:
         x += width_of(text(made, x, 138, line_name, 22, color=MUTED)) + 22
         for name in names:
+            if x > 1400:
+                text(made, x, 138, "…", 22, color=MUTED)
+                break
             text(made, x, 138, "●", 24, color=colours[name], weight="bold")
             x += 30 + width_of(text(made, x + 30, 138, name, 22)) + 24
     for place, (name, lines) in enumerate(charts):

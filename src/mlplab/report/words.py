@@ -253,11 +253,11 @@ def mark(table: Table, setting: Setting) -> str:
 
 def legend(table: Table) -> str:
     """Explain marks and cells of the table, as far as they occur."""
-    words = []
-    if table.chosen_by is not None:
-        words.append(f"Ordered by {table.chosen_by} NLL, its geometric mean; ★ selected by it")
-        if table.verdict:
-            words.append("~ not significantly different from it; x: its NLL over that of the selected, with Welch's interval; p: Holm's")
+    if table.chosen_by is None:
+        return "Means over each setting's finished runs."
+    words = [f"Ordered by {table.chosen_by} NLL, its geometric mean; ★ selected by it"]
+    if table.verdict:
+        words.append("~ not significantly different from it; x: its NLL over that of the selected, with Welch's interval; p: Holm's")
     words.append("other cells: mean ± standard deviation [95 % interval]")
     return "; ".join(words) + "."
 
