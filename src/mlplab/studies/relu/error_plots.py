@@ -24,6 +24,35 @@ def _log_axis(axis, low: float, high: float, *, plain: bool, digits: Sequence[in
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"$10^{{{round(np.log10(value))}}}$"))
 
 
+def _forbidden(axes, n: np.ndarray, floor: np.ndarray, low: float, share: float, colour: str, words: str) -> None:
+    """Shade what no network of one layer reaches, and say so in the corner."""
+    axes.fill_between(n, floor, low / 100, color=mix(colour, share, BACKGROUND), lw=0, zorder=1)
+    axes.text(
+        0.03, 0.035, words, transform=axes.transAxes, color=colour, fontsize=points_of(21), fontfamily="DejaVu Sans",
+        va="bottom", linespacing=1.35,
+    )  # fmt: skip
+
+
+def _curve(axes, n: np.ndarray, error: np.ndarray, colour: str, size: float = 10, zorder: float = 4) -> None:
+    """Draw what was measured: a line with dots."""
+    axes.plot(n, error, color=colour, lw=points_of(4), marker="o", ms=points_of(size), mec=BACKGROUND,
+              mew=points_of(1.5), zorder=zorder)  # fmt: skip
+
+
+def _law(axes, n: np.ndarray, error: np.ndarray, colour: str) -> None:
+    """Draw what theory says: dotted."""
+    axes.plot(n, error, color=colour, lw=points_of(2), ls=(0, (2, 3)), zorder=2.5)
+
+
+def _networks(axes, n: np.ndarray, error: np.ndarray, start: str) -> None:
+    """Draw trained networks, a mark each: full ones went on from a construction, squares were trained in hats."""
+    shift, marker, size, share = {
+        "trained from minimax": (0.97, "D", 9, 0.0), "trained in hats": (1.0, "s", 9, 0.2),
+    }.get(start, (1.03, "o", 10, 0.45))  # fmt: skip
+    axes.plot(n * shift, error, ls="none", marker=marker, ms=points_of(size), mfc=mix(FIT, share, BACKGROUND), mec=FIT,
+              mew=points_of(2), zorder=5, clip_on=True)  # fmt: skip
+
+
 def width_sweep(
     n: np.ndarray,
     series: Mapping[str, Mapping[str, np.ndarray]],
@@ -68,67 +97,20 @@ def width_sweep(
         axes.set_ylim(low, high)
         names = []
         if floor is not None and kind == "max" and (floor > 0).all():
-            axes.fill_between(
-                np.r_[n[0] / 2, n, n[-1] * 2],
-                np.r_[floor[0], floor, floor[-1]],
-                low / 100,
-                color=mix(FLOOR, 0.13, BACKGROUND),
-                lw=0,
-                zorder=1,
-            )
+            wide, high_floor = np.r_[n[0] / 2, n, n[-1] * 2], np.r_[floor[0], floor, floor[-1]]
+            _forbidden(axes, wide, high_floor, low, 0.13, FLOOR, "no one-layer network\ngets here")
             axes.plot(n, floor, color=mix(FLOOR, 0.6, BACKGROUND), lw=points_of(2), zorder=2)
-            axes.text(
-                0.035,
-                0.035,
-                "no one-layer network\ngets here",
-                transform=axes.transAxes,
-                color=FLOOR,
-                fontsize=points_of(21),
-                fontfamily="DejaVu Sans",
-                va="bottom",
-                linespacing=1.35,
-            )
         for method, constant in (constants or {}).items():
             if kind == "max" and constant > 0 and method in series:
-                axes.plot(
-                    n,
-                    constant / n.astype(float) ** 2,
-                    color=METHODS[method][0],
-                    lw=points_of(2),
-                    ls=(0, (2, 3)),
-                    zorder=2.5,
-                )
+                _law(axes, n, constant / n.astype(float) ** 2, METHODS[method][0])
         for name, at, top, rms in dots:
-            shift = 0.97 if "minimax" in name else 1.03
-            axes.plot(
-                at * shift,
-                top if kind == "max" else rms,
-                ls="none",
-                marker="o" if shift > 1 else "D",
-                ms=points_of(10 if shift > 1 else 9),
-                mfc=mix(FIT, 0.45 if shift > 1 else 0.0, BACKGROUND),
-                mec=FIT,
-                mew=points_of(2),
-                zorder=5,
-                clip_on=True,
-            )
+            _networks(axes, at, top if kind == "max" else rms, name)
         for method, errors in series.items():
             colour, heading = METHODS[method]
             good = np.isfinite(errors[kind]) & (errors[kind] > 0)
-            if not good.any():
-                continue
-            axes.plot(
-                n[good],
-                errors[kind][good],
-                color=colour,
-                lw=points_of(4),
-                marker="o",
-                ms=points_of(10),
-                mec=BACKGROUND,
-                mew=points_of(1.5),
-                zorder=4,
-            )
-            names.append((max(float(errors[kind][good][-1]), low), heading, colour))
+            if good.any():
+                _curve(axes, n[good], errors[kind][good], colour)
+                names.append((max(float(errors[kind][good][-1]), low), heading, colour))
         for name in dict.fromkeys(name for name, *_ in dots):
             ends = np.concatenate(
                 [d[2 if kind == "max" else 3][d[1] == d[1].max()] for d in dots if d[0] == name]
@@ -154,6 +136,33 @@ def width_sweep(
         color=MUTED,
     )
     return made
+
+
+def _stages(made: Figure, x: np.ndarray, stages: Sequence[tuple[str, np.ndarray]], colour: str) -> None:
+    """Draw, one over the other at the right, what the layers of a deep network make."""
+    height = (680 - 24 * (len(stages) - 1)) / len(stages)
+    for place, (name, values) in enumerate(stages):
+        chart = add_chart(made, 1330, 160 + place * (height + 24), 500, height, size=18)
+        chart.plot(x, values, color=colour, lw=points_of(3), zorder=3, clip_on=False)
+        chart.set_ylim(0 if values.min() >= 0 else 1.1 * values.min(), 1.45 * values.max())
+        chart.set_xlim(x[0], x[-1])
+        chart.yaxis.set_major_locator(MaxNLocator(3))
+        chart.xaxis.set_major_locator(MaxNLocator(5))
+        if place < len(stages) - 1:
+            chart.tick_params(labelbottom=False)
+        chart.text(
+            0.02,
+            0.97,
+            name,
+            transform=chart.transAxes,
+            fontsize=points_of(20),
+            va="top",
+            fontfamily="DejaVu Sans",
+            color=INK,
+            zorder=6,
+            bbox={"facecolor": BACKGROUND, "edgecolor": "none", "alpha": 0.85, "pad": 2},
+        )
+    label(chart, "x", size=22)
 
 
 def depth_gain(
@@ -201,43 +210,15 @@ def depth_gain(
     axes.set_xlim(0 if few else 1, last * (1.03 if few else 1.1))
     wide_colour, deep_colour = METHODS["minimax"][0], METHODS["depth"][0]
     if floor is not None and (floor > 0).all():
-        axes.fill_between(wide_n, floor, low / 100, color=mix(wide_colour, 0.1, BACKGROUND), lw=0, zorder=1)
-        axes.text(
-            0.03,
-            0.035,
-            "no single hidden layer\ngets here",
-            transform=axes.transAxes,
-            color=wide_colour,
-            fontsize=points_of(21),
-            fontfamily="DejaVu Sans",
-            va="bottom",
-            linespacing=1.35,
-        )
+        _forbidden(axes, wide_n, floor, low, 0.1, wide_colour, "no single hidden layer\ngets here")
     for _, at, level, key in laws:
-        axes.plot(
-            at,
-            level,
-            color=wide_colour if key == "wide" else deep_colour,
-            lw=points_of(2),
-            ls=(0, (2, 3)),
-            zorder=2.5,
-        )
+        _law(axes, at, level, wide_colour if key == "wide" else deep_colour)
     names = [
         (float(wide[-1]), "one layer, the best", wide_colour),
         (float(deep[-1]), "deep, written down", deep_colour),
     ]
     axes.plot(wide_n, wide, color=wide_colour, lw=points_of(4), zorder=3)
-    axes.plot(
-        deep_n,
-        deep,
-        color=deep_colour,
-        lw=points_of(4),
-        marker="o",
-        ms=points_of(11),
-        mec=BACKGROUND,
-        mew=points_of(1.5),
-        zorder=4,
-    )
+    _curve(axes, deep_n, deep, deep_colour, size=11)
     if trained is not None and trained.size:
         axes.plot(
             trained_n,
@@ -262,28 +243,6 @@ def depth_gain(
     axes.yaxis.set_label_coords(-0.12, 0.5)
     end_names(axes, names, size=20)
     if stages:
-        height = (680 - 24 * (len(stages) - 1)) / len(stages)
-        for place, (name, values) in enumerate(stages):
-            chart = add_chart(made, 1330, 160 + place * (height + 24), 500, height, size=18)
-            chart.plot(x, values, color=deep_colour, lw=points_of(3), zorder=3, clip_on=False)
-            chart.set_ylim(0 if values.min() >= 0 else 1.1 * values.min(), 1.45 * values.max())
-            chart.set_xlim(x[0], x[-1])
-            chart.yaxis.set_major_locator(MaxNLocator(3))
-            chart.xaxis.set_major_locator(MaxNLocator(5))
-            if place < len(stages) - 1:
-                chart.tick_params(labelbottom=False)
-            chart.text(
-                0.02,
-                0.97,
-                name,
-                transform=chart.transAxes,
-                fontsize=points_of(20),
-                va="top",
-                fontfamily="DejaVu Sans",
-                color=INK,
-                zorder=6,
-                bbox={"facecolor": BACKGROUND, "edgecolor": "none", "alpha": 0.85, "pad": 2},
-            )
-        label(chart, "x", size=22)
+        _stages(made, x, stages, deep_colour)
     text(made, 60, 934, "dotted: theory", 20, color=MUTED) if laws else None
     return made

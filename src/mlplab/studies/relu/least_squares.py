@@ -43,7 +43,8 @@ def join(moments: Moments, edges: np.ndarray, rounds: int = 20) -> np.ndarray:
         bands[1] = by_left[0][1:] - by_right[1][:-1]
         bands[2, :-1] = -by_left[1][1:-1]
         try:
-            move = -solve_banded((1, 1), bands, start[1:] - end[:-1])
+            with np.errstate(all="ignore"):  # one equation is divided by what may be 0
+                move = -solve_banded((1, 1), bands, start[1:] - end[:-1])
         except (np.linalg.LinAlgError, ValueError):
             return edges
         room = np.minimum(length[1:], length[:-1])
