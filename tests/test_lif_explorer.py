@@ -165,7 +165,8 @@ def test_neurons_of_any_scale_show_pythons_numbers(page):
             """read('#base=' + arguments[0] + '&I=' + arguments[1]); update()
             const value = id => $(id).dataset.value
             return {scale, rate: value('rate'), count: value('count'), threshold: value('threshold'), rc: value('rc'),
-                    distance: value('distance'), ten: scale.ten.map(I => count(s, I, steps(), s.dt)), broken: /NaN|undefined/.test(document.body.innerText + $('plot').innerHTML + $('trace').innerHTML)}""",
+                    distance: value('distance'), ten: scale.ten.map(I => count(s, I, steps(), s.dt)),
+                    broken: /NaN|undefined/.test(document.body.innerText + $('plot').innerHTML + $('trace').innerHTML)}""",
             text,
             repr(float(current)),
         )
@@ -190,10 +191,12 @@ def test_the_rate_under_noise_is_pythons(page):
         values = random_neuron(rng)
         neuron, scale = Neuron(**values), scale_of(Neuron(**values))
         noise = scale.current_ma * np.sqrt(scale.time_ms) * 10.0 ** rng.uniform(-1.5, 0.7)
-        cases.append((neuron, [float(values[name]) for name in ORDER], float(scale.at(rng.uniform(-1, 3))), float(noise)))
+        current = scale.at(rng.uniform(-1, 3))
+        cases.append((neuron, [float(values[name]) for name in ORDER], float(current), float(noise)))
     load(page)
     found = page.script(
-        """return arguments[0].map(([v, I, N]) => { const p = Object.fromEntries(NEURON.map((k, j) => [k, +v[j]])); p.N = N
+        """return arguments[0].map(([v, I, N]) => {
+          const p = Object.fromEntries(NEURON.map((k, j) => [k, +v[j]])); p.N = N
           return [noisy(p, I), variation(p, I)] })""",
         [[[repr(v).replace("inf", "Infinity") for v in values], current, noise] for _, values, current, noise in cases],
     )
@@ -248,7 +251,8 @@ def test_the_sliders_stay_beside_the_charts_on_a_small_screen(page, tmp_path):
     assert plot["y"] >= 0 and plot["y"] + plot["height"] <= knobs["y"], "the whole chart is above the sliders"
     for name in ("R", "tau", "C", "I", "N"):
         box = page.box("#" + name)
-        assert box["width"] > 120 and box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["y"] + box["height"] <= 844
+        assert box["width"] > 120 and box["x"] >= 0 and box["x"] + box["width"] <= 390
+        assert box["y"] + box["height"] <= 844
     page.script("scrollTo(0, 400)")
     assert page.box("#knobs")["y"] == knobs["y"]
     page.keys("#R", ARROW_RIGHT)

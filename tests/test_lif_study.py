@@ -41,7 +41,8 @@ def test_the_default_run_is_the_tutorials_trace(default):
     assert result["first_exact_spike_ms"] == pytest.approx(10 * np.log(3))
     assert result["exact_rate_hz"] == pytest.approx(float(rate_hz(Neuron(), 1.5)))
     assert result["input"] == {"current_ma": 1.5} and result["neurons_at_ceiling"] == 0
-    assert result["noise_rate_hz"] == pytest.approx(result["noise_white_rate_hz"], abs=4 * result["noise_rate_error_hz"])
+    error = result["noise_rate_error_hz"]
+    assert result["noise_rate_hz"] == pytest.approx(result["noise_white_rate_hz"], abs=4 * error)
     assert result["order_of_convergence"]["euler"] == pytest.approx(1.0, abs=0.05)
     assert read_status(default)["status"] == "finished"
     assert {"config.yaml", "manifest.json", "result.json", "status.json", "tensorboard", ".hydra"} <= {
@@ -126,6 +127,23 @@ def test_inputs_and_neurons_of_every_kind(tmp_path, words, capsys):
     result = json.loads((folder / "result.json").read_text())
     assert result.get("closed_form_equals_simulation", True) is True
     assert ("does not divide" in capsys.readouterr().out) == ("neuron.tau_ref_ms=0.25" in words)
+
+
+def test_white_noise_has_its_known_rate(tmp_path, capsys):
+    for method in ("exact", "euler"):
+        words = ["input=white", "input.neurons=400", f"simulation.method={method}", "simulation.duration_ms=400"]
+        code, folder = run(tmp_path / method, "lif", *words, "simulation.dt_ms=0.2", "figures=[]")
+        result = json.loads((folder / "result.json").read_text())
+        assert code == 0 and result["input"]["mean_ma"] == 0.9
+        assert result["mean_count"] == pytest.approx(result["noise_expected_count"], abs=4 * result["mean_count_error"])
+        assert result["noise_stepped_rate_hz"] < result["noise_exact_rate_hz"]
+    assert "known exactly          30.632 Hz under white noise" in capsys.readouterr().out
+
+
+def test_euler_at_its_ceiling_says_so(tmp_path, capsys):
+    code, folder = run(tmp_path, "lif", "neuron=leaky", "input.current_ma=[1.5,200]", "figures=[families]")
+    assert code == 0 and "1 of 2 neurons fire whenever a step allows it, 10 kHz at most" in capsys.readouterr().out
+    assert json.loads((folder / "result.json").read_text())["neurons_at_ceiling"] == 1
 
 
 def test_an_array_of_the_users(tmp_path):

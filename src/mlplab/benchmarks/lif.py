@@ -17,9 +17,10 @@ from mlplab.benchmarks.benchmark import Row, in_turn, installed, row
 from mlplab.benchmarks.lif_peers import c_loop, numba_loop, numpy_loop, tutorial_counts
 from mlplab.config.composition import compose
 from mlplab.pages.lif_explorer import lif_explorer
-from mlplab.studies.lif.currents import Constant
+from mlplab.studies.lif.currents import Constant, WhiteNoise
 from mlplab.studies.lif.grid import spike_count
 from mlplab.studies.lif.neuron import Neuron
+from mlplab.studies.lif.noise_rate import white_noise_rate_hz
 from mlplab.studies.lif.simulation import simulate
 
 NEURONS, STEPS, DT_MS = 1_000_000, 1000, 1.0
@@ -33,6 +34,7 @@ def rows(repeats: int, logs: Path) -> Iterator[Row]:
     yield from million_rows(repeats)
     yield from explorer_rows(repeats)
     yield from exactness_rows()
+    yield from noise_rows()
     yield from page_rows()
     yield from network_rows()
     yield from activation_rows()
@@ -150,6 +152,38 @@ def exactness_rows() -> Iterator[Row]:
         value=float(worst),
         shown=f"{worst:.1e} relative",
     )
+
+
+def noise_rows() -> Iterator[Row]:
+    """Hold the exact rate under white noise against quadrature in 50 digits, and a simulation against it."""
+    rng, worst, start = np.random.default_rng(1), 0.0, time.perf_counter()
+    if installed("mpmath"):
+        import mpmath
+
+        with mpmath.workdps(50):
+            for _ in range(20):
+                noise, mean = 10 ** rng.uniform(-0.7, 0.7), rng.uniform(-0.5, 3.0)
+                a, b = (mpmath.mpf(v - mean) / mpmath.mpf(noise) * mpmath.sqrt(10) for v in (0.0, 1.0))
+                points = sorted({a, b, *(p for p in (-10, -3, 0, 3) if a < p < b)})
+                whole = mpmath.quad(lambda u: mpmath.exp(u**2) * mpmath.erfc(-u), points)
+                truth = 1000 / (1 + 10 * mpmath.sqrt(mpmath.pi) * whole)
+                worst = max(worst, float(abs(white_noise_rate_hz(NEURON, mean, noise) / truth - 1)))
+        yield row(
+            "rate under white noise against quadrature in 50 digits", "20 currents and noises",
+            time.perf_counter() - start, target="1e-10 relative", ok=worst <= 1e-10, value=worst,
+            shown=f"{worst:.1e} relative",
+        )  # fmt: skip
+    start = time.process_time()
+    current = WhiteNoise(dt_ms=0.1, neurons=1000, seed=1, mean_ma=0.9, intensity_ma_sqrt_ms=1.34)
+    begun = simulate(NEURON, current, steps=1000, dt_ms=0.1, method="exact")
+    run = simulate(NEURON, current, steps=10_000, dt_ms=0.1, method="exact", state=begun.state)
+    known = float(white_noise_rate_hz(NEURON, 0.9, 1.34, 0.1))
+    mean, error = float(run.count.mean()), float(run.count.std() / np.sqrt(run.count.size))
+    yield row(
+        "a second of 1000 noisy neurons in steps of 0.1 ms", "exact method", time.process_time() - start,
+        target="within 3 standard errors", ok=abs(mean - known) <= 3 * error, value=(mean - known) / error,
+        shown=f"{mean:.2f} ± {error:.2f} Hz, known {known:.2f}",
+    )  # fmt: skip
 
 
 def page_rows() -> Iterator[Row]:

@@ -1,8 +1,8 @@
 """Few time steps: what it takes for a spiking network to answer as its ReLU network within a handful of steps.
 
-In T steps of at most one spike each a neuron can say T + 1 things. Three means from the literature on conversion make the
-most of them: each neuron's own threshold (its own range of activations), a start half way to the threshold, and weights
-and biases calibrated on inputs, without labels, so that the counts lead to the ReLU network's probabilities.
+In T steps of at most one spike each a neuron can say T + 1 things. Three means from the literature on conversion make
+the most of them: each neuron's own threshold (its own range of activations), a start half way to the threshold, and
+weights and biases calibrated on inputs, without labels, so that the counts lead to the ReLU network's probabilities.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from mlplab.seeds import generator
 from mlplab.studies.lif.spiking import Weights, relu_activations
 
 BATCH = 512
-# Inputs to calibrate on are moved by so much of their distance from the origin: there are few, and labels are not asked.
+# Inputs to calibrate on are moved by so much of their distance from the origin: they are few, and need no labels.
 JITTER = 0.1
 
 

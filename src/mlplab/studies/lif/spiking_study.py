@@ -225,8 +225,8 @@ def draw_few_steps(
         ],
         calibrated_for=few["steps"],
         title="In few time steps: what the spiking network loses",
-        subtitle=f"points of accuracy below the ReLU network's {100 * found['relu_accuracy']:.2f} %, on {found['points']:,} "
-        "points, ± standard error",
+        subtitle=f"points of accuracy below the ReLU network's {100 * found['relu_accuracy']:.2f} %, "
+        f"on {found['points']:,} points, ± standard error",
     )
     record.figure("few_steps", figure, found)
     return found

@@ -169,15 +169,21 @@ def ceiling(neuron, run, steps: int, options: Mapping[str, Any]) -> dict[str, fl
 
 
 def known_under_noise(neuron, current, run, seconds: float, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the exact rate under white noise, in continuous time and in this run's steps, and the error of its mean."""
+    """Return the exact rate under white noise, in continuous time and in the run's steps, and the counts due."""
     mean, strength, stepping = current.mean_ma, current.intensity_ma_sqrt_ms, (options["dt_ms"], options["method"])
+    rate = white_noise_rate_hz(neuron, mean, strength, *stepping)
+    varies = np.nan_to_num(interval_variation(neuron, mean, strength, *stepping))
+    # A renewal process that begins with an interval, and without its refractory time: t/mean + (CV^2 - 1)/2 events
+    # (Cox 1962, Renewal Theory, section 4.2), for t well beyond the first intervals.
+    expected = np.maximum((seconds + neuron.tau_ref_ms / MS_PER_S) * rate + (varies**2 - 1.0) / 2, 0.0)
     spread = float(run.count.std(ddof=1) / np.sqrt(run.count.size)) if run.count.size > 1 else 0.0
     variation = float(np.mean(interval_variation(neuron, mean, strength)))
     return {
         "noise_exact_rate_hz": float(np.mean(white_noise_rate_hz(neuron, mean, strength))),
-        "noise_stepped_rate_hz": float(np.mean(white_noise_rate_hz(neuron, mean, strength, *stepping))),
+        "noise_stepped_rate_hz": float(np.mean(rate)),
         "noise_exact_interval_variation": variation if np.isfinite(variation) else None,
-        "mean_rate_error_hz": spread / seconds if seconds else 0.0,
+        "noise_expected_count": float(np.mean(expected)),
+        "mean_count_error": spread,
     }
 
 
@@ -205,11 +211,14 @@ def summary(result: Mapping[str, Any], record: Recording, options: Mapping[str, 
     if "noise_exact_rate_hz" in result:
         lines.append(
             f"known exactly          {result['noise_exact_rate_hz']:.5g} Hz under white noise, "
-            f"{result['noise_stepped_rate_hz']:.5g} Hz in steps of {say(options['dt_ms'], 'ms')}; "
-            f"simulated {result['mean_rate_hz']:.5g} ± {result['mean_rate_error_hz']:.2g} Hz"
+            f"{result['noise_stepped_rate_hz']:.5g} Hz in steps of {say(options['dt_ms'], 'ms')}"
+        )
+        lines.append(
+            f"expected               {result['noise_expected_count']:.5g} spikes, the first from the start; "
+            f"simulated {result['mean_count']:.5g} ± {result['mean_count_error']:.2g}"
         )
         if result["noise_exact_interval_variation"] is not None:
-            lines.append(f"intervals vary by      {result['noise_exact_interval_variation']:.4f} of their mean, exactly")
+            lines.append(f"intervals vary by      {result['noise_exact_interval_variation']:.4f} of their mean")
     far = say(result["relu_distance_to_ma"], "ma")
     lines.append(f"distance to the ReLU   {result['relu_distance_hz']:.4g} Hz at most, for currents from 0 to {far}")
     if result["neurons_at_ceiling"]:
