@@ -125,3 +125,20 @@ def test_accuracy_does_not_stand_alone_where_classes_are_unequal():
     told = note_lines({"data": {"notes": ["n"], "class_names": ["a", "b"]}, "baselines": {"majority": {}}})
     assert told[0] == "note: n" and told[1].startswith("note: scikit-learn adds simple classifiers to compare with: ")
     assert told[1].endswith("-m pip install 'mlplab[files]'")
+
+
+def test_a_sweep_whose_file_changed_runs_again_and_is_not_averaged(tmp_path, capsys):
+    path = write(tmp_path / "d.csv", *clouds(60, 7))
+    words = ["train", "-m", "data=file", f"data.path={path}", f"paths.logs={tmp_path / 'logs'}", "trainer=debug", "figures=none",
+             "logger=none", "sweep=s", "launcher=inline"]  # fmt: skip
+    assert app.main([*words, "seed=0,1"]) == 0
+    write(path, *clouds(60, 8))
+    assert app.main([*words, "seed=0,1"]) == 0
+    ((sweep),) = tmp_path.glob("logs/*/s")
+    assert len([folder for folder in sweep.iterdir() if (folder / "result.json").exists()]) == 4
+    capsys.readouterr()
+    assert app.main(["report", str(sweep)]) == 0
+    out = capsys.readouterr().out
+    assert "content of the data file changed between runs" in " ".join(out.split())
+    rows = list(csv.DictReader((sweep / "runs.csv").read_text().splitlines()))
+    assert len({row["data.file_sha256"] for row in rows}) == 2 and len(rows) == 4

@@ -107,7 +107,36 @@ def _from_record(folder: Path, record: SweepRecord) -> SweepFolder:
         if any(key not in job.swept for key in swept):
             config = config_of(job)
             job.swept = {key: job.swept.get(key, config.get(key)) for key in swept}
+    if part_by_file(jobs):
+        swept.append(FILE_KEY)
+        notes.append("the content of the data file changed between runs: they are kept apart by its sha256")
     return SweepFolder(folder, record.study, swept, sorted(jobs, key=lambda job: job.name), notes)
+
+
+FILE_KEY = "data.file_sha256"
+
+
+def part_by_file(jobs: list[Job]) -> bool:
+    """Give each job the sha256 of its data file as a further swept key where one path stood for several contents.
+
+    Returns:
+        Whether that was so. Only the first job's config is read where the data are of no file.
+    """
+    first = next(filter(None, map(config_of, jobs)), {})
+    if first.get(FILE_KEY) is None:
+        return False
+    contents: dict[Any, set[str]] = {}
+    found = []
+    for job in jobs:
+        config = config_of(job)
+        found.append(str(config.get(FILE_KEY))[:12])
+        if config:
+            contents.setdefault(config.get("data.path"), set()).add(found[-1])
+    if all(len(kinds) == 1 for kinds in contents.values()):
+        return False
+    for job, sha256 in zip(jobs, found):
+        job.swept = {**job.swept, FILE_KEY: sha256}
+    return True
 
 
 def _from_runs(folder: Path, runs: list[Path], notes: list[str]) -> SweepFolder:
