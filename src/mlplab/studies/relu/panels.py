@@ -51,6 +51,52 @@ def _lines(axes, x: np.ndarray, rows: np.ndarray, width: float, alpha: float = 1
     )
 
 
+_DOTS = {"ls": "none", "marker": "o", "mec": BACKGROUND, "mew": points_of(1), "clip_on": False}
+
+
+def _summing_up(
+    axes, x: np.ndarray, target: np.ndarray, column: Mapping[str, Any], weighted: np.ndarray,
+    low: float, high: float, room: float,
+) -> None:
+    """Draw the sums of the first units, the target and the estimate with its knots."""
+    knots, fit = np.asarray(column["knots"]), np.asarray(column["fit"])
+    # The sum after k units leaves the estimate at the next knot and goes on straight.
+    sums = column["offset"] + column["linear"] * x + np.cumsum(weighted, 0)
+    _lines(axes, x, np.clip(sums[:-1], low - 9 * room, high + 9 * room), 2, 0.6)
+    axes.plot(x, target, color=TARGET, lw=points_of(9), zorder=4, solid_capstyle="round")
+    axes.plot(x, fit, color=FIT, lw=points_of(3), zorder=5)
+    inside = (knots >= x[0]) & (knots <= x[-1])
+    if inside.sum() <= 64:
+        axes.scatter(
+            knots[inside], np.interp(knots[inside], x, fit), s=points_of(11) ** 2, zorder=6,
+            color=unit_colours(len(knots))[inside], edgecolors=BACKGROUND, linewidths=points_of(1.5), clip_on=False,
+        )
+    axes.set_ylim(low - room, high + room)
+
+
+def _error(
+    axes, x: np.ndarray, error: np.ndarray, worst: float, bound: float | None, floor: float | None,
+    stems: bool,
+) -> None:
+    """Draw the error between the lines that nothing crosses; at points, as stems."""
+    if not stems:
+        axes.fill_between(x, error, color=mix(COLOURS[0], 0.35, BACKGROUND), lw=0, zorder=2)
+        axes.plot(x, error, color=COLOURS[0], lw=points_of(2), zorder=3)
+    else:
+        axes.vlines(x, 0, error, color=mix(COLOURS[0], 0.5, BACKGROUND), lw=points_of(4), zorder=3)
+        axes.plot(x, error, mfc=COLOURS[0], ms=points_of(9), zorder=5, **_DOTS)
+    axes.axhline(0, color=MUTED, lw=points_of(1.5), zorder=2.5)
+    for level, dash in ((bound, (0, (5, 3))), (floor, "solid")):
+        for side in (-1, 1) if level else ():
+            axes.axhline(side * level, color=FLOOR, lw=points_of(2.5), ls=dash, zorder=4)
+    axes.set_ylim(-1.14 * worst, 1.14 * worst)
+    if np.abs(error).max() > 1.2 * worst:
+        axes.text(
+            0.98, 0.05, "beyond the scale", transform=axes.transAxes, ha="right", color=MUTED, fontsize=points_of(18),
+            fontfamily="DejaVu Sans", bbox={"facecolor": BACKGROUND, "edgecolor": "none", "alpha": 0.8, "pad": 1},
+        )
+
+
 def decomposition(
     x: np.ndarray,
     target: np.ndarray,
@@ -123,57 +169,13 @@ def decomposition(
         _lines(charts[1], x, weighted[place], 3.5)
         margin = 0.06 * max(max(reach[1]) - min(reach[0]), 1e-12)
         charts[1].set_ylim(min(reach[0]) - margin, max(reach[1]) + margin)
-        # The sum after k units leaves the estimate at the next knot and goes on straight.
-        sums = column["offset"] + column["linear"] * x + np.cumsum(weighted[place], 0)
-        _lines(charts[2], x, np.clip(sums[:-1], low - 9 * room, high + 9 * room), 2, 0.6)
-        charts[2].plot(x, target, color=TARGET, lw=points_of(9), zorder=4, solid_capstyle="round")
-        charts[2].plot(x, fit, color=FIT, lw=points_of(3), zorder=5)
-        inside = (knots >= x[0]) & (knots <= x[-1])
-        if inside.sum() <= 64:
-            charts[2].scatter(
-                knots[inside],
-                np.interp(knots[inside], x, fit),
-                s=points_of(11) ** 2,
-                zorder=6,
-                color=unit_colours(len(knots))[inside],
-                edgecolors=BACKGROUND,
-                linewidths=points_of(1.5),
-                clip_on=False,
-            )
-        charts[2].set_ylim(low - room, high + room)
-        error = fit - target
-        if points is None:
-            charts[3].fill_between(x, error, color=mix(COLOURS[0], 0.35, BACKGROUND), lw=0, zorder=2)
-            charts[3].plot(x, error, color=COLOURS[0], lw=points_of(2), zorder=3)
-        else:
-            stems = np.interp(points[0], x, fit) - points[1]
-            charts[3].vlines(
-                points[0], 0, stems, color=mix(COLOURS[0], 0.5, BACKGROUND), lw=points_of(4), zorder=3
-            )
-            dots = {"ls": "none", "marker": "o", "mec": BACKGROUND, "mew": points_of(1), "clip_on": False}
-            charts[3].plot(points[0], stems, mfc=COLOURS[0], ms=points_of(9), zorder=5, **dots)
-            charts[2].plot(*points, mfc=MUTED, ms=points_of(10), zorder=4.5, **dots)
-            error = stems
-        charts[3].axhline(0, color=MUTED, lw=points_of(1.5), zorder=2.5)
-        for level, dash in ((bound, (0, (5, 3))), (floor, "solid")):
-            if level:
-                for side in (-1, 1):
-                    charts[3].axhline(side * level, color=FLOOR, lw=points_of(2.5), ls=dash, zorder=4)
-        charts[3].set_ylim(-1.14 * worst, 1.14 * worst)
+        _summing_up(charts[2], x, target, column, weighted[place], low, high, room)
+        missed = fit - target if points is None else np.interp(points[0], x, fit) - points[1]
+        _error(charts[3], x if points is None else points[0], missed, worst, bound, floor, points is not None)
+        if points is not None:
+            charts[2].plot(*points, mfc=MUTED, ms=points_of(10), zorder=4.5, **_DOTS)
         words = f"max {_number(column['max_error'])}   RMS {_number(column['rms_error'])}"
         text(made, start, 1024, words, 21, width=across)
-        if np.abs(error).max() > 1.2 * worst:
-            charts[3].text(
-                0.98,
-                0.05,
-                "beyond the scale",
-                transform=charts[3].transAxes,
-                ha="right",
-                color=MUTED,
-                fontsize=points_of(18),
-                fontfamily="DejaVu Sans",
-                bbox={"facecolor": BACKGROUND, "edgecolor": "none", "alpha": 0.8, "pad": 1},
-            )
         label(charts[3], "x", size=22)
     words = []
     if bound:
