@@ -13,19 +13,20 @@ from mlplab.data.arrays import Points
 from mlplab.data.modules import SpiralDataModule
 from mlplab.errors import InputError
 from mlplab.nn.mlp import MLP
+from mlplab.population.engine import PopulationModule
 from mlplab.population.epoch import EpochSums
 from mlplab.population.limits import Stop
 from mlplab.population.optimizers import SGD
+from mlplab.population.schedules import Cosine
 from mlplab.population.selection import BestState
 from mlplab.population.stacking import stack
+from mlplab.population.trainer import BlockTrainer
 from mlplab.runs import checkpoint
 from mlplab.runs.status import read_status
 from mlplab.seeds import generator
+from mlplab.training.build import build_loss, build_model
 from mlplab.training.callbacks import DivergenceGuard, EarlyStopping, MemberCallback
-from mlplab.training.classifier import Classifier
-from mlplab.training.fit import build_loss, build_model, fit, fit_members
-from mlplab.training.schedules import Cosine
-from mlplab.training.trainer import Trainer
+from mlplab.training.fit import fit, fit_members
 
 ALL = torch.ones(2, dtype=torch.bool)
 
@@ -76,12 +77,12 @@ def test_a_run_reports_its_best_epoch_where_that_is_not_the_last(base, tmp_path)
     assert result["best_epoch"] == 1 + losses.index(min(losses)) < 12
     assert result["validation"]["nll"] == pytest.approx(min(losses), rel=1e-6)
     best, last = (checkpoint.load(tmp_path / "run" / "checkpoints" / f"{name}.ckpt") for name in ("best", "last"))
-    assert best["epoch"] == last["best"]["epoch"] == result["best_epoch"] and last["epochs"] == 12
-    assert not torch.equal(best["model"]["layers.0.weight"], last["model"]["layers.0.weight"])
+    assert best["mlplab"]["epoch"] == last["mlplab"]["best"]["epoch"] == result["best_epoch"] and last["mlplab"]["epochs"] == 12
+    assert not torch.equal(best["state_dict"]["model.layers.0.weight"], last["state_dict"]["model.layers.0.weight"])
     data = SpiralDataModule(**{key: value for key, value in config["data"].items() if key != "_target_"})
     data.setup()
-    model = MLP(2, [32], 4)
-    model.load_state_dict(best["model"])
+    model = MLP(2, [32], 4, seed=0)
+    model.load_state_dict(best["state_dict"])
     assert result["test"]["accuracy"] == (model(data.test.x).argmax(1) == data.test.y).double().mean().item()
 
 
@@ -169,9 +170,9 @@ def test_the_learning_rate_of_each_step_is_the_schedules():
     from mlplab.training.callbacks import LearningRateMonitor
 
     data, watch = spirals(), Watch()
-    classifier = Classifier(MLP(2, [6], 4), optimizer=lambda p: SGD(p, lr=0.5), schedule=Cosine(warmup_epochs=1))
-    Trainer(accelerator="cpu", max_epochs=2, callbacks=[LearningRateMonitor(), watch]).fit(classifier, data)
-    model, step = MLP(2, [6], 4), 0
+    classifier = PopulationModule(MLP(2, [6], 4, seed=0), optimizer=lambda p: SGD(p, lr=0.5), schedule=Cosine(warmup_epochs=1))
+    BlockTrainer(accelerator="cpu", max_epochs=2, callbacks=[LearningRateMonitor(), watch]).fit(classifier, data)
+    model, step = MLP(2, [6], 4, seed=0), 0
     for epoch in range(2):
         for chosen in data.order(epoch).split(8):
             factor = (step + 1) / 8 if step < 8 else (1 + math.cos(math.pi * (step - 8) / 8)) / 2
@@ -188,21 +189,21 @@ def test_the_learning_rate_of_each_step_is_the_schedules():
 
 
 def test_each_members_validation_is_on_its_own_points():
-    from mlplab.training.members import MemberData
+    from mlplab.population.member_data import MemberData
 
     modules = [spirals(seed=seed, order_seed=seed) for seed in (1, 2)]
     for number, module in enumerate(modules):  # drawn arm after arm, the labels are alike otherwise
         order = torch.randperm(12, generator=generator(number))
         module.validation = Points(module.validation.x[order], module.validation.y[order])
     models = [MLP(2, [6], 4, seed=seed) for seed in (0, 1)]
-    data, classifier = MemberData(modules), Classifier(models)
+    data, classifier = MemberData(modules), PopulationModule(models)
     found = {}
 
     class Watch(MemberCallback):
         def on_epoch(self, trainer, classifier):
             found.update(classifier.metrics)
 
-    Trainer(accelerator="cpu", max_epochs=1, callbacks=[Watch()]).fit(
+    BlockTrainer(accelerator="cpu", max_epochs=1, callbacks=[Watch()]).fit(
         classifier, train_dataloaders=data.train_loader(), val_dataloaders=data.validation_loader()
     )
     for index, module in enumerate(modules):
@@ -223,7 +224,7 @@ def test_each_members_validation_is_on_its_own_points():
     ],
 )  # fmt: skip
 def test_early_stopping_waits_for_its_patience_in_the_right_direction(monitor, values, end):
-    stopping, classifier = EarlyStopping(monitor, patience=2), Classifier(MLP(2, [3], 2))
+    stopping, classifier = EarlyStopping(monitor, patience=2), PopulationModule(MLP(2, [3], 2, seed=0))
     trainer = SimpleNamespace(should_stop=False)
     for epoch, value in enumerate(values, start=1):
         assert not classifier.stops
@@ -242,14 +243,14 @@ def test_divergence_is_told_at_its_very_step(block, bad):
             loss = nn.functional.cross_entropy(logits, labels)
             return loss * math.nan if logits.requires_grad and self.calls == bad else loss
 
-    classifier = Classifier(MLP(2, [6], 4), loss=Poisoned())
-    Trainer(accelerator="cpu", max_epochs=2, callbacks=[DivergenceGuard()]).fit(classifier, spirals())
+    classifier = PopulationModule(MLP(2, [6], 4, seed=0), loss=Poisoned())
+    BlockTrainer(accelerator="cpu", max_epochs=2, callbacks=[DivergenceGuard()]).fit(classifier, spirals())
     assert classifier.stops[0] == Stop("diverged", bad // 8, bad)
     assert classifier.population.theta.isfinite().all()
 
 
 def test_an_improvement_must_be_larger_than_min_delta():
-    stopping, classifier = EarlyStopping(patience=1, min_delta=0.5), Classifier(MLP(2, [3], 2))
+    stopping, classifier = EarlyStopping(patience=1, min_delta=0.5), PopulationModule(MLP(2, [3], 2, seed=0))
     trainer = SimpleNamespace(should_stop=False)
     for value in (5.0, 4.4, 4.0):
         classifier.metrics = {"val/loss": torch.tensor([value])}
@@ -267,7 +268,7 @@ def test_nothing_is_trained_once_all_members_have_ended(base, tmp_path):
         result = train(config, tmp_path / name)
         last = checkpoint.load(tmp_path / name / "checkpoints" / "last.ckpt")
         # The epoch in which a loss was not finite does not count for the member.
-        assert last["epochs"] == result["epochs"] + (name == "diverged") < 9
+        assert last["mlplab"]["epochs"] == result["epochs"] + (name == "diverged") < 9
         events = event_accumulator.EventAccumulator(str(tmp_path / name / "tensorboard")).Reload()
         content = events.SummaryMetadata("_hparams_/session_end_info").plugin_data.content
         end = plugin_data_pb2.HParamsPluginData.FromString(content).session_end_info
@@ -284,11 +285,14 @@ def test_an_optimizer_of_a_users_own_may_keep_plain_numbers(base, tmp_path, monk
         "        super().__init__(params, {'lr': lr})\n"
         "    @torch.no_grad()\n"
         "    def step(self, closure=None):\n"
+        "        with torch.enable_grad():\n"
+        "            loss = closure() if closure is not None else None\n"
         "        for group in self.param_groups:\n"
         "            for p in group['params']:\n"
         "                state = self.state[p]\n"
         "                state['step'] = state.get('step', 0) + 1\n"
         "                p.sub_(p.grad, alpha=group['lr'] / state['step'])\n"
+        "        return loss\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     config = quick(base, optimizer={"_target_": "own_optimizer.Slowing", "_partial_": True, "lr": 0.5})
@@ -316,7 +320,7 @@ def test_members_that_are_done_stay_so_when_a_later_one_fails(base, tmp_path):
 
 def test_a_population_that_was_placed_follows_its_module():
     """As a run that is resumed is placed before Lightning brings it to a GPU."""
-    moved, fresh = (Classifier(MLP(2, [6], 4).double() if double else MLP(2, [6], 4)) for double in (False, True))
+    moved, fresh = (PopulationModule(MLP(2, [6], 4, seed=0).double() if double else MLP(2, [6], 4, seed=0)) for double in (False, True))
     moved.place()
     moved.optimizer.update(slice(None), torch.ones_like(moved.population.theta), 0, 1.0)
     moved.gathered, moved.sums.losses = torch.zeros(1, 2), [torch.ones(1, 1)]

@@ -188,9 +188,10 @@ def test_orders_follow_the_order_seed_and_not_the_data():
 @pytest.mark.parametrize("drop_last, steps", [(True, 6), (False, 7)])
 def test_the_train_loader_hands_over_an_epoch_in_its_order(drop_last, steps):
     module = ready(XorDataModule, **{**SMALL, "batch_size": 26}, points_per_class=100, drop_last=drop_last)
-    blocks = list(module.train_dataloader())
-    assert sum(block.x.shape[1] for block in blocks) == steps
-    served = torch.cat([block.x.flatten(0, 2) for block in blocks])
+    loader = module.train_dataloader()
+    batches = list(loader)
+    assert len(batches) == len(loader) == steps and all(x.shape == (len(y), 2) for x, y in batches)
+    served = torch.cat([x for x, _ in batches])
     assert torch.equal(served, module.train.x[module.order(0)][: len(served)])
     assert len(served) == (156 if drop_last else 160)
 
@@ -201,7 +202,7 @@ def test_validation_and_test_loaders_hand_over_all_points():
     for name, loader in loaders.items():
         points = getattr(module, name)
         ((x, y),) = loader
-        assert torch.equal(x[0], points.x) and torch.equal(y[0], points.y)
+        assert torch.equal(x, points.x) and torch.equal(y, points.y)
 
 
 DEGENERATE = [{"arms": 1}, {"points_per_arm": 2}, {"t_min": 1.0, "t_max": 1.0}, {"t_min": 0.9, "t_max": 0.9}]

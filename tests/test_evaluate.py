@@ -8,6 +8,8 @@ import pytest
 import torch
 from small_runs import base, quick, train  # noqa: F401 (fixtures among them)
 
+from mlplab.api import draw_decision_map
+from mlplab.api import evaluate as measure_in_notebook
 from mlplab.cli.evaluate import evaluate
 from mlplab.cli.reproduce import reproduce
 from mlplab.data.bayes import log_posterior, score
@@ -18,8 +20,6 @@ from mlplab.nn.mlp import MLP
 from mlplab.runs import checkpoint
 from mlplab.training.classifier import Classifier
 from mlplab.training.evaluation import loss_folds, measure
-from mlplab.training.notebook import draw_decision_map
-from mlplab.training.notebook import evaluate as measure_in_notebook
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +111,8 @@ def test_a_run_measured_on_other_data(finished, tmp_path, capsys):
     options = json.loads(json.dumps(_data_of(finished))) | {"noise": 0.2}
     data = SpiralDataModule(**options)
     data.setup()
-    model = MLP(2, [32], 4)
-    model.load_state_dict(checkpoint.load(finished / "checkpoints" / "best.ckpt")["model"])
+    model = MLP(2, [32], 4, seed=0)
+    model.load_state_dict(checkpoint.load(finished / "checkpoints" / "best.ckpt")["state_dict"])
     for part in ("test", "fresh"):
         x, y = getattr(data, part)
         expected = score(model(x).detach().log_softmax(1), y) | {
@@ -193,17 +193,17 @@ def test_a_run_trained_again_is_identical_or_said_not_to_be(finished, tmp_path, 
     assert "different, and nothing that is recorded explains it" in capsys.readouterr().out
 
 
-def test_a_notebook_measures_and_draws_the_member_asked_for():
+def test_a_notebook_measures_and_draws_a_network_or_a_classifier():
     data = SpiralDataModule(points_per_arm=40, batch_size=8, validation_points=0, fresh_points=50)
     models = [MLP(2, [6], 4, seed=seed) for seed in (0, 1)]
-    classifier = Classifier(models)
-    for index, model in enumerate(models):
-        figures = measure_in_notebook(classifier, data, member=index)
+    for network in (models[0], Classifier(models[1])):
+        model = getattr(network, "model", network)
+        figures = measure_in_notebook(network, data)
         assert set(figures) == {"train", "test", "fresh"}
         for part, own in figures.items():
             points = getattr(data, part)
             assert own["nll"] == pytest.approx(torch.nn.functional.cross_entropy(model(points.x), points.y).item(), rel=1e-5)
-    drawn = [draw_decision_map(classifier, data, member=index, resolution=8, bayes=True) for index in (0, 1)]
+    drawn = [draw_decision_map(model, data, resolution=8, bayes=True) for model in models]
     titles = [[text.get_text() for text in figure.findobj() if hasattr(text, "get_text")] for figure in drawn]
     wrong = [int((model(data.test.x).argmax(1) != data.test.y).sum()) for model in models]
     assert all(any(str(count) in text for text in texts) for count, texts in zip(wrong, titles))
@@ -213,14 +213,11 @@ def test_a_notebook_refuses_what_does_not_fit_together():
     def spirals(**options):
         return SpiralDataModule(points_per_arm=20, batch_size=8, validation_points=0, fresh_points=0, **options)
 
-    classifier = Classifier(MLP(2, [4], 4))
+    classifier = Classifier(MLP(2, [4], 4, seed=0))
     for call in (measure_in_notebook, draw_decision_map):
-        for member in (1, -1, 0.0):
-            with pytest.raises(InputError, match="^member must be an integer from 0 to 0, got"):
-                call(classifier, spirals(), member=member)
-        with pytest.raises(InputError, match="tells 4 classes apart; the data have 5"):
+        with pytest.raises(InputError, match="has 4 outputs; the data have 5 classes"):
             call(classifier, spirals(arms=5))
         with pytest.raises(InputError, match="cannot take inputs of shape"):
-            call(Classifier(MLP(3, [4], 4)), spirals())
+            call(Classifier(MLP(3, [4], 4, seed=0)), spirals())
     with pytest.raises(InputError, match="^resolution must be an integer from 1 to 4096, got 0"):
         draw_decision_map(classifier, spirals(), resolution=0)

@@ -13,6 +13,7 @@ from small_runs import (  # noqa: F401 (fixtures among them)
     changed,
     quick,
     rows,
+    state_in,
     status,
     train,
     whole,
@@ -66,8 +67,7 @@ def test_the_result_is_true(whole, base):
     assert result["best_epoch"] == 1 + losses.index(min(losses)) and result["evaluated"] == "best"
     assert result["validation"]["nll"] == pytest.approx(min(losses), rel=1e-6)
     last = checkpoint.load(whole / "checkpoints" / "last.ckpt")
-    state = {key: last[key] for key in ("model", "buffers", "optimizer", "steps")}
-    assert tensor_sha256(state) == result["state_sha256"]
+    assert tensor_sha256(state_in(last)) == result["state_sha256"]
     assert 0 < result["seconds"]["fit"] < result["seconds"]["total"]
 
 
@@ -76,8 +76,8 @@ def test_the_best_checkpoint_gives_the_reported_figures(whole, base):
     from mlplab.nn.mlp import MLP
 
     best = checkpoint.load(whole / "checkpoints" / "best.ckpt")
-    model = MLP(2, [6], 4)
-    model.load_state_dict(best["model"])
+    model = MLP(2, [6], 4, seed=0)
+    model.load_state_dict(best["state_dict"])
     options = {key: value for key, value in base["data"].items() if key != "_target_"}
     data = SpiralDataModule(**options)
     data.setup()
@@ -165,7 +165,7 @@ def test_an_error_is_recorded(base, tmp_path):
 @pytest.mark.parametrize("lr", (1e30, 1e10))
 def test_divergence_is_recorded_with_a_finite_state(base, tmp_path, block, lr):
     config = quick(base, optimizer={
-        "_target_": "mlplab.population.optimizers.SGD", "_partial_": True, "lr": lr, "momentum": 0.0, "nesterov": False,
+        "_target_": "torch.optim.SGD", "_partial_": True, "lr": lr, "momentum": 0.0, "nesterov": False,
         "weight_decay": 0.0,
     })  # fmt: skip
     result = train(config, tmp_path / "run")
@@ -173,16 +173,12 @@ def test_divergence_is_recorded_with_a_finite_state(base, tmp_path, block, lr):
     assert result["epochs"] < 4 and result["steps"] <= 32
     assert "not finite" in json.loads((tmp_path / "run" / "status.json").read_text())["error"]
     state = checkpoint.load(tmp_path / "run" / "checkpoints" / "last.ckpt")
-    for name in ("model", "optimizer"):
-        for value in _tensors(state[name]):
+    for part in (state["state_dict"], *state["optimizer_states"][0]["state"].values()):
+        for value in part.values():
             assert value.isfinite().all()
     assert 0 <= result["test"]["accuracy"] <= 1
     table = rows(tmp_path / "run") if (tmp_path / "run" / "metrics.csv").exists() else []
     assert len(table) == result["epochs"] and "nan" not in str(table)
-
-
-def _tensors(value):
-    return [leaf for part in value.values() for leaf in _tensors(part)] if isinstance(value, dict) else [value]
 
 
 def test_without_the_guard_training_goes_on(base, tmp_path):
@@ -215,8 +211,8 @@ def test_max_steps_inside_of_an_epoch(base, tmp_path, block):
 def test_images_are_classified_too(tmp_path, base):
     from mlplab.data.arrays import ArrayDataModule, Points
     from mlplab.nn.mlp import MLP
-    from mlplab.training.classifier import Classifier
-    from mlplab.training.trainer import Trainer
+    from mlplab.population.engine import PopulationModule
+    from mlplab.population.trainer import BlockTrainer
 
     class Bars(ArrayDataModule):
         def prepare(self):
@@ -227,8 +223,8 @@ def test_images_are_classified_too(tmp_path, base):
             parts = [Points(x[a:b], y[a:b]) for a, b in ((0, 60), (60, 75), (75, 90))]
             return dict(zip(("train", "validation", "test"), parts)) | {"fresh": None}
 
-    data, classifier = Bars(batch_size=10), Classifier(MLP(16, [8], 3))
-    Trainer(accelerator="cpu", max_epochs=60, callbacks=[]).fit(classifier, data)
+    data, classifier = Bars(batch_size=10), PopulationModule(MLP(16, [8], 3, seed=0))
+    BlockTrainer(accelerator="cpu", max_epochs=60, callbacks=[]).fit(classifier, data)
     accuracy = (classifier(data.test.x).argmax(1) == data.test.y).double().mean()
     assert accuracy == 1.0
 

@@ -87,7 +87,7 @@ def test_a_rest_moves_the_threshold():
 
 
 def test_it_is_an_activation_by_name():
-    net = MLP(2, [8], 3, activation={"name": "lif_rate", "resistance": 5.0})
+    net = MLP(2, [8], 3, activation={"name": "lif_rate", "resistance": 5.0}, seed=0)
     assert net(torch.zeros(4, 2)).shape == (4, 3)
     with pytest.raises(
         InputError, match="lif_rate takes resistance, tau_ref, softness, rest, got the argument 'slope'"

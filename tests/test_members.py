@@ -84,8 +84,8 @@ def test_a_stopped_population_goes_on_to_the_same_bits(base, tmp_path):
         ({"data__batch_size": 32}, "data.batch_size"),
         ({"trainer__max_epochs": 9}, "trainer"),
         ({"loss__label_smoothing": 0.1}, "loss"),
-        ({"optimizer___target_": "mlplab.population.optimizers.AdamW"}, "optimizer._target_"),
-        ({"schedule": {"_target_": "mlplab.training.schedules.Cosine"}}, "schedule"),
+        ({"optimizer___target_": "torch.optim.AdamW"}, "optimizer._target_"),
+        ({"schedule": {"_target_": "mlplab.population.schedules.Cosine"}}, "schedule"),
     ],
 )
 def test_jobs_that_are_no_population_are_refused(base, change, key):

@@ -21,10 +21,10 @@ def layers_by_torch(widths, seed):
 
 
 def test_reference_shapes_and_counts():
-    model = MLP(2, [100, 10, 5], 1)
+    model = MLP(2, [100, 10, 5], 1, seed=0)
     assert model(torch.zeros(100, 2)).shape == (100, 1)
     assert count(model) == 1371
-    assert count(MLP(2, [128], 4)) == 900 == count(MLP(2, out_features=4))
+    assert count(MLP(2, [128], 4, seed=0)) == 900 == count(MLP(2, out_features=4, seed=0))
 
 
 @pytest.mark.parametrize("widths", ([2, 128, 4], [2, 4], [1, 1, 1], [3, 7, 5, 2], [2, 100, 10, 5, 1]))
@@ -40,7 +40,7 @@ def test_init_seed_gives_torchs_own_layers(widths, seed):
 def test_seed_is_derived_and_zero_is_a_seed():
     first = MLP(2, [8], 3, seed=0)
     assert torch.equal(first.layers[0].weight, MLP(2, [8], 3, init_seed=derive(0, "weights")).layers[0].weight)
-    assert torch.equal(first.layers[0].weight, MLP(2, [8], 3).layers[0].weight)
+    assert torch.equal(first.layers[0].weight, MLP(2, [8], 3, seed=0).layers[0].weight)
     assert not torch.equal(first.layers[0].weight, MLP(2, [8], 3, seed=1).layers[0].weight)
     assert not torch.equal(first.layers[0].weight, MLP(2, [8], 3, init_seed=0).layers[0].weight)
 
@@ -57,33 +57,33 @@ def test_forward_is_the_affine_maps_and_activations():
 
 
 def test_degenerate_shapes():
-    assert count(MLP(2, [], 4)) == 12 and MLP(2, [], 4).layers[0].weight.shape == (4, 2)
-    assert MLP(2, depth=0, out_features=4).hidden == []
-    assert MLP(1, [1], 1)(torch.ones(1, 1)).shape == (1, 1)
-    assert MLP(2, [3], 4)(torch.zeros(0, 2)).shape == (0, 4)
-    assert MLP(3 * 4 * 5, [6], 2)(torch.zeros(7, 3, 4, 5)).shape == (7, 2)
-    assert MLP(1, [6], 2)(torch.zeros(7)).shape == (7, 2)
+    assert count(MLP(2, [], 4, seed=0)) == 12 and MLP(2, [], 4, seed=0).layers[0].weight.shape == (4, 2)
+    assert MLP(2, depth=0, out_features=4, seed=0).hidden == []
+    assert MLP(1, [1], 1, seed=0)(torch.ones(1, 1)).shape == (1, 1)
+    assert MLP(2, [3], 4, seed=0)(torch.zeros(0, 2)).shape == (0, 4)
+    assert MLP(3 * 4 * 5, [6], 2, seed=0)(torch.zeros(7, 3, 4, 5)).shape == (7, 2)
+    assert MLP(1, [6], 2, seed=0)(torch.zeros(7)).shape == (7, 2)
 
 
 def test_any_input_shape_is_flattened_in_order():
-    model = MLP(6, [4], 2)
+    model = MLP(6, [4], 2, seed=0)
     x = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(1))
     assert torch.equal(model(x), model(x.reshape(5, 6)))
     assert torch.equal(model(x.transpose(1, 2).transpose(1, 2)), model(x))
 
 
 def test_dropout_stands_after_each_activation_and_only_in_training():
-    model = MLP(2, [50, 50], 3, dropout=0.5)
+    model = MLP(2, [50, 50], 3, dropout=0.5, seed=0)
     assert [type(layer).__name__ for layer in model.layers] == ["Linear", "ReLU", "Dropout"] * 2 + ["Linear"]
     x = torch.ones(4, 2)
     with torch.random.fork_rng():
         assert not torch.equal(model.train()(x), model(x))
     assert torch.equal(model.eval()(x), model(x))
-    assert not any(isinstance(layer, nn.Dropout) for layer in MLP(2, [5], 3).layers)
+    assert not any(isinstance(layer, nn.Dropout) for layer in MLP(2, [5], 3, seed=0).layers)
 
 
 def test_initializations_have_their_variances():
-    wide = {name: MLP(400, [600], 3, initialization=name).layers[0] for name in INITIALIZATIONS}
+    wide = {name: MLP(400, [600], 3, initialization=name, seed=0).layers[0] for name in INITIALIZATIONS}
     variance = {"default": 1 / (3 * 400), "kaiming": 2 / 400, "xavier": 2 / 1000}
     for name, value in variance.items():
         assert wide[name].weight.var().item() == pytest.approx(value, rel=0.02)
@@ -114,14 +114,14 @@ def test_initializations_are_torchs_draws(name, function):
 
 
 def test_weights_start_trainable_and_without_gradient():
-    for parameter in MLP(2, [3], 2).parameters():
+    for parameter in MLP(2, [3], 2, seed=0).parameters():
         assert parameter.requires_grad and parameter.grad is None and parameter.is_leaf
 
 
 def test_describe():
-    assert MLP(2, [64, 32], 4).describe() == "MLP 2–64–32–4 (ReLU)"
-    assert MLP(2, [], 4, activation="tanh").describe() == "MLP 2–4"
-    assert MLP(2, [3], 4, activation="tanh").describe() == "MLP 2–3–4 (tanh)"
+    assert MLP(2, [64, 32], 4, seed=0).describe() == "MLP 2–64–32–4 (ReLU)"
+    assert MLP(2, [], 4, activation="tanh", seed=0).describe() == "MLP 2–4"
+    assert MLP(2, [3], 4, activation="tanh", seed=0).describe() == "MLP 2–3–4 (tanh)"
 
 
 def test_hidden_widths():
@@ -162,4 +162,4 @@ def test_bad_arguments_are_refused_in_one_line(arguments, words):
 
 def test_a_wrong_input_shape_is_refused():
     with pytest.raises(RuntimeError):
-        MLP(2, [3], 2)(torch.zeros(4, 3))
+        MLP(2, [3], 2, seed=0)(torch.zeros(4, 3))

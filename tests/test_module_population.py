@@ -165,15 +165,15 @@ def test_a_module_without_parameters_or_of_no_use_in_part():
 
 
 def test_what_stacks():
-    base = MLP(2, [5], 3)
+    base = MLP(2, [5], 3, seed=0)
     assert can_stack(base, MLP(2, [5], 3, seed=7, initialization="kaiming"))
     others = [
-        MLP(2, [6], 3), MLP(2, [5, 5], 3), MLP(1, [5], 3), MLP(2, [5], 4), MLP(2, [5], 3, activation="tanh"),
-        MLP(2, [5], 3, dropout=0.1), MLP(2, [5], 3).double(), quiet(lambda: nn.Linear(2, 3)),
+        MLP(2, [6], 3, seed=0), MLP(2, [5, 5], 3, seed=0), MLP(1, [5], 3, seed=0), MLP(2, [5], 4, seed=0), MLP(2, [5], 3, activation="tanh", seed=0),
+        MLP(2, [5], 3, dropout=0.1, seed=0), MLP(2, [5], 3, seed=0).double(), quiet(lambda: nn.Linear(2, 3)),
     ]  # fmt: skip
     assert not any(can_stack(base, other) or can_stack(other, base) for other in others)
     slope = {"name": "leaky_relu", "negative_slope": 0.3}
-    assert not can_stack(MLP(2, [5], 3, activation="leaky_relu"), MLP(2, [5], 3, activation=slope))
+    assert not can_stack(MLP(2, [5], 3, activation="leaky_relu", seed=0), MLP(2, [5], 3, activation=slope, seed=0))
     small, same, wide, frozen = quiet(lambda: [nn.Linear(2, outputs) for outputs in (3, 3, 4, 3)])
     frozen.requires_grad_(False)
     assert can_stack(small, same) and not can_stack(small, wide) and not can_stack(small, frozen)
@@ -184,19 +184,19 @@ def test_a_subclass_of_mlp_keeps_its_own_forward_pass():
         def forward(self, x):
             return 2 * super().forward(x)
 
-    population = stack([Doubled(2, [3], 2)], [0])
-    assert isinstance(population, ModulePopulation) and isinstance(stack([MLP(2, [3], 2)], [0]), StackedMLP)
+    population = stack([Doubled(2, [3], 2, seed=0)], [0])
+    assert isinstance(population, ModulePopulation) and isinstance(stack([MLP(2, [3], 2, seed=0)], [0]), StackedMLP)
     x = draw(1, 4, 2)
-    torch.testing.assert_close(population.forward(x)[0], 2 * MLP(2, [3], 2)(x[0]))
+    torch.testing.assert_close(population.forward(x)[0], 2 * MLP(2, [3], 2, seed=0)(x[0]))
 
 
 @pytest.mark.parametrize(
     ("modules", "seeds"),
     [
         ([], []),
-        ([MLP(2, [3], 2)], []),
-        ([MLP(2, [3], 2), MLP(2, [4], 2)], [0, 1]),
-        ([MLP(2, [3], 2), nn.Flatten()], [0, 1]),
+        ([MLP(2, [3], 2, seed=0)], []),
+        ([MLP(2, [3], 2, seed=0), MLP(2, [4], 2, seed=0)], [0, 1]),
+        ([MLP(2, [3], 2, seed=0), nn.Flatten()], [0, 1]),
     ],
 )
 def test_what_does_not_stack_is_refused(modules, seeds):

@@ -9,9 +9,9 @@ from small_runs import base, changed  # noqa: F401 (fixtures among them)
 from mlplab.data.modules import SpiralDataModule
 from mlplab.population import blocks
 from mlplab.population.blocks import draws_orders
+from mlplab.population.member_data import MemberData
 from mlplab.population.orders import GOLDEN, draw_orders, splitmix64
 from mlplab.training.fit import fit_members
-from mlplab.training.members import MemberData
 
 WORD = 2**64
 
@@ -84,6 +84,6 @@ def test_orders_that_mean_something_are_kept(kind, options, drawn):
     data.setup()
     with_others = SpiralDataModule(points_per_arm=40, batch_size=16)
     with_others.setup()
-    for loader in (data.train_dataloader(), MemberData([data]).train_loader(), MemberData([with_others, data]).train_loader()):
+    for loader in (MemberData([data]).train_loader(), MemberData([with_others, data]).train_loader()):
         assert draws_orders(torch.device("cuda"), loader.order_seeds) == drawn
         assert not loader.draws  # on a CPU

@@ -89,7 +89,7 @@ def test_a_users_network_has_its_pictures(base, tmp_path, own_module):
 
 
 def test_a_users_loss(base, tmp_path, own_module):
-    sgd = {"_target_": "mlplab.population.optimizers.SGD", "_partial_": True, "lr": 0.25}
+    sgd = {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.25}
     plain = train(quick(base, optimizer=sgd), tmp_path / "plain")
     halved = train(
         quick(base, optimizer=sgd | {"lr": 0.5}, loss={"_target_": f"{own_module}.Halved"}), tmp_path / "halved"
@@ -116,7 +116,7 @@ def test_a_users_loss(base, tmp_path, own_module):
         ({"model": {"_target_": "builtins.dict"}}, "model._target_ must name a torch.nn.Module, got builtins.dict"),
         ({"model": {"_target_": "os.system"}}, "model._target_=os.system cannot be found"),
         ({"data": {"_target_": "torch.nn.Identity"}}, "data._target_ must name a LightningDataModule"),
-        ({"schedule": {"_target_": "torch.nn.Identity"}}, r"schedule._target_ must name a class with the method at\("),
+        ({"schedule": {"_target_": "torch.nn.Identity"}}, "schedule._target_ must name a class of torch.optim.lr_scheduler, or one with the method at"),
         ({"callbacks__timing": {"_target_": "torch.nn.Identity"}}, "callbacks.timing._target_ must name a Lightning Ca"),
         ({"logger": {"csv": {"_target_": "torch.nn.Identity"}}}, "logger._target_ must name a Lightning Logger"),
         ({"loss": {"_target_": "torch.nn.Identity"}}, "Identity cannot take logits .8, 4. and labels .8,."),
@@ -124,13 +124,12 @@ def test_a_users_loss(base, tmp_path, own_module):
         ({"loss": {"_target_": "own_networks.Each"}}, r"Each must give one number with a gradient, got \(8,\)"),
         ({"optimizer": {"_target_": "torch.nn.Identity"}}, "optimizer._target_ must name a torch.optim.Optimizer"),
         ({"optimizer": {"_target_": "torch.optim.Adam", "nope": 3}}, "optimizer._target_=.*Adam cannot train here.*nope"),
-        ({"optimizer": {"_target_": "torch.optim.LBFGS"}}, "LBFGS cannot train here: .*closure"),
+        ({"optimizer": {"_target_": "torch.optim.LBFGS", "history_size": "no", "lr": -1.0}}, "LBFGS cannot train here: "),
         ({"optimizer": {"_target_": "own_networks.Touchy", "lr": 1}}, "Touchy cannot train here: a slip"),
         ({"model__width": 10**13}, "this does not fit into memory, got .*model.width=10000000000000"),
         ({"data__points_per_arm": 10**14}, "this does not fit into memory, got .*points_per_arm=100000000000000"),
         ({"data__fresh_points": 10**30}, "this does not fit into memory, got .*fresh_points=1"),
         ({"data__batch_size": 1000}, "data.batch_size must be at most .* 128, got 1000"),
-        ({"trainer__precision": "16-mixed"}, "trainer.precision must be one of 32-true, 64-true, got '16-mixed'"),
         ({"trainer__limit_train_batches": 0.01}, "trainer.limit_train_batches=0.01 leaves no minibatch"),
     ],
 )
@@ -147,7 +146,7 @@ def test_torchs_loss_with_options_trains_as_the_labs(base, tmp_path):
     found = {}
     for target in ("mlplab.nn.losses.CrossEntropy", "torch.nn.CrossEntropyLoss"):
         loss = {"_target_": target, "weight": [1.0, 4.0, 0.5, 1.0], "ignore_index": -100, "label_smoothing": 0.1}
-        options = {"optimizer": {"_target_": "mlplab.population.optimizers.SGD", "_partial_": True, "lr": 0.3}}
+        options = {"optimizer": {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.3}}
         found[target] = train(quick(base, loss=loss, **options), tmp_path / target)
         found[target]["table"] = float(rows(tmp_path / target)[-1]["val/loss"])
     own, theirs = found.values()

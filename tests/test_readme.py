@@ -66,7 +66,7 @@ def test_an_activation_is_one_line(monkeypatch):
     assert line == '"softsign": Activation(nn.Softsign),'
     monkeypatch.setitem(ACTIVATIONS, "softsign", Activation(nn.Softsign))
     x = torch.linspace(-2, 2, 5)[:, None]
-    network = MLP(1, [3], 2, activation="softsign")
+    network = MLP(1, [3], 2, activation="softsign", seed=0)
     first, _, last = network.layers
     assert torch.equal(network(x), last(nn.functional.softsign(first(x))))
 

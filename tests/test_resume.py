@@ -46,7 +46,7 @@ def uninterrupted(watched, tmp_path_factory):
 def test_a_stopped_run_goes_on_to_the_same_bits(watched, uninterrupted, tmp_path, block, minibatches):
     config = watched
     interrupt(config, tmp_path / "parts", minibatches)
-    stopped = checkpoint.load(tmp_path / "parts" / "checkpoints" / "last.ckpt")["minibatches"]
+    stopped = checkpoint.load(tmp_path / "parts" / "checkpoints" / "last.ckpt")["mlplab"]["minibatches"]
     assert minibatches <= stopped < minibatches + min(block, 8)
     train(config, tmp_path / "parts", resume=True)
     assert_same_run(uninterrupted, tmp_path / "parts")
@@ -75,7 +75,7 @@ def test_many_stops(base, tmp_path, monkeypatch):
     limit_blocks(monkeypatch, 1)
     options = {
         "model__dropout": 0.2, "trainer__accumulate_grad_batches": 3, "trainer__gradient_clip_val": 0.5,
-        "schedule": {"_target_": "mlplab.training.schedules.Cosine", "final_fraction": 0.0, "warmup_epochs": 1},
+        "schedule": {"_target_": "mlplab.population.schedules.Cosine", "final_fraction": 0.0, "warmup_epochs": 1},
         "data__drop_last": False, "data__batch_size": 15, "trainer__max_epochs": 3,
     }  # fmt: skip
     config = quick(base, **options)
@@ -89,7 +89,7 @@ def test_many_stops(base, tmp_path, monkeypatch):
 
 def test_sgd_with_momentum_goes_on_to_the_same_bits(base, tmp_path):
     options = {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-3}
-    config = quick(base, optimizer={"_target_": "mlplab.population.optimizers.SGD", "_partial_": True, **options})
+    config = quick(base, optimizer={"_target_": "torch.optim.SGD", "_partial_": True, **options})
     train(config, tmp_path / "whole")
     interrupt(config, tmp_path / "parts", 8)
     train(config, tmp_path / "parts", resume=True)
@@ -110,7 +110,7 @@ def test_double_precision_goes_on_to_the_same_bits(base, tmp_path):
     interrupt(config, tmp_path / "parts", 16)
     train(config, tmp_path / "parts", resume=True)
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
-    assert checkpoint.load(tmp_path / "parts" / "checkpoints" / "last.ckpt")["model"]["layers.0.weight"].dtype == torch.float64
+    assert checkpoint.load(tmp_path / "parts" / "checkpoints" / "last.ckpt")["state_dict"]["model.layers.0.weight"].dtype == torch.float64
 
 
 def test_resuming_a_finished_run_changes_nothing(base, tmp_path):
@@ -152,7 +152,7 @@ def test_a_checkpoint_of_another_config_is_refused(base, tmp_path):
         train(quick(base, optimizer__lr=0.5), tmp_path / "run", resume=True)
 
 
-@pytest.mark.parametrize("content", [None, {}, {"format": 1}, {"format": 99, "config_digest": "x"}])
+@pytest.mark.parametrize("content", [None, {}, {"format": 1}, {"mlplab": {"format": 99, "config_digest": "x", "minibatches": 1}}])
 def test_a_checkpoint_of_the_labs_that_is_no_last_state_is_refused(base, tmp_path, content):
     folder = tmp_path / "run"
     interrupt(quick(base), folder, 8)
@@ -161,7 +161,7 @@ def test_a_checkpoint_of_the_labs_that_is_no_last_state_is_refused(base, tmp_pat
         last.write_bytes(best.read_bytes())
     else:
         checkpoint.save(last, content)
-    with pytest.raises(InputError, match="is no last state of a run" if content is None else "another config"):
+    with pytest.raises(InputError, match="another config" if content and "mlplab" in content else "is no last state of a run"):
         train(quick(base), folder, resume=True)
     assert status(folder) == "interrupted"
 
@@ -243,7 +243,7 @@ def test_a_signal_saves_the_state_and_says_interrupted(base, tmp_path, number):
         fit_members([quick(base)], [tmp_path / "parts"], observer=Signal())
     assert signal.getsignal(number) is before
     assert status(tmp_path / "parts") == "interrupted"
-    assert checkpoint.load(tmp_path / "parts" / "checkpoints" / "last.ckpt")["epochs"] in (2, 3)
+    assert checkpoint.load(tmp_path / "parts" / "checkpoints" / "last.ckpt")["mlplab"]["epochs"] in (2, 3)
     train(quick(base), tmp_path / "whole")
     train(quick(base), tmp_path / "parts", resume=True)
     assert_same_run(tmp_path / "whole", tmp_path / "parts")

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from mlplab.training.schedules import Constant, Cosine, OneCycle, Step
+from mlplab.population.schedules import Constant, Cosine, OneCycle, Step
 
 LENGTHS = ((1, 1), (7, 7), (100, 10), (2500, 25))  # steps, steps of an epoch
 

@@ -124,7 +124,7 @@ def test_members_may_differ_in_this(base, values):
         {"model__width": 5}, {"model__depth": 2}, {"model__activation": "tanh"}, {"model__dropout": 0.1},
         {"trainer__max_epochs": 5}, {"data__batch_size": 5}, {"data__points_per_arm": 5},
         {"loss__label_smoothing": 0.1},
-        {"optimizer__lr": 0.5, "optimizer___target_": "torch.optim.Adam"},
+        {"optimizer__lr": 0.5, "optimizer___target_": "torch.optim.RMSprop"},
         {"callbacks__early_stopping": {"a": 1}},
         {"schedule__final_fraction": 0.5},
     ],

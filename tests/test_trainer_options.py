@@ -3,20 +3,18 @@
 import logging
 import math
 
-import lightning.pytorch as L
 import pytest
 import torch
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from mlplab.data.modules import SpiralDataModule
 from mlplab.errors import InputError
 from mlplab.nn.mlp import MLP
 from mlplab.population import blocks
+from mlplab.population.engine import PopulationModule
 from mlplab.population.optimizers import SGD, Adam
+from mlplab.population.schedules import Cosine
+from mlplab.population.trainer import BlockTrainer
 from mlplab.training.callbacks import DecisionMaps, MemberCallback
-from mlplab.training.classifier import Classifier
-from mlplab.training.schedules import Cosine
-from mlplab.training.trainer import Trainer
 
 PLAIN_LIGHTNING = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers", "ignore:.*smaller than the logging", "ignore:.*treespec",
@@ -32,7 +30,7 @@ def make_data(**options):
 
 def make(members=1, **options):
     models = [MLP(2, [6], 4, seed=seed) for seed in range(members)]
-    return Classifier(models, **{"optimizer": lambda p: Adam(p, lr=0.01)} | options)
+    return PopulationModule(models, **{"optimizer": lambda p: Adam(p, lr=0.01)} | options)
 
 
 class Watch(MemberCallback):
@@ -45,7 +43,7 @@ class Watch(MemberCallback):
         self.epochs.append((classifier.steps, trainer.global_step, dict(classifier.metrics)))
 
 
-def fit(classifier, data=None, trainer=Trainer, **options):
+def fit(classifier, data=None, trainer=BlockTrainer, **options):
     watch = Watch()
     own = trainer(accelerator="cpu", callbacks=[watch, *options.pop("callbacks", [])], **options)
     own.fit(classifier, datamodule=data or make_data())
@@ -211,7 +209,7 @@ def test_clipping_is_each_members_own(algorithm):
         models = [MLP(2, [6], 4, seed=seed) for seed in seeds]
         with torch.no_grad():
             models[-1].layers[-1].weight *= scale
-        return Classifier(models)
+        return PopulationModule(models)
 
     data = make_data()
     data.setup()
@@ -220,7 +218,7 @@ def test_clipping_is_each_members_own(algorithm):
         return blocks.BlockLoader(data.train.x[None], data.train.y[None], [data.order] * members, batch_size=8)
 
     def run(classifier):
-        own = Trainer(accelerator="cpu", **options)
+        own = BlockTrainer(accelerator="cpu", **options)
         own.fit(classifier, train_dataloaders=loader(classifier.members))
         return classifier.population.theta
 
@@ -242,7 +240,7 @@ def test_double_precision():
 @pytest.mark.parametrize("precision", ("16-mixed", "bf16-mixed", "bf16-true", "16-true", "nonsense", "32"))
 def test_other_precisions_are_refused_by_name(precision):
     with pytest.raises(InputError, match=f"trainer.precision must be one of 32-true, 64-true, got '{precision}'"):
-        Trainer(accelerator="cpu", precision=precision)
+        BlockTrainer(accelerator="cpu", precision=precision)
 
 
 @pytest.mark.parametrize("profiler", ("simple", "advanced"))
@@ -258,11 +256,6 @@ def test_profiler_reports_training_steps(profiler):
     assert "Profiler Report" in "".join(heard) and "training_step" in "".join(heard)
 
 
-def test_val_check_interval_is_refused_by_name():
-    with pytest.raises(InputError, match="trainer.val_check_interval"):
-        fit(make(), max_epochs=1, val_check_interval=0.5)
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -275,18 +268,18 @@ def test_val_check_interval_is_refused_by_name():
 )  # fmt: skip
 def test_options_out_of_range_are_refused_in_one_line(name, value):
     with pytest.raises(InputError, match=f"^trainer.{name} must be .*, got ") as caught:
-        Trainer(accelerator="cpu", **{name: value})
+        BlockTrainer(accelerator="cpu", **{name: value})
     assert "\n" not in str(caught.value)
 
 
 def test_one_device_unless_asked_for():
-    assert Trainer(accelerator="cpu").num_devices == 1
+    assert BlockTrainer(accelerator="cpu").num_devices == 1
 
 
 def test_a_loader_of_single_minibatches_is_refused_by_name():
     loader = torch.utils.data.DataLoader([0, 1])
     with torch.random.fork_rng(), pytest.raises(InputError, match="trains from a BlockLoader .* got DataLoader"):
-        Trainer(accelerator="cpu", max_epochs=1).fit(make(), train_dataloaders=loader)
+        BlockTrainer(accelerator="cpu", max_epochs=1).fit(make(), train_dataloaders=loader)
 
 
 def test_maps_without_jobs_are_refused():
@@ -319,49 +312,4 @@ def fit_many(classifier):
     data = make_data()
     data.setup()
     loader = blocks.BlockLoader(data.train.x[None], data.train.y[None], [data.order] * 40, batch_size=8)
-    Trainer(accelerator="cpu", max_epochs=1).fit(classifier, train_dataloaders=loader)
-
-
-# Under Lightning's own Trainer.
-
-PLAIN_OPTIONS = {
-    "logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False,
-    "num_sanity_val_steps": 0,
-}  # fmt: skip
-
-
-@PLAIN_LIGHTNING
-def test_a_plain_lightning_trainer_trains_to_the_same_bits():
-    own, plain = make(), make()
-    fit(own, max_epochs=3)
-    trainer, epochs = fit(plain, trainer=L.Trainer, max_epochs=3, **PLAIN_OPTIONS)
-    assert torch.equal(own.population.theta, plain.population.theta)
-    assert trainer.global_step == 24 and len(epochs) == 3
-    assert set(trainer.callback_metrics) >= {"train/loss", "val/loss", "val/accuracy"}
-
-
-@PLAIN_LIGHTNING
-def test_a_plain_lightning_trainer_keeps_max_steps_and_double_precision():
-    classifier = make()
-    trainer, _ = fit(classifier, trainer=L.Trainer, max_epochs=3, max_steps=11, precision="64-true", **PLAIN_OPTIONS)
-    assert trainer.global_step == 11 == classifier.steps
-    assert classifier.population.theta.dtype == torch.float64
-
-
-@PLAIN_LIGHTNING
-@pytest.mark.parametrize(
-    ("options", "error", "name"),
-    [
-        ({"limit_train_batches": 2}, InputError, "trainer.limit_train_batches"),
-        ({"limit_train_batches": 0.5}, MisconfigurationException, "limit_train_batches"),
-        ({"overfit_batches": 1}, InputError, "trainer.overfit_batches"),
-        ({"fast_dev_run": True}, InputError, "trainer.fast_dev_run"),
-        ({"val_check_interval": 0.5}, InputError, "trainer.val_check_interval"),
-        ({"precision": "bf16-true"}, InputError, "trainer.precision"),
-        ({"accumulate_grad_batches": 2}, MisconfigurationException, "accumulate_grad_batches"),
-        ({"gradient_clip_val": 1.0}, MisconfigurationException, "gradient_clip_val"),
-    ],
-)
-def test_a_plain_lightning_trainer_refuses_by_name_what_would_change_its_meaning(options, error, name):
-    with pytest.raises(error, match=name):
-        fit(make(), trainer=L.Trainer, max_epochs=1, **PLAIN_OPTIONS | options)
+    BlockTrainer(accelerator="cpu", max_epochs=1).fit(classifier, train_dataloaders=loader)

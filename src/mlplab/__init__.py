@@ -17,18 +17,20 @@ _HOME = {
     "BlobsDataModule": "mlplab.data.modules",
     "FileDataModule": "mlplab.data.file_module",
     "Classifier": "mlplab.training.classifier",
-    "Trainer": "mlplab.training.trainer",
-    "Adam": "mlplab.population.optimizers",
-    "AdamW": "mlplab.population.optimizers",
-    "SGD": "mlplab.population.optimizers",
-    "Cosine": "mlplab.training.schedules",
-    "OneCycle": "mlplab.training.schedules",
-    "Progress": "mlplab.training.callbacks",
+    "Cosine": "mlplab.population.schedules",
+    "OneCycle": "mlplab.population.schedules",
+    "DecisionMaps": "mlplab.training.callbacks",
+    "DivergenceGuard": "mlplab.training.callbacks",
     "EarlyStopping": "mlplab.training.callbacks",
-    "draw_decision_map": "mlplab.training.notebook",
-    "evaluate": "mlplab.training.notebook",
+    "Progress": "mlplab.training.callbacks",
+    "draw_decision_map": "mlplab.api",
+    "evaluate": "mlplab.api",
+    "fit": "mlplab.api",
+    "load": "mlplab.api",
     "InputError": "mlplab.errors",
 }
+
+__version__ = "0.2.0"
 
 __all__ = sorted(_HOME)
 

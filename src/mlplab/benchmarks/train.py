@@ -206,12 +206,12 @@ def map_rows(repeats: int) -> Iterator[Row]:
     from mlplab.nn.mlp import MLP
     from mlplab.plots.decision_map import decision_map
     from mlplab.plots.style import png_bytes
+    from mlplab.population.engine import PopulationModule
     from mlplab.training.callbacks.decision_maps import map_of
-    from mlplab.training.classifier import Classifier
 
     data = SpiralDataModule()
     data.setup()
-    classifier = Classifier(MLP(2, [128], 4))
+    classifier = PopulationModule(MLP(2, [128], 4))
     classifier.place()
     box = tuple(side.numpy() for side in data.training_box)
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from mlplab.cli.finished_run import load_network, read_result
+from mlplab.cli.finished_run import read_result
 from mlplab.cli.shown_figures import figure_lines
 from mlplab.config import composition as configs
 from mlplab.data.file_module import WholeFile
@@ -18,6 +18,7 @@ from mlplab.population.stacking import Population
 from mlplab.runs.files import write_bytes, write_json, write_text
 from mlplab.runs.folder import RunFolder, claim, open_run
 from mlplab.terminal import short_path as shown
+from mlplab.training.loading import load_population
 from mlplab.training.results import part_figures
 
 # What may be said of the other file, besides where it is; the rest is the run's.
@@ -66,7 +67,7 @@ def measure_file(
     options = options_of(config, pairs)
     path = configs.place("data.path", options.pop("path"))
     data = WholeFile(path, recorded["data"], **options)
-    network = load_network(folder, config, data, recorded["evaluated"])
+    network = load_population(folder, OmegaConf.to_container(config), data, recorded["evaluated"])
     logits = logits_of(network, data.test.x)
     parts = part_figures({"test": logits, "fresh": None, "validation": None, "train": None}, data)
     target = RunFolder(claim(logs / "evaluate", f"{folder.name}-{data.sha256[:8]}"))
@@ -159,7 +160,7 @@ def predict(words: Sequence[str]) -> int:
     options.pop("missing")  # each row has an answer; a missing value is filled as the run fills it, or refused
     torch.set_num_threads(config.trainer.threads)
     data = WholeFile(path, recorded["data"], labelled=False, **options)
-    network = load_network(folder, config, data, recorded["evaluated"])
+    network = load_population(folder, OmegaConf.to_container(config), data, recorded["evaluated"])
     probabilities = logits_of(network, data.inputs).double().softmax(1)
     logs = configs.place("paths.logs", str(given.get("paths.logs", configs.logs_folder())))
     output = given.get("output")

@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from mlplab.cli.another_file import measure_file
-from mlplab.cli.finished_run import FIGURES, load_network, read_result
+from mlplab.cli.finished_run import FIGURES, read_result
 from mlplab.config import composition as configs
 from mlplab.data.bayes import log_posterior
 from mlplab.data.grid import decision_grid
@@ -19,6 +19,8 @@ from mlplab.runs.files import write_bytes, write_json, write_text
 from mlplab.runs.fingerprint import config_digest
 from mlplab.runs.folder import RunFolder, claim, open_run
 from mlplab.terminal import short_path as shown
+from mlplab.training.data_view import viewed
+from mlplab.training.loading import load_population
 from mlplab.training.objects import build, within_memory
 from mlplab.training.results import PARTS, part_figures, part_logits
 from mlplab.words import columns
@@ -59,7 +61,7 @@ def evaluate(run_folder: str | Path, overrides: Sequence[str] = ()) -> dict[str,
     if isinstance(recorded.get("data"), dict) and any(key == "data.path" for key, _ in pairs):
         return measure_file(folder, config, recorded, pairs, logs)
     own = _set_up(config)
-    network = load_network(folder, config, own, recorded["evaluated"])
+    network = load_population(folder, OmegaConf.to_container(config), own, recorded["evaluated"])
     if config_digest(OmegaConf.to_container(changed)) == config_digest(OmegaConf.to_container(config)):
         return compare(network, own, recorded, folder)
     return elsewhere(network, own, changed, overrides, folder, recorded, logs)
@@ -69,9 +71,7 @@ def _set_up(config: DictConfig) -> Any:
     """Build the data of a config."""
     plain = OmegaConf.to_container(config)
     with within_memory([plain]):
-        data = build(plain["data"], "data")
-        data.setup()
-    return data
+        return viewed(build(plain["data"], "data"))
 
 
 def logits_of(folder: RunFolder, which: str) -> dict[str, tuple[torch.Tensor, torch.Tensor] | None]:
@@ -79,7 +79,7 @@ def logits_of(folder: RunFolder, which: str) -> dict[str, tuple[torch.Tensor, to
     config = configs.load_recorded(folder.config)
     torch.set_num_threads(config.trainer.threads)
     data = _set_up(config)
-    logits = part_logits(load_network(folder, config, data, which), 0, data)
+    logits = part_logits(load_population(folder, OmegaConf.to_container(config), data, which), 0, data)
     return {name: None if values is None else (values, getattr(data, name).y) for name, values in logits.items()}
 
 

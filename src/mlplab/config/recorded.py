@@ -1,7 +1,5 @@
 """What a config that is read back may hold: a run folder may come from anybody, so nothing in it is trusted."""
 
-import importlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,13 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from mlplab.config.schema import TARGETS
 from mlplab.errors import InputError
-from mlplab.rules import shown
-from mlplab.runs.moved import name_today
+from mlplab.runs.moved import name_today, with_added
+from mlplab.runs.trusted import allowed_names, expect_class
 
-# Where the classes that it may name are defined.
-ALLOWED_TARGETS = ("mlplab.", "torch.nn.", "torch.optim.", "lightning.pytorch.")
-# A person's own classes are added to it by the person: MLPLAB_TRUST=stripes,my_models.
-TRUST = "MLPLAB_TRUST"
 # Recorded configs have a few thousand.
 LARGEST_BYTES = 1_000_000
 
@@ -52,48 +46,16 @@ def read_recorded(path: Path) -> DictConfig:
     plain = _with_names_today(OmegaConf.to_container(config))
     if "${" in str(plain):
         raise InputError(f"{path} is damaged: a recorded config holds no ${{...}}")
-    own = os.environ.get(TRUST, "").split(",")
-    allowed = ALLOWED_TARGETS + tuple(f"{name.strip().rstrip('.')}." for name in own if name.strip())
+    allowed = allowed_names()
     for key, target in _targets(plain):
-        expect_class(f"{path}: {key}", target, allowed)
-    return OmegaConf.create(plain)
+        expect_class(f"{path}: {key}", target, allowed, TARGETS)
+    return OmegaConf.create(with_added(plain))
 
 
 def _with_names_today(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: name_today(part) if key == "_target_" else _with_names_today(part) for key, part in value.items()}
     return [_with_names_today(part) for part in value] if isinstance(value, list) else value
-
-
-def expect_class(where: str, target: object, allowed: tuple[str, ...]) -> None:
-    """Refuse a target that is no class defined in an allowed module.
-
-    A function of such a module might do anything with the arguments that the config gives it, and so might what
-    the module imports from elsewhere.
-
-    Args:
-        where: the file and the key, for the error.
-        target: the dotted name.
-        allowed: with what a name must start.
-
-    Raises:
-        InputError: it is something else.
-    """
-    names = ", ".join(allowed)
-    if not isinstance(target, str) or not target.startswith(allowed):
-        raise InputError(
-            f"{where} must start with one of {names}, got {shown(target)}; "
-            f"if it is your own, set {TRUST}={str(target).partition('.')[0]}"
-        )
-    if target in TARGETS:
-        return
-    module, _, name = target.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except Exception as error:  # whatever a module of the user's raises while it is imported
-        raise InputError(f"{where}={target} cannot be found: {' '.join(str(error).split())}") from error
-    if not isinstance(found, type) or not f"{found.__module__}.".startswith(allowed):
-        raise InputError(f"{where} must name a class that is defined in one of {names}, got {target}")
 
 
 def _targets(value: Any, prefix: str = "") -> Iterator[tuple[str, object]]:

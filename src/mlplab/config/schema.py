@@ -4,6 +4,11 @@ A wrong option is answered before torch is imported, so the tables stand here an
 a test compares them with the classes' signatures and with every file of conf/.
 """
 
+import ast
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
 from mlplab.options import ACCELERATOR, CLASSES, FILE, FRACTION, LOSS, MLP, MONITOR, NAME, PATH, SEED, SPIRAL, SYNTHETIC
 from mlplab.rules import Rule, boolean, choice, either, integer, many, mapping, number, optional, text
 from mlplab.search.objectives import OBJECTIVES
@@ -51,21 +56,22 @@ TARGETS: dict[str, dict[str, Rule]] = {
     "mlplab.data.file_module.FileDataModule": FILE,
     "mlplab.data.modules.FileDataModule": FILE,  # as version 0.1 recorded it
     "mlplab.nn.mlp.MLP": MLP,
+    "mlplab.training.classifier.Classifier": {},
     "mlplab.nn.losses.CrossEntropy": LOSS,
     "torch.nn.CrossEntropyLoss": LOSS,
-    "mlplab.population.optimizers.Adam": _ADAM,
-    "mlplab.population.optimizers.AdamW": _ADAM,
-    "mlplab.population.optimizers.SGD": {
+    "torch.optim.Adam": _ADAM,
+    "torch.optim.AdamW": _ADAM,
+    "torch.optim.SGD": {
         "lr": number(0, above=True), "momentum": number(0, 1, below=True), "nesterov": boolean(),
         "weight_decay": number(0),
     },
-    "mlplab.training.schedules.Constant": {},
-    "mlplab.training.schedules.Cosine": {"final_fraction": number(0, 1), "warmup_epochs": number(0)},
-    "mlplab.training.schedules.OneCycle": {
+    "mlplab.population.schedules.Constant": {},
+    "mlplab.population.schedules.Cosine": {"final_fraction": number(0, 1), "warmup_epochs": number(0)},
+    "mlplab.population.schedules.OneCycle": {
         "warmup_fraction": FRACTION, "initial_fraction": number(0, 1, above=True),
         "final_fraction": number(0, 1),
     },
-    "mlplab.training.schedules.Step": {"every_epochs": integer(1), "factor": number(0, 1, above=True)},
+    "mlplab.population.schedules.Step": {"every_epochs": integer(1), "factor": number(0, 1, above=True)},
     "mlplab.training.callbacks.DecisionMaps": {
         "epochs": either(choice("log"), many(integer(0))), "resolution": integer(2, 4096),
         "limit": optional(number(0, above=True)),
@@ -112,9 +118,19 @@ TARGETS: dict[str, dict[str, Rule]] = {
     "mlplab.training.loggers.CSVLogger": {"flush_every_s": number(0)},
 }
 
+# Keys of torch's optimisers that conf/ leaves out; the engine does not know them, so that Lightning trains with them.
+_OF_TORCH = {
+    "maximize": boolean(), "foreach": optional(boolean()), "differentiable": boolean(), "fused": optional(boolean()),
+}
+ALSO: dict[str, dict[str, Rule]] = {
+    "torch.optim.Adam": _OF_TORCH | {"amsgrad": boolean(), "capturable": boolean()},
+    "torch.optim.AdamW": _OF_TORCH | {"amsgrad": boolean(), "capturable": boolean()},
+    "torch.optim.SGD": _OF_TORCH | {"dampening": number()},
+}
+
 TRAINER: dict[str, Rule] = {
     "accelerator": ACCELERATOR,
-    "devices": either(choice(1), many(integer(0), length=1)),
+    "devices": either(integer(-1), many(integer(0), least=1), choice("auto")),
     "max_epochs": integer(-1),
     "max_steps": integer(-1),
     "limit_train_batches": either(integer(1), number(0, 1, above=True)),
@@ -124,10 +140,23 @@ TRAINER: dict[str, Rule] = {
     "accumulate_grad_batches": integer(1),
     "gradient_clip_val": optional(number(0, above=True)),
     "gradient_clip_algorithm": choice("norm", "value"),
-    "precision": choice("32-true", "64-true"),
+    "precision": choice("32-true", "64-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true"),
+    "engine": choice("auto", "population", "lightning"),
     "profiler": optional(choice("simple", "advanced")),
     "threads": integer(1, 1024),  # torch itself crashes where it cannot start so many
 }
+
+
+@cache
+def lightning_options() -> frozenset[str]:
+    """Read the options of Lightning's Trainer from its source as text: importing it imports torch."""
+    spec = find_spec("lightning")
+    source = Path(spec.submodule_search_locations[0]) / "pytorch" / "trainer" / "trainer.py"
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef) and node.name == "Trainer":
+            init = next(part for part in node.body if isinstance(part, ast.FunctionDef) and part.name == "__init__")
+            return frozenset(argument.arg for argument in (*init.args.args, *init.args.kwonlyargs)) - {"self"}
+    raise AssertionError("Lightning's Trainer has no constructor")
 
 
 class Object:
@@ -159,7 +188,8 @@ STUDY: dict[str, object] = {
 # The root keys of each study. One that is not here is checked for STUDY and for its objects only.
 ROOTS: dict[str, dict[str, object]] = {
     "train": STUDY | {
-        "evaluate_state": choice("best", "last"),
+        "evaluate_state": choice("best", "last"), "monitor": text(words="the name of a metric"), "mode": choice("min", "max"),
+        "module": Object(),
         "figures": choice("all", "map", "none"),
         "data": Object(), "model": Object(), "loss": Object(), "optimizer": Object(), "schedule": Object(),
         "trainer": TRAINER, "callbacks": Objects(), "logger": Objects(),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from mlplab.config.schema import INSTANTIATE, ROOTS, STUDY, TARGETS, Object, Objects, Rule
+from mlplab.config.schema import ALSO, INSTANTIATE, ROOTS, STUDY, TARGETS, Object, Objects, Rule, lightning_options
 from mlplab.errors import InputError
 from mlplab.rules import near, shown
 
@@ -56,6 +56,9 @@ def _expect_mapping(key: str, value: object) -> None:
 
 def _check_keys(key: str, value: Mapping, table: Mapping) -> None:
     prefix = f"{key}." if key else ""
+    if key == "trainer" and not table.keys() >= value.keys():
+        # Whatever else Lightning's Trainer takes is its own affair.
+        value = {name: entry for name, entry in value.items() if name in table or name not in lightning_options()}
     for name in value:
         if name not in table:
             options = ", ".join(option for option in table if option not in INSTANTIATE)
@@ -72,11 +75,11 @@ def _check_object(key: str, value: object) -> None:
     if "_target_" not in value:
         raise InputError(f"{key}._target_ is missing; it must be the dotted name of a class")
     INSTANTIATE["_target_"].check(f"{key}._target_", value["_target_"])
-    if value.get("_partial_") is True and key != "optimizer":
-        raise InputError(f"{key}._partial_ must be false: only an optimizer is completed later, got true")
+    if value.get("_partial_") is True and key not in ("optimizer", "schedule"):
+        raise InputError(f"{key}._partial_ must be false: only optimizer and schedule are completed later, got true")
     table = TARGETS.get(value["_target_"])
     if table is not None:
-        _check_keys(key, value, INSTANTIATE | table)
+        _check_keys(key, value, INSTANTIATE | table | ALSO.get(value["_target_"], {}))
 
 
 def check_training(config: Mapping) -> None:

@@ -7,11 +7,12 @@ from typing import NamedTuple
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from mlplab import options
+from mlplab.data.loaders import training_loader, whole_loader
 from mlplab.data.posteriors import posterior
 from mlplab.errors import InputError
-from mlplab.population.blocks import BlockLoader, WholeLoader
 from mlplab.seeds import generator
 
 PARTS = ("train", "validation", "test", "fresh")
@@ -25,7 +26,9 @@ class Points(NamedTuple):
 
 
 class ArrayDataModule(LightningDataModule, ABC):
-    """Serve data that fits in memory: train, validation, test and fresh points, and the order of each epoch.
+    """Serve data that fits in memory as ordinary DataLoaders of ``(x, y)``.
+
+    Beside its loaders it offers its tensors and the order of each epoch, by which many networks are trained at once.
 
     Args:
         seed: drives the points and the split.
@@ -143,25 +146,17 @@ class ArrayDataModule(LightningDataModule, ABC):
         self._replay = (epoch + 1, stream)
         return order
 
-    def train_dataloader(self) -> BlockLoader:
-        return BlockLoader(
-            self.train.x[None],
-            self.train.y[None],
-            orders=[self.order],
-            batch_size=self.batch_size,
-            drop_last=self.drop_last,
-            order_seeds=[self.drawn_order_seed],
-        )
+    def train_dataloader(self) -> DataLoader:
+        return training_loader(*self.train, self.order, self.batch_size, self.drop_last)
 
-    def val_dataloader(self) -> WholeLoader | list:
-        return _whole(self.validation)
+    def val_dataloader(self) -> DataLoader | list:
+        return [] if self.validation is None else whole_loader(*self.validation)
 
-    def test_dataloader(self) -> WholeLoader | list:
-        return _whole(self.test)
+    def test_dataloader(self) -> DataLoader | list:
+        return [] if self.test is None else whole_loader(*self.test)
 
-
-def _whole(points: Points | None) -> WholeLoader | list:
-    return [] if points is None else WholeLoader(points.x[None], points.y[None])
+    def predict_dataloader(self) -> DataLoader | list:
+        return self.test_dataloader()
 
 
 def _digest(parts: dict[str, Points | None]) -> str:

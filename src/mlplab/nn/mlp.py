@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from mlplab import options
 from mlplab.errors import InputError
 from mlplab.nn.activations import activation_module, parse_activation
+from mlplab.nn.dropout import Dropout
 from mlplab.rules import check_all
 from mlplab.seeds import derive
 
@@ -57,6 +59,14 @@ def hidden_widths(hidden: Sequence[int] | None, width: int, depth: int) -> list[
     return [width] * depth if hidden is None else list(hidden)
 
 
+def _without_the_classifiers_prefix(module: nn.Module, state: dict, prefix: str, *_: Any) -> None:
+    """Let a network take the ``state_dict`` of a checkpoint, in which its names begin with ``model.``."""
+    names = [name for name in state if name.startswith("model.")]
+    if not prefix and names:
+        for name in names:
+            state[name.removeprefix("model.")] = state.pop(name)
+
+
 class MLP(nn.Module):
     """A perceptron with any number of hidden layers.
 
@@ -71,7 +81,7 @@ class MLP(nn.Module):
         activation: a name of ``ACTIVATIONS`` or a mapping with ``name`` and the activation's arguments.
         dropout: probability in [0, 1) that a hidden unit is dropped in training.
         initialization: a name of ``INITIALIZATIONS``.
-        seed: what the initial weights are derived from.
+        seed: what the initial weights are derived from; None to draw them by torch's global generator.
         init_seed: seeds the initial weights' generator with exactly this number, as
             ``torch.manual_seed(init_seed)`` before building the layers would; None to derive it from ``seed``.
 
@@ -90,7 +100,7 @@ class MLP(nn.Module):
         activation: str | Mapping = "relu",
         dropout: float = 0.0,
         initialization: str = "default",
-        seed: int = 0,
+        seed: int | None = None,
         init_seed: int | None = None,
     ) -> None:
         super().__init__()
@@ -103,18 +113,31 @@ class MLP(nn.Module):
         self.activation, self.activation_arguments = parse_activation(activation)
         self.dropout = float(dropout)
         self.layers = nn.Sequential()
-        generator = torch.Generator().manual_seed(derive(seed, "weights") if init_seed is None else init_seed)
+        generator = torch.default_generator
+        if init_seed is not None or seed is not None:
+            generator = torch.Generator().manual_seed(derive(seed, "weights") if init_seed is None else init_seed)
         widths = [in_features, *self.hidden, out_features]
-        for fan_in, fan_out in zip(widths, widths[1:]):
+        for layer, (fan_in, fan_out) in enumerate(zip(widths, widths[1:]), -1):
             if len(self.layers):
                 self.layers.append(activation_module(activation))
                 if self.dropout:
-                    self.layers.append(nn.Dropout(self.dropout))
+                    self.layers.append(Dropout(self.dropout, layer))
             # skip_init: nn.Linear's own initialisation would draw from the global generator.
             linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
             with torch.no_grad():
                 INITIALIZATIONS[initialization](linear.weight, linear.bias, generator)
             self.layers.append(linear)
+        self.initialization = initialization
+        self.register_load_state_dict_pre_hook(_without_the_classifiers_prefix)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What builds a network of this shape again, as plain values."""
+        activation = {"name": self.activation, **self.activation_arguments} if self.activation_arguments else self.activation
+        return {
+            "in_features": self.in_features, "hidden": list(self.hidden), "out_features": self.out_features,
+            "activation": activation, "dropout": self.dropout, "initialization": self.initialization,
+        }  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the logits of a batch.
@@ -125,7 +148,7 @@ class MLP(nn.Module):
         Returns:
             Array of shape (B, out_features).
         """
-        return self.layers(x.reshape(len(x), self.in_features))
+        return self.layers(x.reshape(x.shape[0], self.in_features))
 
     def linear_layers(self) -> list[nn.Linear]:
         """List the affine maps from input to output: one more than there are hidden layers."""

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 import lightning.pytorch as L
 import torch
 
-from mlplab.errors import InputError
-
 PRECISIONS = {"32-true": torch.float32, "64-true": torch.float64}
 
 
@@ -54,15 +52,5 @@ class Stop:
 
 
 def rules_of(trainer: L.Trainer) -> Rules:
-    """Take the rules from the lab's trainer, or from a plain Lightning one, which counts in blocks."""
-    if trainer.val_check_interval != 1.0:
-        raise InputError("trainer.val_check_interval counts blocks here: use trainer.check_val_every_n_epoch")
-    rules = getattr(trainer, "rules", None)
-    if rules is not None:
-        return rules
-    if trainer.precision not in PRECISIONS:
-        raise InputError(f"trainer.precision must be one of {', '.join(PRECISIONS)}, got {trainer.precision!r}")
-    for name, neutral in (("limit_train_batches", 1.0), ("overfit_batches", 0), ("fast_dev_run", False)):
-        if getattr(trainer, name) != neutral:
-            raise InputError(f"trainer.{name} counts minibatches only under mlplab's own Trainer: use that in its place")
-    return Rules(max_epochs=trainer.max_epochs, max_steps=trainer.max_steps)
+    """Take the rules from the trainer by which Lightning drives the engine."""
+    return trainer.rules

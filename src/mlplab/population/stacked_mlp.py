@@ -15,13 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from mlplab.nn.activations import ACTIVATIONS, activation_gradient
+from mlplab.nn.dropout import HIDDEN_MULTIPLE, POINTS_MULTIPLE
 from mlplab.nn.mlp import MLP
 from mlplab.population.member_axis import ALIGNMENT, Population, round_up
 from mlplab.seeds import derive
 
 # A member then has a multiple of 32 numbers in each layer: none of them is left over for an activation's scalar code.
-HIDDEN_MULTIPLE = 4
-POINTS_MULTIPLE = 8
 # Working set of the members that are walked together, in bytes: a few L2 caches, so that one call serves several.
 CACHE_BYTES = 4 << 20
 # Two hidden layers of what is looked at at once, in bytes: what fits a cache on a CPU, many threads on a GPU.
@@ -113,6 +112,8 @@ class StackedMLP(Population):
             first.out_features,
             activation={"name": first.activation, **first.activation_arguments},
             dropout=first.dropout,
+            initialization=first.initialization,
+            seed=0,
         ).to(self.dtype)
         module.load_state_dict(self.split(self.theta[index].cpu()))
         return module.eval()

@@ -14,9 +14,21 @@ __all__ = ["ModulePopulation", "Population", "StackedMLP", "can_stack", "stack"]
 
 def can_stack(a: nn.Module, b: nn.Module) -> bool:
     """Say whether two networks may be members of one population."""
-    if type(a) is MLP and type(b) is MLP:
+    if _is_written_out(a) and _is_written_out(b):
         return _architecture(a) == _architecture(b)
     return type(a) is type(b) and _arrays(a) == _arrays(b)
+
+
+def _is_written_out(module: nn.Module) -> bool:
+    """Say whether a network is an MLP as its constructor made it, all of it to be trained."""
+    # A subclass of MLP may have another forward pass.
+    if type(module) is not MLP or not all(parameter.requires_grad for parameter in module.parameters()):
+        return False
+    widths = [module.in_features, *module.hidden, module.out_features]
+    linear = module.linear_layers()
+    return [(layer.in_features, layer.out_features) for layer in linear] == list(zip(widths, widths[1:])) and all(
+        type(layer) is nn.Linear and layer.bias is not None for layer in linear
+    )
 
 
 def _arrays(module: nn.Module) -> list[tuple]:
@@ -48,6 +60,5 @@ def stack(modules: Sequence[nn.Module], seeds: Sequence[int]) -> Population:
         )
     if not all(can_stack(modules[0], module) for module in modules):
         raise ValueError("the networks of a population must share class, shapes, activation and dropout")
-    # A subclass of MLP may have another forward pass, so only MLP itself takes the written-out one.
-    return (StackedMLP if type(modules[0]) is MLP else ModulePopulation)(modules, seeds)
+    return (StackedMLP if _is_written_out(modules[0]) else ModulePopulation)(modules, seeds)
 

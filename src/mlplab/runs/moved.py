@@ -2,6 +2,10 @@
 
 # Name in version 0.1 -> name today.
 MOVED = {
+    "mlplab.training.schedules.Constant": "mlplab.population.schedules.Constant",
+    "mlplab.training.schedules.Cosine": "mlplab.population.schedules.Cosine",
+    "mlplab.training.schedules.OneCycle": "mlplab.population.schedules.OneCycle",
+    "mlplab.training.schedules.Step": "mlplab.population.schedules.Step",
     "mlplab.core.currents.Constant": "mlplab.studies.lif.currents.Constant",
     "mlplab.core.currents.FileSamples": "mlplab.studies.lif.currents.FileSamples",
     "mlplab.core.currents.OrnsteinUhlenbeck": "mlplab.studies.lif.currents.OrnsteinUhlenbeck",
@@ -19,9 +23,16 @@ MOVED = {
     "mlplab.training.data.MoonsDataModule": "mlplab.data.modules.MoonsDataModule",
     "mlplab.training.data.SpiralDataModule": "mlplab.data.modules.SpiralDataModule",
     "mlplab.training.data.XorDataModule": "mlplab.data.modules.XorDataModule",
-    "mlplab.training.optimizers.Adam": "mlplab.population.optimizers.Adam",
-    "mlplab.training.optimizers.AdamW": "mlplab.population.optimizers.AdamW",
-    "mlplab.training.optimizers.SGD": "mlplab.population.optimizers.SGD",
+    "mlplab.training.optimizers.Adam": "torch.optim.Adam",
+    "mlplab.training.optimizers.AdamW": "torch.optim.AdamW",
+    "mlplab.training.optimizers.SGD": "torch.optim.SGD",
+}
+# Keys that version 0.1 did not have -> what it did. They enter no digest where they say so.
+ADDED = {
+    "module": {"_target_": "mlplab.training.classifier.Classifier"},
+    "monitor": "val/nll",
+    "mode": "min",
+    "trainer.engine": "auto",
 }
 _BEFORE = {today: before for before, today in MOVED.items()}
 
@@ -34,3 +45,17 @@ def name_today(target: object) -> object:
 def name_for_digest(target: object) -> object:
     """Give the name by which a class enters a config's digest: that of version 0.1 where it had one."""
     return _BEFORE.get(target, target) if isinstance(target, str) else target
+
+
+def with_added(config: dict) -> dict:
+    """Complete a recorded config of ``train`` by the keys that version 0.1 did not have."""
+    if not {"data", "model", "trainer"} <= config.keys():
+        return config
+    whole = dict(config)
+    for key, value in ADDED.items():
+        group, _, name = key.partition(".")
+        if name:
+            whole[group] = {name: value} | whole[group] if isinstance(whole[group], dict) else whole[group]
+        else:
+            whole.setdefault(group, value)
+    return whole

@@ -6,7 +6,7 @@ import lightning.pytorch as L
 
 from mlplab.sweeps.messages import Messages
 from mlplab.training.callbacks import MemberCallback
-from mlplab.training.classifier import Classifier
+from mlplab.training.single import members_of
 
 
 class Observer(MemberCallback):
@@ -19,5 +19,5 @@ class Observer(MemberCallback):
     def __init__(self, tell: Messages) -> None:
         self.tell = tell
 
-    def on_train_batch_end(self, trainer: L.Trainer, classifier: Classifier, *_: Any) -> None:
-        self.tell.progress(classifier.epochs, trainer.max_epochs)
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        self.tell.progress(members_of(trainer, module).epochs, trainer.max_epochs)

@@ -1,11 +1,7 @@
-"""The LightningModule: P networks trained in step through blocks of minibatches.
+"""The classifier: a page of ordinary Lightning. What a run means is said here; `population/` only makes it fast."""
 
-Lightning's cost per optimiser step is many times that of so small a network, so a batch, as Lightning sees it,
-is a block of minibatches, and metrics are taken once an epoch from tensors.
-"""
-
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -14,353 +10,117 @@ import torch
 from torch import Tensor, nn
 
 from mlplab.errors import InputError
-from mlplab.nn.losses import CrossEntropy, count_hits, gradient_at_logits
-from mlplab.population.blocks import Block, BlockLoader
-from mlplab.population.devices import subnormals_flushed, wide_float
-from mlplab.population.epoch import EpochSums
-from mlplab.population.limits import Rules, Stop, rules_of
-from mlplab.population.optimizers import Adam, MemberOptimizer, moments_of, moments_of_members
-from mlplab.population.selection import BestState
-from mlplab.population.stacking import Population, stack
-from mlplab.population.state import all_finite
-from mlplab.training.schedules import Constant, Schedule
+from mlplab.nn.dropout import set_streams
+from mlplab.nn.losses import CrossEntropy, cross_entropy
+from mlplab.nn.mlp import MLP
+from mlplab.population.schedules import Constant, Schedule
+from mlplab.seeds import derive
+from mlplab.training.nodes import built, node_of
 
-PLAIN = CrossEntropy()
-# Logits that are judged at once, in bytes: a loss makes several arrays of their size, all in a core's cache.
-PIECE_BYTES = 256 << 10
+# torch's schedules that move at every step; the others move once an epoch.
+PER_STEP = ("OneCycleLR", "CyclicLR", "CosineAnnealingWarmRestarts")
 
 
 class Classifier(L.LightningModule):
-    """Train one network or many that share a shape.
+    """Train a network to classify.
 
     Args:
-        model: a module from (B, ...) to (B, C), a list of them, or a population.
+        model: a module from (B, ...) to logits (B, C), or a mapping with `_target_` that names one.
         loss: a module from logits (B, C) and labels (B,) to a scalar; the lab's cross entropy by default.
-        optimizer: function from a list of parameters to an elementwise optimiser; Adam by default.
-        schedule: factor of the learning rate over the steps; constant by default.
-        seeds: one seed a member for what it draws while training (dropout).
+        optimizer: function from parameters to an optimiser, such as `partial(torch.optim.Adam, lr=1e-2)`; Adam by default.
+        schedule: one of the lab's schedules, or a function from an optimiser to a scheduler of `torch.optim.lr_scheduler`.
+        monitor: the metric by which the best state is chosen, and which `ReduceLROnPlateau` watches.
+        seed: what the network draws while training (dropout) is then a function of seed and step; None leaves it
+            to torch's global generator.
     """
 
     def __init__(
         self,
-        model: nn.Module | Sequence[nn.Module] | Population,
+        model: nn.Module | Mapping,
         *,
-        loss: nn.Module | None = None,
-        optimizer: Callable[[list[Tensor]], torch.optim.Optimizer] | None = None,
-        schedule: Schedule | None = None,
-        seeds: Sequence[int] | None = None,
+        loss: nn.Module | Mapping | None = None,
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | Mapping | None = None,
+        schedule: Schedule | Callable[[torch.optim.Optimizer], Any] | Mapping | None = None,
+        monitor: str = "val/loss",
+        seed: int | None = None,
     ) -> None:
         super().__init__()
-        self.automatic_optimization = False
-        if not isinstance(model, Population):
-            modules = list(model) if isinstance(model, (list, tuple)) else [model]
-            model = stack(modules, list(seeds) if seeds is not None else [0] * len(modules))
-        self.population = model
-        self.theta = nn.Parameter(model.theta, requires_grad=False)
-        self.loss = loss if loss is not None else CrossEntropy()
-        self.make_optimizer = optimizer or Adam
-        self.schedule = schedule or Constant()
-        self.rules = Rules()
-        self.minibatches_per_epoch = 1
-        self.steps = 0
-        self.minibatches = 0
-        self.epochs = 0
-        self.sums = EpochSums()
-        self.stops: dict[int, Stop] = {}
-        self.best = BestState(model)
-        self.guard = False
-        self.metrics: dict[str, Tensor] = {}
-        self.optimizer: torch.optim.Optimizer | None = None
-        self.gathered: Tensor | None = None
-        self.interrupted = False
-        self._closed = False
-
-    @property
-    def members(self) -> int:
-        """Number of networks P."""
-        return self.population.members
-
-    @property
-    def active(self) -> Tensor:
-        """Which members are still trained: (P,) booleans."""
-        active = torch.ones(self.members, dtype=torch.bool, device=self.population.theta.device)
-        active[list(self.stops)] = False
-        return active
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        self.place()
-        return self.optimizer
-
-    def place(self) -> None:
-        """Bring the population to the module's device and type, and build the optimiser there, once."""
-        device, dtype = self.theta.device, self.theta.dtype
-        own = self.population.theta
-        if self.optimizer is not None and (own.device, own.dtype) == (device, dtype):
-            return
-        self.population.to(device, dtype)
-        self.theta.data = self.population.theta
-        if self.optimizer is None:
-            self.best = BestState(self.population)
-            self.optimizer = self.make_optimizer([self.theta])
-            return
-        # Placed before Lightning brought the module to its device, as when a run goes on on a GPU.
-        self.best.to(device, dtype)
-        self.sums.to(device)
-        self.gathered = None if self.gathered is None else self.gathered.to(device, dtype)
-        moments = moments_of_members(self.optimizer, self.theta)
-        moments_of(self.optimizer, self.theta).update({name: value.to(device, dtype) for name, value in moments.items()})
-
-    def stop(self, index: int, reason: str) -> None:
-        """End the training of one member; its parameters stay as they are now."""
-        self.stops.setdefault(index, Stop(reason, self.epochs, self.steps))
+        self.model = built(model, "model")
+        self.loss = CrossEntropy() if loss is None else built(loss, "loss")
+        self.make_optimizer = torch.optim.Adam if optimizer is None else built(optimizer, "optimizer")
+        self.schedule = Constant() if schedule is None else built(schedule, "schedule")
+        self.monitor, self.seed = monitor, seed
+        parts = {"model": self.model, "loss": self.loss, "optimizer": self.make_optimizer, "schedule": self.schedule}
+        # Plain values, so that load_from_checkpoint needs nothing else and a checkpoint holds no code.
+        nodes = {name: node_of(part) for name, part in parts.items()}
+        self.save_hyperparameters({name: node for name, node in nodes.items() if node} | {"monitor": monitor, "seed": seed})
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute logits: (B, ...) to (B, C) for one network, (P, B, ...) to (P, B, C) for many."""
-        return self.population.forward(x[None])[0] if self.members == 1 else self.population.forward(x)
+        """Compute logits: (B, ...) to (B, C)."""
+        return self.model(x)
 
-    # One block: the hot loop.
-
-    @subnormals_flushed()
-    def training_step(self, block: Block, index: int) -> None:
-        """Walk the minibatches of a block."""
-        count = self._room(block)
-        if count == 0:
-            return
-        active = [i not in self.stops for i in range(self.members)]
-        losses, correct = [], []
-        # Other optimisers than the lab's step all members at once, so they cannot walk one run after the other.
-        runs = [slice(0, self.members)]
-        if isinstance(self.optimizer, MemberOptimizer):
-            runs = self.population.chunks(block.x.shape[2])
-        # Without autograd each of the many small operations costs less.
-        plain = self.population.is_written_out and hasattr(self.loss, "targets")
-        for members in runs:
-            if any(active[members]):
-                with torch.inference_mode(plain):
-                    loss, hits = self._walk(members, block, count, active)
-            else:
-                like = block.x.new_full((members.stop - members.start, count), torch.nan)
-                loss, hits = like, like
-            losses.append(loss)
-            correct.append(hits)
-        before = self.steps
-        self.steps += self._steps_within(block.first, count)
-        self.minibatches += count
-        self.sums.losses.append(torch.cat(losses))
-        self.sums.correct.append(torch.cat(correct))
-        self.sums.sizes += [block.x.shape[2]] * count
-        # Lightning counts the steps of its own optimiser wrapper; a block takes many at once.
-        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        progress.total.ready += self.steps - before
-        progress.total.completed += self.steps - before
-
-    def _walk(self, members: slice, block: Block, count: int, active: list[bool]) -> tuple[Tensor, Tensor]:
-        """Train a run of p members through a block; give loss and hits of each minibatch, (p, S)."""
-        population, rules = self.population, self.rules
-        classes_of = getattr(self.loss, "targets", None)
-        labels = block.y[members].transpose(0, 1).contiguous()  # (S, p, B)
-        batches, answers = population.minibatches(block.x[members]), labels.unbind(0)
-        keep = self.guard or not all(active[members])
-        saved = self._state(members) if keep else None
-        every, last = rules.accumulate_grad_batches, self.minibatches_per_epoch - 1
-        step, logits, losses, targets = self.steps, [], [], None
-        for k in range(count):
-            if classes_of is None:
-                gradient_of = partial(self._gradient_by_autograd, labels=answers[k], losses=losses)
-            else:
-                if targets is None:
-                    classes = self._classes(members, batches[k])
-                    q, a = classes_of(labels, classes, population.theta.dtype)
-                    targets = q.unbind(0), a.unbind(0)
-                gradient_of = partial(gradient_at_logits, q=targets[0][k], a=targets[1][k])
-            logits.append(population.backward(members, batches[k], gradient_of, self.minibatches + k))
-            if self.gathered is not None:
-                self.gathered[members] += population.gradient[members] / every
-                if (block.first + k + 1) % every and block.first + k != last:
-                    continue
-                population.gradient[members] = self.gathered[members]
-                self.gathered[members] = 0.0
-            if rules.gradient_clip_val is not None:
-                self._clip(members)
-            self._update(members, step, self.factor(step))
-            step += 1
-        # (S, p, B, C), laid out as each minibatch's.
-        stacked = torch.stack([part.transpose(1, 2) for part in logits]).transpose(2, 3)
-        labels = labels[:count]
-        loss = in_pieces(self.loss.per_batch, stacked, labels).T if classes_of else torch.stack(losses, 1)
-        hits = in_pieces(count_hits, stacked, labels).T
-        if keep:
-            self._keep(members, saved, loss, active, block.first)
-        return loss, hits
-
-    def _classes(self, members: slice, batch: Tensor) -> int:
-        if not hasattr(self, "_outputs"):
-            first = slice(members.start or 0, (members.start or 0) + 1)
-            self._outputs = self.population.forward(batch[:1, :1], first).shape[-1]
-        return self._outputs
-
-    def _room(self, block: Block) -> int:
-        """Count the minibatches of the block that ``max_steps`` leaves room for."""
-        count = block.x.shape[1]
-        if self.rules.max_steps < 0:
-            return count
-        left = self.rules.max_steps - self.steps
-        while count and self._steps_within(block.first, count) > left:
-            count -= 1
-        return count
-
-    def _steps_within(self, first: int, count: int) -> int:
-        """Count the optimiser steps among the minibatches first..first+count-1 of an epoch."""
-        every, last = self.rules.accumulate_grad_batches, self.minibatches_per_epoch
-        done = lambda n: math.ceil(n / every) if n == last else n // every  # noqa: E731
-        return done(first + count) - done(first)
-
-    @property
-    def total_epochs(self) -> int:
-        """Epochs of the whole training; callbacks may ask before the module has the rules of the trainer."""
-        return rules_of(self.trainer).epochs(getattr(self.trainer.train_dataloader, "per_epoch", 1))
-
-    def factor(self, step: int) -> float:
-        """Give the schedule's factor at an optimiser step, counted from 0."""
-        total = self.rules.steps(self.minibatches_per_epoch)
-        return self.schedule.at(step, total, self.rules.steps_per_epoch(self.minibatches_per_epoch))
-
-    def _gradient_by_autograd(self, logits: Tensor, labels: Tensor, losses: list[Tensor]) -> Tensor:
-        with torch.enable_grad():
-            logits = logits.detach().requires_grad_()
-            values = _per_batch(self.loss, logits, labels)
-            (gradient,) = torch.autograd.grad(values.sum(), logits)
-        losses.append(values.detach())
-        return gradient
-
-    def _clip(self, members: slice) -> None:
-        """Clip each member's gradient by itself: another member's NaN must not reach it."""
-        gradient, limit = self.population.gradient[members], self.rules.gradient_clip_val
-        if self.rules.gradient_clip_algorithm == "value":
-            gradient.clamp_(-limit, limit)
-        else:
-            norms = torch.stack(torch._foreach_norm(list(gradient.unbind(0))))
-            gradient.mul_((limit / (norms + 1e-6)).clamp(max=1.0).unsqueeze(1))
-
-    def _update(self, members: slice, step: int, factor: float) -> None:
-        if isinstance(self.optimizer, MemberOptimizer):
-            self.optimizer.update(members, self.population.gradient, step, factor)
-            return
-        for group in self.optimizer.param_groups:
-            group.setdefault("initial_lr", group["lr"])
-            group["lr"] = group["initial_lr"] * factor
-        # Lightning drops gradients at the start of a fit, and a step without one silently changes nothing.
-        self.theta.grad = self.population.gradient
-        self.optimizer.step()
-
-    # Members that end before the others.
-
-    def _state(self, members: slice) -> list[Tensor]:
-        return [array[members].clone() for array in self._arrays()]
-
-    def _arrays(self) -> list[Tensor]:
-        """Everything of shape (P, S) that a step changes."""
-        return [self.population.theta, *moments_of_members(self.optimizer, self.theta).values()]
-
-    def _keep(
-        self, members: slice, saved: list[Tensor], loss: Tensor, active: list[bool], first: int
-    ) -> None:
-        """Put back the members that had ended, and those whose loss or state went non-finite in this block.
-
-        The last step of a block shows in no loss of it, and the next block would save what that step broke.
-        """
-        low, arrays = members.start or 0, self._arrays()
-        finite = torch.isfinite(loss).all(1)
-        for array in arrays:
-            finite &= all_finite(array[members])
-        for row, fine in enumerate(finite.tolist()):
-            if active[low + row] and (fine or not self.guard):
-                continue
-            for number, array in enumerate(arrays):
-                # Moments of torch's own optimisers are made by the first step, and start at zero.
-                array[low + row] = saved[number][row] if number < len(saved) else 0.0
-            if active[low + row]:
-                bad = (~torch.isfinite(loss[row])).nonzero()
-                done = self._steps_within(first, int(bad[0]) if len(bad) else loss.shape[1])
-                self.stops[low + row] = Stop("diverged", self.epochs, self.steps + done)
-
-    # Once an epoch.
-
-    def on_train_start(self) -> None:
-        """Take the rules from the trainer and the place in the data from what has been trained."""
-        loader = self.trainer.train_dataloader
-        if not isinstance(loader, BlockLoader):
-            raise InputError(
-                "the Classifier trains from a BlockLoader (see the lab's data modules), "
-                f"got {type(loader).__name__}"
-            )
-        self.rules = rules_of(self.trainer)
-        self.minibatches_per_epoch = loader.per_epoch
-        loader.to(self.theta.device).served = self.minibatches
-        if self.rules.accumulate_grad_batches > 1 and self.gathered is None:
-            self.gathered = torch.zeros_like(self.population.gradient)
-
-    def on_train_epoch_start(self) -> None:
-        if self.minibatches % self.minibatches_per_epoch == 0:
-            self.sums.clear()
-        self.metrics, self._closed = {}, False
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        # Inside an epoch a stop waits for the end of the block, at its end for validation.
-        if self.interrupted and self.minibatches % self.minibatches_per_epoch:
-            self.trainer.should_stop = True
-
-    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-        """Measure loss, NLL and accuracy of every member on all validation points at once."""
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         x, y = batch
-        logits = self.population.forward(x)
-        labels = y.expand(len(logits), -1)
-        wide = wide_float(logits.device)
-        nll = in_pieces(PLAIN.per_batch, logits, labels).to(wide)
-        loss = nll if _is_plain(self.loss) else _per_batch(self.loss, logits, labels).to(wide)
-        accuracy = in_pieces(count_hits, logits, labels).to(wide) / labels.shape[1]
-        self.metrics |= {"val/loss": loss, "val/nll": nll, "val/accuracy": accuracy}
+        with self.drawing(batch_idx):
+            logits = self(x)
+        loss = self.loss(logits, y)
+        self.log_dict({"train/loss": loss.detach(), "train/accuracy": accuracy(logits, y)}, on_step=False, on_epoch=True, batch_size=len(y))
+        return loss
 
-    def close_epoch(self) -> bool:
-        """Sum up the epoch, once; say whether it was complete. Callbacks ask before they use its metrics."""
-        if self._closed:
-            return True
-        full = self.minibatches % self.minibatches_per_epoch == 0
-        if not self.sums.losses or not (full or 0 <= self.rules.max_steps <= self.steps):
-            return False  # Interrupted inside the epoch: it is finished when the run is resumed.
-        self._closed = True
-        self.epochs += 1
-        loss, accuracy = self.sums.mean()
-        self.metrics = {"train/loss": loss, "train/accuracy": accuracy, **self.metrics}
-        if "val/nll" in self.metrics:
-            self.best.offer(self.metrics["val/nll"], self.epochs, self.active)
-        # For callbacks of Lightning's own and of others: the mean over the members.
-        self.trainer.callback_metrics.update({name: value.nanmean() for name, value in self.metrics.items()})
-        self.trainer.should_stop |= self.interrupted or len(self.stops) == self.members
-        return True
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self.measure(batch, "val")
 
-    def on_train_epoch_end(self) -> None:
-        self.close_epoch()
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self.measure(batch, "test")
+
+    def predict_step(self, batch: tuple[Tensor, ...] | Tensor, batch_idx: int = 0) -> Tensor:
+        """Give class probabilities, (B, C), for inputs (B, ...), alone or with labels that are not looked at."""
+        x = batch if isinstance(batch, Tensor) else batch[0]
+        return self(x).softmax(-1)
+
+    def measure(self, batch: tuple[Tensor, Tensor], part: str) -> None:
+        """Log the trained loss, the mean negative log-likelihood in nats and the accuracy."""
+        x, y = batch
+        logits = self(x)
+        values = {"loss": self.loss(logits, y), "nll": cross_entropy(logits, y), "accuracy": accuracy(logits, y)}
+        self.log_dict({f"{part}/{name}": value for name, value in values.items()}, batch_size=len(y))
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.make_optimizer(self.parameters())
+        if type(self.schedule) is Constant:
+            return optimizer
+        if not hasattr(self.schedule, "at"):
+            scheduler = self.schedule(optimizer)
+            interval = "step" if type(scheduler).__name__ in PER_STEP else "epoch"
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": interval, "monitor": self.monitor}}
+        steps = self.trainer.estimated_stepping_batches
+        if steps == float("inf"):
+            raise InputError("schedule needs a training of known length: set trainer.max_epochs or trainer.max_steps, got -1 for both")
+        every = self.trainer.accumulate_grad_batches
+        factor = partial(self.schedule.at, steps=steps, steps_per_epoch=-(-self.trainer.num_training_batches // every))
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    @contextmanager
+    def drawing(self, batch_idx: int) -> Iterator[None]:
+        """Let what the network draws in this minibatch depend on the seed and the minibatch's number only."""
+        if self.seed is None or self._trainer is None:
+            yield
+            return
+        number = self.current_epoch * self.trainer.num_training_batches + batch_idx
+        if isinstance(self.model, MLP):
+            set_streams(self.model, self.seed, number)
+            yield
+            return
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices, device_type="cuda"):
+            torch.random.manual_seed(derive(self.seed, "module", number))
+            yield
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["hyper_parameters"], checkpoint["hparams_name"] = dict(self.hparams), "kwargs"
 
 
-def in_pieces(function: Callable[[Tensor, Tensor], Tensor], logits: Tensor, labels: Tensor) -> Tensor:
-    """Call a function of logits (N, ..., B, C) and labels (N, ..., B) on as many of the N as a CPU's cache holds."""
-    size = max(1, PIECE_BYTES // max(1, logits[0].numel() * logits.element_size()))
-    if logits.device.type != "cpu" or size >= len(logits):
-        return function(logits, labels)
-    return torch.cat([function(x, y) for x, y in zip(logits.split(size), labels.split(size))])
-
-
-def _per_batch(loss: nn.Module, logits: Tensor, labels: Tensor) -> Tensor:
-    """Loss of each member: (P, B, C) and (P, B) to (P,), by the loss's own batched form where it has one."""
-    if hasattr(loss, "per_batch"):
-        return loss.per_batch(logits, labels)
-    return torch.stack([loss(rows, answers) for rows, answers in zip(logits, labels)])
-
-
-def _is_plain(loss: nn.Module) -> bool:
-    """Say whether a loss is the plain mean NLL."""
-    if type(loss) not in (CrossEntropy, nn.CrossEntropyLoss):
-        return False
-    plain = loss.weight is None and not loss.label_smoothing and loss.reduction == "mean"
-    return plain and loss.ignore_index < 0
+def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Give the share of points whose largest logit is the label's; the first of equal ones counts."""
+    return (logits.argmax(-1) == labels).float().mean()

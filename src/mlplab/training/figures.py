@@ -13,17 +13,20 @@ from mlplab.data.grid import decision_grid
 from mlplab.nn.mlp import MLP
 from mlplab.runs.files import write_bytes
 from mlplab.training.callbacks.decision_maps import DecisionMaps, map_of
-from mlplab.training.classifier import Classifier
 from mlplab.training.members import MemberRun
 from mlplab.training.record import Record
 
 FIGURES = ("all", "map", "none")
 
 
-def model_title(classifier: Classifier, index: int) -> str:
+def model_title(classifier: Any, index: int) -> str:
     """Name a member's network for a title."""
-    member = classifier.population.member(index)
-    return member.describe() if isinstance(member, MLP) else type(member).__name__
+    return network_title(classifier.population.member(index))
+
+
+def network_title(network: Any) -> str:
+    """Name a network for a title."""
+    return network.describe() if isinstance(network, MLP) else type(network).__name__
 
 
 def data_title(run: MemberRun) -> str:
@@ -34,12 +37,12 @@ def data_title(run: MemberRun) -> str:
 
 
 def draw_figures(
-    trainer: Any, classifier: Classifier, index: int, result: dict[str, Any], test_logits: Tensor
+    trainer: Any, classifier: Any, index: int, result: dict[str, Any], test_logits: Tensor
 ) -> None:
     """Draw what ``figures`` asks for into the run folder and TensorBoard; the population stands at the chosen state."""
     run = trainer.runs[index]
     wanted = run.config.get("figures", "all")
-    if wanted == "none":
+    if wanted == "none" or test_logits is None:
         return
     # Imported here: a run without figures does not pay for matplotlib.
     from mlplab.plots.style import png_bytes, vector_bytes
@@ -74,7 +77,7 @@ def draw_figures(
 
 
 def map_figures(
-    classifier: Classifier, index: int, run: MemberRun, maps: DecisionMaps, record: Record,
+    classifier: Any, index: int, run: MemberRun, maps: DecisionMaps, record: Record,
     result: dict[str, Any], test_logits: Tensor, wanted: str, arrays: dict[str, np.ndarray],
 ) -> dict[str, Any]:  # fmt: skip
     """Draw the decision map and, where all is wanted, its comparison with Bayes and the strip of epochs."""
@@ -131,7 +134,7 @@ def map_figures(
 
 
 def curve_figures(
-    classifier: Classifier, index: int, run: MemberRun, record: Record, result: dict[str, Any],
+    classifier: Any, index: int, run: MemberRun, record: Record, result: dict[str, Any],
     test_logits: Tensor, arrays: dict[str, np.ndarray],
 ) -> dict[str, Any]:  # fmt: skip
     """Draw loss and accuracy over epochs, and the confusion and reliability on the test points."""

@@ -5,15 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from mlplab.data.arrays import ArrayDataModule, Points
-from mlplab.errors import InputError
-from mlplab.population.blocks import BlockLoader, WholeLoader
+from mlplab.data.arrays import ArrayDataModule
 from mlplab.runs.fingerprint import config_digest
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.status import Heartbeat
+from mlplab.training.loggers import CSVLogger, TensorBoardLogger
+from mlplab.training.plan import Plan
 
 
 @dataclass
@@ -26,6 +23,9 @@ class MemberRun:
         data: its data module, set up.
         loggers: where its figures go.
         digest: of the config.
+        module: the LightningModule that says what is trained.
+        plan: how it is trained, and why so.
+        mode: "min" or "max": which values of the module's monitor are better.
     """
 
     config: dict[str, Any]
@@ -34,6 +34,9 @@ class MemberRun:
     loggers: list[Any] = field(default_factory=list)
     digest: str = ""
     heartbeat: Heartbeat | None = None
+    module: Any = None
+    plan: Plan | None = None
+    mode: str = "min"
 
     def __post_init__(self) -> None:
         self.digest = self.digest or config_digest(self.config)
@@ -43,6 +46,13 @@ class MemberRun:
     @property
     def name(self) -> str:
         return self.folder.name if self.folder is not None else "run"
+
+    @property
+    def recorded_loggers(self) -> list[Any]:
+        """The loggers that get a row an epoch from the record; the others hear of it by Lightning itself."""
+        if self.plan is None or self.plan.engine == "population":
+            return self.loggers
+        return [logger for logger in self.loggers if isinstance(logger, (TensorBoardLogger, CSVLogger))]
 
     def tensorboard(self) -> Any:
         """Give the logger that takes images, if there is one."""
@@ -76,55 +86,10 @@ def share_data(modules: Sequence[ArrayDataModule], keys: Sequence[str]) -> list[
     return shared
 
 
-class MemberData:
-    """The data of P members as one: shared arrays once, different ones stacked.
-
-    Args:
-        modules: one a member, set up, with equal numbers of points.
-    """
-
-    def __init__(self, modules: Sequence[ArrayDataModule]) -> None:
-        self.modules = list(modules)
-
-    def part(self, name: str, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor] | None:
-        """Give x (D, N, ...) and y (D, N) of a part; D is 1 where all members share it.
-
-        Raises:
-            InputError: the members' points differ in number or shape.
-        """
-        parts: list[Points | None] = [getattr(module, name) for module in self.modules]
-        if len({None if part is None else part.x.shape for part in parts}) > 1:
-            raise InputError(
-                f"the {name} points must be as many, and of one shape, in all jobs of one population; train the jobs apart"
-            )
-        if parts[0] is None:
-            return None
-        if all(part.x is parts[0].x for part in parts):
-            parts = parts[:1]
-        return torch.stack([part.x for part in parts]).to(dtype), torch.stack([part.y for part in parts])
-
-    def train_loader(self, dtype: torch.dtype = torch.float32, parameters: int = 0) -> BlockLoader:
-        """Serve the train points, each member in its own order.
-
-        Args:
-            dtype: of the inputs.
-            parameters: of all members together, which bound the work of a block on a CPU.
-        """
-        first = self.modules[0]
-        x, y = self.part("train", dtype)
-        return BlockLoader(
-            x,
-            y,
-            orders=[module.order for module in self.modules],
-            batch_size=first.batch_size,
-            drop_last=first.drop_last,
-            order_seeds=[module.drawn_order_seed for module in self.modules],
-            # Each parameter is multiplied and added for a point three times: forward, and for the two gradients.
-            operations=6 * parameters * first.batch_size,
-        )
-
-    def validation_loader(self, dtype: torch.dtype = torch.float32) -> WholeLoader | None:
-        """Serve the validation points, or None."""
-        part = self.part("validation", dtype)
-        return None if part is None else WholeLoader(*part)
-
+def runs_of(trainer: Any) -> list[MemberRun]:
+    """Give what belongs to each member of a training; under a stock Trainer its data module, where it has points."""
+    runs = getattr(trainer, "runs", None)
+    if runs:
+        return runs
+    data = getattr(trainer, "datamodule", None)
+    return [MemberRun({}, None, data, digest="-")] if getattr(data, "train", None) is not None else []

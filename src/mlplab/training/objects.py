@@ -1,6 +1,7 @@
 """From a node of a config to the object that it names; what cannot be built is answered in one line."""
 
 import copy
+import functools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,22 +11,23 @@ from typing import Any
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
-from lightning.pytorch import Callback, LightningDataModule
+from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.loggers import Logger
 from torch import nn
 
 from mlplab.errors import InputError
-from mlplab.population.optimizers import MemberOptimizer
+from mlplab.runs.trusted import allowed_names, expect_class
 
 # What the node of each group must name.
 KINDS: dict[str, type] = {
-    "data": LightningDataModule, "model": nn.Module, "loss": nn.Module, "optimizer": torch.optim.Optimizer,
-    "callbacks": Callback, "logger": Logger,
+    "data": LightningDataModule, "model": nn.Module, "module": LightningModule, "loss": nn.Module,
+    "optimizer": torch.optim.Optimizer, "callbacks": Callback, "logger": Logger,
 }  # fmt: skip
 NAMES = {
-    "data": "LightningDataModule", "model": "torch.nn.Module", "loss": "torch.nn.Module",
+    "data": "LightningDataModule", "model": "torch.nn.Module", "module": "LightningModule", "loss": "torch.nn.Module",
     "optimizer": "torch.optim.Optimizer", "callbacks": "Lightning Callback", "logger": "Lightning Logger",
 }  # fmt: skip
+SCHEDULERS = (torch.optim.lr_scheduler.LRScheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
 # The keys that decide how much memory is needed.
 DATA_SIZES = ("arms", "classes", "points_per_arm", "points_per_class", "validation_points", "fresh_points")
 MODEL_SIZES = ("hidden", "width", "depth")
@@ -56,8 +58,8 @@ def find_class(node: Mapping[str, Any], key: str) -> Any:
     kind = KINDS.get(group)
     if kind is not None and not issubclass(found, kind):
         raise InputError(f"{key}._target_ must name a {NAMES[group]}, got {node['_target_']}")
-    if group == "schedule" and not callable(getattr(found, "at", None)):
-        wanted = "a class with the method at(step, steps, steps_per_epoch)"
+    if group == "schedule" and not callable(getattr(found, "at", None)) and not issubclass(found, SCHEDULERS):
+        wanted = "a class of torch.optim.lr_scheduler, or one with the method at(step, steps, steps_per_epoch)"
         raise InputError(f"{key}._target_ must name {wanted}, got {node['_target_']}")
     return found
 
@@ -82,11 +84,17 @@ def build(node: Mapping[str, Any], key: str, **more: Any) -> Any:
         InputError: the class is not found, is of another kind, or refuses its arguments.
     """
     found = find_class(node, key)
+    if issubclass(found, (torch.optim.Optimizer, *SCHEDULERS)):
+        return _waiting(found, node)
     try:
         if _is_simple(node):
             # Hydra's way takes milliseconds, and thousands of members each have a node.
-            return found(**copy.deepcopy({name: value for name, value in node.items() if name != "_target_"}) | more)
-        return instantiate(node, **more, _convert_="all")
+            made = found(**copy.deepcopy({name: value for name, value in node.items() if name != "_target_"}) | more)
+        else:
+            made = instantiate(node, **more, _convert_="all")
+        if isinstance(made, nn.Module) and not more:
+            made.node = copy.deepcopy(dict(node))  # what a checkpoint keeps of it
+        return made
     except Exception as error:  # whatever a class says of its arguments
         if isinstance(error, InputError):
             raise
@@ -97,6 +105,28 @@ def build(node: Mapping[str, Any], key: str, **more: Any) -> Any:
             raise cause
         reason = f"{key}._target_={node['_target_']} cannot be built: {_words(cause)}"
         raise InputError(reason) from error
+
+
+def _waiting(found: type, node: Mapping[str, Any]) -> functools.partial:
+    """Give an optimiser or scheduler with its settings, which waits for what it acts on."""
+    settings = {name: value for name, value in node.items() if not (name.startswith("_") and name.endswith("_"))}
+    made = functools.partial(found, **{name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()})
+    made.node = copy.deepcopy(dict(node)) | {"_partial_": True}
+    return made
+
+
+def expect_allowed(node: Mapping[str, Any], key: str) -> None:
+    """Refuse a node, of a checkpoint perhaps, that names what a recorded config may not.
+
+    Raises:
+        InputError: it names something else.
+    """
+    if "_target_" in node:
+        expect_class(f"{key}._target_", node["_target_"], allowed_names())
+    for name, value in node.items():
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, Mapping):
+                expect_allowed(part, f"{key}.{name}")
 
 
 def _is_simple(node: Any) -> bool:
@@ -117,24 +147,19 @@ def _is_simple(node: Any) -> bool:
     )
 
 
-def try_optimizer(target: type, settings: Mapping[str, Any], members: int) -> None:
-    """Refuse an optimiser that does not take its settings or cannot step by itself, before anything is trained.
+def try_optimizer(make: Any) -> None:
+    """Refuse an optimiser that does not take its settings, before anything is trained.
 
     Args:
-        target: its class.
-        settings: its arguments.
-        members: networks of the population.
+        make: function from parameters to an optimiser.
     """
-    theta = nn.Parameter(torch.zeros(members, 1))
-    theta.grad = torch.zeros_like(theta)
     try:
-        optimizer = target([theta], **settings)
-        if not isinstance(optimizer, MemberOptimizer):
-            optimizer.step()
+        make([nn.Parameter(torch.zeros(2, 2))])
     except InputError:
         raise
-    except Exception as error:  # a user's own code, or one of torch's that needs more than a gradient
-        name = f"{target.__module__}.{target.__qualname__}"
+    except Exception as error:  # a user's own code, or torch's word on a setting
+        kind = getattr(make, "func", make)
+        name = f"{kind.__module__}.{kind.__qualname__}"
         raise InputError(f"optimizer._target_={name} cannot train here: {_words(error)}") from error
 
 

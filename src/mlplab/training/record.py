@@ -6,7 +6,7 @@ import lightning.pytorch as L
 import numpy as np
 
 from mlplab.training.callbacks.member import MemberCallback
-from mlplab.training.classifier import Classifier
+from mlplab.training.members import runs_of
 
 NAN = float("nan")
 
@@ -21,20 +21,20 @@ class Record(MemberCallback):
         self._ended: dict[int, int] = {}  # epochs kept of members that stopped before the others
         self._stacked: dict[str, np.ndarray] = {}
 
-    def on_epoch(self, trainer: L.Trainer, classifier: Classifier) -> None:
-        for index, stop in classifier.stops.items():
-            if stop.epoch < classifier.epochs:
+    def on_epoch(self, trainer: L.Trainer, members: Any) -> None:
+        for index, stop in members.stops.items():
+            if stop.epoch < members.epochs:
                 self._ended.setdefault(index, len(self._epochs))
-        figures = {name: value.cpu().numpy().copy() for name, value in classifier.metrics.items()}
-        self._epochs.append(classifier.epochs)
+        figures = {name: value.cpu().numpy().copy() for name, value in members.metrics.items()}
+        self._epochs.append(members.epochs)
         self._figures.append(figures)
-        for index, run in enumerate(trainer.runs):
+        for index, run in enumerate(runs_of(trainer)):
             if index in self._ended:
                 continue
             if run.loggers:
-                row = {"epoch": classifier.epochs} | {name: float(column[index]) for name, column in figures.items()}
-                for logger in run.loggers:
-                    logger.log_metrics(dict(row), step=classifier.steps)
+                row = {"epoch": members.epochs} | {name: float(column[index]) for name, column in figures.items()}
+                for logger in run.recorded_loggers:
+                    logger.log_metrics(dict(row), step=members.steps)
             if run.heartbeat is not None:
                 run.heartbeat.beat()
 
@@ -57,5 +57,5 @@ class Record(MemberCallback):
     def member_state(self, index: int) -> dict[str, Any]:
         return {"history": self.history(index)}
 
-    def load_member_state(self, index: int, state: dict[str, Any], classifier: Classifier) -> None:
+    def load_member_state(self, index: int, state: dict[str, Any], members: Any) -> None:
         self._before[index] = {name: list(column) for name, column in state["history"].items()}

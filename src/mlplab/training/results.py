@@ -9,16 +9,14 @@ from torch import Tensor
 
 from mlplab.data.arrays import ArrayDataModule
 from mlplab.population.stacking import Population
-from mlplab.population.state import member_state
 from mlplab.runs.files import write_json
 from mlplab.runs.fingerprint import tensor_sha256
 from mlplab.runs.status import write_status
 from mlplab.training.callbacks.decision_maps import DecisionMaps
 from mlplab.training.callbacks.monitors import Timing
-from mlplab.training.classifier import Classifier
 from mlplab.training.evaluation import loss_folds, measure
 from mlplab.training.figures import draw_figures
-from mlplab.training.members import MemberRun
+from mlplab.training.members import MemberRun, runs_of
 from mlplab.training.merit import merit
 from mlplab.training.run_page import keep_run
 from mlplab.training.table_facts import table_facts
@@ -33,13 +31,13 @@ HYPERPARAMETERS = ("seed", "data", "model", "loss", "optimizer", "schedule", "tr
 
 
 def finish(
-    trainer: Any, classifier: Classifier, started: float, on_result: Callable[[int, dict], None] | None = None
+    trainer: Any, classifier: Any, started: float, on_result: Callable[[int, dict], None] | None = None
 ) -> list[dict[str, Any]]:
     """Measure every member and write what its folder is to hold at the end.
 
     Args:
         trainer: after ``fit``, with ``runs``.
-        classifier: the population.
+        classifier: the population, or the one network of Lightning's own loop.
         started: ``time.perf_counter()`` at the start of the job.
         on_result: told each member's number and result when its folder is complete.
 
@@ -47,17 +45,17 @@ def finish(
         One result a member, as in ``result.json``.
     """
     population = classifier.population
-    states = [tensor_sha256(member_state(classifier, index)) for index in range(classifier.members)]
+    states = [tensor_sha256(classifier.member_state(index)) for index in range(classifier.members)]
     timing = next((c.seconds for c in trainer.callbacks if isinstance(c, Timing)), None)
     use_best = [
         run.config["evaluate_state"] == "best" and classifier.best.known(index)
-        for index, run in enumerate(trainer.runs)
+        for index, run in enumerate(runs_of(trainer))
     ]
     rows = torch.tensor(use_best, device=classifier.theta.device).unsqueeze(1)
     buffers = {index: classifier.best.buffers[index] for index in classifier.best.buffers if use_best[index]}
     results = []
     with population.at(torch.where(rows, classifier.best.theta, population.theta), buffers):
-        for index, run in enumerate(trainer.runs):
+        for index, run in enumerate(runs_of(trainer)):
             logits = part_logits(population, index, run.data)
             result = describe(classifier, index, run, logits) | {
                 "evaluated": "best" if use_best[index] else "last",
@@ -78,6 +76,8 @@ def finish(
 
 def write_pages(trainer: Any, classifier: Any, index: int, result: dict[str, Any], test_logits: Tensor) -> None:
     """Keep a member's snapshots and write the page of its run; the population stands at the measured state."""
+    if test_logits is None:
+        return
     run, maps = trainer.runs[index], next((c for c in trainer.callbacks if isinstance(c, DecisionMaps)), DecisionMaps())
     epoch = result["best_epoch"] if result["evaluated"] == "best" else result["epochs"]
     keep_run(run, classifier.population, index, epoch, maps.weights.get(index, {}), test_logits, maps.plane(run.data))
@@ -93,6 +93,8 @@ def part_logits(population: Population, index: int, data: ArrayDataModule) -> di
             continue
         x = points.x.to(population.theta)
         logits[name] = population.forward(x[None], slice(index, index + 1))[0].cpu()
+        if logits[name].shape != (len(points.y), data.classes):
+            logits[name] = None  # a module of a person's own, which gives something else than logits
     return logits
 
 
@@ -114,7 +116,7 @@ def part_figures(logits: dict[str, Tensor | None], data: ArrayDataModule) -> dic
 
 
 def describe(
-    classifier: Classifier, index: int, run: MemberRun, logits: dict[str, Tensor | None]
+    classifier: Any, index: int, run: MemberRun, logits: dict[str, Tensor | None]
 ) -> dict[str, Any]:
     """Put together what ``result.json`` says of a member, but for times and the state's fingerprint."""
     stop, best_epoch = classifier.stops.get(index), int(classifier.best.epoch[index])
@@ -132,6 +134,7 @@ def describe(
         **table_facts(run.data),
         "best_epoch": best_epoch if best_epoch >= 0 else None,
         "config_digest": run.digest,
+        **({"engine": run.plan.engine, "engine_reason": run.plan.reason} if run.plan is not None else {}),
     }
 
 

@@ -10,7 +10,6 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from mlplab.cli.finished_run import load_network
 from mlplab.config import composition as configs
 from mlplab.errors import InputError
 from mlplab.nn.mlp import MLP
@@ -20,6 +19,7 @@ from mlplab.studies.lif.conversion import balanced, calibrated
 from mlplab.studies.lif.neuron import Neuron
 from mlplab.studies.lif.spiking import Weights, normalise, relu_logits, run_spiking, settling_time_ms
 from mlplab.training.fit import fit, fit_members
+from mlplab.training.loading import load_population
 
 
 @dataclass
@@ -52,7 +52,7 @@ def load_run(path: str | Path, data: Any = None) -> Trained:
     if data is None:
         data = instantiate(config.data)
         data.setup()
-    network = load_network(folder, config, data, read_json(folder.result)["evaluated"]).member(0)
+    network = load_population(folder, OmegaConf.to_container(config), data, read_json(folder.result)["evaluated"]).member(0)
     return of_network(folder.path.name, config, data, network)
 
 

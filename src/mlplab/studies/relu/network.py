@@ -78,6 +78,6 @@ def to_mlp(network: ReluSum | DeepRelu, interval: tuple[float, float] | None = N
     """Turn a construction into the lab's MLP, to be saved or trained on; see :func:`to_sequential`."""
     layers = to_sequential(network, interval)
     linear = [module for module in layers if isinstance(module, nn.Linear)]
-    mlp = MLP(linear[0].in_features, [module.out_features for module in linear[:-1]], linear[-1].out_features)
+    mlp = MLP(linear[0].in_features, [module.out_features for module in linear[:-1]], linear[-1].out_features, seed=0)
     mlp.layers.load_state_dict(layers.state_dict())
     return mlp

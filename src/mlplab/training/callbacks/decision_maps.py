@@ -13,9 +13,10 @@ from mlplab.data.grid import decision_grid
 from mlplab.errors import InputError
 from mlplab.runs.files import write_bytes
 from mlplab.training.callbacks.member import MemberCallback
-from mlplab.training.classifier import Classifier
+from mlplab.training.members import runs_of
 from mlplab.training.plane import Plane, plane_of
 from mlplab.training.run_page import plain_weights
+from mlplab.training.single import members_of
 
 
 def log_spaced(last: int) -> list[int]:
@@ -57,9 +58,9 @@ class DecisionMaps(MemberCallback):
         self._since = time.monotonic()
         self._planes: dict[int, tuple[Plane | None, Any]] = {}
 
-    def wanted(self, classifier: Classifier) -> list[int]:
+    def wanted(self, members: Any) -> list[int]:
         """List the epochs to draw."""
-        return log_spaced(classifier.total_epochs) if self.epochs == "log" else list(self.epochs)
+        return log_spaced(members.total_epochs) if self.epochs == "log" else list(self.epochs)
 
     def extent(self, data: Any) -> tuple[float, float, float, float]:
         """Give the rectangle to draw: left, right, bottom, top."""
@@ -71,53 +72,56 @@ class DecisionMaps(MemberCallback):
             self._planes[id(data)] = (plane_of(data, self.limit), data)  # the data are kept, and with them their id
         return self._planes[id(data)][0]
 
-    def on_train_start(self, trainer: L.Trainer, classifier: Classifier) -> None:
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        members = members_of(trainer, module)
         self._since = time.monotonic()
-        if not getattr(trainer, "runs", None):
-            raise InputError("DecisionMaps draws the jobs of mlplab.training.fit; draw other networks with mlplab.plots")
-        if classifier.minibatches == 0 and 0 in self.wanted(classifier):
-            self._snap(classifier)
+        if not runs_of(trainer):
+            raise InputError("DecisionMaps needs points to draw: give the Trainer one of the lab's data modules, or leave it out")
+        if members.steps == 0 and 0 in self.wanted(members):
+            self._snap(members)
 
-    def on_epoch(self, trainer: L.Trainer, classifier: Classifier) -> None:
-        if classifier.epochs in self.wanted(classifier):
-            self._snap(classifier)
+    def on_epoch(self, trainer: L.Trainer, members: Any) -> None:
+        if members.epochs in self.wanted(members):
+            self._snap(members)
         if self.waiting and time.monotonic() - self._since >= self.every_seconds:
-            self.draw(trainer, classifier)
+            self.draw(trainer, members)
 
-    def on_train_end(self, trainer: L.Trainer, classifier: Classifier) -> None:
-        self.draw(trainer, classifier)
+    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.draw(trainer, members_of(trainer, module))
 
-    def settle(self, trainer: L.Trainer, classifier: Classifier) -> None:
-        self.draw(trainer, classifier)
+    def settle(self, trainer: L.Trainer, members: Any) -> None:
+        self.draw(trainer, members)
 
-    def _snap(self, classifier: Classifier) -> None:
-        population = classifier.population
+    def _snap(self, members: Any) -> None:
+        population = members.population
         buffers = {i: population.buffers(i) for i in range(population.members)} if population.buffers(0) else {}
-        self.waiting.append((classifier.epochs, classifier.steps, population.theta.detach().clone(), buffers))
+        self.waiting.append((members.epochs, members.steps, population.theta.detach().clone(), buffers))
 
-    def draw(self, trainer: L.Trainer, classifier: Classifier) -> None:
+    def draw(self, trainer: L.Trainer, members: Any) -> None:
         """Compute the probabilities of the maps that wait, and hand their cards to TensorBoard."""
         waiting, self.waiting, self._since = self.waiting, [], time.monotonic()
         for epoch, steps, theta, buffers in waiting:
             self.steps[epoch] = steps
-            with classifier.population.at(theta, buffers):
-                for index, run in enumerate(trainer.runs):
-                    stop = classifier.stops.get(index)
+            with members.population.at(theta, buffers):
+                for index, run in enumerate(runs_of(trainer)):
+                    stop = members.stops.get(index)
                     if stop is not None and stop.epoch < epoch:
                         continue
-                    self.weights.setdefault(index, {})[epoch] = plain_weights(classifier.population, theta[index])
+                    self.weights.setdefault(index, {})[epoch] = plain_weights(members.population, theta[index])
                     if run.config.get("figures", "all") != "all":
                         continue  # the one map of the end is drawn then
                     if self.plane(run.data) is None:
                         continue
-                    grid = map_of(classifier, index, self.plane(run.data), self.resolution)
+                    if run.data.test is None or run.data.classes is None:
+                        continue
+                    grid = map_of(members, index, self.plane(run.data), self.resolution)
                     self.probabilities.setdefault(index, {})[epoch] = grid
-                    self._card(classifier, run, index, epoch, grid)
+                    self._card(members, run, index, epoch, grid)
 
-    def _card(self, classifier: Classifier, run: Any, index: int, epoch: int, grid: np.ndarray) -> None:
+    def _card(self, members: Any, run: Any, index: int, epoch: int, grid: np.ndarray) -> None:
         """Draw the small map of an epoch for TensorBoard, for disk and for the animation."""
         points, plane = run.data.test, self.plane(run.data)
-        logits = classifier.population.forward(points.x.to(classifier.theta)[None], slice(index, index + 1))[0]
+        logits = members.population.forward(points.x.to(members.theta)[None], slice(index, index + 1))[0]
         predicted = logits.argmax(1).cpu()
         accuracy = float((predicted == points.y).double().mean())
         self.accuracies.setdefault(index, {})[epoch] = accuracy
@@ -152,18 +156,18 @@ class DecisionMaps(MemberCallback):
         weights = {epoch: torch.from_numpy(row) for epoch, row in self.weights.get(index, {}).items()}
         return {"maps": maps, "weights": weights, "accuracies": self.accuracies.get(index, {}), "steps": dict(self.steps)}
 
-    def load_member_state(self, index: int, state: dict[str, Any], classifier: Classifier) -> None:
+    def load_member_state(self, index: int, state: dict[str, Any], members: Any) -> None:
         self.probabilities[index] = {epoch: grid.numpy() for epoch, grid in state["maps"].items()}
         self.weights[index] = {epoch: row.numpy() for epoch, row in state.get("weights", {}).items()}
         self.accuracies[index] = dict(state["accuracies"])
         self.steps |= state["steps"]
 
 
-def map_of(classifier: Classifier, index: int, plane: Plane | tuple, resolution: int) -> np.ndarray:
+def map_of(members: Any, index: int, plane: Plane | tuple, resolution: int) -> np.ndarray:
     """Give a member's class probabilities over a plane or a rectangle of two inputs: (R, R, C) float32, bottom row first."""
     places = plane.inputs(resolution) if isinstance(plane, Plane) else decision_grid(resolution, plane)
-    grid = places.to(classifier.theta)
-    logits = classifier.population.forward(grid[None], slice(index, index + 1))[0]
+    grid = places.to(members.theta)
+    logits = members.population.forward(grid[None], slice(index, index + 1))[0]
     return logits.softmax(1).float().reshape(resolution, resolution, -1).cpu().numpy()
 
 

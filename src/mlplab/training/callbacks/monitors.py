@@ -6,23 +6,22 @@ from typing import Any
 import lightning.pytorch as L
 import torch
 
-from mlplab.population.optimizers import MemberOptimizer
 from mlplab.training.callbacks.member import MemberCallback
-from mlplab.training.classifier import Classifier
+from mlplab.training.single import SingleMember, members_of
 
 
 class LearningRateMonitor(MemberCallback):
-    """Add ``lr``, the learning rate of the last step of the epoch, to each epoch's figures."""
+    """Add ``lr``, the learning rate of the last step of the epoch, to each epoch's metrics."""
 
-    def on_epoch(self, trainer: L.Trainer, classifier: Classifier) -> None:
-        factor = classifier.factor(max(0, classifier.steps - 1))
-        optimizer = classifier.optimizer
-        if isinstance(optimizer, MemberOptimizer):
-            rates = [settings["lr"] * factor for settings in optimizer.settings]
-        else:
-            rates = [optimizer.param_groups[0].get("initial_lr", optimizer.param_groups[0]["lr"]) * factor]
-            rates *= classifier.members
-        classifier.metrics["lr"] = torch.tensor(rates, dtype=torch.float64)
+    def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        # Lightning moves its schedules before the end of a batch, and so before anybody could ask after a step.
+        members = members_of(trainer, module)
+        if isinstance(members, SingleMember):
+            self._rates = members.rates
+
+    def on_epoch(self, trainer: L.Trainer, members: Any) -> None:
+        rates = self._rates if isinstance(members, SingleMember) else members.rates
+        members.metrics["lr"] = torch.tensor(rates, dtype=torch.float64)
 
 
 class Timing(MemberCallback):
@@ -42,17 +41,17 @@ class Timing(MemberCallback):
     def seconds(self) -> float:
         return self.before + (time.perf_counter() - self._start if self._start is not None else 0.0)
 
-    def on_fit_start(self, trainer: L.Trainer, classifier: Classifier) -> None:
+    def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._start = time.perf_counter()
 
-    def on_epoch(self, trainer: L.Trainer, classifier: Classifier) -> None:
+    def on_epoch(self, trainer: L.Trainer, members: Any) -> None:
         self.epochs += 1
 
-    def on_fit_end(self, trainer: L.Trainer, classifier: Classifier) -> None:
+    def on_fit_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.before, self._start = self.seconds, None
 
     def member_state(self, index: int) -> dict[str, Any]:
         return {"seconds": self.seconds}
 
-    def load_member_state(self, index: int, state: dict[str, Any], classifier: Classifier) -> None:
+    def load_member_state(self, index: int, state: dict[str, Any], members: Any) -> None:
         self.before = state["seconds"]

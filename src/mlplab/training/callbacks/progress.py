@@ -9,7 +9,7 @@ import lightning.pytorch as L
 from tqdm import tqdm
 
 from mlplab.training.callbacks.member import MemberCallback
-from mlplab.training.classifier import Classifier
+from mlplab.training.single import members_of
 
 
 class Unbroken:
@@ -45,40 +45,41 @@ class Progress(MemberCallback):
         self._start = self._last = 0.0
         self._first = 0
 
-    def on_train_start(self, trainer: L.Trainer, classifier: Classifier) -> None:
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        members = members_of(trainer, module)
         stream = Unbroken(self.stream or sys.stderr)
         self._start = self._last = time.monotonic()
-        self._first = classifier.epochs
+        self._first = members.epochs
         if stream.isatty():
             self._bar = tqdm(
-                total=classifier.total_epochs, initial=classifier.epochs, file=stream, dynamic_ncols=True,
+                total=members.total_epochs, initial=members.epochs, file=stream, dynamic_ncols=True,
                 bar_format="epoch {n_fmt}/{total_fmt} {bar}{postfix} {remaining} left", leave=True,
                 mininterval=0.1,
             )  # fmt: skip
 
-    def on_epoch(self, trainer: L.Trainer, classifier: Classifier) -> None:
+    def on_epoch(self, trainer: L.Trainer, members: Any) -> None:
         # The figures are only read where they are shown: on a GPU each reading waits for the device.
         if self._bar is not None:
-            if time.monotonic() - self._last >= 0.1 or classifier.epochs == classifier.total_epochs:
+            if time.monotonic() - self._last >= 0.1 or members.epochs == members.total_epochs:
                 self._last = time.monotonic()
-                self._bar.set_postfix_str(describe(classifier.metrics), refresh=False)
-            self._bar.update(classifier.epochs - self._bar.n)
+                self._bar.set_postfix_str(describe(members.metrics), refresh=False)
+            self._bar.update(members.epochs - self._bar.n)
             return
         now = time.monotonic()
-        final = classifier.epochs == classifier.total_epochs or trainer.should_stop
-        if now - self._last >= self.every_seconds or final or classifier.epochs == self._first + 1:
+        final = members.epochs == members.total_epochs or trainer.should_stop
+        if now - self._last >= self.every_seconds or final or members.epochs == self._first + 1:
             self._last = now
-            left = (now - self._start) / (classifier.epochs - self._first) * (classifier.total_epochs - classifier.epochs)
+            left = (now - self._start) / (members.epochs - self._first) * (members.total_epochs - members.epochs)
             print(
-                f"epoch {classifier.epochs}/{classifier.total_epochs}  {describe(classifier.metrics)}"
+                f"epoch {members.epochs}/{members.total_epochs}  {describe(members.metrics)}"
                 + ("" if final else f"  {left:.0f} s left"),
                 file=Unbroken(self.stream or sys.stderr), flush=True,
             )  # fmt: skip
 
-    def on_train_end(self, trainer: L.Trainer, classifier: Classifier) -> None:
+    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._close()
 
-    def on_exception(self, trainer: L.Trainer, classifier: Classifier, exception: BaseException) -> None:
+    def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
         self._close()
 
     def _close(self) -> None:

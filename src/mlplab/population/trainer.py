@@ -2,29 +2,29 @@
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import lightning.pytorch as L
 from lightning.pytorch.callbacks import Checkpoint
 
-from mlplab.data.arrays import ArrayDataModule
 from mlplab.errors import InputError
 from mlplab.population.blocks import BlockLoader, WholeLoader
+from mlplab.population.engine import PopulationModule
 from mlplab.population.limits import PRECISIONS, Rules
+from mlplab.population.member_data import MemberData
 from mlplab.ranges import require_integer, require_number
-from mlplab.training.callbacks.progress import Progress
-from mlplab.training.classifier import Classifier
-from mlplab.training.members import MemberRun
 
 # Lightning tells at every start which accelerators it sees, and advises on loaders that the lab does not use.
 QUIET = (
     ".*does not have many workers.*", ".*is smaller than the logging interval.*", ".*`isinstance\\(treespec.*",
-    ".*available but not used.*", ".*No `.*_dataloader.*", ".*Checkpoint directory.*", ".*barebones.*",
+    ".*available but not used.*", ".*No `.*_dataloader.*", ".*log_every_n_steps.*", ".*Checkpoint directory.*", ".*barebones.*",
 )  # fmt: skip
 
 
-class Trainer(L.Trainer):
-    """A Lightning Trainer for a :class:`Classifier`; a batch in its options is a minibatch, not a block.
+class BlockTrainer(L.Trainer):
+    """A Lightning Trainer for a :class:`PopulationModule`; a batch in its options is a minibatch, not a block.
 
     Args:
         max_epochs: epochs, >= 1.
@@ -70,8 +70,6 @@ class Trainer(L.Trainer):
             raise InputError(f"trainer.gradient_clip_algorithm must be norm or value, got {algorithm!r}")
         if devices not in (1, "1", "auto") and not (isinstance(devices, (list, tuple)) and len(devices) == 1):
             raise InputError(f"trainer.devices must be 1, or a list of 1, got {devices!r}")
-        # As Lightning does, show a progress bar unless told otherwise.
-        lightning.setdefault("callbacks", [Progress()])
         if fast_dev_run:
             max_epochs, limit_train_batches = 1, int(fast_dev_run)
             lightning |= {"logger": False}
@@ -79,21 +77,18 @@ class Trainer(L.Trainer):
             max_epochs, max_steps, accumulate_grad_batches, gradient_clip_val, gradient_clip_algorithm or "norm"
         )
         # Filled by `fit`: what belongs to each member. Without it nothing is written.
-        self.runs: list[MemberRun] = []
+        self.runs: list[Any] = []
         self.limits = {"limit": limit_train_batches, "overfit": overfit_batches}
-        quiet = {
+        quietly = {
             "num_sanity_val_steps": 0, "enable_model_summary": False, "enable_progress_bar": False,
             # True without a Checkpoint callback would make Lightning add one of its own.
             "enable_checkpointing": any(isinstance(c, Checkpoint) for c in lightning.get("callbacks") or ()),
             "log_every_n_steps": 1, "use_distributed_sampler": False, "devices": 1, "logger": False,
         }  # fmt: skip
-        # A profiler reports through Lightning's log.
-        level = logging.INFO if lightning.get("profiler") else logging.WARNING
-        logging.getLogger("lightning.pytorch").setLevel(level)
-        with warnings.catch_warnings():
-            hush()
+        self._profiled = bool(lightning.get("profiler"))
+        with quiet(self._profiled):
             super().__init__(
-                max_epochs=max_epochs, max_steps=max_steps, precision=precision, **{**quiet, **lightning}
+                max_epochs=max_epochs, max_steps=max_steps, precision=precision, **{**quietly, **lightning}
             )
 
     @property
@@ -101,13 +96,12 @@ class Trainer(L.Trainer):
         """Lightning leaves at once, with nothing saved; a job of the lab is stopped as by Ctrl-C, see ``stoppable``."""
         return super().received_sigterm and not self.runs
 
-    def fit(self, model: Classifier, datamodule: ArrayDataModule | None = None, **loaders: Any) -> None:  # type: ignore[override]
+    def fit(self, model: PopulationModule, datamodule: Any = None, **loaders: Any) -> None:  # type: ignore[override]
         """Train a classifier on a data module of the lab; other arguments are Lightning's."""
-        if isinstance(datamodule, ArrayDataModule):
+        if datamodule is not None:
             datamodule.setup("fit")
-            train = datamodule.train_dataloader()
-            validation = datamodule.val_dataloader()
-            loaders = {"train_dataloaders": train, "val_dataloaders": validation or None}
+            data = MemberData([datamodule])
+            loaders = {"train_dataloaders": data.train_loader(), "val_dataloaders": data.validation_loader()}
             datamodule = None
         train = loaders.get("train_dataloaders")
         if isinstance(train, BlockLoader):
@@ -119,8 +113,7 @@ class Trainer(L.Trainer):
             if self.limits["overfit"]:
                 seen = train.per_epoch * train.batch_size
                 loaders["val_dataloaders"] = WholeLoader(train.x[:, :seen], train.y[:, :seen])
-        with warnings.catch_warnings():
-            hush()
+        with quiet(self._profiled):
             super().fit(model, datamodule=datamodule, **loaders)
         # Lightning takes its module back to the CPU at the end; the population stays where it was trained.
         model.theta.data = model.population.theta
@@ -134,7 +127,16 @@ def _require_share(key: str, value: object) -> None:
         require_integer(key, value, 0)
 
 
-def hush() -> None:
-    """Leave out the warnings that speak of what the lab does not use."""
-    for pattern in QUIET:
-        warnings.filterwarnings("ignore", pattern)
+@contextmanager
+def quiet(profiled: bool = False) -> Iterator[None]:
+    """Leave out what Lightning says of hardware at every start, and its advice on loaders that the lab does not use."""
+    logger = logging.getLogger("lightning.pytorch")
+    before = logger.level
+    logger.setLevel(logging.INFO if profiled else logging.WARNING)  # a profiler reports through Lightning's log
+    try:
+        with warnings.catch_warnings():
+            for pattern in QUIET:
+                warnings.filterwarnings("ignore", pattern)
+            yield
+    finally:
+        logger.setLevel(before)

@@ -1,0 +1,240 @@
+"""The lab from Python: train, load, measure and draw, in a line each."""
+
+import functools
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightning.pytorch as L
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+from mlplab.data.bayes import log_posterior
+from mlplab.errors import InputError
+from mlplab.plots.decision_map import decision_map, summary
+from mlplab.ranges import require_integer
+from mlplab.runs.files import read_record
+from mlplab.runs.folder import RunFolder, open_run
+from mlplab.training.build import build_data, build_module
+from mlplab.training.callbacks import Progress
+from mlplab.training.callbacks.decision_maps import map_of
+from mlplab.training.classifier import Classifier
+from mlplab.training.data_view import viewed
+from mlplab.training.figures import network_title
+from mlplab.training.fit import fit_runs, threads
+from mlplab.training.loading import load_network
+from mlplab.training.members import MemberRun
+from mlplab.training.plan import plan
+from mlplab.training.plane import plane_of
+from mlplab.training.results import part_figures, part_logits
+from mlplab.training.single import SingleNetwork
+
+
+class LoadedRun(NamedTuple):
+    """A run read back from its folder.
+
+    Attributes:
+        model: the trained LightningModule at the state that the run evaluated, in evaluation mode.
+        data: its data module, set up.
+        config: the resolved config, plain values.
+        result: what ``result.json`` holds.
+    """
+
+    model: L.LightningModule
+    data: Any
+    config: dict[str, Any]
+    result: dict[str, Any]
+
+
+def fit(
+    model: nn.Module | Sequence[nn.Module],
+    data: L.LightningDataModule,
+    *,
+    max_epochs: int = 100,
+    engine: str = "auto",
+    callbacks: Sequence[L.Callback] | None = None,
+    seed: int = 0,
+    **trainer: Any,
+) -> dict[str, Any] | list[dict[str, Any]]:
+    """Train a network, or many at once, in place.
+
+    Args:
+        model: a `Classifier`, any LightningModule, or a network from (B, ...) to (B, C), which a `Classifier` is put
+            round; or a list of them. Those that are plain and stack are trained as one population.
+        data: any LightningDataModule.
+        max_epochs: epochs.
+        engine: "auto", "population" or "lightning"; see :func:`mlplab.training.plan.plan`.
+        callbacks: callbacks; a progress line by default.
+        seed: drives dropout of networks that no Classifier with a seed of its own is put round.
+        **trainer: options of Lightning's Trainer.
+
+    Returns:
+        What came of it, as in a run's ``result.json``; a list of them for a list.
+
+    Raises:
+        InputError: the networks do not fit the data, or ``engine="population"`` cannot train them.
+    """
+    modules = list(model) if isinstance(model, (list, tuple)) else [model]
+    if not modules:
+        raise InputError("fit must be given at least one network, got an empty list")
+    if len({id(module) for module in modules}) != len(modules):
+        raise InputError("fit must be given different networks, got one of them twice")
+    modules = [m if isinstance(m, L.LightningModule) else Classifier(m, seed=seed) for m in modules]
+    view = viewed(data)
+    for module in modules:
+        _require_fit(module, view)
+    own = [Progress()] if callbacks is None else list(callbacks)
+    options = {"max_epochs": max_epochs, "accelerator": "cpu", **trainer}
+    config = {"seed": seed, "data": {}, "evaluate_state": "last", "figures": "none", "trainer": options}
+    runs = [MemberRun(config, None, view, digest="-", module=module) for module in modules]
+    chosen = plan(modules[0], view if view is data else data, options, own, engine)
+    for run in runs:
+        run.plan = chosen
+    groups = _groups(runs) if chosen.engine == "population" else [runs]
+    results: dict[int, dict[str, Any]] = {}
+    with threads(1 if options["accelerator"] == "cpu" and chosen.engine == "population" else torch.get_num_threads()):
+        for group in groups:
+            made = fit_runs(group, options, own, False, None, time.perf_counter(), functools.partial(list, own))
+            results |= {id(run): result for run, result in zip(group, made)}
+    ordered = [results[id(run)] for run in runs]
+    return ordered if isinstance(model, (list, tuple)) else ordered[0]
+
+
+def _groups(runs: Sequence[MemberRun]) -> list[list[MemberRun]]:
+    """Part runs into populations: networks that stack, with one kind of loss, optimiser and schedule."""
+    from mlplab.population.stacking import can_stack
+
+    groups: list[list[MemberRun]] = []
+    for run in runs:
+        for group in groups:
+            if can_stack(group[0].module.model, run.module.model) and _alike(group[0].module, run.module):
+                group.append(run)
+                break
+        else:
+            groups.append([run])
+    return groups
+
+
+def _alike(a: Classifier, b: Classifier) -> bool:
+    def kind(make: Any) -> Any:
+        return getattr(make, "func", make)
+
+    same_loss = a.hparams.get("loss") is not None and a.hparams.get("loss") == b.hparams.get("loss")
+    return same_loss and a.schedule == b.schedule and kind(a.make_optimizer) is kind(b.make_optimizer) and a.monitor == b.monitor
+
+
+def load(run: str | Path, state: str | None = None) -> LoadedRun:
+    """Read a run back: model, data, config and result.
+
+    Args:
+        run: its folder.
+        state: "best" or "last"; by default the one that the run evaluated.
+
+    Raises:
+        InputError: the folder is no run, is damaged, or names classes that are not trusted.
+    """
+    from omegaconf import OmegaConf
+
+    from mlplab.config.composition import load_recorded
+
+    folder: RunFolder = open_run(str(run))
+    config = OmegaConf.to_container(load_recorded(folder.config))
+    result = read_record(folder.result) if folder.result.is_file() else {}
+    which = state or result.get("evaluated", "last")
+    if which not in ("best", "last"):
+        raise InputError(f"state must be best or last, got {which!r}")
+    (data,) = build_data([config])
+    module = build_module(config, data)
+    load_network(module, folder, config, which)
+    return LoadedRun(module.eval(), data, config, result)
+
+
+def evaluate(model: nn.Module, data: L.LightningDataModule) -> dict[str, dict[str, Any]]:
+    """Measure a network on every part of its data, beside the Bayes classifier where that is known.
+
+    Args:
+        model: a `Classifier`, or any module from (B, ...) to (B, C), trained or not.
+        data: a data module.
+
+    Returns:
+        Part ("test", "fresh", "validation", "train"; those that are there) to the metrics of
+        :func:`mlplab.training.evaluation.measure`.
+    """
+    view = viewed(data)
+    _require_fit(model, view)
+    figures = part_figures(part_logits(_network(model), 0, view), view)
+    return {name: values for name, values in figures.items() if values is not None}
+
+
+def draw_decision_map(
+    model: nn.Module,
+    data: L.LightningDataModule,
+    *,
+    limit: float | None = None,
+    resolution: int = 128,
+    bayes: bool = False,
+) -> Figure:
+    """Draw what a network says of every place in the plane, with the test points.
+
+    Args:
+        model: a `Classifier`, or any module from (B, D) to (B, C), trained or not.
+        data: a data module; of more than two features the two are drawn that tell the classes apart best.
+        limit: the square [-limit, limit] is drawn; by default what holds the data.
+        resolution: pixels of the grid along each side.
+        bayes: add the boundary of the Bayes classifier.
+
+    Returns:
+        A ``Figure``, which a notebook shows by itself; ``figure.savefig("map.png")`` keeps it.
+
+    Raises:
+        InputError: the inputs are no vectors of two or more features.
+    """
+    require_integer("resolution", resolution, 1, 4096)
+    view = viewed(data)
+    plane = plane_of(view, limit)
+    if plane is None:
+        raise InputError(f"a decision map needs inputs of two features or more, got inputs of shape {view.input_shape}")
+    metrics = evaluate(model, data)["test"]
+    network = _network(model)
+    grid = map_of(_Holder(network), 0, plane, resolution)
+    best = None
+    if bayes and view.density is not None:
+        best = log_posterior(plane.inputs(resolution), view.density).exp().reshape(grid.shape).numpy()
+    x, y = view.test
+    predicted = network.forward(x.to(network.theta)[None])[0].argmax(1).cpu()
+    wrong = int((predicted != y).sum())
+    return decision_map(
+        grid, plane.extent, plane.points(x), y.numpy(), predicted=predicted.numpy(), bayes=best,
+        title=network_title(network.module), subtitle=summary(metrics["accuracy"], wrong, len(y), metrics["nll"]),
+        box=plane.box, class_names=getattr(view, "class_names", None), axis_names=plane.names,
+    )  # fmt: skip
+
+
+class _Holder(NamedTuple):
+    population: SingleNetwork
+
+    @property
+    def theta(self) -> torch.Tensor:
+        return self.population.theta
+
+
+def _network(model: nn.Module) -> SingleNetwork:
+    return SingleNetwork(model.model if isinstance(model, Classifier) else model)
+
+
+def _require_fit(model: nn.Module, view: Any) -> None:
+    """Refuse data of other inputs or classes than the network's."""
+    if view.train is None or not isinstance(model, Classifier) and isinstance(model, L.LightningModule):
+        return
+    network = _network(model)
+    x = view.train.x[:1].to(network.theta)
+    try:
+        outputs = network.forward(x[None]).shape[-1]
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"the network cannot take inputs of shape {view.input_shape}: {reason}") from error
+    if outputs != view.classes:
+        raise InputError(f"the network has {outputs} outputs; the data have {view.classes} classes")
+

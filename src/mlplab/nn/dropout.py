@@ -1,0 +1,43 @@
+"""Dropout whose masks are a function of the seed and the step, so that a resumed training draws the same ones."""
+
+import torch
+from torch import Tensor, nn
+
+from mlplab.seeds import derive
+
+# A mask is drawn for widths and minibatches rounded up to these, as the engine lays its networks out.
+HIDDEN_MULTIPLE = 4
+POINTS_MULTIPLE = 8
+
+
+class Dropout(nn.Dropout):
+    """Drop hidden units (Srivastava et al. 2014) as ``torch.nn.Dropout`` does, from a stream of its own if told to.
+
+    Args:
+        p: probability in [0, 1) that a unit is dropped.
+        layer: number of the hidden layer, counted from 0.
+    """
+
+    def __init__(self, p: float = 0.5, layer: int = 0) -> None:
+        super().__init__(p)
+        self.layer = layer
+        self.stream: tuple[int, int] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.stream is None or not self.p:
+            return super().forward(x)
+        return x * dropout_mask(x.shape[1], len(x), self.p, *self.stream, self.layer, x.dtype).T.to(x.device)
+
+
+def dropout_mask(width: int, points: int, p: float, seed: int, step: int, layer: int, dtype: torch.dtype) -> Tensor:
+    """Draw the mask (width, points) of a hidden layer at a step: 0, or 1/(1 - p)."""
+    room = torch.empty(-(-width // HIDDEN_MULTIPLE) * HIDDEN_MULTIPLE, -(-points // POINTS_MULTIPLE) * POINTS_MULTIPLE, dtype=dtype)
+    room.bernoulli_(1 - p, generator=torch.Generator().manual_seed(derive(seed, "dropout", step, layer)))
+    return room.div_(1 - p)[:width, :points]
+
+
+def set_streams(module: nn.Module, seed: int, step: int) -> None:
+    """Tell every dropout of a network from which seed and step it draws."""
+    for part in module.modules():
+        if isinstance(part, Dropout):
+            part.stream = seed, step

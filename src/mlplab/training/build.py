@@ -1,0 +1,188 @@
+"""From configs to runs: each job's data, module and loggers, and the trainer's options and callbacks."""
+
+from collections.abc import Mapping, Sequence
+from inspect import Parameter
+from typing import Any
+
+import lightning.pytorch as L
+import torch
+from lightning.pytorch.callbacks import Checkpoint
+from torch import nn
+
+from mlplab.errors import InputError
+from mlplab.population.devices import choose_accelerator
+from mlplab.population.limits import PRECISIONS
+from mlplab.runs.fingerprint import config_digest
+from mlplab.runs.folder import RunFolder
+from mlplab.seeds import derive
+from mlplab.training.callbacks import MemberCallback, Progress
+from mlplab.training.classifier import Classifier
+from mlplab.training.data_view import viewed
+from mlplab.training.members import MemberRun, share_data
+from mlplab.training.objects import arguments_of, build, find_class, try_loss, try_optimizer
+
+# What is not Lightning's among the keys of `trainer`.
+OWN_KEYS = ("threads", "engine")
+CLASSIFIER = {"_target_": "mlplab.training.classifier.Classifier"}
+
+
+def build_runs(configs: Sequence[dict[str, Any]], folders: Sequence[RunFolder | None]) -> list[MemberRun]:
+    """Make each job's data, module and loggers; jobs with the same points share them."""
+    datas = build_data(configs)
+    runs = [MemberRun(c, f, d, build_loggers(c, f)) for c, f, d in zip(configs, folders, datas)]
+    for run in runs:
+        run.module = build_module(run.config, run.data)
+        run.mode = run.config.get("mode", "min")
+    try_out(runs[0])
+    return runs
+
+
+def build_data(configs: Sequence[dict[str, Any]]) -> list[Any]:
+    """Make each job's data, set up; jobs with the same points share them."""
+    keys = [config_digest({k: v for k, v in c["data"].items() if k != "order_seed"}, ()) for c in configs]
+    modules = [build(config["data"], "data") for config in configs]
+    if all(hasattr(module, "drawn_order_seed") for module in modules):
+        return share_data(modules, keys)
+    return [viewed(module) for module in modules]
+
+
+def build_loggers(config: dict[str, Any], folder: RunFolder | None) -> list[Any]:
+    """Make a job's loggers; each is told the run's folder by the name that its class has for it."""
+    loggers = []
+    for name, node in (config.get("logger") or {}).items():
+        if node is None or folder is None or config["trainer"]["fast_dev_run"]:
+            continue
+        accepted = arguments_of(find_class(node, "logger"))
+        tensorboard = node["_target_"].endswith("TensorBoardLogger") and "folder" in accepted
+        place = {"folder": str(folder.tensorboard if tensorboard else folder.path), "save_dir": str(folder.path)}
+        if "tracking_uri" in accepted and node.get("tracking_uri") is None and node.get("save_dir") is None:
+            place = {"tracking_uri": f"sqlite:///{folder.path / 'mlflow.db'}"}
+        given = {key: value for key, value in place.items() if key in accepted and node.get(key) is None}
+        loggers.append(build(node, f"logger.{name}", **given))
+    return loggers
+
+
+def build_module(config: dict[str, Any], data: Any) -> L.LightningModule:
+    """Make a job's LightningModule; it is given what its class asks for by name.
+
+    ``model``, ``loss``, ``optimizer`` and ``schedule`` come from their groups, ``monitor`` and ``seed`` from the
+    config, ``in_features``, ``out_features`` and ``classes`` from the data.
+    """
+    node = dict(config.get("module") or CLASSIFIER)
+    kind = find_class(node, "module")
+    accepted = arguments_of(kind)
+    dtype = PRECISIONS.get(config["trainer"]["precision"], torch.float32)
+    takes_all = issubclass(kind, Classifier) and any(p.kind is Parameter.VAR_KEYWORD for p in accepted.values())
+
+    def wants(name: str) -> bool:
+        return (name in accepted or takes_all) and node.get(name) is None
+
+    more: dict[str, Any] = {}
+    if wants("model"):
+        more["model"] = build_model(config, data).to(dtype)
+    if wants("loss"):
+        more["loss"] = build_loss(config, data.classes, dtype)
+    if wants("optimizer"):
+        more["optimizer"] = build(config["optimizer"], "optimizer")
+        try_optimizer(more["optimizer"])
+    if wants("schedule"):
+        more["schedule"] = build(config["schedule"], "schedule")
+    known = {"monitor": config.get("monitor"), "seed": config["seed"], **features_of(data)}
+    more |= {name: value for name, value in known.items() if name in accepted and wants(name) and value is not None}
+    if takes_all:
+        more |= {name: known[name] for name in ("monitor", "seed") if known[name] is not None}
+    with drawing(config["seed"]):
+        return build(node, "module", **more)
+
+
+def features_of(data: Any) -> dict[str, int | None]:
+    """Give the sizes of inputs and outputs that the data ask for, where they are known."""
+    features = None
+    if data.input_shape is not None:
+        features = 1
+        for size in data.input_shape:
+            features *= size
+    return {"in_features": features, "out_features": data.classes, "classes": data.classes}
+
+
+def build_model(config: dict[str, Any], data: Any) -> nn.Module:
+    """Make a job's network; what its class asks for by name and the config leaves open is filled in.
+
+    ``in_features``, ``out_features`` come from the data, ``seed`` from the config. A class that does not take a seed
+    is built with torch's global generator seeded for it, which is put back after.
+    """
+    node = dict(config["model"])
+    accepted = arguments_of(find_class(node, "model"))
+    known = {**features_of(data), "seed": config["seed"]}
+    node |= {name: value for name, value in known.items() if name in accepted and node.get(name) is None and value is not None}
+    with drawing(config["seed"]):
+        return build(node, "model")
+
+
+class drawing:
+    """Seed torch's global generator for the length of a block, and put it back."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def __enter__(self) -> None:
+        self.state = torch.get_rng_state()
+        torch.default_generator.manual_seed(derive(self.seed, "weights"))
+
+    def __exit__(self, *_: Any) -> None:
+        torch.set_rng_state(self.state)
+
+
+def build_loss(config: dict[str, Any], classes: int | None, dtype: torch.dtype) -> nn.Module:
+    """Make the loss; class weights, which torch's own takes as a tensor only, must be one a class."""
+    node, weight = dict(config["loss"]), config["loss"].get("weight")
+    more = {}
+    if isinstance(weight, list):
+        if classes is not None and len(weight) != classes:
+            raise InputError(f"loss.weight must be a list of {classes}, one a class, got {len(weight)}")
+        more["weight"] = torch.tensor(weight, dtype=dtype)
+    loss = build(node, "loss", **more)
+    loss.node = node
+    if classes is not None:
+        try_loss(loss, classes, dtype)
+    return loss
+
+
+def try_out(run: MemberRun) -> None:
+    """Refuse a classifier's network that does not fit the data before anything is trained."""
+    if not isinstance(run.module, Classifier) or run.data.train is None:
+        return
+    model = run.module.model
+    kind = next((p.dtype for p in model.parameters()), torch.float32)
+    x = run.data.train.x[:2].to(kind)
+    try:
+        with torch.no_grad():
+            shape = tuple(model.eval()(x).shape)
+        model.train()
+    except Exception as error:  # a user's own code
+        reason = " ".join(str(error).split())
+        raise InputError(f"model: {type(model).__name__} cannot take inputs {tuple(x.shape)}: {reason}") from error
+    if shape != (len(x), run.data.classes):
+        raise InputError(
+            f"model: {type(model).__name__} must give logits {(len(x), run.data.classes)} for inputs {tuple(x.shape)}, "
+            f"got {shape}"
+        )
+
+
+def trainer_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the options of Lightning's Trainer in a config."""
+    options = {name: value for name, value in config["trainer"].items() if name not in OWN_KEYS}
+    options["accelerator"] = choose_accelerator(options["accelerator"])
+    return options
+
+
+def build_callbacks(config: Mapping[str, Any], observer: MemberCallback | None = None) -> list[L.Callback]:
+    """Make the callbacks of a config; an observer takes the place of the progress bar."""
+    nodes = (config.get("callbacks") or {}).items()
+    callbacks = [build(node, f"callbacks.{name}") for name, node in nodes if node is not None]
+    if config["trainer"]["fast_dev_run"]:
+        callbacks = [callback for callback in callbacks if not isinstance(callback, Checkpoint)]
+    if observer is not None:
+        callbacks = [*(callback for callback in callbacks if not isinstance(callback, Progress)), observer]
+    return callbacks
+

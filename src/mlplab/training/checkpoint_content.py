@@ -1,0 +1,231 @@
+"""What a run's checkpoints hold: Lightning's own content, whichever engine trained, and under a key what the engine needs.
+
+``Classifier.load_from_checkpoint(FILE)`` needs nothing else, ``Trainer.fit(ckpt_path=FILE)`` goes on, and
+``torch.load(FILE, weights_only=True)["state_dict"]`` holds the network.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+import torch
+from lightning.pytorch.plugins.io import CheckpointIO
+from torch import Tensor
+
+from mlplab.errors import InputError
+from mlplab.population.schedules import Constant
+from mlplab.population.state import engine_state, expect_the_order, member_state, restore
+from mlplab.runs import checkpoint
+from mlplab.training.callbacks.member import MemberCallback
+from mlplab.training.members import MemberRun
+
+FORMAT = 2
+KEY = "mlplab"
+PREFIX = "model."
+
+
+def engine_checkpoint(trainer: L.Trainer, engine: Any, index: int) -> dict[str, Any]:
+    """Collect everything that a member of a population needs to go on to the same bits, in Lightning's form."""
+    run: MemberRun = trainer.runs[index]
+    own = engine_state(engine, index, trainer.train_dataloader.draws)
+    member = member_state(engine, index)
+    own |= {"format": FORMAT, "engine": "population", "config_digest": run.digest}
+    own["callbacks"] = callback_states(trainer, index)
+    steps = own["steps"]
+    content = {
+        **_head(run, own["epochs"], steps),
+        "state_dict": {PREFIX + name: value for name, value in _in_order(run.module.model, member).items()} | _loss_state(run.module),
+        "loops": loops_state(own["epochs"], steps, own["minibatches"], engine.minibatches_per_epoch),
+        "callbacks": {},
+        "optimizer_states": [_optimizer_state(run.module, member["optimizer"], steps, engine.factor(max(0, steps)))],
+        "lr_schedulers": _scheduler_state(run.module, steps, engine.factor),
+    }
+    return content | {KEY: own}
+
+
+def best_checkpoint(run: MemberRun, model: Mapping[str, Tensor], buffers: Mapping[str, Tensor], best: Mapping[str, Any]) -> dict[str, Any]:
+    """Collect the best state of a member: the network alone."""
+    member = {"model": model, "buffers": buffers}
+    own = {"format": FORMAT, "config_digest": run.digest, "value": best["value"], "epoch": best["epoch"]}
+    state = {PREFIX + name: value for name, value in _in_order(run.module.model, member).items()} | _loss_state(run.module)
+    return {**_head(run, best["epoch"], 0), "state_dict": state, KEY: own}
+
+
+def network_state(payload: Mapping[str, Any], path: Path | str) -> dict[str, Tensor]:
+    """Give the network's arrays by name, parameters and buffers, from a checkpoint of this version or of 0.1.
+
+    Raises:
+        InputError: the file holds no network.
+    """
+    if "state_dict" in payload:
+        named = payload["state_dict"]
+        own = {name.removeprefix(PREFIX): value for name, value in named.items() if name.startswith(PREFIX)}
+        return own or dict(named)
+    if isinstance(payload.get("model"), Mapping):
+        return {**payload["model"], **payload.get("buffers", {})}
+    raise InputError(f"the checkpoint {path} holds no network")
+
+
+def digest_of(payload: Mapping[str, Any]) -> Any:
+    """Give the digest of the config that a checkpoint belongs to."""
+    return payload.get(KEY, payload).get("config_digest")
+
+
+def callback_states(trainer: L.Trainer, index: int) -> dict[str, Any]:
+    """Collect what the lab's callbacks keep of a member."""
+    states = {}
+    for callback in trainer.callbacks:
+        if isinstance(callback, MemberCallback) and (own := callback.member_state(index)):
+            states[type(callback).__name__] = own
+    return states
+
+
+def restore_engine(trainer: L.Trainer, engine: Any, payloads: list[dict[str, Any]]) -> None:
+    """Put a population back to where its members' checkpoints left it, before ``fit``.
+
+    Raises:
+        InputError: a checkpoint is of another config, or the members stopped at different places.
+    """
+    engine.place()
+    own = [payload.get(KEY) for payload in payloads]
+    for state, run in zip(own, trainer.runs):
+        file = run.folder.checkpoints / "last.ckpt"
+        if not isinstance(state, Mapping) or "minibatches" not in state:
+            raise InputError(f"the checkpoint {file} is no last state of a run")
+        if state.get("format") != FORMAT or state.get("config_digest") != run.digest:
+            raise InputError(f"the checkpoint {file} is of another config than {run.folder.config}")
+    names = {name for name, _ in engine.population.names()}
+    members = []
+    for payload, run in zip(payloads, trainer.runs):
+        named = network_state(payload, run.folder.checkpoints / "last.ckpt")
+        try:
+            members.append({
+                "model": {name: named[name] for name in names},
+                "buffers": {name: value for name, value in named.items() if name not in names},
+                "optimizer": _moments(run.module, payload["optimizer_states"][0]["state"]),
+            })
+        except (KeyError, IndexError) as error:
+            raise InputError(f"the checkpoint {run.folder.checkpoints / 'last.ckpt'} lacks {error}") from error
+    restore(engine, members, own)
+    for index, state in enumerate(own):
+        for callback in trainer.callbacks:
+            if isinstance(callback, MemberCallback):
+                callback.load_member_state(index, state["callbacks"].get(type(callback).__name__, {}), engine)
+    first = next((state for state in own if not state["stop"]), own[0])
+    expect_the_order(trainer.strategy.root_device, [run.data.drawn_order_seed for run in trainer.runs], first)
+    # Lightning's own count of epochs and steps.
+    progress = trainer.fit_loop.epoch_progress
+    for tracker in (progress.current, progress.total):
+        tracker.ready = tracker.started = tracker.processed = tracker.completed = engine.epochs
+    steps = trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.total
+    steps.ready = steps.completed = engine.steps
+
+
+class WholeFile(CheckpointIO):
+    """Let Lightning write its checkpoints as the lab does: whole or absent, ending with their SHA-256."""
+
+    def save_checkpoint(self, content: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        checkpoint.save(path, content)
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        return checkpoint.load(path)
+
+    def remove_checkpoint(self, path: Any) -> None:
+        Path(path).unlink(missing_ok=True)
+
+
+def _head(run: MemberRun, epochs: int, steps: int) -> dict[str, Any]:
+    return {
+        "epoch": max(0, epochs - 1), "global_step": steps, "pytorch-lightning_version": L.__version__,
+        "hparams_name": "kwargs", "hyper_parameters": dict(run.module.hparams),
+    }  # fmt: skip
+
+
+def _in_order(model: torch.nn.Module, member: Mapping[str, Any]) -> dict[str, Tensor]:
+    named = {**member["model"], **member["buffers"]}
+    return {name: named[name] for name in model.state_dict() if name in named}
+
+
+def _loss_state(module: L.LightningModule) -> dict[str, Tensor]:
+    return {name: value for name, value in module.state_dict().items() if not name.startswith(PREFIX)}
+
+
+def _trained(module: L.LightningModule) -> list[tuple[int, str]]:
+    """Number, as an optimiser counts, and name within the network of each parameter."""
+    return [(i, name.removeprefix(PREFIX)) for i, (name, _) in enumerate(module.named_parameters())]
+
+
+def _optimizer_state(module: L.LightningModule, moments: Mapping[str, Any], steps: int, factor: float) -> dict[str, Any]:
+    """Write moments by name as torch's optimiser keeps them: by the number of the parameter."""
+    like = module.make_optimizer(module.parameters()).state_dict()
+    for group in like["param_groups"]:
+        if type(module.schedule) is not Constant:
+            group["initial_lr"], group["lr"] = group["lr"], group["lr"] * factor
+    state: dict[int, dict[str, Any]] = {}
+    adaptive = "exp_avg" in moments
+    momentum = any(group.get("momentum") for group in like["param_groups"])
+    for number, name in _trained(module):
+        kept = {key: named[name] for key, named in moments.items() if isinstance(named, Mapping) and name in named}
+        if kept and steps and (adaptive or momentum):
+            state[number] = ({"step": torch.tensor(float(steps))} if adaptive else {}) | kept
+    return {"state": state, "param_groups": like["param_groups"]}
+
+
+def _moments(module: L.LightningModule, state: Mapping[int, Mapping[str, Any]]) -> dict[str, dict[str, Tensor]]:
+    """Read moments back by name; none where no step has been taken."""
+    moments: dict[str, dict[str, Tensor]] = {}
+    for number, name in _trained(module):
+        for key, value in state.get(number, {}).items():
+            if key != "step" and value is not None:
+                moments.setdefault(key, {})[name] = value
+    return moments
+
+
+def _scheduler_state(module: L.LightningModule, steps: int, factor: Any) -> list[dict[str, Any]]:
+    if type(module.schedule) is Constant:
+        return []
+    rates = [group["lr"] for group in module.make_optimizer(module.parameters()).param_groups]
+    return [{
+        "base_lrs": rates, "last_epoch": steps, "_step_count": steps + 1, "_is_initial": False,
+        "_get_lr_called_within_step": False, "_last_lr": [rate * factor(steps) for rate in rates], "lr_lambdas": [{}],
+    }]  # fmt: skip
+
+
+def loops_state(epochs: int, steps: int, minibatches: int, per_epoch: int) -> dict[str, Any]:
+    """Write where a training stands as Lightning's loops keep it, at the end of an epoch or within one.
+
+    Args:
+        epochs: complete epochs.
+        steps: optimiser steps.
+        minibatches: minibatches since the start.
+        per_epoch: minibatches of an epoch.
+    """
+    done = minibatches - epochs * per_epoch  # of the running epoch
+    batches = done or min(minibatches, per_epoch)
+    started = epochs + bool(done)
+
+    def count(number: int, *, started: bool = True) -> dict[str, int]:
+        own = {"ready": number, "completed": number}
+        return own | ({"started": number, "processed": number} if started else {})
+
+    batch = {"total": count(minibatches), "current": count(batches), "is_last_batch": not done}
+    zero = {"total": {"ready": steps, "completed": steps, "started": steps},
+            "current": {"ready": batches, "completed": batches, "started": batches}}  # fmt: skip
+    step = {"total": count(steps, started=False), "current": count(batches, started=False)}
+    whole = {"ready": started, "completed": epochs, "started": started, "processed": epochs}
+    return {
+        "fit_loop": {
+            "state_dict": {},
+            "epoch_loop.state_dict": {"_batches_that_stepped": steps},
+            "epoch_loop.batch_progress": batch,
+            "epoch_loop.scheduler_progress": {"total": count(steps, started=False), "current": count(batches, started=False)},
+            "epoch_loop.automatic_optimization.state_dict": {},
+            "epoch_loop.automatic_optimization.optim_progress": {"optimizer": {"step": step, "zero_grad": zero}},
+            "epoch_loop.manual_optimization.state_dict": {},
+            "epoch_loop.manual_optimization.optim_step_progress": {"total": count(0, started=False), "current": count(0, started=False)},
+            "epoch_loop.val_loop.state_dict": {},
+            "epoch_loop.val_loop.batch_progress": {"total": count(epochs), "current": count(1), "is_last_batch": True},
+            "epoch_progress": {"total": dict(whole), "current": dict(whole)},
+        },
+    }

@@ -1,0 +1,74 @@
+"""Objects as plain nodes with `_target_`, and back: what a checkpoint keeps of a network, loss, optimiser and schedule."""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from mlplab.nn.mlp import MLP
+
+PLAIN = (type(None), bool, int, float, str)
+
+
+def node_of(value: Any) -> dict[str, Any] | None:
+    """Describe an object by the class and the plain arguments that make one like it; None where it cannot be."""
+    own = getattr(value, "node", None)
+    if isinstance(own, Mapping):
+        return dict(own)
+    if isinstance(value, MLP) and type(value) is MLP:
+        return {"_target_": _name(MLP), **value.arguments}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {"_target_": _name(type(value)), **dataclasses.asdict(value)}
+    if isinstance(value, functools.partial) and isinstance(value.func, type) and not value.args:
+        plain = all(_is_plain(part) for part in value.keywords.values())
+        return {"_target_": _name(value.func), "_partial_": True, **_lists(value.keywords)} if plain else None
+    if isinstance(value, type):
+        return {"_target_": _name(value), "_partial_": True}
+    return _module_node(value) if isinstance(value, nn.Module) else None
+
+
+def _module_node(module: nn.Module) -> dict[str, Any] | None:
+    """Describe a module of torch's own by its constructor's arguments, which torch keeps as attributes."""
+    if type(module) is nn.Sequential:
+        parts = [node_of(part) for part in module]
+        return {"_target_": "torch.nn.Sequential", "_args_": parts} if all(parts) else None
+    if not type(module).__module__.startswith(("torch.nn.", "mlplab.nn.")) or list(module.children()):
+        return None
+    node: dict[str, Any] = {"_target_": _name(type(module))}
+    for name in inspect.signature(type(module)).parameters:
+        if name in ("device", "dtype", "size_average", "reduce"):
+            continue
+        value = getattr(module, name, inspect.Parameter.empty)
+        if name == "bias":
+            value = value is not None
+        elif isinstance(value, nn.Module) or hasattr(value, "tolist"):
+            value = value.tolist() if hasattr(value, "tolist") else None
+        if not _is_plain(value):
+            return None
+        node[name] = list(value) if isinstance(value, tuple) else value
+    return node
+
+
+def built(value: Any, group: str) -> Any:
+    """Build the object of a node, whose classes must be ones that a recorded config may name; others pass through."""
+    if not isinstance(value, Mapping):
+        return value
+    from mlplab.training.objects import build, expect_allowed
+
+    expect_allowed(value, group)
+    return build(dict(value), group)
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, PLAIN) or isinstance(value, (list, tuple)) and all(_is_plain(part) for part in value)
+
+
+def _lists(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in arguments.items()}

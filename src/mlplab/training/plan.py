@@ -1,0 +1,172 @@
+"""The plan: which engine trains a job, and why. The engine is taken where its result is that of Lightning's own loop."""
+
+import functools
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import lightning.pytorch as L
+import torch
+from torch import nn
+
+from mlplab.data.arrays import ArrayDataModule
+from mlplab.errors import InputError
+from mlplab.population.limits import PRECISIONS
+from mlplab.population.optimizers import SGD, Adam, AdamW, MemberOptimizer
+from mlplab.population.schedules import Schedule
+
+ENGINES = ("auto", "population", "lightning")
+# torch's optimisers that the engine has kernels for, with the settings it knows; others must be as torch has them.
+OPTIMIZERS: dict[type, tuple[type[MemberOptimizer], tuple[str, ...]]] = {
+    torch.optim.Adam: (Adam, ("lr", "betas", "eps", "weight_decay")),
+    torch.optim.AdamW: (AdamW, ("lr", "betas", "eps", "weight_decay")),
+    torch.optim.SGD: (SGD, ("lr", "momentum", "weight_decay", "nesterov")),
+}
+# Which kernel computes a step changes its rounding only.
+KERNEL_CHOICES = ("foreach", "fused")
+# Options of the trainer that the engine knows, each with a row in the test of equality, or of no effect on the result.
+OPTIONS = (
+    "accelerator", "devices", "max_epochs", "max_steps", "limit_train_batches", "check_val_every_n_epoch",
+    "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "precision", "profiler", "threads",
+    "engine", "logger", "callbacks", "default_root_dir", "enable_progress_bar", "enable_model_summary",
+    "enable_checkpointing", "log_every_n_steps", "num_sanity_val_steps",
+)  # fmt: skip
+# Methods of a data module that decide what a minibatch is.
+SERVING = (
+    "train_dataloader", "val_dataloader", "transfer_batch_to_device", "on_before_batch_transfer", "on_after_batch_transfer",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a job is trained.
+
+    Attributes:
+        engine: "population" or "lightning".
+        reason: why, in a few words.
+    """
+
+    engine: str
+    reason: str
+
+
+def plan(
+    module: L.LightningModule,
+    data: L.LightningDataModule,
+    trainer: Mapping[str, Any],
+    callbacks: Iterable[L.Callback],
+    engine: str = "auto",
+) -> Plan:
+    """Decide how a job is trained, before anything is.
+
+    Args:
+        module: what is trained.
+        data: what it is trained on.
+        trainer: options of Lightning's Trainer by name; one that is missing is as Lightning has it.
+        callbacks: the callbacks.
+        engine: "auto", or the engine that is asked for.
+
+    Raises:
+        InputError: "population" was asked for, and the job is not plain.
+    """
+    if engine not in ENGINES:
+        raise InputError(f"trainer.engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+    if engine == "lightning":
+        return Plan("lightning", "trainer.engine=lightning")
+    obstacle = next(_obstacles(module, data, trainer, callbacks), None)
+    if obstacle is None:
+        return Plan("population", "everything is known to the engine")
+    if engine == "population":
+        raise InputError(f"trainer.engine=population cannot train this: {obstacle}; use trainer.engine=auto")
+    return Plan("lightning", obstacle)
+
+
+def _obstacles(module: Any, data: Any, trainer: Mapping[str, Any], callbacks: Iterable[L.Callback]) -> Iterable[str]:
+    """Name what the engine does not know of a job, one after the other."""
+    from mlplab.training.callbacks.member import MemberCallback
+    from mlplab.training.classifier import Classifier
+
+    if type(module) is not Classifier:
+        yield f"the module is {type(module).__name__}, not Classifier itself"
+        return
+    if vars(module).keys() & vars(Classifier).keys():
+        yield "the module has a hook of its own"
+    yield from network_obstacles(module.model)
+    yield from optimizer_obstacles(module.make_optimizer)
+    if any(True for _ in module.loss.parameters()):
+        yield "the loss has parameters that are trained"
+    if not isinstance(module.schedule, Schedule) and not callable(getattr(module.schedule, "at", None)):
+        yield f"the schedule is {_name(module.schedule)}, not one of the lab's"
+    if not isinstance(data, ArrayDataModule):
+        yield f"the data module {type(data).__name__} does not offer its points in memory"
+    else:
+        own = [name for name in SERVING if getattr(type(data), name) is not getattr(ArrayDataModule, name)]
+        if own or vars(data).keys() & set(SERVING):
+            yield f"the data module {type(data).__name__} has its own {(own or ['loaders'])[0]}"
+    for callback in callbacks:
+        if not isinstance(callback, MemberCallback):
+            yield f"the callback {type(callback).__name__} is not one that acts on many networks"
+    defaults = inspect.signature(L.Trainer.__init__).parameters
+    for name, value in trainer.items():
+        if name not in OPTIONS and value != defaults[name].default and value is not None:
+            yield f"trainer.{name}={value}"
+    if trainer.get("precision") not in (None, *PRECISIONS):
+        yield f"trainer.precision={trainer['precision']}"
+    if not isinstance(trainer.get("accumulate_grad_batches", 1), int):
+        yield "trainer.accumulate_grad_batches is not a number"
+
+
+def network_obstacles(model: nn.Module) -> Iterable[str]:
+    """Name what the engine does not know of a network."""
+    parameters = list(model.parameters())
+    if not any(parameter.requires_grad for parameter in parameters):
+        yield "the network has nothing to train"
+    kinds = {parameter.dtype for parameter in parameters}
+    if len(kinds) > 1 or not kinds <= {torch.float32, torch.float64}:
+        yield f"the network's parameters are {', '.join(map(str, kinds))}"
+    if any(parameter.grad_fn is not None or parameter._backward_hooks for parameter in parameters):
+        yield "the network's parameters have hooks"
+    for part in model.modules():
+        if part._forward_hooks or part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks:
+            yield f"the network's {type(part).__name__} has hooks"
+        if hasattr(part, "parametrizations"):
+            yield "the network is parametrised"
+    if len({id(parameter) for parameter in parameters}) != len(list(model.named_parameters(remove_duplicate=False))):
+        yield "the network's layers share parameters"
+
+
+def optimizer_obstacles(make: Any) -> Iterable[str]:
+    """Name what the engine does not know of a function from parameters to an optimiser."""
+    kind, settings = (make.func, make.keywords) if isinstance(make, functools.partial) else (make, {})
+    if kind not in OPTIMIZERS or (isinstance(make, functools.partial) and make.args):
+        yield f"the optimizer is {getattr(kind, '__name__', type(kind).__name__)}; the engine knows Adam, AdamW and SGD"
+        return
+    defaults = inspect.signature(kind).parameters
+    for name, value in settings.items():
+        if name not in (*OPTIMIZERS[kind][1], *KERNEL_CHOICES) and (name not in defaults or value != defaults[name].default):
+            yield f"optimizer.{name}={value}"
+        elif isinstance(value, torch.Tensor):
+            yield f"optimizer.{name} is a tensor"
+
+
+def member_optimizer(makes: list[Any]) -> functools.partial:
+    """Give the engine's optimiser for members that each have one of torch's; settings that differ become lists."""
+    kind, names = OPTIMIZERS[makes[0].func if isinstance(makes[0], functools.partial) else makes[0]]
+    torchs = makes[0].func if isinstance(makes[0], functools.partial) else makes[0]
+    defaults = inspect.signature(torchs).parameters
+    settings = {}
+    for name in names:
+        column = [_setting(make, name, defaults[name].default) for make in makes]
+        settings[name] = column[0] if all(value == column[0] for value in column) else column
+    return functools.partial(kind, **settings)
+
+
+def _setting(make: Any, name: str, default: Any) -> Any:
+    value = make.keywords.get(name, default) if isinstance(make, functools.partial) else default
+    return tuple(value) if isinstance(value, (list, tuple)) else value
+
+
+def _name(value: Any) -> str:
+    value = value.func if isinstance(value, functools.partial) else value
+    return value.__name__ if isinstance(value, type) else type(value).__name__

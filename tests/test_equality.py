@@ -1,0 +1,169 @@
+"""The engine and Lightning's own loop: the same weights after the same training, for every feature that the engine knows."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+import mlplab
+from mlplab.nn.activations import ACTIVATIONS
+from mlplab.population.schedules import Constant, Cosine, OneCycle, Step
+
+ADAM = partial(torch.optim.Adam, lr=1e-2)
+QUIET = pytest.mark.filterwarnings("ignore")
+# name: (options of the trainer, of the classifier, of the network, of the data)
+FEATURES = {
+    "adam": ({}, {}, {}, {}),
+    "adam, weight decay and betas": ({}, {"optimizer": partial(torch.optim.Adam, lr=1e-2, weight_decay=0.1, betas=(0.8, 0.95), eps=1e-6)}, {}, {}),
+    "adamw": ({}, {"optimizer": partial(torch.optim.AdamW, lr=1e-2, weight_decay=0.2)}, {}, {}),
+    "sgd": ({}, {"optimizer": partial(torch.optim.SGD, lr=0.1)}, {}, {}),
+    "sgd, momentum": ({}, {"optimizer": partial(torch.optim.SGD, lr=0.1, momentum=0.9, weight_decay=1e-3)}, {}, {}),
+    "sgd, nesterov": ({}, {"optimizer": partial(torch.optim.SGD, lr=0.1, momentum=0.9, nesterov=True)}, {}, {}),
+    "constant": ({}, {"schedule": Constant()}, {}, {}),
+    "cosine": ({}, {"schedule": Cosine(final_fraction=0.1, warmup_epochs=1)}, {}, {}),
+    "one cycle": ({}, {"schedule": OneCycle()}, {}, {}),
+    "step": ({}, {"schedule": Step(every_epochs=1, factor=0.5)}, {}, {}),
+    "clipping by norm": ({"gradient_clip_val": 0.05}, {}, {}, {}),
+    "clipping by value": ({"gradient_clip_val": 0.01, "gradient_clip_algorithm": "value"}, {}, {}, {}),
+    "accumulation": ({"accumulate_grad_batches": 3}, {"schedule": Cosine()}, {}, {}),
+    "accumulation, clipping": ({"accumulate_grad_batches": 4, "gradient_clip_val": 0.05}, {}, {}, {}),
+    "the last short minibatch": ({}, {}, {}, {"drop_last": False}),
+    "max_steps": ({"max_steps": 25}, {"schedule": Cosine()}, {}, {}),
+    "a number of batches": ({"limit_train_batches": 5}, {"schedule": Cosine()}, {}, {}),
+    "a fraction of batches": ({"limit_train_batches": 0.5}, {"schedule": OneCycle()}, {}, {}),
+    "validation now and then": ({"check_val_every_n_epoch": 2}, {}, {}, {}),
+    "label smoothing": ({}, {"loss": mlplab.CrossEntropy(label_smoothing=0.1)}, {}, {}),
+    "class weights": ({}, {"loss": mlplab.CrossEntropy(weight=torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64))}, {}, {}),
+    "an ignored class": ({}, {"loss": mlplab.CrossEntropy(ignore_index=2)}, {}, {}),
+    "torch's loss": ({}, {"loss": nn.CrossEntropyLoss()}, {}, {}),
+    "dropout": ({}, {}, {"dropout": 0.3}, {}),
+    "three classes": ({}, {}, {}, {"arms": 3}),
+    **{f"depth {depth}": ({}, {}, {"hidden": [7] * depth, "activation": "tanh"}, {}) for depth in (0, 1, 3, 8)},
+    **{name: ({}, {}, {"activation": name}, {}) for name in ACTIVATIONS},
+}
+
+
+def classifier(options, network, classes=4, kind=torch.float64, seed=3):
+    model = mlplab.MLP(2, network.get("hidden", [33, 17]), classes, seed=seed, **{k: v for k, v in network.items() if k != "hidden"})
+    return mlplab.Classifier(model.to(kind), **{"optimizer": ADAM, "seed": 5} | options)
+
+
+def spirals(kind=torch.float64, **options):
+    data = mlplab.SpiralDataModule(points_per_arm=80, **{"batch_size": 16, "fresh_points": 0, "validation_points": 40} | options)
+    data.setup()
+    for part in ("train", "validation", "test"):
+        points = getattr(data, part)
+        setattr(data, part, type(points)(points.x.to(kind), points.y))
+    return data
+
+
+def weights(module):
+    return torch.cat([parameter.detach().flatten() for parameter in module.parameters()])
+
+
+def trained(engine, feature, kind=torch.float64):
+    trainer, options, network, data = feature
+    module = classifier(options, network, data.get("arms", 4), kind)
+    before = weights(module)
+    precision = "64-true" if kind == torch.float64 else "32-true"
+    result = mlplab.fit(module, spirals(kind, **data), engine=engine, callbacks=[], max_epochs=4, precision=precision, **trainer)
+    assert result["engine"] == engine
+    assert float((weights(module) - before).abs().max()) > 1e-3  # something was learned
+    return weights(module), result
+
+
+@QUIET
+@pytest.mark.parametrize("name", FEATURES)
+def test_both_engines_train_to_the_same_weights_in_float64(name):
+    (own, result), (ordinary, expected) = (trained(engine, FEATURES[name]) for engine in ("population", "lightning"))
+    assert result["steps"] == expected["steps"] and result["epochs"] == expected["epochs"]
+    assert float((own - ordinary).abs().max() / ordinary.abs().max()) < 1e-9
+
+
+@QUIET
+@pytest.mark.parametrize("name", ["adam", "sgd, momentum", "cosine", "dropout", "clipping by norm"])
+def test_both_engines_agree_to_rounding_in_float32(name):
+    (own, _), (ordinary, _) = (trained(engine, FEATURES[name], torch.float32) for engine in ("population", "lightning"))
+    assert float((own - ordinary).abs().max() / ordinary.abs().max()) < 1e-3
+
+
+@QUIET
+def test_members_of_a_population_become_what_each_becomes_alone():
+    rates = (1e-3, 1e-2, 3e-2)
+    together = [classifier({"optimizer": partial(torch.optim.Adam, lr=rate), "seed": i}, {"dropout": 0.2}, seed=i) for i, rate in enumerate(rates)]
+    alone = [classifier({"optimizer": partial(torch.optim.Adam, lr=rate), "seed": i}, {"dropout": 0.2}, seed=i) for i, rate in enumerate(rates)]
+    results = mlplab.fit(together, spirals(), callbacks=[], max_epochs=3, precision="64-true")
+    assert [result["engine"] for result in results] == ["population"] * 3
+    for module, other in zip(together, alone):
+        mlplab.fit(other, spirals(), engine="lightning", callbacks=[], max_epochs=3, precision="64-true")
+        assert float((weights(module) - weights(other)).abs().max()) < 1e-9
+
+
+@QUIET
+def test_a_module_that_is_no_mlp_is_walked_to_the_same_weights():
+    def module():
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return mlplab.Classifier(
+                nn.Sequential(nn.Linear(2, 12), nn.BatchNorm1d(12), nn.Tanh(), nn.Dropout(0.2), nn.Linear(12, 4)).double(),
+                optimizer=ADAM, seed=7,
+            )  # fmt: skip
+
+    own, ordinary = module(), module()
+    assert mlplab.fit(own, spirals(), callbacks=[], max_epochs=3, precision="64-true")["engine"] == "population"
+    mlplab.fit(ordinary, spirals(), engine="lightning", callbacks=[], max_epochs=3, precision="64-true")
+    for name, value in ordinary.state_dict().items():
+        assert torch.allclose(own.state_dict()[name], value, rtol=1e-9, atol=1e-12), name
+
+
+# What is not plain is trained by Lightning, and the plan says why.
+
+class Own(mlplab.Classifier):
+    """A classifier with a hook of a person's own."""
+
+    def on_train_epoch_start(self):
+        self.seen = True
+
+
+def frozen():
+    module = classifier({}, {}, kind=torch.float32)
+    module.freeze()
+    return module
+
+
+def hooked():
+    module = classifier({}, {}, kind=torch.float32)
+    module.model.layers[0].register_forward_hook(lambda *_: None)
+    return module
+
+
+def plain(**options):
+    return classifier(options, {}, kind=torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "reason"),
+    [
+        (lambda: Own(mlplab.MLP(2, [4], 4, seed=0)), {}, "the module is Own, not Classifier itself"),
+        (frozen, {}, "nothing to train"),
+        (hooked, {}, "has hooks"),
+        (lambda: plain(optimizer=torch.optim.RMSprop), {}, "the optimizer is RMSprop"),
+        (lambda: plain(optimizer=partial(torch.optim.Adam, amsgrad=True)), {}, "optimizer.amsgrad=True"),
+        (lambda: plain(schedule=partial(torch.optim.lr_scheduler.StepLR, step_size=1)), {}, "the schedule is StepLR"),
+        (plain, {"precision": "bf16-mixed"}, "trainer.precision=bf16-mixed"),
+        (plain, {"val_check_interval": 0.5}, "trainer.val_check_interval=0.5"),
+        (plain, {"limit_val_batches": 1}, "trainer.limit_val_batches=1"),
+        (plain, {"overfit_batches": 2}, "trainer.overfit_batches=2"),
+        (plain, {"fast_dev_run": True}, "trainer.fast_dev_run=True"),
+    ],
+)  # fmt: skip
+def test_the_plan_says_why_a_job_is_not_plain(make, options, reason):
+    from mlplab.errors import InputError
+    from mlplab.training.plan import plan
+
+    chosen = plan(make(), spirals(torch.float32), options, [])
+    assert chosen.engine == "lightning" and reason in chosen.reason
+    with pytest.raises(InputError, match="trainer.engine=population cannot train this"):
+        plan(make(), spirals(torch.float32), options, [], "population")
+    assert plan(plain(), spirals(torch.float32), {}, []).engine == "population"
