@@ -71,7 +71,10 @@ def test_the_best_state_has_the_buffers_of_its_epoch():
 
 
 def test_a_run_reports_its_best_epoch_where_that_is_not_the_last(base, tmp_path):
-    config = quick(base, optimizer__lr=0.3, trainer__max_epochs=12, data__noise=0.6, model__width=32)
+    config = quick(
+        base, optimizer__lr=0.3, trainer__max_epochs=12, data__noise=0.6, model__width=32,
+        schedule={"_target_": "mlplab.population.schedules.Constant"},
+    )  # fmt: skip
     result = train(config, tmp_path / "run")
     losses = [float(row["val/loss"]) for row in rows(tmp_path / "run")]
     assert result["best_epoch"] == 1 + losses.index(min(losses)) < 12

@@ -106,7 +106,7 @@ def test_a_module_that_is_no_mlp_is_walked_to_the_same_weights():
         with torch.random.fork_rng():
             torch.manual_seed(0)
             return mlplab.Classifier(
-                nn.Sequential(nn.Linear(2, 12), nn.BatchNorm1d(12), nn.Tanh(), nn.Dropout(0.2), nn.Linear(12, 4)).double(),
+                nn.Sequential(nn.Linear(2, 12, bias=False), nn.BatchNorm1d(12), nn.Tanh(), nn.Dropout(0.2), nn.Linear(12, 4)).double(),
                 optimizer=ADAM, seed=7,
             )  # fmt: skip
 

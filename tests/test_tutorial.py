@@ -81,6 +81,7 @@ def test_the_training_is_the_tutorials_loop(folder, data):
     place = folder.parent / "short"
     place.mkdir()
     fit(short, place)
-    own = checkpoint.load(place / "checkpoints" / "last.ckpt")["state_dict"]
+    state = checkpoint.load(place / "checkpoints" / "last.ckpt")["state_dict"]
+    own = {name.removeprefix("model."): value for name, value in state.items()}
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(own[name], parameter.detach(), rtol=1e-3, atol=1e-4)

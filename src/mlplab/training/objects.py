@@ -185,7 +185,7 @@ def try_loss(loss: nn.Module, classes: int, dtype: torch.dtype) -> None:
 
 def wants_memory(error: BaseException) -> bool:
     """Say whether an error is for want of memory."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+    if isinstance(error, (MemoryError, OverflowError, torch.OutOfMemoryError)):
         return True
     return isinstance(error, (RuntimeError, ValueError)) and any(words in str(error) for words in NO_MEMORY)
 
