@@ -58,8 +58,7 @@ def lif_explorer(
 
 def erfcx_series() -> np.ndarray:
     """Return Chebyshev coefficients of (1 + 2 x) erfcx(x) in t = (x - 3)/(x + 3), x >= 0, to about 2e-14."""
-    series = np.polynomial.chebyshev.chebinterpolate(_bounded_erfcx, SERIES)
-    return series
+    return np.polynomial.chebyshev.chebinterpolate(_bounded_erfcx, SERIES)
 
 
 def _bounded_erfcx(t):

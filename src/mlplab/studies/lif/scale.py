@@ -164,8 +164,3 @@ def _suiting(given: Mapping[str, Any], key: str, neuron: Neuron, scale: Scale) -
     if key == "before_ma":
         return scale.from_ma
     return 0.5 * scale.current_ma  # amplitude_ma, std_ma
-
-
-def duration_of(dt_ms: float) -> tuple[int, float]:
-    """Return the steps of the spike counts in the pictures, and the duration in ms: the tutorial's 1000 steps."""
-    return 1000, 1000 * dt_ms
