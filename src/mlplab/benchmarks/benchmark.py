@@ -19,6 +19,7 @@ from mlplab.words import columns
 BENCHMARKS = {
     "train": "mlplab.benchmarks.train",
     "near_bayes": "mlplab.benchmarks.near_bayes",
+    "speedrun": "mlplab.benchmarks.speedrun",
     "lif": "mlplab.benchmarks.lif",
     "relu": "mlplab.benchmarks.relu",
     "sweep": "mlplab.benchmarks.sweep",

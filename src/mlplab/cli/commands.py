@@ -5,6 +5,7 @@
 COMMANDS: dict[str, tuple[str | None, str]] = {
     "train": ("train", "mlplab.cli.train:train"),
     "evaluate": (None, "mlplab.cli.app:evaluate"),
+    "limits": (None, "mlplab.cli.limits:limits"),
     "predict": (None, "mlplab.cli.another_file:predict"),
     "reproduce": (None, "mlplab.cli.app:reproduce"),
     "report": (None, "mlplab.report.report:report"),

@@ -39,6 +39,14 @@ COMMANDS: dict[str, tuple[str, str, tuple[tuple[str, str], ...]]] = {
             ("1a2b3c4d data.t_min=1 data.t_max=1.5", "on longer arms: does it generalise?"),
         ),
     ),
+    "limits": (
+        "say what a run's training points allow at best",
+        "[RUN] [data.KEY=VALUE ...] [paths.logs=DIR]",
+        (
+            ("logs/train/NAME", "the run's regret: what is the data's, what the network's"),
+            ("data.points_per_arm=100 data.seed=1", "other points, without a run"),
+        ),
+    ),
     "predict": (
         "write a run's predictions for the points of a file",
         "RUN FILE [paths.logs=DIR]",

@@ -34,6 +34,24 @@ def log_posterior(x: Tensor, density: MixtureDensity) -> Tensor:
     """Compute the logarithm of the posterior probability of each class.
 
         log p(c | x) = log p(c) + log p(x | c) - log sum_j p(j) p(x | j)
+
+    Args:
+        x: points of shape (N, D) or (N, ...), finite.
+        density: the mixtures.
+
+    Returns:
+        Tensor of shape (N, C), float64.
+
+    Raises:
+        ValueError: if a point is not finite.
+    """
+    joint = log_joint(x, density)
+    return joint - torch.logsumexp(joint, dim=1, keepdim=True)
+
+
+def log_joint(x: Tensor, density: MixtureDensity) -> Tensor:
+    """Compute log p(c) + log p(x | c) up to a constant, the same for all points and densities of one dimension.
+
         p(x | c) = sum_m w_cm Normal(x; mu_cm, s_cm^2 I)
 
     Each exponent is linear in (|x|^2, x, 1), so a matrix product gives all of them. Points are taken in
@@ -73,7 +91,7 @@ def log_posterior(x: Tensor, density: MixtureDensity) -> Tensor:
         kept = best > worst.amax(dim=1, keepdim=True) - NEGLIGIBLE
         for c, prior in enumerate(density.priors):
             joint[group, c] = _log_sum_exp(inputs[group] @ coefficients[c, kept[c]].T) + prior.log()
-    return joint - torch.logsumexp(joint, dim=1, keepdim=True)
+    return joint
 
 
 def _neighbours(points: Tensor, most: int) -> Iterator[Tensor]:

@@ -26,6 +26,7 @@ def spiral_density(
     t_min: float = 0.0,
     t_max: float = 1.0,
     rotation_degrees: float = 0.0,
+    winding: float = 2.0,
 ) -> MixtureDensity | None:
     """Make the density of each spiral arm, with t uniform in [t_min, t_max].
 
@@ -36,6 +37,7 @@ def spiral_density(
 
     Args:
         arms, noise, t_min, t_max, rotation_degrees: as in :func:`mlplab.data.datasets.spirals`.
+        winding: the angle at t is 2 pi/K (winding t + k); 2 for the spirals, more than 0.
 
     Returns:
         The mixtures with equal priors, or None where there is no density to compute: noise below
@@ -46,7 +48,7 @@ def spiral_density(
     if t_min == t_max:
         t, weight = np.array([t_max]), np.array([1.0])
     else:
-        turn = 4 * math.pi / arms
+        turn = 2 * math.pi * winding / arms
         low = max(t_min, 1e-9 * t_max)
         u, weight = _quadrature(
             math.log(low),
@@ -58,7 +60,7 @@ def spiral_density(
         t = np.exp(u)
         weight = weight * t
     k = np.arange(arms)[:, None]
-    angle = 2 * math.pi / arms * (2 * t + k)
+    angle = 2 * math.pi / arms * (winding * t + k)
     means = torch.from_numpy(np.stack([t * np.sin(angle), t * np.cos(angle)], axis=2))
     if rotation_degrees:
         means = means @ rotation(rotation_degrees).T

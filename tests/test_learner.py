@@ -1,0 +1,74 @@
+"""The Bayes learner and its rivals: the right parameters, probabilities, and an order among them."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from small_runs import base, quick, train  # noqa: F401 (a fixture among them)
+
+from mlplab.cli.app import main
+from mlplab.data.bayes import log_joint, log_posterior, regrets
+from mlplab.data.densities import spiral_density
+from mlplab.data.learner import SpiralLearner, fit_spirals, kernel_densities, nearest_neighbours
+from mlplab.data.modules import SpiralDataModule
+
+
+@pytest.fixture(scope="module")
+def points():
+    data = SpiralDataModule(points_per_arm=60, noise=0.2, rotation_degrees=12.0, batch_size=8, fresh_points=2000, seed=3)
+    data.setup()
+    return data
+
+
+def test_it_finds_the_noise_turn_and_winding_that_it_is_not_told(points):
+    learner = fit_spirals(*points.train, arms=4)
+    truth = np.array([math.log(0.2), 12.0, 2.0])
+    assert (np.abs(learner.mode - truth) < 4 * learner.sd).all() and (learner.sd < [0.1, 4, 0.1]).all()
+    assert learner.weights.sum() == pytest.approx(1)
+    # Posterior mean and spread of the weighted points are those of Laplace's normal, nearly.
+    mean = learner.weights @ learner.parameters
+    assert (np.abs(mean - learner.mode) < 0.5 * learner.sd).all()
+    sd = np.sqrt(learner.weights @ (learner.parameters - mean) ** 2)
+    assert sd == pytest.approx(learner.sd, rel=0.25)
+    fresh, posterior = points.fresh, points.log_posterior("fresh")
+    found = learner.log_posterior(fresh.x)
+    assert torch.allclose(found.exp().sum(1), torch.ones(2000).double())
+    own = regrets(found, posterior)[1].mean()
+    rivals = [nearest_neighbours(*points.train, fresh.x, neighbours=10, classes=4),
+              kernel_densities(*points.train, fresh.x, bandwidth=0.1, classes=4)]  # fmt: skip
+    assert 0 < own < 0.005 and all(own < regrets(rival, posterior)[1].mean() / 10 for rival in rivals)
+
+
+def test_a_learner_that_is_sure_is_bayes(points):
+    theta = np.array([[math.log(0.2), 12.0, 2.0]])
+    sure = SpiralLearner(theta, np.ones(1), theta[0], np.zeros(3), 4, 0.0, 1.0)
+    x = points.fresh.x[:50]
+    torch.testing.assert_close(sure.log_posterior(x), log_posterior(x, points.density))
+    joint = log_joint(x, spiral_density(noise=0.2, rotation_degrees=12.0))
+    torch.testing.assert_close(joint.log_softmax(1), log_posterior(x, points.density))
+
+
+def test_rivals_by_hand():
+    x, y = torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([0, 1, 1])
+    shares = nearest_neighbours(x, y, torch.tensor([[0.2], [2.9]]), neighbours=2, classes=2).exp()
+    assert shares.tolist() == [pytest.approx([0.5, 0.5]), pytest.approx([0.5 / 3, 2.5 / 3])]
+    one = kernel_densities(x, y, torch.tensor([[0.2]]), bandwidth=0.5, classes=2).exp()[0]
+    own = math.exp(-0.5 * 0.16), 0.5 * (math.exp(-0.5 * 2.56) + math.exp(-0.5 * 31.36))
+    assert one.tolist() == pytest.approx([own[0] / sum(own), own[1] / sum(own)])
+
+
+def test_the_command_splits_a_runs_regret(base, tmp_path, capsys):
+    folder = tmp_path / "run"
+    result = train(quick(base), folder)
+    assert main(["limits", str(folder), f"paths.logs={tmp_path / 'logs'}"]) == 0
+    out = capsys.readouterr().out
+    assert "Bayes learner" in out and "of it data" in out
+    (made,) = (tmp_path / "logs" / "limits").iterdir()
+    found = json.loads((made / "result.json").read_text())
+    split = found["split"]
+    assert split["data"] + split["network_and_training"] == pytest.approx(result["fresh"]["nll_regret"])
+    assert found["train_points"] == 128 and 0 <= split["data"] < result["fresh"]["nll_regret"]
+    assert main(["limits", str(folder), "data.noise=0.3"]) == 2
+    assert main(["limits", "data=moons"]) == 2 and "limits needs data=spiral" in capsys.readouterr().err
