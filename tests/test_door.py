@@ -222,3 +222,38 @@ def test_tab_completes_commands_keys_and_options(tmp_path):
 def test_completion_for_an_unknown_shell_is_refused(capsys):
     assert app.main(["train", "-sc", "install=tcsh"]) == 2
     assert "-sc must be followed by install=bash" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["--resolve"], "--resolve goes with --cfg"),
+        (["--package=x"], "--package goes with --cfg"),
+        (["--cfg=job", "--package=x"], "--package must be a key of the config, got x"),
+        (["--info", "junk"], "options must be KEY=VALUE, got 'junk'"),
+        (["--info", "model.widht=3"], "did you mean model.width?"),
+        (["--cfg=job", "--info"], "give one of --cfg and --info at a time"),
+        (["data=[1,2]"], "data must be the name of an option, got 'data=[1,2]'"),
+        (["data=" + "x" * 5000], "the name of an option is too long, got data=xxx"),
+        (["resume=" + "x" * 5000], "File name too long"),
+        (["model.width=\x1b[31mred"], "model.width must be an integer >= 1, got '\\x1b[31mred'"),
+        (["hydra.verbose=nan"], "hydra.verbose must be true, false, or the names of loggers, got nan"),
+        (["hydra.job.name=${nope}"], "hydra.job.name cannot be resolved"),
+        (["+model.token=hunter22"], "model.token looks like a secret"),
+        (["+x=[{a: {auth: hunter22}}]"], "auth looks like a secret"),
+        (["+model.db=postgres://me:hunter22@host/x"], "model.db: the address looks like a secret"),
+        (["-m", "+logger.passphrase=hunter22"], "logger.passphrase looks like a secret"),
+    ],
+)
+def test_what_a_person_types_is_answered_in_one_short_line(calls, tmp_path, capsys, words, part):
+    assert run(tmp_path, *words) == 2
+    captured = capsys.readouterr()
+    assert part in captured.err and captured.err.count("\n") == 1 and len(captured.err) < 700
+    assert not {"hunter22", "\x1b"} & {text for text in ("hunter22", "\x1b") if text in captured.err + captured.out}
+    assert not calls and not (tmp_path / "logs").exists()
+
+
+def test_an_override_keeps_its_interpolation_and_a_later_one_counts(calls, tmp_path):
+    assert run(tmp_path, "model.width=${nope}", "model.width=4", "model.depth=${seed}", "seed=5") == 0
+    recorded = yaml.safe_load((calls[0][1] / ".hydra" / "overrides.yaml").read_text())
+    assert "model.depth=${seed}" in recorded and calls[0][0].model.depth == 5

@@ -1,5 +1,6 @@
 """The command line: the commands by name, their exit codes, and bad input answered in one line."""
 
+import errno
 import importlib
 import io
 import os
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PermissionError as error:
         complain(f"cannot use {error.filename or 'a file'}: {error.strerror}")
     except OSError as error:
-        if error.errno not in UNWRITABLE:
+        if error.errno not in (*UNWRITABLE, errno.ENAMETOOLONG):
             raise
         complain(f"cannot write {error.filename or 'the output'}: {error.strerror}")
     except SystemExit as stop:  # Hydra has printed the traceback of a job that failed

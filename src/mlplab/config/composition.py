@@ -26,6 +26,10 @@ from mlplab.runs.fingerprint import file_sha256
 OmegaConf.register_new_resolver("logs_folder", lambda: str(logs_folder()), replace=True)
 
 
+# What Hydra reads of its own node around a job.
+OF_HYDRAS = ("verbose", "job.name", "run.dir", "sweep.dir", "output_subdir")
+
+
 @dataclass(frozen=True)
 class Composition:
     """A composed config and where it came from.
@@ -81,7 +85,16 @@ def compose_all(
     whole = compose_whole(config_name, overrides, config_dir)
     with open_dict(whole):
         own = whole.pop("hydra")
-    return Composition(check(whole, config_name), own, list(own.overrides.task), dict(own.runtime.choices))
+    checked = check(whole, config_name)
+    for key in OF_HYDRAS:
+        try:
+            value = OmegaConf.select(own, key)
+        except OmegaConfBaseException as error:
+            raise InputError(f"hydra.{key} cannot be resolved: {str(error).splitlines()[0]}") from error
+        if key == "verbose" and not (isinstance(value, bool | str) or OmegaConf.is_list(value)):
+            raise InputError(f"hydra.verbose must be true, false, or the names of loggers, got {shown(value)}")
+    task = OmegaConf.to_container(own.overrides.task, resolve=False)  # the texts of the command line, ${...} left in
+    return Composition(checked, own, task, dict(own.runtime.choices))
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Hydra's many errors, each as one line: the key, what is allowed, what was given, a near match."""
 
+import errno
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -37,8 +38,10 @@ def one_line(error: Exception, config_name: str, overrides: Sequence[str]) -> st
         return _unknown_key(found["key"], error, config_name, overrides)
     if found := says(hydra_names.IS_THERE):
         return f"{found['key']} is there already; write {found['key']}=VALUE without +"
-    if says(hydra_names.GROUP_VALUE):
+    if says(hydra_names.GROUP_VALUE) or isinstance(error, TypeError | AttributeError | AssertionError):
         return _group_without_name(overrides)
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return f"the name of an option is too long, got {brief(max(overrides, key=len))}"
     if found := says(hydra_names.NEEDS_MULTIRUN):
         return f"{found['key']} takes one value here, got {found['text']}; add -m for a sweep"
     if found := says(hydra_names.CHOSEN_TWICE):
@@ -80,7 +83,9 @@ def _missing_option(error: MissingConfigException) -> str:
 def _group_without_name(overrides: list[str]) -> str:
     for text in overrides:
         entry = OverridesParser.create().parse_override(text)
-        if "." not in entry.key_or_group and not isinstance(entry.value(), str | list):
+        value = entry.value()
+        names = value if isinstance(value, list) else [value]
+        if "." not in entry.key_or_group and not all(isinstance(name, str) for name in names):
             return f"{entry.key_or_group or 'a group'} must be the name of an option, got {text!r}"
     return f"a group must be given the name of an option, got {' '.join(overrides)!r}"
 
