@@ -230,6 +230,7 @@ def test_completion_for_an_unknown_shell_is_refused(capsys):
         (["--resolve"], "--resolve goes with --cfg"),
         (["--package=x"], "--package goes with --cfg"),
         (["--cfg=job", "--package=x"], "--package must be a key of the config, got x"),
+        (["--cfg=hydra", "--package=model"], "--package must be a key of the config, got model"),
         (["--info", "junk"], "options must be KEY=VALUE, got 'junk'"),
         (["--info", "model.widht=3"], "did you mean model.width?"),
         (["--cfg=job", "--info"], "give one of --cfg and --info at a time"),

@@ -160,7 +160,9 @@ def show(config_name: str, task: Task, words: Words) -> None:
                 configs.resolved(composed)
             package = words.flags.get("--package")
             if package is not None:
-                configs.expect_package(composed, package)
+                of_hydra = words.flags["--cfg"] == "hydra"
+                keys = [key for key in composed if words.flags["--cfg"] == "all" or (key == "hydra") == of_hydra]
+                configs.expect_package(OmegaConf.masked_copy(composed, keys), package)
     try:
         through_hydra(config_name, task, words, [])
     except (InputError, HydraException):
