@@ -162,9 +162,10 @@ def test_the_folders_of_a_sweep(calls, tmp_path, capsys):
     assert [call[1].name for call in calls[2:]] == ["job0", "job1"]
 
 
-def test_another_launchers_jobs_get_folders_of_their_own(calls, tmp_path):
+def test_another_launchers_jobs_get_folders_of_their_own(calls, tmp_path, capsys):
     words = ["-m", "seed=0,5", "hydra/launcher=basic", "sweep=mine"]
     assert run(tmp_path, *words) == 0 and run(tmp_path, *words) == 0
+    assert capsys.readouterr().err.endswith(f"mlplab report {tmp_path / 'logs' / 'sweep' / 'mine'}\n")
     names = [call[1].name for call in calls]
     assert len(set(names)) == 4 and names[2] == f"{names[0]}-2"
     assert {call[1].parent for call in calls} == {tmp_path / "logs" / "sweep" / "mine"}

@@ -1,5 +1,6 @@
 """The one door: every run and every sweep of a composed study goes through hydra.main here."""
 
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -135,6 +136,9 @@ def sweep(config_name: str, task: Task, words: Words) -> None:
                 print(f"the same command goes on where this stopped, in {short_path(folder)} ({name})",
                       file=sys.stderr)
             raise
+    if not ours:
+        place = short_path(folder)
+        print(f"folder       {place}\nreport       {front_door()} report {shlex.quote(place)}", file=sys.stderr)
     if not task.results:  # the jobs of a foreign launcher, in processes of their own
         task.results += results_since(folder, began)
 
