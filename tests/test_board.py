@@ -123,7 +123,7 @@ def test_an_interrupted_run_has_its_row_in_hparams(tmp_path, monkeypatch):
     from mlplab.cli.app import main
     from mlplab.training import fit
 
-    monkeypatch.setattr(fit, "_train", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(fit, "run_loop", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     words = ["data.points_per_arm=60", "trainer.max_epochs=1", "callbacks.progress=null", "figures=none", "logger.tensorboard.flush_every_s=0"]
     assert main(["train", f"paths.logs={tmp_path}", *words]) == 130
     assert len(HParams(tmp_path / "train").rows) == 1

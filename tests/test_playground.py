@@ -169,7 +169,7 @@ def test_weights_go_out_and_come_in(page):
     )
     assert saved[0] == "weights.json"
     node = json.loads(saved[1])
-    model = MLP(**node["model"])
+    model = MLP(**node["model"], seed=0)
     model.load_state_dict({name: torch.tensor(value) for name, value in node["state_dict"].items()})
     theirs = torch.cat([p.flatten() for p in model.parameters()]).detach().numpy()
     np.testing.assert_array_equal(theirs, np.float32(page.script("return Array.from(engine.theta)")))

@@ -160,7 +160,7 @@ def test_bad_words_are_answered_in_one_line(tmp_path, capsys, monkeypatch, argv,
 
 def test_help_names_the_words(capsys):
     assert main(["report", "--help"]) == 0
-    assert "SWEEP_FOLDER" in capsys.readouterr().out
+    assert "report SWEEP [SWEEP ...]" in capsys.readouterr().out
 
 
 def spoil_record(folder):

@@ -334,13 +334,13 @@ def test_ctrl_c_saves_the_states_and_a_kill_leaves_no_orphans(tmp_path):
     assert states == ["interrupted"] * 4 and not left_behind("int")
     assert [job["status"] for job in record_of(tmp_path)["jobs"]] == ["missing"] * 4
     saved = {
-        path: checkpoint.load(path)["epochs"] for path in folder_of(tmp_path).glob("*/checkpoints/last.ckpt")
+        path: checkpoint.load(path)["mlplab"]["epochs"] for path in folder_of(tmp_path).glob("*/checkpoints/last.ckpt")
     }
     begun = stamps(tmp_path, "manifest.json")
 
     process = start(tmp_path, "kill")
     deadline = time.monotonic() + 300
-    while any(checkpoint.load(path)["epochs"] <= epochs for path, epochs in saved.items()):
+    while any(checkpoint.load(path)["mlplab"]["epochs"] <= epochs for path, epochs in saved.items()):
         assert time.monotonic() < deadline, "the states were not gone on with"
         time.sleep(0.2)
     assert stamps(tmp_path, "manifest.json") == begun, "the jobs were begun afresh"

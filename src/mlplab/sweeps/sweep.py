@@ -139,12 +139,13 @@ class Sweep:
         if not (ours or self.accept_code) and manifest.get("code_digest") != code_digest():
             return None
         try:
-            payload = checkpoint.load(path)
+            own = checkpoint.load(path).get("mlplab") or {}
         except InputError:
             return None
-        if payload.get("config_digest") != job.digest or payload.get("stop"):
+        if own.get("config_digest") != job.digest or own.get("stop"):
             return None
-        return payload["epochs"], payload["minibatches"]
+        # Lightning's own loop goes on from the end of an epoch, and counts in steps.
+        return own["epochs"], own.get("minibatches", own["steps"])
 
     # The work.
 
