@@ -1,8 +1,9 @@
 """One run of a study: its name, and how it goes on later."""
 
 import shlex
+import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from mlplab.rules import shown
 from mlplab.runs.defaults import Defaults
 from mlplab.runs.fingerprint import config_digest
 from mlplab.runs.flat_config import flatten
-from mlplab.runs.folder import open_run
+from mlplab.runs.folder import RunFolder, claimed, open_run
 from mlplab.runs.names import run_name as name_run
 from mlplab.runs.names import shape_of
 from mlplab.runs.status import is_alive, read_status
@@ -67,15 +68,102 @@ def resume(command: str, load: Callable[[], Callable], study: str, path: str, ov
     """
     folder = open_run(path)
     config = configs.load_recorded(folder.config, study)
-    _expect_same(folder.path, config, overrides)
+    longer = _longer(config, overrides)
+    _expect_same(folder.path, config, [text for text in overrides if text.partition("=")[0] not in longer])
     if folder.status.is_file():
         status = read_status(folder.path)
         if is_alive(status):
             where = f"as process {status['pid']} on {status['host']}"
             raise InputError(f"resume must be a run that has ended, got {path}, which still runs {where}")
+        if status.get("status") == "finished" and not longer and "trainer" in config:
+            print(
+                f"nothing is left to train: {short_path(folder.path)} has finished; "
+                f"{go_on(command, folder.path)} trainer.max_epochs=N makes a longer run of it",
+                file=sys.stderr,
+            )  # fmt: skip
+    if longer:
+        return extend(command, load, folder, config, longer)
     resumed = OmegaConf.merge(config, {"resume": {"folder": str(folder.path.resolve())}})
     with told_how_to_go_on(command, folder.path):
         return load()(resumed, folder.path.resolve())
+
+
+# The options by which a run that goes on may be made longer.
+LENGTHS = ("trainer.max_epochs", "trainer.max_steps")
+
+
+def _longer(config: DictConfig, overrides: Sequence[str]) -> dict[str, int]:
+    """Give the lengths among the overrides that are larger than the recorded ones, by key."""
+    longer = {}
+    for key, value in configs.parse_overrides(overrides):
+        if key in LENGTHS and isinstance(value, int):
+            recorded = OmegaConf.select(config, key)
+            if recorded is not None and 0 < recorded < value:
+                longer[key] = value
+    return longer
+
+
+def extend(command: str, load: Callable[[], Callable], old: RunFolder, config: DictConfig, longer: Mapping[str, int]) -> Any:
+    """Make a longer run of a finished one, in a folder of its own beside it; the old folder stays as it is.
+
+    Args:
+        command: such as ``"train"``.
+        load: imports the study.
+        old: the run.
+        config: its config.
+        longer: new lengths by key.
+
+    Raises:
+        InputError: the run has no checkpoint, or it ended before its last epoch.
+    """
+    changed = configs.override(config, [f"{key}={value}" for key, value in longer.items()])
+    if not (old.checkpoints / "last.ckpt").is_file():
+        raise InputError(f"{short_path(old.path)} has no checkpoint to go on from; start a new run")
+    if str(changed.schedule.get("_target_", "")).rpartition(".")[2] not in LENGTHLESS:
+        print(
+            f"the schedule {changed.schedule['_target_'].rpartition('.')[2]} depends on the length: the run goes on along that of "
+            f"{', '.join(f'{key}={value}' for key, value in longer.items())}, and ends elsewhere than one of that length from the start",
+            file=sys.stderr,
+        )  # fmt: skip
+    with claimed(old.path.parent, f"{old.path.name[:60]}-{config_digest(OmegaConf.to_container(changed))[:8]}") as place:
+        new = RunFolder(place)
+        copy_state(old, new, config_digest(OmegaConf.to_container(config)), config_digest(OmegaConf.to_container(changed)))
+        print(f"folder: {short_path(place)}, from {short_path(old.path)}", file=sys.stderr)
+        resumed = OmegaConf.merge(changed, {"resume": {"folder": str(place.resolve())}})
+        with told_how_to_go_on(command, place):
+            return load()(resumed, place.resolve())
+
+
+def copy_state(old: RunFolder, new: RunFolder, before: str, digest: str) -> None:
+    """Copy what a run goes on from into a new folder, its checkpoints under the digest of the new config.
+
+    Raises:
+        InputError: a checkpoint is damaged, of another run, or of one that stopped early.
+    """
+    from mlplab.runs import checkpoint
+
+    for name in ("best.ckpt", "last.ckpt"):
+        path = old.checkpoints / name
+        if not path.is_file():
+            continue
+        payload = checkpoint.load(path)
+        own = payload.get("mlplab")
+        if not isinstance(own, dict) or own.get("config_digest") != before:
+            raise InputError(f"the checkpoint {path} is of another config than {old.config}")
+        if own.get("stop"):
+            raise InputError(f"{short_path(old.path)} ended early ({own['stop']['reason']}); a longer run would end there too")
+        checkpoint.save(new.checkpoints / name, payload | {"mlplab": own | {"config_digest": digest}})
+    for path in (old.path / "metrics.csv", old.manifest, old.tensorboard, old.figures / "epochs"):
+        target = new.path / path.relative_to(old.path)
+        if path.is_dir():
+            shutil.copytree(path, target)
+        elif path.is_file():
+            shutil.copyfile(path, target)
+    OmegaConf.save(OmegaConf.load(old.config), new.config)
+
+
+# The schedules whose factor at a step does not depend on how long the training is.
+LENGTHLESS = ("Constant", "Step", "StepLR", "MultiStepLR", "ExponentialLR", "ReduceLROnPlateau")
 
 
 def _expect_same(folder: Path, config: DictConfig, overrides: Sequence[str]) -> None:

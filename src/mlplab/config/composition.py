@@ -184,6 +184,8 @@ def check_plain(plain: dict[str, Any], study: str = "train") -> dict[str, Any]:
     """
     validate(plain, study)
     plain["paths"]["logs"] = str(place("paths.logs", plain["paths"]["logs"]))
+    if plain.get("init_from") is not None:
+        plain["init_from"] = str(place("init_from", plain["init_from"]))
     if "file_sha256" in plain.get("data", ()):  # a run is its config and the content of its file
         settle_file(plain["data"])
     return plain

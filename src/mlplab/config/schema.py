@@ -188,7 +188,7 @@ STUDY: dict[str, object] = {
 # The root keys of each study. One that is not here is checked for STUDY and for its objects only.
 ROOTS: dict[str, dict[str, object]] = {
     "train": STUDY | {
-        "evaluate_state": choice("best", "last"), "monitor": text(words="the name of a metric"), "mode": choice("min", "max"),
+        "init_from": optional(PATH), "evaluate_state": choice("best", "last"), "monitor": text(words="the name of a metric"), "mode": choice("min", "max"),
         "module": Object(),
         "figures": choice("all", "map", "none"),
         "data": Object(), "model": Object(), "loss": Object(), "optimizer": Object(), "schedule": Object(),

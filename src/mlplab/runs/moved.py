@@ -32,6 +32,7 @@ ADDED = {
     "module": {"_target_": "mlplab.training.classifier.Classifier"},
     "monitor": "val/nll",
     "mode": "min",
+    "init_from": None,
     "trainer.engine": "auto",
 }
 _BEFORE = {today: before for before, today in MOVED.items()}

@@ -12,10 +12,13 @@ from torch import nn
 from mlplab.errors import InputError
 from mlplab.population.devices import choose_accelerator
 from mlplab.population.limits import PRECISIONS
+from mlplab.runs import checkpoint
+from mlplab.runs.files import read_record
 from mlplab.runs.fingerprint import config_digest
-from mlplab.runs.folder import RunFolder
+from mlplab.runs.folder import RunFolder, open_run
 from mlplab.seeds import derive
 from mlplab.training.callbacks import MemberCallback, Progress
+from mlplab.training.checkpoint_content import network_state
 from mlplab.training.classifier import Classifier
 from mlplab.training.data_view import viewed
 from mlplab.training.members import MemberRun, share_data
@@ -32,9 +35,27 @@ def build_runs(configs: Sequence[dict[str, Any]], folders: Sequence[RunFolder | 
     runs = [MemberRun(c, f, d, build_loggers(c, f)) for c, f, d in zip(configs, folders, datas)]
     for run in runs:
         run.module = build_module(run.config, run.data)
+        if run.config.get("init_from") is not None:
+            start_from(run.module, run.config["init_from"])
         run.mode = run.config.get("mode", "min")
     try_out(runs[0])
     return runs
+
+
+def start_from(module: L.LightningModule, path: str) -> None:
+    """Give a module the weights that a finished run was measured with.
+
+    Raises:
+        InputError: there is no such run, or its network is another.
+    """
+    folder = open_run(path)
+    result = read_record(folder.result) if folder.result.is_file() else {}
+    file = folder.checkpoints / f"{result.get('evaluated', 'last')}.ckpt"
+    network = module.model if isinstance(module, Classifier) else module
+    try:
+        network.load_state_dict(network_state(checkpoint.load(file), file))
+    except RuntimeError as error:
+        raise InputError(f"init_from={path} is a run of another network: {' '.join(str(error).split())[:160]}") from error
 
 
 def build_data(configs: Sequence[dict[str, Any]]) -> list[Any]:

@@ -236,6 +236,7 @@ def restart(runs: Sequence[MemberRun], trainer: L.Trainer, module: L.LightningMo
         restore_engine(trainer, module, payloads)
     for run, payload in zip(runs, payloads):
         own = payload.get("mlplab") or {}
+        write_text(run.folder.config, plain_yaml(run.config), sync=False)  # a run that is made longer has a new one
         for place in (run.folder.path, run.folder.checkpoints, run.folder.figures):
             remove_leftovers(place)  # what a kill cut off
         for logger in run.loggers:

@@ -1,0 +1,69 @@
+"""Going on: a finished run made longer, a run that starts from another's weights, and a finished run resumed."""
+
+import json
+
+import pytest
+import torch
+
+from mlplab.cli.app import main
+from mlplab.runs import checkpoint
+
+WORDS = [
+    "data.points_per_arm=40", "data.batch_size=16", "data.fresh_points=50", "data.validation_points=40", "model.width=6",
+    "figures=none", "callbacks.progress=null",
+]  # fmt: skip
+CONSTANT = ["schedule=constant", "optimizer.lr=0.01"]
+
+
+def train(logs, *words):
+    return main(["train", f"paths.logs={logs}", *WORDS, *words])
+
+
+def result(folder):
+    return json.loads((folder / "result.json").read_text())
+
+
+@pytest.mark.parametrize("engine", ["population", "lightning"])
+def test_a_finished_run_is_extended_to_the_bits_of_the_longer_one(tmp_path, engine):
+    words = [*CONSTANT, f"trainer.engine={engine}"]
+    assert train(tmp_path, *words, "name=short", "trainer.max_epochs=2") == 0
+    assert train(tmp_path, *words, "name=long", "trainer.max_epochs=5") == 0
+    before = sorted(path.read_bytes() for path in (tmp_path / "train" / "short").rglob("*") if path.is_file())
+    assert main(["train", f"resume={tmp_path / 'train' / 'short'}", "trainer.max_epochs=5"]) == 0
+    assert before == sorted(path.read_bytes() for path in (tmp_path / "train" / "short").rglob("*") if path.is_file())
+    (extended,) = (path for path in (tmp_path / "train").iterdir() if path.name.startswith("short-"))
+    assert result(extended)["state_sha256"] == result(tmp_path / "train" / "long")["state_sha256"]
+    assert result(extended)["epochs"] == 5
+    tables = [(folder / "metrics.csv").read_text() for folder in (extended, tmp_path / "train" / "long")]
+    assert tables[0] == tables[1]
+
+
+def test_a_schedule_that_depends_on_the_length_says_so(tmp_path, capsys):
+    assert train(tmp_path, "name=short", "trainer.max_epochs=2", "schedule=cosine") == 0
+    assert main(["train", f"resume={tmp_path / 'train' / 'short'}", "trainer.max_epochs=3"]) == 0
+    assert "the schedule Cosine depends on the length" in " ".join(capsys.readouterr().err.split())
+    assert main(["train", f"resume={tmp_path / 'train' / 'short'}", "trainer.max_epochs=1"]) == 2
+    assert "trainer.max_epochs must be 2, as in the run that is resumed" in " ".join(capsys.readouterr().err.split())
+
+
+def test_resuming_a_finished_run_says_that_nothing_is_left(tmp_path, capsys):
+    assert train(tmp_path, "name=run", "trainer.max_epochs=2") == 0
+    first = result(tmp_path / "train" / "run")
+    capsys.readouterr()
+    assert main(["train", f"resume={tmp_path / 'train' / 'run'}"]) == 0
+    assert "nothing is left to train" in " ".join(capsys.readouterr().err.split())
+    assert result(tmp_path / "train" / "run")["state_sha256"] == first["state_sha256"]
+
+
+def test_a_run_starts_from_anothers_weights(tmp_path, capsys):
+    assert train(tmp_path, "name=first", "trainer.max_epochs=2") == 0
+    start = f"init_from={tmp_path / 'train' / 'first'}"
+    assert train(tmp_path, "name=second", "trainer.max_epochs=1", start, "optimizer.lr=1e-12", "schedule=constant") == 0
+    weights = [
+        checkpoint.load(tmp_path / "train" / name / "checkpoints" / file)["state_dict"]["model.layers.0.weight"]
+        for name, file in (("first", f"{result(tmp_path / 'train' / 'first')['evaluated']}.ckpt"), ("second", "last.ckpt"))
+    ]
+    assert torch.allclose(*weights, atol=1e-8)
+    assert train(tmp_path, "name=third", start, "model.width=7") == 2
+    assert "is a run of another network" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "train" / "third").exists()
