@@ -44,6 +44,7 @@ def finish(
     Returns:
         One result a member, as in ``result.json``.
     """
+    classifier.place()
     population = classifier.population
     states = [tensor_sha256(classifier.member_state(index)) for index in range(classifier.members)]
     timing = next((c.seconds for c in trainer.callbacks if isinstance(c, Timing)), None)
@@ -129,7 +130,7 @@ def describe(
         "steps": stop.step if stop else classifier.steps,
         "stopped": stop.reason if stop else None,
         "parameters": sum(torch.Size(shape).numel() for _, shape in classifier.population.names()),
-        "device": str(classifier.theta.device),
+        "device": str(getattr(classifier, "root_device", classifier.theta.device)),
         **part_figures(logits, run.data),
         **table_facts(run.data),
         "best_epoch": best_epoch if best_epoch >= 0 else None,

@@ -183,6 +183,15 @@ class SingleMember:
         """Remember that what the validation measured is of this epoch."""
         self._validated = self.trainer.current_epoch
 
+    def place(self) -> None:
+        """Bring what is kept of the best state to where the network is now: Lightning takes it to a device and back."""
+        self.best.to(self.theta.device, self.theta.dtype)
+
+    @property
+    def root_device(self) -> torch.device:
+        """The device that the network was trained on."""
+        return self.trainer.strategy.root_device
+
     def close_epoch(self) -> bool:
         """Take the epoch's metrics from the trainer, once; say whether there is anything to act on."""
         if self.trainer.sanity_checking:
@@ -198,6 +207,7 @@ class SingleMember:
         }
         self.trainer.should_stop |= self.interrupted
         if self.monitor in self.metrics and 0 not in self.stops:
+            self.place()
             self.best.offer(self.metrics[self.monitor].to(self.best.value), self.epochs, self.active.to(self.best.value.device))
         return True
 
