@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from mlplab.config.composition import logs_folder, parse_overrides
 from mlplab.errors import InputError
 from mlplab.runs.files import write_json
 from mlplab.terminal import short_path as shown
-from mlplab.words import columns
+from mlplab.words import cut, terminal_width, wrapped
 
 # Word -> module with rows(options) that yields Row after Row.
 BENCHMARKS = {
@@ -27,7 +28,6 @@ BENCHMARKS = {
 }
 
 Row = dict[str, Any]
-COLUMNS = ("work", "system", "seconds", "ratio", "target", "ok")
 
 
 def benchmark(words: Sequence[str]) -> int:
@@ -58,7 +58,7 @@ def benchmark(words: Sequence[str]) -> int:
     for name in names:
         print(f"\n## {name}\n", flush=True)
         rows = list(importlib.import_module(BENCHMARKS[name]).rows(repeats, logs))
-        print("\n".join(columns(table(rows), left=2)), flush=True)
+        print("\n".join(table(rows)), flush=True)
         path = logs / "benchmark" / f"{name}.json"
         write_json(path, rows)
         print(f"\n{shown(path)}")
@@ -73,15 +73,23 @@ def row(
     return {"work": work, "system": system, "seconds": seconds, "ratio": ratio, "target": target, "ok": ok, **more}
 
 
-def table(rows: Iterable[Row]) -> list[list[str]]:
-    """Write rows as cells, headings first."""
-    lines = [list(COLUMNS)]
-    for entry in rows:
-        seconds = entry["seconds"]
-        cell = entry.get("shown") or ("" if seconds is None else f"{seconds:.4g}")
-        ratio = "" if entry["ratio"] is None else f"{entry['ratio']:.3g}"
-        verdict = {True: "yes", False: "no", None: ""}[entry["ok"]]
-        lines.append([entry["work"], entry["system"], cell or entry.get("note", ""), ratio, entry["target"], verdict])
+def table(rows: Iterable[Row]) -> list[str]:
+    """Write rows as lines: under each piece of work its systems, with seconds and ratio first, and the targets."""
+    lines: list[str] = []
+    for work, group in groupby(rows, key=lambda entry: entry["work"]):
+        group = list(group)
+        lines += ["", *wrapped(work).splitlines()]
+        cells = [["seconds", "ratio", "system"]]
+        for entry in group:
+            shown = entry.get("shown") or ("" if entry["seconds"] is None else f"{entry['seconds']:.4g}")
+            ratio = "" if entry["ratio"] is None else f"{entry['ratio']:.3g}"
+            cells.append([shown or "-", ratio, entry["system"] if shown else f"{entry['system']}: {entry.get('note', '')}"])
+        widths = [max(len(row[i]) for row in cells) for i in (0, 1)]
+        lines += [cut(f"  {row[0]:>{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]}", terminal_width()) for row in cells]
+        for entry in group:
+            if entry["target"]:
+                verdict = {True: "met", False: "MISSED", None: "not measured"}[entry["ok"]]
+                lines += wrapped(f"{entry['system']}: target {entry['target']}: {verdict}", indent="  ").splitlines()
     return lines
 
 
