@@ -78,6 +78,9 @@ def build_loggers(config: dict[str, Any], folder: RunFolder | None) -> list[Any]
         place = {"folder": str(folder.tensorboard if tensorboard else folder.path), "save_dir": str(folder.path)}
         if "tracking_uri" in accepted and node.get("tracking_uri") is None and node.get("save_dir") is None:
             place = {"tracking_uri": f"sqlite:///{folder.path / 'mlflow.db'}"}
+        if node["_target_"].endswith("WandbLogger"):
+            place["reinit"] = "create_new"  # each job has a run of its own, several in one process
+            accepted = {**accepted, "reinit": None}
         given = {key: value for key, value in place.items() if key in accepted and node.get(key) is None}
         loggers.append(build(node, f"logger.{name}", **given))
     return loggers

@@ -15,6 +15,7 @@ from mlplab.nn.losses import CrossEntropy, cross_entropy
 from mlplab.nn.mlp import MLP
 from mlplab.population.schedules import Constant, Schedule
 from mlplab.seeds import derive
+from mlplab.training.muon import optimizer_over
 from mlplab.training.nodes import built, node_of
 
 # torch's schedules that move at every step; the others move once an epoch.
@@ -64,7 +65,7 @@ class Classifier(L.LightningModule):
         with self.drawing(batch_idx):
             logits = self(x)
         loss = self.loss(logits, y)
-        self.log_dict({"train/loss": loss.detach(), "train/accuracy": accuracy(logits, y)}, on_step=False, on_epoch=True, batch_size=len(y))
+        self.report({"train/loss": loss.detach(), "train/accuracy": accuracy(logits, y)}, len(y))
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
@@ -83,10 +84,15 @@ class Classifier(L.LightningModule):
         x, y = batch
         logits = self(x)
         values = {"loss": self.loss(logits, y), "nll": cross_entropy(logits, y), "accuracy": accuracy(logits, y)}
-        self.log_dict({f"{part}/{name}": value for name, value in values.items()}, batch_size=len(y))
+        self.report({f"{part}/{name}": value for name, value in values.items()}, len(y))
+
+    @torch.compiler.disable
+    def report(self, values: dict[str, Tensor], points: int) -> None:
+        """Log the means of an epoch; torch.compile leaves this out, since it cannot follow Lightning's log."""
+        self.log_dict(values, on_step=False, on_epoch=True, batch_size=points)
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.make_optimizer(self.parameters())
+        optimizer = optimizer_over(self.make_optimizer, self.parameters())
         if type(self.schedule) is Constant:
             return optimizer
         if not hasattr(self.schedule, "at"):

@@ -154,6 +154,8 @@ def close(run: MemberRun, result: dict[str, Any]) -> None:
             logger.log_final(final, result["steps"], "failed" if failed else "success")
         else:
             logger.finalize("failed" if failed else "success")
+            if type(logger).__name__ == "WandbLogger":  # whose runs end with the process else
+                logger.experiment.finish(exit_code=int(failed))
     if run.folder is not None:
         write_json(run.folder.result, result)
         place = f"at step {result['steps']}, in epoch {result['epochs'] + 1}"
