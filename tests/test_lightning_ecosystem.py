@@ -122,3 +122,35 @@ def test_stock_loggers_from_yaml_get_the_metrics_of_both_engines(tmp_path, packa
     else:
         written = [path for path in folder.rglob("*") if path.is_file() and ("wandb" in str(path) or "mlflow" in str(path) or "events" in path.name)]
         assert written
+
+
+def test_a_module_beside_the_project_is_trained_in_the_same_kind_of_folder_and_resumed(tmp_path, monkeypatch, capsys):
+    (tmp_path / "beside.py").write_text(textwrap.dedent("""
+        import mlplab, torch
+
+        class Mine(mlplab.Classifier):
+            def __init__(self, *args, penalty=0.01, **options):
+                super().__init__(*args, **options)
+                self.penalty = penalty
+
+            def training_step(self, batch, batch_idx):
+                return super().training_step(batch, batch_idx) + self.penalty * sum((p ** 2).sum() for p in self.parameters())
+
+            def on_train_epoch_end(self):
+                self.log("penalty", self.penalty)
+    """))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    words = ["train", "module._target_=beside.Mine", "+module.penalty=0.02", f"paths.logs={tmp_path / 'logs'}", *SMALL]
+    assert main([*words, "name=run"]) == 0
+    assert "trained by Lightning's own loop: the module is Mine, not Classifier itself" in " ".join(capsys.readouterr().out.split())
+    folder = tmp_path / "logs" / "train" / "run"
+    assert {"config.yaml", "manifest.json", "metrics.csv", "result.json", "checkpoints"} <= {path.name for path in folder.iterdir()}
+    assert (folder / "metrics.csv").read_text().splitlines()[0].count("penalty") == 1
+    monkeypatch.setenv("MLPLAB_TRUST", "beside")
+    assert main(["train", f"resume={folder}", "trainer.max_epochs=3"]) == 0
+    assert main(["evaluate", str(folder)]) == 0
+    assert main([*words, "-m", "sweep=s", "seed=0,1", "launcher=inline"]) == 0
+    assert len(list((tmp_path / "logs" / "sweep" / "s").glob("*/result.json"))) == 2
+    loaded = mlplab.load(folder)
+    assert type(loaded.model).__name__ == "Mine" and loaded.result["engine"] == "lightning"

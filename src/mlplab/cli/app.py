@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     _open_streams()
+    _find_own_classes()
     try:
         return _dispatched(argv)
     except InputError as error:
@@ -48,6 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # Hydra has printed the traceback of a job that failed
         return stop.code if isinstance(stop.code, int) else 1
     return 2
+
+
+def _find_own_classes() -> None:
+    """Let a class of a person's own in the current folder be named by ``_target_``; installed packages come first."""
+    with suppress(OSError):
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())
 
 
 def _open_streams() -> None:

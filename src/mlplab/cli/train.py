@@ -41,6 +41,7 @@ def summary(result: Mapping[str, Any], folder: Path) -> str:
     epoch = f"epoch {result['best_epoch']}, the best on validation" if result["evaluated"] == "best" else "the last epoch"
     lines += [
         f"{result['parameters']:,} parameters, {result['epochs']} epochs, {result['seconds']['total']:.1f} s; measured at {epoch}",
+        *([f"trained by Lightning's own loop: {result['engine_reason']}"] if result.get("engine") == "lightning" else []),
         *note_lines(result),
         "",
         f"folder       {shown(folder)}",
