@@ -332,3 +332,50 @@ def test_a_subclass_overrides_any_hook():
     plain = mlplab.Classifier(network(), optimizer=partial(torch.optim.SGD, lr=0.3))
     train(plain)
     assert same(module, plain) and float(trainer.callback_metrics["mine"]) == 7.0
+
+
+def test_every_callback_that_lightning_exports_runs_on_the_lab(tmp_path):
+    class Writer(stock.BasePredictionWriter):
+        def write_on_epoch_end(self, trainer, module, predictions, batch_indices):
+            self.written = len(predictions)
+
+    class Unfreeze(stock.BaseFinetuning):
+        def freeze_before_training(self, module):
+            self.freeze(module.model.layers[0])
+
+        def finetune_function(self, module, epoch, optimizer):
+            if epoch == 1:
+                self.unfreeze_and_add_param_group(module.model.layers[0], optimizer)
+
+    made = {
+        "BackboneFinetuning": None,  # asks for module.backbone, which a subclass would have
+        "BaseFinetuning": Unfreeze(), "BasePredictionWriter": Writer("epoch"), "BatchSizeFinder": stock.BatchSizeFinder(max_trials=1, init_val=16),
+        "Callback": stock.Callback(), "Checkpoint": stock.Checkpoint(), "DeviceStatsMonitor": stock.DeviceStatsMonitor(cpu_stats=False),
+        "EarlyStopping": stock.EarlyStopping("val/loss"), "EMAWeightAveraging": None,
+        "GradientAccumulationScheduler": stock.GradientAccumulationScheduler({0: 2}), "LambdaCallback": stock.LambdaCallback(),
+        "LearningRateFinder": stock.LearningRateFinder(num_training_steps=5), "LearningRateMonitor": stock.LearningRateMonitor(),
+        "ModelCheckpoint": stock.ModelCheckpoint(tmp_path / "best", monitor="val/loss"), "ModelPruning": stock.ModelPruning("l1_unstructured", amount=0.1),
+        "ModelSummary": stock.ModelSummary(), "OnExceptionCheckpoint": stock.OnExceptionCheckpoint(str(tmp_path)), "ProgressBar": None,
+        "RichModelSummary": None, "RichProgressBar": None, "SpikeDetection": None, "StochasticWeightAveraging": stock.StochasticWeightAveraging(1e-2, swa_epoch_start=1),
+        "ThroughputMonitor": stock.ThroughputMonitor(batch_size_fn=lambda batch: len(batch[0])), "TQDMProgressBar": stock.TQDMProgressBar(),
+        "Timer": stock.Timer("00:01:00:00"), "WeightAveraging": stock.WeightAveraging(), "LitModelCheckpoint": None,
+    }  # fmt: skip
+    if hasattr(stock, "EMAWeightAveraging"):
+        made["EMAWeightAveraging"] = stock.EMAWeightAveraging()
+    unknown = [name for name in stock.__all__ if name not in made]
+    assert not unknown, unknown
+    for name, callback in made.items():
+        if callback is None:
+            continue
+        module, data = mlplab.Classifier(network()), spirals()
+        if name == "LearningRateFinder":
+            module.lr = 1e-3
+        options = {"logger": CSVLogger(tmp_path / name), "enable_checkpointing": name in ("ModelCheckpoint", "OnExceptionCheckpoint", "Checkpoint")}
+        options |= {"enable_progress_bar": name == "TQDMProgressBar", "log_every_n_steps": 1, "default_root_dir": str(tmp_path)}
+        trainer = train(module, data, callbacks=[callback], **options)
+        assert trainer.global_step > 0, name
+        if name == "BasePredictionWriter":
+            trainer.predict(module, datamodule=data)
+            assert callback.written == 1
+        if name == "ModelCheckpoint":
+            trainer.test(module, datamodule=data, ckpt_path="best", verbose=False)

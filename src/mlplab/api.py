@@ -23,13 +23,14 @@ from mlplab.training.callbacks.decision_maps import map_of
 from mlplab.training.classifier import Classifier
 from mlplab.training.data_view import viewed
 from mlplab.training.figures import network_title
-from mlplab.training.fit import fit_runs, threads
+from mlplab.training.fit import fit_runs
 from mlplab.training.loading import load_network
 from mlplab.training.members import MemberRun
 from mlplab.training.plan import plan
 from mlplab.training.plane import plane_of
 from mlplab.training.results import part_figures, part_logits
 from mlplab.training.single import SingleNetwork
+from mlplab.training.stopping import threads
 
 
 class LoadedRun(NamedTuple):

@@ -1,16 +1,11 @@
 """Fit jobs: build each from its config, plan, train by the engine or by Lightning's own loop, measure, leave a run folder."""
 
-import signal
-import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
-import torch
 from omegaconf import OmegaConf
 
 from mlplab.errors import InputError
@@ -35,6 +30,7 @@ from mlplab.training.plan import member_optimizer, plan
 from mlplab.training.record import Record
 from mlplab.training.results import HYPERPARAMETERS, finish
 from mlplab.training.single import members_of
+from mlplab.training.stopping import failing, stoppable, threads
 
 OnResult = Callable[[int, dict[str, Any]], None]
 # What members of one population must have in common, besides networks that stack.
@@ -252,60 +248,6 @@ def hand_back(runs: Sequence[MemberRun], members: Any) -> None:
     for index, run in enumerate(runs):
         named = members.population.split(members.population.theta[index].cpu())
         run.module.model.load_state_dict({**named, **members.population.buffers(index)})
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Let torch compute on so many threads, and put their number back."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def failing(folders: Sequence[RunFolder | None], untouched: bool, done: set[int] = frozenset()) -> Iterator[None]:
-    """Say in each folder how its run ended, where it ends with an error; one that was never described stays as it was."""
-    try:
-        yield
-    except BaseException as error:
-        if not untouched:  # a run that could not go on stays interrupted
-            _fail([folder for index, folder in enumerate(folders) if index not in done], error)
-        raise
-
-
-def _fail(folders: Sequence[RunFolder | None], error: BaseException) -> None:
-    if isinstance(error, KeyboardInterrupt):
-        state, words = "interrupted", None
-    else:
-        state, words = "failed", "".join(traceback.format_exception(error))
-    for folder in folders:
-        if folder is not None and folder.config.is_file():
-            write_status(folder.path, state, words)
-
-
-@contextmanager
-def stoppable(members: Any) -> Iterator[None]:
-    """Turn the first Ctrl-C or SIGTERM into a stop at the end of the running block or epoch; a second one stops at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def request(number: int, frame: Any) -> None:
-        if members.interrupted:
-            raise KeyboardInterrupt
-        members.interrupted = True
-
-    for number in before:
-        signal.signal(number, request)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _expect_alike(configs: Sequence[dict[str, Any]]) -> None:
