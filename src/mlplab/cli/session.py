@@ -68,7 +68,7 @@ def resume(command: str, load: Callable[[], Callable], study: str, path: str, ov
     """
     folder = open_run(path)
     config = configs.load_recorded(folder.config, study)
-    longer = _longer(config, overrides)
+    longer = _longer(config, overrides) if folder.result.is_file() else {}
     _expect_same(folder.path, config, [text for text in overrides if text.partition("=")[0] not in longer])
     if folder.status.is_file():
         status = read_status(folder.path)
