@@ -1,7 +1,7 @@
 """What a recorded config changed from the defaults in conf/: read from the YAML files, without Hydra."""
 
 from collections.abc import Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +207,12 @@ def _same(value: Any, usual: Any, flat: Mapping[str, Any]) -> bool:
         except ValueError:
             return False
     return value == usual
+
+
+@lru_cache(maxsize=4)
+def defaults_in(conf: Path) -> Defaults:
+    """Give the defaults of a folder of configs, read once for all runs of a process."""
+    return Defaults(conf)
 
 
 def _flat(value: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from mlplab.pages.playground import address, options_of
 from mlplab.pages.run_page import law_of, run_page
 from mlplab.places import conf_folder
 from mlplab.runs import metrics
-from mlplab.runs.defaults import Defaults
+from mlplab.runs.defaults import Defaults, defaults_in
 from mlplab.runs.files import read_json, write_text
 from mlplab.runs.flat_config import read_flat
 from mlplab.runs.folder import RunFolder
@@ -84,7 +84,7 @@ def write_run_page(folder: RunFolder, config: Mapping[str, Any]) -> Path | None:
 def describe(folder: RunFolder, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Put together what :func:`mlplab.pages.run_page.run_page` takes."""
     result, flat = read_json(folder.result), read_flat(folder.config)
-    defaults = Defaults(conf_folder())
+    defaults = defaults_in(conf_folder())
     changed = defaults.changes(flat, "train")
     epochs, chosen = arrays["epochs"].tolist(), int(arrays["epoch"])
     evaluated = "best on validation" if result["evaluated"] == "best" else "the last"
