@@ -34,9 +34,7 @@ class SearchSweeper(Sweeper):
         from mlplab.search.search import search
 
         with ending(all_errors=True):
-            return search(
-                self.config, self.hydra_context.config_loader, self.launcher, self.task_function, arguments
-            )
+            return search(self.config, self.hydra_context.config_loader, self.launcher, self.task_function, arguments)
 
 
 @dataclass

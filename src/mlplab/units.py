@@ -13,9 +13,7 @@ from mlplab.rules import Rule
 SUFFIXES = {"kohm": ("Ohm", 3), "uf": ("F", -6), "ms": ("s", -3), "v": ("V", 0), "ma": ("A", -3), "hz": ("Hz", 0)}
 PREFIXES = {"p": -12, "n": -9, "u": -6, "µ": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9}
 _EXAMPLES = {"Ohm": "10MOhm", "F": "0.8nF", "s": "5us", "V": "-50mV", "A": "0.2nA", "Hz": "2kHz"}
-_TEXT = re.compile(
-    r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([pnuµmkMG]?)(Ohm|ohm|Ω|F|s|V|A|Hz)\s*"
-)
+_TEXT = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([pnuµmkMG]?)(Ohm|ohm|Ω|F|s|V|A|Hz)\s*")
 _SHOWN = {"Ohm": "Ω", "u": "µ"}
 
 

@@ -121,9 +121,7 @@ def explorer_rows(repeats: int) -> Iterator[Row]:
     equal = counts == spike_count(NEURON, ten, steps=1000, dt_ms=1.0).tolist()
     work = "one slider move, 10 currents, T = 1000 ms"
     yield row(work, "closed form", seconds, ratio=1.0, target="at most 0.001 s", ok=seconds <= 1e-3)
-    yield row(
-        work, f"the tutorial's loop ({'equal' if equal else 'OTHER'} counts)", slow, ratio=slow / seconds
-    )
+    yield row(work, f"the tutorial's loop ({'equal' if equal else 'OTHER'} counts)", slow, ratio=slow / seconds)
 
 
 def exactness_rows() -> Iterator[Row]:
@@ -134,14 +132,10 @@ def exactness_rows() -> Iterator[Row]:
     for _ in range(300):
         r, c = 10 ** rng.uniform(-1, 2), 10 ** rng.uniform(0, 1.5)
         current = (1.0 + 10 ** rng.uniform(-3, 1)) / r
-        root = brentq(
-            lambda t: -r * current * np.expm1(-t / (r * c)) - 1.0, 0.0, 40 * r * c, xtol=1e-300, rtol=1e-15
-        )
+        root = brentq(lambda t: -r * current * np.expm1(-t / (r * c)) - 1.0, 0.0, 40 * r * c, xtol=1e-300, rtol=1e-15)
         neuron = Neuron(resistance_kohm=r, capacitance_uf=c, tau_ref_ms=1.0)
         steps = 20
-        run = simulate(
-            neuron, Constant(current), steps=steps, dt_ms=1.01 * root / steps, method="exact", spikes=True
-        )
+        run = simulate(neuron, Constant(current), steps=steps, dt_ms=1.01 * root / steps, method="exact", spikes=True)
         worst = max(worst, abs(run.spike_times_ms[0] / root - 1.0))
     yield row(
         "spike times against a root-finder",
@@ -228,19 +222,14 @@ def network_rows() -> Iterator[Row]:
     from mlplab.training.fit import fit
 
     with tempfile.TemporaryDirectory() as folder:
-        fit(
-            compose("train", ["trainer=cpu", "logger=none", "figures=none", "callbacks.decision_maps=null"]),
-            folder,
-        )
+        fit(compose("train", ["trainer=cpu", "logger=none", "figures=none", "callbacks.decision_maps=null"]), folder)
         trained = load_run(folder)
     options = {"duration_ms": 500.0, "dt_ms": 1.0, "max_rate_hz": 200.0, "start_fraction": 0.5}
     start = time.process_time()
     found = over_time(trained, Neuron(resistance_kohm=np.inf, tau_ref_ms=0.0), options)
     seconds = time.process_time() - start
     gap = 100 * abs(found["final_accuracy"] - found["relu_accuracy"])
-    shown = (
-        f"{gap:.2f} points ({100 * found['final_accuracy']:.2f} against {100 * found['relu_accuracy']:.2f} %)"
-    )
+    shown = f"{gap:.2f} points ({100 * found['final_accuracy']:.2f} against {100 * found['relu_accuracy']:.2f} %)"
     yield row(
         "spiking network against its ReLU network, 500 ms",
         "800 test points",
@@ -276,6 +265,4 @@ def activation_rows() -> Iterator[Row]:
         seconds = (time.perf_counter() - start) / len(configs)
         values = [100 * result["fresh"]["accuracy"] for result in results]
         shown = f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f} % ({seconds:.1f} s a seed)"
-        yield row(
-            "default run by activation, fresh accuracy", f"{name}, {len(values)} seeds", seconds, shown=shown
-        )
+        yield row("default run by activation, fresh accuracy", f"{name}, {len(values)} seeds", seconds, shown=shown)

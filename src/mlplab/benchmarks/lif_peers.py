@@ -40,8 +40,7 @@ def c_loop(steps: int):
     source, library = Path(folder) / "lif.c", Path(folder) / "lif.so"
     source.write_text(C_LOOP)
     subprocess.run(
-        ["gcc", "-O3", "-march=native", "-fno-trapping-math", "-shared", "-fPIC", source, "-o", library],
-        check=True,
+        ["gcc", "-O3", "-march=native", "-fno-trapping-math", "-shared", "-fPIC", source, "-o", library], check=True
     )
     function = ctypes.CDLL(str(library)).lif
     pointer = ctypes.POINTER(ctypes.c_double)

@@ -117,10 +117,7 @@ def _pwlf(repeats: int) -> Iterator[Row]:
     if "pwlf fitfast, 200 points" in taken:
         fast = taken["pwlf fitfast, 200 points"]
         yield row(
-            "least squares sin, n = 9",
-            "pwlf fitfast, 200 points",
-            fast,
-            ratio=fast / taken["mlplab, 200 points"],
+            "least squares sin, n = 9", "pwlf fitfast, 200 points", fast, ratio=fast / taken["mlplab, 200 points"]
         )
     else:
         yield row("least squares sin, n = 9", "pwlf", None, note="not installed")

@@ -96,9 +96,7 @@ def _dispatch(argv: list[str]) -> int:
         raise InputError("the current folder must exist, and it was removed; go to another one") from None
     command, words = argv[0], argv[1:]
     if command not in COMMANDS:
-        raise InputError(
-            f"the command must be one of {', '.join(COMMANDS)}, got {command!r}{near(command, COMMANDS)}"
-        )
+        raise InputError(f"the command must be one of {', '.join(COMMANDS)}, got {command!r}{near(command, COMMANDS)}")
     config_name, study = COMMANDS[command]
     if config_name is None:
         if command not in OWN_HELP and {"-h", "--help"} & set(words):

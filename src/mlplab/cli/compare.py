@@ -8,14 +8,7 @@ from typing import Any
 from mlplab.cli.runs import run_folder, shown_path
 from mlplab.errors import InputError
 from mlplab.places import logs_folder
-from mlplab.report.paired import (
-    McNemar,
-    Paired,
-    config_differences,
-    mcnemar,
-    pair_sweeps,
-    paired_t,
-)
+from mlplab.report.paired import McNemar, Paired, config_differences, mcnemar, pair_sweeps, paired_t
 from mlplab.report.table import first_config
 from mlplab.runs.files import read_json, write_bytes, write_text
 from mlplab.runs.find import find_sweep

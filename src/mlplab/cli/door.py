@@ -102,9 +102,7 @@ def sweep(config_name: str, task: Task, words: Words) -> None:
     first = check_sweep(config_name, overrides, words.config_dir)
     base, ours = first.config, first.choices.get("hydra/launcher") == "population"
     if base.get("name") is not None and ours:
-        raise InputError(
-            f"name must be null in a sweep, got {base.name!r}; a sweep's folder is named by sweep=NAME"
-        )
+        raise InputError(f"name must be null in a sweep, got {base.name!r}; a sweep's folder is named by sweep=NAME")
     subdir = OmegaConf.to_container(first.hydra.sweep, resolve=False)["subdir"]
     if ours and subdir != JOB_NAME:
         raise InputError(
@@ -133,8 +131,7 @@ def sweep(config_name: str, task: Task, words: Words) -> None:
         except KeyboardInterrupt:
             if folder.is_dir():
                 name = f"sweep={folder.name}" if not chosen else chosen[-1]
-                print(f"the same command goes on where this stopped, in {short_path(folder)} ({name})",
-                      file=sys.stderr)
+                print(f"the same command goes on where this stopped, in {short_path(folder)} ({name})", file=sys.stderr)
             raise
     if not ours:
         place = short_path(folder)

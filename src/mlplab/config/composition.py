@@ -135,9 +135,7 @@ def expect_package(config: DictConfig, package: str) -> None:
         raise InputError(f"--package must be a key of the config, got {package}{near_key(package, known)}")
 
 
-def group_options(
-    group: str, config_name: str = "train", config_dir: str | Path | None = None
-) -> list[str]:
+def group_options(group: str, config_name: str = "train", config_dir: str | Path | None = None) -> list[str]:
     """List the names in a config group, such as the files of conf/data/.
 
     Args:
@@ -337,4 +335,3 @@ def build(node: DictConfig, key: str, *args: Any, **kwargs: Any) -> Any:
             raise cause from error
         reason = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
         raise InputError(f"{key}._target_={node.get('_target_')} cannot be built: {reason}") from error
-

@@ -78,10 +78,7 @@ TARGETS: dict[str, dict[str, Rule]] = {
     },
     "mlplab.training.callbacks.Progress": {},
     "mlplab.training.callbacks.Checkpoints": {"every_seconds": number(0)},
-    "mlplab.training.callbacks.EarlyStopping": {
-        "monitor": MONITOR,
-        "patience": integer(1), "min_delta": number(0),
-    },
+    "mlplab.training.callbacks.EarlyStopping": {"monitor": MONITOR, "patience": integer(1), "min_delta": number(0)},
     "mlplab.training.callbacks.DivergenceGuard": {},
     "mlplab.training.callbacks.LearningRateMonitor": {},
     "mlplab.training.callbacks.Timing": {},
@@ -104,15 +101,12 @@ TARGETS: dict[str, dict[str, Rule]] = {
         "dt_ms": _MS, "mean_ma": _CURRENT, "amplitude_ma": _CURRENT,
         "frequency_hz": _each(quantity(number(), "hz")), "phase_degrees": _each(number()),
     },
-    "mlplab.studies.lif.currents.OrnsteinUhlenbeck": _NOISE | {
-        "tau_ms": _MS, "mean_ma": _CURRENTS, "std_ma": optional(quantity(number(0), "ma")),
-    },
-    "mlplab.studies.lif.currents.WhiteNoise": _NOISE | {
-        "mean_ma": _CURRENTS, "intensity_ma_sqrt_ms": optional(number(0)),
-    },
-    "mlplab.studies.lif.currents.Poisson": _NOISE | {
-        "tau_ms": _MS, "rate_hz": quantity(number(0), "hz"), "synapses": integer(0), "weight_ma": _CURRENTS,
-    },
+    "mlplab.studies.lif.currents.OrnsteinUhlenbeck": _NOISE
+    | {"tau_ms": _MS, "mean_ma": _CURRENTS, "std_ma": optional(quantity(number(0), "ma"))},
+    "mlplab.studies.lif.currents.WhiteNoise": _NOISE
+    | {"mean_ma": _CURRENTS, "intensity_ma_sqrt_ms": optional(number(0))},
+    "mlplab.studies.lif.currents.Poisson": _NOISE
+    | {"tau_ms": _MS, "rate_hz": quantity(number(0), "hz"), "synapses": integer(0), "weight_ma": _CURRENTS},
     "mlplab.studies.lif.currents.FileSamples": {"path": PATH},
     "mlplab.training.loggers.TensorBoardLogger": {"flush_every_s": number(0)},
     "mlplab.training.loggers.CSVLogger": {"flush_every_s": number(0)},

@@ -18,9 +18,7 @@ ONE_EXPERIMENT = "an experiment that lists what to sweep must be run by itself, 
 MOST_JOBS = 1_000_000
 
 
-def check_sweep(
-    config_name: str, overrides: Sequence[str], config_dir: str | Path | None = None
-) -> Composition:
+def check_sweep(config_name: str, overrides: Sequence[str], config_dir: str | Path | None = None) -> Composition:
     """Look at every value of a sweep by itself, before anything runs; of numbers at the least and greatest.
 
     Args:
@@ -48,9 +46,7 @@ def check_sweep(
             sweeps.append((text, entry))
     _expect_once(overrides, [text for text, _ in sweeps])
     discrete = [
-        read_dimension(text, entry, group_options=options_of)
-        for text, entry in sweeps
-        if not entry.is_interval_sweep()
+        read_dimension(text, entry, group_options=options_of) for text, entry in sweeps if not entry.is_interval_sweep()
     ]
     firsts = {dimension.key: dimension.ends()[0] for dimension in discrete}
     first = compose_all(config_name, [*single, *firsts.values()], config_dir)

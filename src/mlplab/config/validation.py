@@ -91,15 +91,12 @@ def check_training(config: Mapping) -> None:
     data, trainer = config["data"], config["trainer"]
     points = train_points(data)
     if points is not None and data.get("batch_size", 1) > points:
-        raise InputError(
-            f"data.batch_size must be <= {points}, the number of train points, got {data['batch_size']}"
-        )
+        raise InputError(f"data.batch_size must be <= {points}, the number of train points, got {data['batch_size']}")
     share = "validation_fraction" if "validation_fraction" in data else "validation_points"
     without_validation = data.get(share, 1) == 0
     if config["evaluate_state"] == "best" and without_validation:
         raise InputError(
-            f"evaluate_state=best needs validation data; set data.{share} above 0, got 0, "
-            "or evaluate_state=last"
+            f"evaluate_state=best needs validation data; set data.{share} above 0, got 0, or evaluate_state=last"
         )
     if data.get("validation_fraction", 0) + data.get("test_fraction", 0) >= 1:
         raise InputError(

@@ -113,9 +113,7 @@ def circles(
     return _join(pieces)
 
 
-def moons(
-    *, points_per_class: Counts = 1000, noise: float = 0.2, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def moons(*, points_per_class: Counts = 1000, noise: float = 0.2, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Draw two interleaved half circles of radius 1 with noise, centred together on the origin.
 
     Args:
@@ -134,9 +132,7 @@ def moons(
     return _join(pieces)
 
 
-def xor(
-    *, points_per_class: Counts = 1000, noise: float = 0.35, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def xor(*, points_per_class: Counts = 1000, noise: float = 0.35, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Draw a Gaussian blob at each corner (+-1, +-1); the class says whether the signs differ.
 
     Args:
@@ -180,9 +176,7 @@ def blobs(
 def rotation(degrees: float) -> Tensor:
     """Make the (2, 2) float64 matrix that turns a column vector counter-clockwise."""
     angle = math.radians(degrees)
-    return torch.tensor(
-        [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]], dtype=torch.float64
-    )
+    return torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]], dtype=torch.float64)
 
 
 def shuffle_split(count: int, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:

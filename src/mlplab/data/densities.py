@@ -85,9 +85,7 @@ def moons_density(*, noise: float = 0.2) -> MixtureDensity | None:
     """Make the density of each moon; None for noise below `SMALLEST_NOISE`."""
     if noise < SMALLEST_NOISE:
         return None
-    angle, weight = _quadrature(
-        0.0, math.pi, lambda _: min(5 * noise, 1), end_width=noise**2 / 12, grade_low=True
-    )
+    angle, weight = _quadrature(0.0, math.pi, lambda _: min(5 * noise, 1), end_width=noise**2 / 12, grade_low=True)
     moon = np.stack([np.cos(angle) - 0.5, np.sin(angle) - 0.25], axis=1)
     return _mixture(torch.from_numpy(np.stack([moon, -moon])), np.full(len(angle), noise), weight)
 

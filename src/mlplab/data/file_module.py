@@ -10,14 +10,7 @@ import torch
 from mlplab import options
 from mlplab.data.arrays import ArrayDataModule, Points
 from mlplab.data.columns import Table, listed
-from mlplab.data.features import (
-    Preparation,
-    complete_rows,
-    fit_preparation,
-    inputs_of,
-    refuse_missing,
-    select,
-)
+from mlplab.data.features import Preparation, complete_rows, fit_preparation, inputs_of, refuse_missing, select
 from mlplab.data.labels import classes_of, codes_among, find_label, words_of
 from mlplab.data.splits import split
 from mlplab.data.table import checked_path, read_table

@@ -128,9 +128,7 @@ def _derivatives(value, theta: np.ndarray, here: float, step: np.ndarray) -> tup
 
 def _density(theta: np.ndarray, arms: int, t_min: float, t_max: float):
     noise, turn, winding = max(math.exp(theta[0]), 1e-3), float(theta[1]), float(theta[2])
-    return spiral_density(
-        arms=arms, noise=noise, t_min=t_min, t_max=t_max, rotation_degrees=turn, winding=winding
-    )
+    return spiral_density(arms=arms, noise=noise, t_min=t_min, t_max=t_max, rotation_degrees=turn, winding=winding)
 
 
 def nearest_neighbours(train_x: Tensor, train_y: Tensor, x: Tensor, *, neighbours: int, classes: int) -> Tensor:

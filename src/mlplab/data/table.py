@@ -362,5 +362,3 @@ def share_of_numbers(column: Column) -> float:
     counts = np.bincount(column.values[column.values >= 0], minlength=len(column.levels))
     numeric = [_number(level, ",", True) is not None for level in column.levels]
     return float(counts[numeric].sum() / max(counts.sum(), 1))
-
-

@@ -38,12 +38,8 @@ ACTIVATIONS: dict[str, Activation] = {
     "relu": Activation(
         nn.ReLU, lambda g, z, h, m: aten.threshold_backward.grad_input(g, h, 0, grad_input=h), torch.relu_
     ),
-    "leaky_relu": Activation(
-        nn.LeakyReLU, lambda g, z, h, m: aten.leaky_relu_backward(g, z, m.negative_slope, False)
-    ),
-    "tanh": Activation(
-        nn.Tanh, lambda g, z, h, m: aten.tanh_backward.grad_input(g, h, grad_input=h), torch.tanh_
-    ),
+    "leaky_relu": Activation(nn.LeakyReLU, lambda g, z, h, m: aten.leaky_relu_backward(g, z, m.negative_slope, False)),
+    "tanh": Activation(nn.Tanh, lambda g, z, h, m: aten.tanh_backward.grad_input(g, h, grad_input=h), torch.tanh_),
     "gelu": Activation(nn.GELU, lambda g, z, h, m: aten.gelu_backward(g, z, approximate=m.approximate)),
     "silu": Activation(nn.SiLU, lambda g, z, h, m: aten.silu_backward(g, z)),
     "elu": Activation(nn.ELU, lambda g, z, h, m: aten.elu_backward(g, m.alpha, 1, 1, False, z)),

@@ -81,11 +81,7 @@ def against(
 def draw(axes, series, colours, kind: str, every, bayes, best, log: bool, categories: bool) -> None:
     """Draw one chart of all series."""
     values = [errors(getattr(one, kind), kind) for one in series]
-    level = (
-        None
-        if bayes is None
-        else np.maximum(errors(bayes[1 if kind == "accuracy" else 2], kind), LEAST_ERROR)
-    )
+    level = None if bayes is None else np.maximum(errors(bayes[1 if kind == "accuracy" else 2], kind), LEAST_ERROR)
     axes.set_yscale("log")
     lowest = LEAST_ERROR if kind == "accuracy" else 1e-6
     means = [np.maximum(value[:, 0], lowest) for value in values]
@@ -108,9 +104,7 @@ def draw(axes, series, colours, kind: str, every, bayes, best, log: bool, catego
         x = x * by if log else x + by
         ends = np.sort(np.clip(value[:, 1:], low / 100, None), axis=1)
         seen = np.isfinite(ends).all(axis=1)
-        axes.vlines(
-            x[seen], ends[seen, 0], ends[seen, 1], color=colour, lw=points_of(5), alpha=0.45, zorder=3
-        )
+        axes.vlines(x[seen], ends[seen, 0], ends[seen, 1], color=colour, lw=points_of(5), alpha=0.45, zorder=3)
         if not categories:  # between two categories there is nothing that a line could pass through
             axes.plot(x, mean, color=colour, lw=points_of(2.5), zorder=3.5, alpha=0.8)
         axes.plot(x, mean, ls="none", marker="o", ms=points_of(13), mfc=colour, mec="#ffffff",

@@ -33,9 +33,7 @@ def gif_bytes(frames, *, milliseconds: int = 350, last_milliseconds: int = 2000,
     indexed = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     out = io.BytesIO()
     times = [milliseconds] * (len(indexed) - 1) + [last_milliseconds]
-    indexed[0].save(
-        out, "GIF", save_all=True, append_images=indexed[1:], duration=times, loop=0, optimize=False
-    )
+    indexed[0].save(out, "GIF", save_all=True, append_images=indexed[1:], duration=times, loop=0, optimize=False)
     return out.getvalue()
 
 
@@ -55,8 +53,6 @@ def shared_palette(images, colours: int) -> np.ndarray:
     sums = [np.bincount(place, strip[:, channel], 32768)[common] for channel in range(3)]
     flat = np.round(np.stack(sums, axis=-1) / np.maximum(counts[common], 1)[:, None])
     left = max(colours - len(own) - len(common), 1)
-    cut = Image.fromarray(strip[None]).quantize(
-        left, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
-    )
+    cut = Image.fromarray(strip[None]).quantize(left, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     entries = np.array(cut.getpalette()).reshape(-1, 3)[:left]
     return np.concatenate([own, flat.astype(np.uint8), entries.astype(np.uint8)])

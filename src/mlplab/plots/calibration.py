@@ -16,9 +16,7 @@ def confusion_counts(labels, predicted, classes: int) -> np.ndarray:
     return np.bincount(flat, minlength=classes * classes).reshape(classes, classes)
 
 
-def calibration(
-    probabilities, labels, *, title: str, subtitle: str = "", class_names=None, bins: int = BINS
-) -> Figure:
+def calibration(probabilities, labels, *, title: str, subtitle: str = "", class_names=None, bins: int = BINS) -> Figure:
     """Draw the confusion matrix (left) and the reliability of the probabilities (right).
 
     Args:
@@ -38,8 +36,7 @@ def calibration(
     values, labels = np.asarray(probabilities, dtype=float), np.asarray(labels, dtype=int)
     if values.ndim != 2 or 0 in values.shape or labels.shape != (len(values),):
         raise InputError(
-            "probabilities (N, C) and labels (N,) must agree with N >= 1, "
-            f"got shapes {values.shape} and {labels.shape}"
+            f"probabilities (N, C) and labels (N,) must agree with N >= 1, got shapes {values.shape} and {labels.shape}"
         )
     if labels.min() < 0 or labels.max() >= values.shape[1]:
         allowed = f"0 to {values.shape[1] - 1}"
@@ -51,9 +48,7 @@ def calibration(
     made = figure(1560, 840)
     text(made, 60, 52, title, 32, width=1460, weight="bold")
     text(made, 60, 94, subtitle, 23, width=1460, color=MUTED)
-    draw_confusion(
-        made, confusion_counts(labels, values.argmax(axis=1), classes), named(classes, class_names)
-    )
+    draw_confusion(made, confusion_counts(labels, values.argmax(axis=1), classes), named(classes, class_names))
     draw_reliability(made, *reliability(values, labels, bins))
     return made
 
@@ -65,9 +60,7 @@ def draw_confusion(made: Figure, counts: np.ndarray, names) -> None:
     axes.grid(False)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     hit = np.eye(classes, dtype=bool)
-    strength = np.where(hit, 0.12 + 0.48 * shares, np.where(counts > 0, 0.10 + 0.75 * shares**0.5, 0.0))[
-        ..., None
-    ]
+    strength = np.where(hit, 0.12 + 0.48 * shares, np.where(counts > 0, 0.10 + 0.75 * shares**0.5, 0.0))[..., None]
     shade = np.where(hit[..., None], rgb(COLOURS[0]), rgb(COLOURS[2]))
     axes.imshow(1 - strength * (1 - shade), interpolation="nearest", aspect="auto")
     if classes > 1:
@@ -92,11 +85,7 @@ def draw_confusion(made: Figure, counts: np.ndarray, names) -> None:
             )
     short = [name if len(name) <= 11 else name[:10] + "…" for name in names]
     step = -(-classes // 20)
-    turn = (
-        {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-        if max(map(len, short)) * classes > 34
-        else {}
-    )
+    turn = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if max(map(len, short)) * classes > 34 else {}
     places = np.arange(0, classes, step)
     axes.set_xticks(places, short[::step], fontsize=points_of(min(21, 1.4 * size)), **turn)
     axes.set_yticks(places, short[::step], fontsize=points_of(min(21, 1.4 * size)))

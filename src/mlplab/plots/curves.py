@@ -107,13 +107,7 @@ def draw(axes, epochs, curves, level, best_epoch, other, *, accuracy=False) -> N
         if curve is not None:
             marker = "o" if len(epochs) == 1 else None
             axes.plot(
-                epochs,
-                curve,
-                color=colour,
-                lw=points_of(4),
-                zorder=order,
-                marker=marker,
-                solid_joinstyle="round",
+                epochs, curve, color=colour, lw=points_of(4), zorder=order, marker=marker, solid_joinstyle="round"
             )
             finite = curve[np.isfinite(curve)]
             names.append((finite[-1] if len(finite) else None, name, colour if name != "train" else MUTED))
@@ -153,9 +147,7 @@ def draw(axes, epochs, curves, level, best_epoch, other, *, accuracy=False) -> N
 
 def accuracy_ticks(axes, low: float, high: float) -> None:
     """Name a logarithmic axis of errors by accuracies in percent."""
-    errors = [
-        e for e in (0.9, 0.75, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001) if low <= e <= high
-    ]
+    errors = [e for e in (0.9, 0.75, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001) if low <= e <= high]
     room = 0.06 * np.log(high / low)
     errors = [e for e, finer in zip(errors, [*errors[1:], 0.0]) if finer == 0 or np.log(e / finer) > room]
     if len(errors) < FEW and low > LEAST_ERROR:

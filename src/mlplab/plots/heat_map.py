@@ -104,9 +104,7 @@ def draw_cells(square, panel: Cells, wide: float, tall: float, alike: Sequence[C
     colours = ramp(0.06 + 0.86 * shares)
     colours[np.isnan(means)] = 1.0
     boxes = [Rectangle((x, y), 1, 1) for y, x in np.ndindex(means.shape)]
-    square.add(
-        PatchCollection(boxes, facecolors=colours.reshape(-1, 3), edgecolors="#ffffff", lw=points_of(3))
-    )
+    square.add(PatchCollection(boxes, facecolors=colours.reshape(-1, 3), edgecolors="#ffffff", lw=points_of(3)))
     fullest = max((len(cell) for row in panel.values for cell in row), default=0)
     size = letters_of(wide, tall)
     dots, rails = ({INK: [], "#ffffff": []} for _ in range(2))
@@ -168,8 +166,7 @@ def draw_marks(square, best, near, wide: float, tall: float) -> None:
     """Outline the cells not significantly different from the selected one, and put a star on the best."""
     inset = min(5, 0.08 * tall)
     boxes = [
-        Rectangle((x + inset / wide, y + inset / tall), 1 - 2 * inset / wide, 1 - 2 * inset / tall)
-        for y, x in near
+        Rectangle((x + inset / wide, y + inset / tall), 1 - 2 * inset / wide, 1 - 2 * inset / tall) for y, x in near
     ]
     if boxes:
         style = {"edgecolors": "#ffa90e", "lw": points_of(min(4, 0.08 * tall)), "zorder": 4}

@@ -107,25 +107,11 @@ def draw_key(figure: Figure, left, top, width, names, *, count, outside, sample,
 
     if count:
         text(
-            figure,
-            left,
-            y + 0.36 * size,
-            f"{count} {split} point{'s' * (count != 1)}",
-            size,
-            color=MUTED,
-            width=width,
+            figure, left, y + 0.36 * size, f"{count} {split} point{'s' * (count != 1)}", size, color=MUTED, width=width
         )
         y += 38
         if outside:
-            text(
-                figure,
-                left,
-                y - 8 + 0.36 * size,
-                f"({outside} outside the picture)",
-                size,
-                color=MUTED,
-                width=width,
-            )
+            text(figure, left, y - 8 + 0.36 * size, f"({outside} outside the picture)", size, color=MUTED, width=width)
             y += 30
         mark(marks(at(left + 20, y), sample, 11, "#ffffff", 1.0, 5))
         row("right")
@@ -138,9 +124,7 @@ def draw_key(figure: Figure, left, top, width, names, *, count, outside, sample,
     row("decision boundary", dark)
     if bayes:
         row("Bayes boundary", {"color": INK, **dotted(2.6)})
-    figure.add_artist(
-        Swatch(np.broadcast_to(np.array([200, 206, 216, 255], np.uint8), (14, 40, 4)), left, y - 7)
-    )
+    figure.add_artist(Swatch(np.broadcast_to(np.array([200, 206, 216, 255], np.uint8), (14, 40, 4)), left, y - 7))
     row(f"probability {SURE:g}", {"color": "#ffffff", "lw": points_of(2.4)})
     if box:
         row("box of training data", {"color": INK, "lw": points_of(1.8), "ls": (0, (5, 3))})

@@ -74,9 +74,7 @@ def learning_strip(
     extent = extent_of(limit)
     map_epochs, epochs = np.asarray(map_epochs, dtype=float), np.asarray(epochs, dtype=float)
     if len(maps) != len(map_epochs) or not len(maps):
-        raise InputError(
-            f"maps must be as many as map_epochs, at least 1, got {len(maps)} and {len(map_epochs)}"
-        )
+        raise InputError(f"maps must be as many as map_epochs, at least 1, got {len(maps)} and {len(map_epochs)}")
     curves = checked(epochs, train_loss=train_loss, other_loss=other_loss)
     shares = None if accuracies is None else checked(map_epochs, accuracies=accuracies)[0]
     width, edge, gap = 1720, 14, 16
@@ -103,9 +101,7 @@ def learning_strip(
 def draw_losses(axes, epochs, curves, marked, level, other) -> None:
     """Draw the losses on logarithmic scales, with a tick and a thin line at each epoch that has a map."""
     axes.set_yscale("log")
-    low, high = positive_range(
-        [curve for curve in curves if curve is not None] + [[] if level is None else [level]]
-    )
+    low, high = positive_range([curve for curve in curves if curve is not None] + [[] if level is None else [level]])
     axes.set_ylim(low, high)
     log_ticks(axes.yaxis, low, high, digits=((1, 3), (1, 5), (1,)), least=1)
     epoch_axis(axes, max(epochs.max(initial=1.0), marked.max()), marked)

@@ -93,16 +93,7 @@ def mosaic(
             grid = coarser(maps[row][column], max(64, side // 2))
             draw_field(square, padded_log(grid), width=2.0, sure=False)
             draw_frame(square)
-        text(
-            made,
-            EDGE + LEFT - 14,
-            top + side / 2,
-            y_values[row],
-            22,
-            ha="right",
-            va="center",
-            width=LEFT - 30,
-        )
+        text(made, EDGE + LEFT - 14, top + side / 2, y_values[row], 22, ha="right", va="center", width=LEFT - 30)
     bottom = TOP + rows * (side + over + GAP) - GAP
     for column in range(columns):
         centre = EDGE + LEFT + column * (side + GAP) + side / 2

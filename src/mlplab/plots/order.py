@@ -20,9 +20,7 @@ def ramp(shares) -> np.ndarray:
     """
     stops = np.array([rgb(colour) for colour in RAMP])
     at = np.clip(np.nan_to_num(np.asarray(shares, dtype=float)), 0, 1) * (len(stops) - 1)
-    return np.stack(
-        [np.interp(at, np.arange(len(stops)), stops[:, channel]) for channel in range(3)], axis=-1
-    )
+    return np.stack([np.interp(at, np.arange(len(stops)), stops[:, channel]) for channel in range(3)], axis=-1)
 
 
 def line_colours(count: int) -> list[str]:

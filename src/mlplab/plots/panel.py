@@ -18,16 +18,12 @@ class Square:
     Making and drawing a bare Axes takes 5 ms, an eighth of a decision map.
     """
 
-    def __init__(
-        self, figure: Figure, left: float, top: float, width: float, extent, height: float | None = None
-    ):
+    def __init__(self, figure: Figure, left: float, top: float, width: float, extent, height: float | None = None):
         """Place it at pixels from the figure's left and top, ``extent`` its (x1 low, high, x2 low, high)."""
         self.figure, self.extent = figure, extent
         self.left, self.top, self.width, self.height = left, top, width, width if height is None else height
         across, down = figure.get_size_inches() * DPI
-        share = Bbox.from_bounds(
-            left / across, 1 - (top + self.height) / down, width / across, self.height / down
-        )
+        share = Bbox.from_bounds(left / across, 1 - (top + self.height) / down, width / across, self.height / down)
         self.box = TransformedBbox(share, figure.transFigure)
         data = Bbox.from_extents(extent[0], extent[2], extent[1], extent[3])
         self.transform = BboxTransform(data, share) + figure.transFigure
@@ -243,9 +239,7 @@ def checked_points(points, labels, predicted, logs, extent):
             raise InputError(f"{name} must have the shape ({len(points)},) as points, got {np.shape(values)}")
     labels, predicted = np.asarray(labels, dtype=int), np.asarray(predicted, dtype=int)
     if min(labels.min(initial=0), predicted.min(initial=0)) < 0:
-        raise InputError(
-            f"labels and predicted must be >= 0, got {labels.min()} and {predicted.min()} at least"
-        )
+        raise InputError(f"labels and predicted must be >= 0, got {labels.min()} and {predicted.min()} at least")
     return points, labels, predicted
 
 

@@ -93,9 +93,7 @@ def points_of(pixels: float) -> float:
     return pixels * 72.0 / DPI
 
 
-def text(
-    figure: Figure, x: float, y: float, words: str, size: float, *, width: float | None = None, **kwargs
-):
+def text(figure: Figure, x: float, y: float, words: str, size: float, *, width: float | None = None, **kwargs):
     """Write words at pixels from the figure's left and top; a text wider than ``width`` is made to fit.
 
     Args:

@@ -88,9 +88,7 @@ def summarise_grid(values: Grid, level: float = LEVEL) -> Summary | None:
     return Summary(whole.count, whole.mean, whole.sd, whole.mean - reach, whole.mean + reach)
 
 
-def not_significantly_worse(
-    tables: Sequence[Sequence[Sequence[float]]], best: int, level: float = LEVEL
-) -> list[bool]:
+def not_significantly_worse(tables: Sequence[Sequence[Sequence[float]]], best: int, level: float = LEVEL) -> list[bool]:
     """Say which settings are not significantly worse than the selected one: a set that holds the truly best one.
 
     Every setting has a table of losses: a row a seed, a column for each fold of the validation points (or each draw of

@@ -39,14 +39,7 @@ def runs_csv(table: Table) -> str:
     """Write a row a run: its keys, seeds, how it ended, and every figure; without times too."""
     names = [(part, name) for part in PARTS for name in FIGURES]
     keys = [*table.keys, *table.replicates]
-    header = [
-        *keys,
-        "status",
-        "parameters",
-        *(f"{part}/{name}" for part, name in names),
-        "state_sha256",
-        "run",
-    ]
+    header = [*keys, "status", "parameters", *(f"{part}/{name}" for part, name in names), "state_sha256", "run"]
     rows = []
     for job in table.jobs:
         row = [*(cell(job.swept.get(key)) for key in keys), job.status, cell(job.parameters)]
@@ -64,11 +57,7 @@ def seconds_csv(table: Table) -> str:
             summary = seconds_of(setting, name)
             row += [cell(getattr(summary, statistic, None)) for statistic in ("mean", "sd")]
         rows.append(row)
-    header = [
-        *table.keys,
-        "finished",
-        *(f"{n}_seconds/{s}" for n in ("fit", "total") for s in ("mean", "sd")),
-    ]
+    header = [*table.keys, "finished", *(f"{n}_seconds/{s}" for n in ("fit", "total") for s in ("mean", "sd"))]
     return written(header, rows)
 
 

@@ -10,17 +10,7 @@ from mlplab.plots.mosaic import thinned
 from mlplab.plots.ranking import MOST, ranking
 from mlplab.report.axes import Axis, axes_of, plain
 from mlplab.report.curves import draw_bands
-from mlplab.report.drawing import (
-    POINTS,
-    Drawing,
-    bayes_of,
-    figures_of,
-    jobs_of,
-    left_out,
-    part_shown,
-    picked,
-    subtitle,
-)
+from mlplab.report.drawing import POINTS, Drawing, bayes_of, figures_of, jobs_of, left_out, part_shown, picked, subtitle
 from mlplab.report.intervals import summarise
 from mlplab.report.maps import draw_mosaic
 from mlplab.report.scales import SCALES, on_scale
@@ -103,10 +93,7 @@ def draw_heat_map(table: Table, axes: Sequence[Axis], part: str) -> Drawing:
         for kind in kinds:
             chosen = {} if facet is None else {2: facet}
             cells = [
-                [
-                    figures_of(jobs_of(table, picked(table, chosen | {0: a, 1: b}, axes)), part, kind)
-                    for a in x.values
-                ]
+                [figures_of(jobs_of(table, picked(table, chosen | {0: a, 1: b}, axes)), part, kind) for a in x.values]
                 for b in y.values
             ]
             title = words[kind] if facet is None else f"{axes[2].name} {shown(facet)}"
@@ -125,9 +112,7 @@ def draw_heat_map(table: Table, axes: Sequence[Axis], part: str) -> Drawing:
         panels, x.names, y.names, x_name=x.name, y_name=y.name, title=title[0].upper() + title[1:],
         subtitle=about, best=stars, near=marks, columns=2 if len(panels) != 3 else 3,
     )  # fmt: skip
-    return Drawing(
-        "heat_map", f"Mean, standard deviation and every seed, by {plain(x)} and {plain(y)}.", made
-    )
+    return Drawing("heat_map", f"Mean, standard deviation and every seed, by {plain(x)} and {plain(y)}.", made)
 
 
 def draw_against(table: Table, axes: Sequence[Axis], part: str) -> Drawing:
@@ -152,9 +137,7 @@ def draw_against(table: Table, axes: Sequence[Axis], part: str) -> Drawing:
             jobs = jobs_of(table, here)
             if jobs:
                 star = (len(series), len(found)) if best in here else star
-                found.append(
-                    (place if names else at, interval(jobs, part, "accuracy"), interval(jobs, part, "nll"))
-                )
+                found.append((place if names else at, interval(jobs, part, "accuracy"), interval(jobs, part, "nll")))
         if found:
             at, accuracies, nlls = zip(*found)
             name = "" if lines is None else shown(value)
@@ -162,9 +145,7 @@ def draw_against(table: Table, axes: Sequence[Axis], part: str) -> Drawing:
     about = subtitle(table, part, "mean and 95 % interval")
     about += left_out(lines, values) if lines is not None else ""
     for number, axis in enumerate(others, start=2):
-        about += (
-            f"  ·  {plain(axis)} {shown(fixed[number])}" if fixed else f"  ·  all values of {plain(axis)} together"
-        )
+        about += f"  ·  {plain(axis)} {shown(fixed[number])}" if fixed else f"  ·  all values of {plain(axis)} together"
     title = f"Accuracy and cross entropy on {POINTS[part]} against {plain(x)}"
     made = against(
         series,
@@ -177,9 +158,7 @@ def draw_against(table: Table, axes: Sequence[Axis], part: str) -> Drawing:
         best=star,
     )
     return Drawing(
-        f"against_{plain(x).replace(' ', '_')}",
-        f"{title}; bars are 95 % intervals for the mean over seeds.",
-        made,
+        f"against_{plain(x).replace(' ', '_')}", f"{title}; bars are 95 % intervals for the mean over seeds.", made
     )
 
 

@@ -205,4 +205,3 @@ def redraw(
                 path.write_bytes(data)
                 files.append(path)
     return files, left_out
-

@@ -74,11 +74,7 @@ def split(argv: Sequence[str]) -> tuple[list[Path] | None, Path | None]:
     folders = [place_of(word, home) for word in named]
     if not folders:
         raise InputError(f"report must be given a sweep folder: {USAGE}")
-    twice = [
-        folder
-        for index, folder in enumerate(folders)
-        if folder.resolve() in map(Path.resolve, folders[:index])
-    ]
+    twice = [folder for index, folder in enumerate(folders) if folder.resolve() in map(Path.resolve, folders[:index])]
     if twice:
         raise InputError(f"each sweep folder must be given once, got {twice[0]} twice")
     return folders, logs
@@ -106,9 +102,7 @@ def write(table: Table, place: Path, search: Search | None = None) -> None:
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(
-            f"cannot make {place}: {error.strerror}; choose another place with paths.logs=DIR"
-        ) from error
+        raise InputError(f"cannot make {place}: {error.strerror}; choose another place with paths.logs=DIR") from error
     if not os.access(place, os.W_OK):
         raise InputError(f"cannot write into {place}; choose another place with paths.logs=DIR")
     write_text(place / "sweep.csv", csv.settings_csv(table), sync=False)
@@ -170,9 +164,7 @@ def tell(table: Table, place: Path, search: Search | None = None) -> None:
     lost = words.failures(table)
     if lost:
         number = len(lost)
-        print(
-            f"\n{plural(number, 'run')} of {len(table.jobs)} without a result; see sweep.md. The first:"
-        )
+        print(f"\n{plural(number, 'run')} of {len(table.jobs)} without a result; see sweep.md. The first:")
         print("\n".join(f"  {line}" for line in lost[:3]))
     for note in table.notes:
         print(wrapped(f"note: {note}", indent="  "))

@@ -332,9 +332,7 @@ def choose_best(table: Table) -> None:
     for setting in having:
         logs = [math.log(max(job.figure(part, "nll"), LEAST_NLL)) for job in setting.finished]
         setting.log_nll = summarise(independent(setting.finished, logs, table.replicates))
-    places = [
-        place for place, key in enumerate(table.keys) if key.startswith("data") and key not in SAME_LIMIT
-    ]
+    places = [place for place, key in enumerate(table.keys) if key.startswith("data") and key not in SAME_LIMIT]
     groups: dict[tuple, list[Setting]] = {}
     for setting in having:
         groups.setdefault(tuple(repr(setting.values[place]) for place in places), []).append(setting)
@@ -376,9 +374,7 @@ def note_rules(table: Table) -> None:
     """Say what a reader would else have to guess: what diverged, and over what the intervals are."""
     lost = [setting for setting in table.settings if setting.count("diverged")]
     if lost and len(lost) < len(table.settings):
-        table.notes.append(
-            "settings of which a run diverged rank after the others, whatever their other runs reached"
-        )
+        table.notes.append("settings of which a run diverged rank after the others, whatever their other runs reached")
     if table.draws:
         table.notes.append(
             "runs on one draw of the data count as one number, their mean: intervals and tests are over draws (data.seed)"

@@ -41,10 +41,7 @@ def people_table(table: Table) -> tuple[list[str], list[list[str]]]:
             if table.verdict:
                 row += [ratio_words(setting), p_words(setting.p)]
         for part in parts:
-            row += [
-                percent(setting.summaries.get((part, "accuracy"))),
-                nats(setting.summaries.get((part, "nll"))),
-            ]
+            row += [percent(setting.summaries.get((part, "accuracy"))), nats(setting.summaries.get((part, "nll")))]
         if regret:
             value = setting.mean(last, "accuracy_regret")
             row.append("" if value is None else f"{100 * value:.2f}")
@@ -133,9 +130,7 @@ def lead(table: Table) -> list[str]:
     """Say in a few sentences what was run and what came of it."""
     jobs = table.jobs
     done = sum(job.is_finished for job in jobs)
-    lines = [
-        f"{plural(len(table.settings), 'setting')}, {plural(len(jobs), 'run')}, of which {done} finished."
-    ]
+    lines = [f"{plural(len(table.settings), 'setting')}, {plural(len(jobs), 'run')}, of which {done} finished."]
     if table.chosen_by is None:
         if not done:
             return [*lines, "No run has finished yet: there is nothing to compare."]

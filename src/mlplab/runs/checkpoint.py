@@ -66,9 +66,7 @@ def load(path: str | Path) -> dict[str, Any]:
         raise InputError(f"cannot read the checkpoint {path}: {error.strerror or error}") from error
     mark = data[-_COMMENT:-64]
     if len(data) <= _COMMENT + 2 or mark != MARK:
-        raise InputError(
-            f"{path} is not a checkpoint of this lab, or is cut short: it does not end with its SHA-256"
-        )
+        raise InputError(f"{path} is not a checkpoint of this lab, or is cut short: it does not end with its SHA-256")
     body = b"".join((memoryview(data)[: -_COMMENT - 2], b"\0\0"))
     if hashlib.sha256(body).hexdigest().encode() != data[-64:]:
         raise InputError(f"the checkpoint {path} is damaged: its content does not match its SHA-256")

@@ -84,8 +84,7 @@ def claim(parent: str | Path, name: str) -> Path:
     except OSError as error:
         remove_empty(made)
         raise InputError(
-            f"cannot make a run folder in {parent}: {error.strerror or error}; "
-            "choose another place with paths.logs=DIR"
+            f"cannot make a run folder in {parent}: {error.strerror or error}; choose another place with paths.logs=DIR"
         ) from error
 
 

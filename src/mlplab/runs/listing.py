@@ -205,5 +205,3 @@ def _matches(value: Any, word: str) -> bool:
 
 def _natural(value: Any) -> tuple:
     return (0, float(value), "") if isinstance(value, int | float) else (1, 0.0, str(value))
-
-

@@ -90,11 +90,7 @@ def git_state(source: Path = PACKAGE) -> dict[str, Any] | None:
     if difference is None:
         return None
     dirty = bool(difference)
-    return {
-        "commit": commit,
-        "dirty": dirty,
-        "diff_sha256": hashlib.sha256(difference).hexdigest() if dirty else None,
-    }
+    return {"commit": commit, "dirty": dirty, "diff_sha256": hashlib.sha256(difference).hexdigest() if dirty else None}
 
 
 @cache

@@ -36,6 +36,4 @@ _PlainDumper.add_representer(str, _represent_text)
 
 def plain_yaml(value: Mapping[str, Any] | Sequence[Any]) -> str:
     """Write nested dicts, lists and plain values as YAML, keys in their order."""
-    return yaml.dump(
-        value, Dumper=_PlainDumper, default_flow_style=False, allow_unicode=True, sort_keys=False
-    )
+    return yaml.dump(value, Dumper=_PlainDumper, default_flow_style=False, allow_unicode=True, sort_keys=False)

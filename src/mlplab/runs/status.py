@@ -38,13 +38,7 @@ def write_status(
     """
     assert status in STATES, status
     now = clock()
-    record = {
-        "status": status,
-        **process_record(),
-        "heartbeat": now,
-        "heartbeat_utc": utc(now),
-        "error": error,
-    }
+    record = {"status": status, **process_record(), "heartbeat": now, "heartbeat_utc": utc(now), "error": error}
     write_json(Path(folder) / "status.json", record, sync=sync)
 
 
@@ -69,9 +63,7 @@ def read_status(folder: str | Path) -> dict[str, Any]:
     return record
 
 
-def is_alive(
-    record: dict[str, Any], *, stale_after_s: float = 120.0, clock: Callable[[], float] = time.time
-) -> bool:
+def is_alive(record: dict[str, Any], *, stale_after_s: float = 120.0, clock: Callable[[], float] = time.time) -> bool:
     """Say whether the process that wrote a status may still be at work.
 
     On this host the process is looked up; on another one, or before a restart, its heartbeat must be
@@ -92,9 +84,7 @@ def is_alive(
 class Heartbeat:
     """Renew a running status at most once in ``every_s`` seconds; cheap enough to call each step."""
 
-    def __init__(
-        self, folder: str | Path, *, every_s: float = 10.0, clock: Callable[[], float] = time.time
-    ):
+    def __init__(self, folder: str | Path, *, every_s: float = 10.0, clock: Callable[[], float] = time.time):
         self.folder = Path(folder)
         self.every_s = every_s
         self.clock = clock

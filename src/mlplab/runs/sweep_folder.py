@@ -157,9 +157,7 @@ def _from_runs(folder: Path, runs: list[Path], notes: list[str]) -> SweepFolder:
     for job, config in zip(jobs, configs):
         job.swept = {key: config.get(key) for key in swept}
     if not (folder / "sweep.json").exists():
-        notes.append(
-            f"{folder.name} has no sweep.json: what differs between its runs' configs counts as swept"
-        )
+        notes.append(f"{folder.name} has no sweep.json: what differs between its runs' configs counts as swept")
     return SweepFolder(folder, None, swept, jobs, notes)
 
 

@@ -92,11 +92,7 @@ def _thinned(front: Sequence[FrozenTrial], rows: int) -> list[FrozenTrial]:
 
 def _row(trials: Trials, trial: FrozenTrial) -> list[str]:
     values = [dimension.override(trial.params[dimension.key]) for dimension in trials.plan.space]
-    return [
-        str(trial.number),
-        *map(_number, trial.values),
-        *(_cell(text.partition("=")[2]) for text in values),
-    ]
+    return [str(trial.number), *map(_number, trial.values), *(_cell(text.partition("=")[2]) for text in values)]
 
 
 def _number(value: float) -> str:

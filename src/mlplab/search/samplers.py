@@ -49,9 +49,7 @@ def grid_size(space: Sequence[Dimension]) -> int:
     size = 1
     for dimension in space:
         if dimension.count is None:
-            raise InputError(
-                f"search.sampler=grid takes choices and ranges, no interval, got {dimension.text}"
-            )
+            raise InputError(f"search.sampler=grid takes choices and ranges, no interval, got {dimension.text}")
         size *= dimension.count
     return size
 
@@ -83,13 +81,9 @@ class Reseeded(BaseSampler):
             in common, and would miss some where a call was killed between two values of a trial.
     """
 
-    def __init__(
-        self, make: Callable[[int], BaseSampler], seed: int, joint: Sequence[Dimension] = ()
-    ) -> None:
+    def __init__(self, make: Callable[[int], BaseSampler], seed: int, joint: Sequence[Dimension] = ()) -> None:
         self.make, self.seed = make, seed
-        found = {
-            dimension.key: dimension.distribution() for dimension in sorted(joint, key=lambda one: one.key)
-        }
+        found = {dimension.key: dimension.distribution() for dimension in sorted(joint, key=lambda one: one.key)}
         self.joint = {key: distribution for key, distribution in found.items() if not distribution.single()}
 
     def _fresh(self, trial: FrozenTrial, *question: str) -> BaseSampler:
@@ -109,7 +103,5 @@ class Reseeded(BaseSampler):
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         self._fresh(trial, "before").before_trial(study, trial)
 
-    def after_trial(
-        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         self._fresh(trial, "after").after_trial(study, trial, state, values)

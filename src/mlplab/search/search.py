@@ -25,9 +25,7 @@ from mlplab.sweeps.task import Task
 ROUNDS = 4
 
 
-def search(
-    master: DictConfig, loader: Any, launcher: Any, task: Task, arguments: Sequence[str]
-) -> list[JobReturn]:
+def search(master: DictConfig, loader: Any, launcher: Any, task: Task, arguments: Sequence[str]) -> list[JobReturn]:
     """Search until there are ``search.trials`` trials.
 
     Args:
@@ -160,9 +158,7 @@ def refusal(job: list[str], master: DictConfig, loader: Any, task: Any) -> str |
     return None
 
 
-def judge(
-    outcome: JobReturn | str, objectives: Sequence[str], folder: Path
-) -> tuple[list[float] | None, dict]:
+def judge(outcome: JobReturn | str, objectives: Sequence[str], folder: Path) -> tuple[list[float] | None, dict]:
     """Read what came of a job.
 
     Args:
@@ -181,11 +177,7 @@ def judge(
     try:
         result = outcome.return_value
     except Exception as error:  # what a job raised under Hydra's own launchers
-        return None, {
-            "folder": name,
-            "status": "failed",
-            "error": f"{type(error).__name__}: {error}".splitlines()[0],
-        }
+        return None, {"folder": name, "status": "failed", "error": f"{type(error).__name__}: {error}".splitlines()[0]}
     result = getattr(result, "result", result)
     if outcome.status != JobStatus.COMPLETED or not isinstance(result, dict):
         return None, {"folder": name, "status": "failed", "error": "it told no result"}

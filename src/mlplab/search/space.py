@@ -185,14 +185,10 @@ def _range(key: str, text: str, sweep: RangeSweep) -> Dimension:
         raise InputError(f"{key}: a range must have at most {MOST_VALUES:,} values, got {text}")
     values = sweep.range() if whole else list(sweep.range())
     if not values:  # its len could be more than Python counts
-        raise InputError(
-            f"{key}: range(START, STOP) holds no value, since STOP itself is left out, got {text}"
-        )
+        raise InputError(f"{key}: range(START, STOP) holds no value, since STOP itself is left out, got {text}")
     low, high = min(values[0], values[-1]), max(values[0], values[-1])
     if log and (not whole or abs(sweep.step) != 1):
-        raise InputError(
-            f"{key}: a range with the tag log must be one of whole numbers with step 1, got {text}"
-        )
+        raise InputError(f"{key}: a range with the tag log must be one of whole numbers with step 1, got {text}")
     if whole:
         return Dimension(key, text, "whole", low=low, high=high, step=abs(sweep.step), log=log)
     return Dimension(key, text, "real", low=low, high=high, step=abs(float(sweep.step)))

@@ -110,11 +110,7 @@ class Trials:
                 "them with resume.accept_code=true, or take another name with sweep=NAME"
             )
         # Trials of older code among those told stay named.
-        now = {
-            "identity": plan.identity(),
-            "batch": self.batch,
-            "code": begun["code"] if told else plan.code_digest,
-        }
+        now = {"identity": plan.identity(), "batch": self.batch, "code": begun["code"] if told else plan.code_digest}
         if now != begun:
             self.study.set_user_attr("search", json.dumps(now))
 
@@ -170,9 +166,7 @@ class Trials:
             facts: plain values to be kept with it.
         """
         trial_again(self.study, trial).set_user_attr("facts", facts)
-        self.study.tell(
-            trial.number, values, state=TrialState.FAIL if values is None else TrialState.COMPLETE
-        )
+        self.study.tell(trial.number, values, state=TrialState.FAIL if values is None else TrialState.COMPLETE)
 
     def best(self) -> list[FrozenTrial]:
         """Give all trials, the best first, or of several objectives those that no other beats in all."""

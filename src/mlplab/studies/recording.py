@@ -29,9 +29,7 @@ class Recording:
 
     def __init__(self, config: Mapping[str, Any], folder: str | Path, data_sha256: str | None = None) -> None:
         self.folder = RunFolder(Path(folder))
-        self.config = (
-            OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else dict(config)
-        )
+        self.config = OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else dict(config)
         self.started = time.perf_counter()
         text = OmegaConf.to_yaml(OmegaConf.create(self.config))
         write_text(self.folder.config, text)
@@ -39,9 +37,7 @@ class Recording:
         write_status(self.folder.path, "running")
         self.board = TensorBoardWriter(self.folder.tensorboard, flush_every_s=float("inf"))
         self.board.log_config(text)
-        self.board.log_hyperparams(
-            {k: v for k, v in self.config.items() if k not in ("paths", "name", "resume")}
-        )
+        self.board.log_hyperparams({k: v for k, v in self.config.items() if k not in ("paths", "name", "resume")})
 
     def figure(self, name: str, figure: Any, arrays: Mapping[str, Any]) -> Path:
         """Save a figure as PNG, show it in TensorBoard, and keep the arrays from which it can be redrawn."""
@@ -69,9 +65,7 @@ class Recording:
 
 
 @contextmanager
-def recording(
-    config: Mapping[str, Any], folder: str | Path, data_sha256: str | None = None
-) -> Iterator[Recording]:
+def recording(config: Mapping[str, Any], folder: str | Path, data_sha256: str | None = None) -> Iterator[Recording]:
     """Record a study in its claimed run folder; its status tells how it ended.
 
     An InputError passes through with the folder as it is: the command line removes it.

@@ -21,15 +21,11 @@ class Composition:
         plain: the config, resolved.
     """
 
-    def __init__(
-        self, config: DictConfig, hydra: DictConfig, names: Sequence[str], plain: dict[str, Any]
-    ) -> None:
+    def __init__(self, config: DictConfig, hydra: DictConfig, names: Sequence[str], plain: dict[str, Any]) -> None:
         self.config, self.hydra, self.plain = config, hydra, plain
         raw = OmegaConf.to_container(config, resolve=False)
         # Whatever points elsewhere may change with what it points to.
-        self.pointing = sorted(
-            {".".join(path[: _first_index(path)]) for path, text in _leaves(raw) if "${" in text}
-        )
+        self.pointing = sorted({".".join(path[: _first_index(path)]) for path, text in _leaves(raw) if "${" in text})
         self.names = list(names)
 
     def fill(self, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

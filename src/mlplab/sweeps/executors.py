@@ -156,9 +156,7 @@ class Submitit:
         options: further parameters for submitit, such as ``timeout_min`` or ``slurm_partition``.
     """
 
-    def __init__(
-        self, folder: Path, workers: int | None, cluster: str | None, options: dict[str, Any]
-    ) -> None:
+    def __init__(self, folder: Path, workers: int | None, cluster: str | None, options: dict[str, Any]) -> None:
         try:
             import submitit
         except ImportError as error:
@@ -282,9 +280,7 @@ def make_executor(options: dict[str, Any], folder: Path) -> Executor:
     if name == "processes":
         return Processes(workers)
     if name == "submitit":
-        return Submitit(
-            folder / ".groups" / "submitit", workers, options.get("cluster"), options.get("options") or {}
-        )
+        return Submitit(folder / ".groups" / "submitit", workers, options.get("cluster"), options.get("options") or {})
     if name == "ray":
         return Ray(workers, options.get("address"))
     raise InputError(f"launcher.executor must be one of {', '.join(EXECUTORS)}, got {name!r}")

@@ -32,13 +32,7 @@ def sweep_folder(logs: Path, kind: str, name: str | None, overrides: Sequence[st
     if name is not None:
         return parent / name
     # What is swept, and how a search searches.
-    swept = sorted(
-        text for text in overrides if Role.IDENTITY in override_role(text) or text.startswith("search.")
-    )
+    swept = sorted(text for text in overrides if Role.IDENTITY in override_role(text) or text.startswith("search."))
     digest = hashlib.sha256("\n".join(swept).encode()).hexdigest()[:8]
-    keys = [
-        text.partition("=")[0].lstrip("+~").rpartition(".")[2]
-        for text in swept
-        if "," in text or "(" in text
-    ]
+    keys = [text.partition("=")[0].lstrip("+~").rpartition(".")[2] for text in swept if "," in text or "(" in text]
     return parent / f"{'-'.join(keys)[:LONGEST]}-{digest}".lstrip("-")

@@ -70,9 +70,7 @@ def shape_of(config: dict[str, Any]) -> tuple[list[int], int]:
     if widths is None:
         widths = [model.get("width", 128)] * model.get("depth", 1)
     each = data.get("points_per_arm", data.get("points_per_class", 800))
-    return list(widths), int(
-        each * data.get("arms", data.get("classes", 4)) * (1 - data.get("test_fraction", 0.2))
-    )
+    return list(widths), int(each * data.get("arms", data.get("classes", 4)) * (1 - data.get("test_fraction", 0.2)))
 
 
 def member_bytes(config: dict[str, Any]) -> int:
@@ -105,9 +103,7 @@ def make_groups(
         # Members with the same settings side by side share one call of the optimiser.
         members.sort(key=lambda job: str(job.config.get("optimizer")))
         device = "gpu" if on_gpu(members[0].config) else "cpu"
-        most = min(
-            max_members or MOST_MEMBERS[device], max(1, MOST_BYTES[device] // member_bytes(members[0].config))
-        )
+        most = min(max_members or MOST_MEMBERS[device], max(1, MOST_BYTES[device] // member_bytes(members[0].config)))
         if device == "cpu":
             most = min(most, max(FEWEST_MEMBERS, int(fair / cost(members[0].config))))
         count = math.ceil(len(members) / most)

@@ -105,9 +105,7 @@ def job_name(swept: Mapping[str, Any], digest: str) -> str:
 
 
 def place_jobs(
-    folder: Path,
-    composed: Sequence[tuple[dict[str, Any], DictConfig]],
-    all_overrides: Sequence[Sequence[str]],
+    folder: Path, composed: Sequence[tuple[dict[str, Any], DictConfig]], all_overrides: Sequence[Sequence[str]]
 ) -> list[PlannedJob]:
     """Give each composed job its folder: the one that holds its digest already, or a new name.
 

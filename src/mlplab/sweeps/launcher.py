@@ -77,12 +77,7 @@ def launch(
 
 
 def compose_jobs(
-    folder: Path,
-    master: DictConfig,
-    loader: Any,
-    task: Task,
-    job_overrides: Sequence[Sequence[str]],
-    display: Display,
+    folder: Path, master: DictConfig, loader: Any, task: Task, job_overrides: Sequence[Sequence[str]], display: Display
 ) -> list[PlannedJob]:
     """Compose every job before any of them starts, so that editing conf/ changes nothing any more."""
     composer = Composer(loader, master, task.resolve, task.check)

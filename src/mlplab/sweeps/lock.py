@@ -83,8 +83,7 @@ def _lock(folder: Path) -> TextIO:
                 file.seek(0)
                 owner = file.read().strip() or "unknown"
             raise InputError(
-                f"another sweep works in {folder} (process {owner}); "
-                "wait for it, or take another name with sweep=NAME"
+                f"another sweep works in {folder} (process {owner}); wait for it, or take another name with sweep=NAME"
             ) from error
         # Between the two its last owner may have removed it: then it locks nothing.
         if os.fstat(file.fileno()).st_nlink:

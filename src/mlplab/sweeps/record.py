@@ -31,9 +31,7 @@ class Record:
         self.path = folder / "sweep.json"
         own = {job.digest: job for job in jobs}
         entries = [entry for entry in entries_of(folder) if entry["config_digest"] not in own]
-        entries += [
-            {"name": job.name, "overrides": job.overrides, "config_digest": job.digest} for job in jobs
-        ]
+        entries += [{"name": job.name, "overrides": job.overrides, "config_digest": job.digest} for job in jobs]
         entries.sort(key=lambda entry: entry["name"])
         swept = swept_values([entry["overrides"] for entry in entries])
         keys = list(dict.fromkeys(key for values in swept for key in values))
@@ -81,9 +79,7 @@ class Record:
 def _config(folder: Path) -> dict[str, Any]:
     """Read the config of an earlier call's job; nothing where it cannot be read."""
     try:
-        value = yaml.load(
-            (folder / "config.yaml").read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        )
+        value = yaml.load((folder / "config.yaml").read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (OSError, yaml.YAMLError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -243,9 +243,7 @@ class Sweep:
     def _fail(self, job: PlannedJob, error: str, words: str) -> None:
         self._take(job, "failed", None, error)
         job.folder.mkdir(exist_ok=True)
-        (job.folder / "traceback.txt").write_text(
-            f"{error}\n" if words == error else f"{error}\n\n{words.rstrip()}\n"
-        )
+        (job.folder / "traceback.txt").write_text(f"{error}\n" if words == error else f"{error}\n\n{words.rstrip()}\n")
         write_status(job.folder, "failed", error, sync=False)
 
     def _take(self, job: PlannedJob, status: str, result: dict[str, Any] | None, error: str | None) -> None:
@@ -265,9 +263,7 @@ class Sweep:
         for one in running:
             self._listen(one)
 
-    def _show(
-        self, running: list[Running], ended: int, count: int, share: float, final: bool = False
-    ) -> None:
+    def _show(self, running: list[Running], ended: int, count: int, share: float, final: bool = False) -> None:
         self.display.show(
             groups=(ended, count), jobs=len(self.jobs), done=self.counts["finished"] + self.counts["diverged"],
             running=sum(len(one.group.jobs) - len(one.done) for one in running), failed=self.counts["failed"],

@@ -65,9 +65,7 @@ class Ramp:
     over_ms: float = 50.0
 
     def __post_init__(self):
-        self.from_ma, self.to_ma = np.broadcast_arrays(
-            checked_current(self.from_ma), checked_current(self.to_ma)
-        )
+        self.from_ma, self.to_ma = np.broadcast_arrays(checked_current(self.from_ma), checked_current(self.to_ma))
         _positive("over_ms", self.over_ms)
 
     def block(self, start: int, stop: int) -> np.ndarray:
@@ -299,9 +297,7 @@ class FileSamples(Samples):
             raise
         except (OSError, EOFError, ValueError, TypeError) as error:
             reason = str(error).splitlines()[0]
-            raise InputError(
-                f"input.path must be an NPY or CSV file of numbers, got {path}: {reason}"
-            ) from None
+            raise InputError(f"input.path must be an NPY or CSV file of numbers, got {path}: {reason}") from None
 
     def _without_times(self, table: Table) -> np.ndarray:
         values = matrix(table)

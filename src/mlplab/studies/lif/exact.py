@@ -40,9 +40,7 @@ def advance(neuron: Neuron, blocks, state, dt_ms: float, recorder):
             done += 1
             if trace is not None:
                 # A spike inside the step shows at its end, where the potential may have left the reset again.
-                trace[done] = (
-                    np.where(count > before, flat.gap_v + spike_v, potential * resistance) + flat.reset_v
-                )
+                trace[done] = np.where(count > before, flat.gap_v + spike_v, potential * resistance) + flat.reset_v
     return potential.reshape(shape), held.reshape(shape)
 
 

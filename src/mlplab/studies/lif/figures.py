@@ -50,9 +50,7 @@ def exact_path(neuron: Neuron, rows_ma, steps: int, dt_ms: float):
     top, bottom = float(neuron.threshold_v), float(neuron.reset_v)
     below = run.trace_v <= top
     times = np.concatenate([grid[below], np.repeat(spikes, 3)])
-    values = np.concatenate(
-        [run.trace_v[below], np.tile([top, top + float(neuron.spike_v), bottom], len(spikes))]
-    )
+    values = np.concatenate([run.trace_v[below], np.tile([top, top + float(neuron.spike_v), bottom], len(spikes))])
     order = np.argsort(times, kind="stable")
     spans = np.stack([spikes, np.minimum(spikes + float(neuron.tau_ref_ms), grid[-1])], axis=1)
     return times[order], values[order], spans
@@ -63,9 +61,7 @@ def membrane(neuron: Neuron, current, *, steps: int, dt_ms: float, method: str):
     neuron = one_neuron(neuron)
     rows = current.block(0, steps)
     rows = np.broadcast_to(rows, (steps, *rows.shape[1:])).reshape(steps, -1)[:, :1].ravel()
-    stepped = simulate(
-        neuron, Samples(rows), steps=steps, dt_ms=dt_ms, method=method, trace=True, spikes=True
-    )
+    stepped = simulate(neuron, Samples(rows), steps=steps, dt_ms=dt_ms, method=method, trace=True, spikes=True)
     times = np.arange(steps + 1) * dt_ms
     exact_times, exact_v, spans = exact_path(neuron, rows, steps, dt_ms)
     arrays = {
@@ -76,9 +72,7 @@ def membrane(neuron: Neuron, current, *, steps: int, dt_ms: float, method: str):
         "refractory_ms": spans,
         "current_ma": np.concatenate([rows[:1], rows]),
     }
-    first = (
-        f"first spike {stepped.spike_times_ms[0]:g} ms stepped" if len(stepped.spike_times_ms) else "no spike"
-    )
+    first = f"first spike {stepped.spike_times_ms[0]:g} ms stepped" if len(stepped.spike_times_ms) else "no spike"
     if len(spans):
         first += f", {spans[0][0]:.7g} ms exactly"
     subtitle = (
@@ -91,11 +85,7 @@ def membrane(neuron: Neuron, current, *, steps: int, dt_ms: float, method: str):
     elif neuron.tau_ref_ms == 0:
         what = "The membrane charges, spikes, and starts again from its reset"
     figure = pictures.membrane_trace(
-        **arrays,
-        threshold_v=float(neuron.threshold_v),
-        stepped=METHOD_NAMES[method],
-        subtitle=subtitle,
-        title=what,
+        **arrays, threshold_v=float(neuron.threshold_v), stepped=METHOD_NAMES[method], subtitle=subtitle, title=what
     )
     return figure, arrays
 

@@ -43,15 +43,12 @@ def step_weight(neuron: Neuron, dt_ms: float, method: str = "euler") -> np.ndarr
     if np.any(ratio > 2.0):
         limit = 2.0 * float(np.min(neuron.time_constant_ms))
         raise InputError(
-            f"simulation.dt_ms must be at most 2 R C = {limit:g} ms, "
-            f"where Euler turns unstable, got {dt_ms:g}"
+            f"simulation.dt_ms must be at most 2 R C = {limit:g} ms, where Euler turns unstable, got {dt_ms:g}"
         )
     return ratio * (1.0 + TIE)
 
 
-def steps_to_spike(
-    neuron: Neuron, current_ma, dt_ms: float, method: str = "euler", start_v=None
-) -> np.ndarray:
+def steps_to_spike(neuron: Neuron, current_ma, dt_ms: float, method: str = "euler", start_v=None) -> np.ndarray:
     """Return the number of integration steps from `start_v` to the spike; infinite where there is none.
 
     After n steps V = D + (V_start - D)(1 - w)^n with D = V_rest + R I, so n is the smallest integer with V >= Vth.
@@ -67,11 +64,7 @@ def steps_to_spike(
     gap = neuron.gap_ma
     above = drive - gap
     simple = start_v is None and np.all(weight < 1.0)
-    start = (
-        0.0
-        if start_v is None
-        else (np.asarray(start_v, dtype=np.float64) - neuron.reset_v) / neuron.leak_kohm
-    )
+    start = 0.0 if start_v is None else (np.asarray(start_v, dtype=np.float64) - neuron.reset_v) / neuron.leak_kohm
     with np.errstate(divide="ignore", invalid="ignore"):
         steps = np.log1p((gap - start) / above) / -np.log1p(-np.minimum(weight, 1.0))
     steps = np.where(above > 0, np.maximum(np.ceil(steps), 1.0), np.inf)

@@ -166,9 +166,7 @@ def interval_ms(neuron: Neuron, current_ma, start_v=None) -> np.ndarray:
     """
     drive = neuron.drive_ma(checked_current(current_ma))
     gap = neuron.gap_ma
-    way = (
-        gap if start_v is None else (neuron.threshold_v - np.asarray(start_v, np.float64)) / neuron.leak_kohm
-    )
+    way = gap if start_v is None else (neuron.threshold_v - np.asarray(start_v, np.float64)) / neuron.leak_kohm
     above = drive - gap
     with np.errstate(divide="ignore", invalid="ignore"):
         # log1p of way/above keeps all digits both just above threshold and far above it.

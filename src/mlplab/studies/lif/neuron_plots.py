@@ -103,10 +103,7 @@ def membrane_trace(
     )
     volts = in_unit(axes.yaxis, "v", [*trace_v, threshold_v])
     label(axes, f"time, {in_unit(axes.xaxis, 'ms', times_ms)}", f"membrane potential, {volts}")
-    end_names(
-        axes,
-        [(threshold_v, "threshold", MUTED), (exact_v[-1], "exact", EXACT), (trace_v[-1], stepped, EULER)],
-    )
+    end_names(axes, [(threshold_v, "threshold", MUTED), (exact_v[-1], "exact", EXACT), (trace_v[-1], stepped, EULER)])
     return made
 
 
@@ -148,10 +145,7 @@ def raster(
     currents_ma = np.asarray(currents_ma)
     for k in range(currents_ma.shape[1])[::-1]:
         inputs.plot(
-            current_times_ms,
-            currents_ma[:, k],
-            color=INPUT if k == 0 else FAINT,
-            lw=points_of(2.5 if k == 0 else 1.5),
+            current_times_ms, currents_ma[:, k], color=INPUT if k == 0 else FAINT, lw=points_of(2.5 if k == 0 else 1.5)
         )
     inputs.yaxis.set_major_locator(MaxNLocator(3))
     label(inputs, y=f"input, {in_unit(inputs.yaxis, 'ma', currents_ma)}")
@@ -167,9 +161,7 @@ def raster(
         mew=points_of(1.8),
     )
     own = np.asarray(spike_times_ms)[np.asarray(spike_neurons) == 0]
-    spikes.plot(
-        own, np.ones(len(own)), ls="none", marker="|", color=INPUT, ms=points_of(12), mew=points_of(2.5)
-    )
+    spikes.plot(own, np.ones(len(own)), ls="none", marker="|", color=INPUT, ms=points_of(12), mew=points_of(2.5))
     spikes.set_ylim(0, neurons + 1)
     spikes.yaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
     spikes.grid(False)

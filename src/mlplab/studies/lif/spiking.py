@@ -111,13 +111,9 @@ def run_spiking(
     # that of 1 / (r_max dt) activations for one step.
     per_step = max_rate_hz / MS_PER_S * dt_ms
     unit_ma = per_step / dt_ms * float(neuron.capacitance_uf * neuron.gap_v)
-    reads = (
-        np.arange(1, 101) * duration_ms / 100 if read_ms is None else np.asarray(read_ms, dtype=np.float64)
-    )
+    reads = np.arange(1, 101) * duration_ms / 100 if read_ms is None else np.asarray(read_ms, dtype=np.float64)
     at_step = np.maximum(1, np.round(reads / dt_ms).astype(int))
-    layers = [
-        _Layer(neuron, len(x), matrix.shape[0], start_fraction, dt_ms) for matrix in weights.matrices[:-1]
-    ]
+    layers = [_Layer(neuron, len(x), matrix.shape[0], start_fraction, dt_ms) for matrix in weights.matrices[:-1]]
     constant = unit_ma * (x @ weights.matrices[0].T + weights.biases[0])
     pulses = [matrix / per_step for matrix in weights.matrices]
     total = np.zeros((len(x), weights.matrices[-1].shape[1]))

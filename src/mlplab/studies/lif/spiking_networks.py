@@ -83,12 +83,8 @@ def over_time(trained: Trained, neuron: Neuron, options: Mapping[str, Any]) -> d
     """Run the test points and measure accuracy over time beside the ReLU network's."""
     x, y = trained.test
     relu = relu_logits(trained.weights, x)
-    reads = np.unique(
-        np.round(np.geomspace(options["dt_ms"], options["duration_ms"], 120) / options["dt_ms"])
-    )
-    times, logits, spikes = run_spiking(
-        trained.weights, x, neuron, **options, read_ms=reads * options["dt_ms"]
-    )
+    reads = np.unique(np.round(np.geomspace(options["dt_ms"], options["duration_ms"], 120) / options["dt_ms"]))
+    times, logits, spikes = run_spiking(trained.weights, x, neuron, **options, read_ms=reads * options["dt_ms"])
     accuracies, reference = accuracy(logits, y), float(accuracy(relu, y))
     return {
         "times_ms": times,
@@ -107,9 +103,7 @@ def final_accuracies(trained: Trained, neurons: Sequence[Neuron], options: Mappi
     """Return the accuracy at the end of the run for each kind of neuron."""
     x, y = trained.test
     end = [options["duration_ms"]]
-    return [
-        float(accuracy(run_spiking(trained.weights, x, n, **options, read_ms=end)[1][-1], y)) for n in neurons
-    ]
+    return [float(accuracy(run_spiking(trained.weights, x, n, **options, read_ms=end)[1][-1], y)) for n in neurons]
 
 
 def at_few_steps(
@@ -189,9 +183,7 @@ def by_depth(
         for path in folders:
             twin = load_run(path, trained.data)
             relu = relu_logits(twin.weights, x)
-            times, logits, _ = run_spiking(
-                twin.weights, x, neuron, **options, read_ms=reads * options["dt_ms"]
-            )
+            times, logits, _ = run_spiking(twin.weights, x, neuron, **options, read_ms=reads * options["dt_ms"])
             agreement = (logits.argmax(-1) == relu.argmax(-1)).mean(-1)
             reached.append(float(accuracy(relu, y)))
             disagreements.append(1 - agreement)

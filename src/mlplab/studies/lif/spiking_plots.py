@@ -101,15 +101,11 @@ def accuracy_by_neuron(
         axes.set_xlim(-0.3, len(values) - 0.7)
         axes.set_ylim(max(0.0, low - 4), 101)
         label(axes, name, "" if last else "test accuracy, %")
-    end_names(
-        axes, [(100 * relu_accuracy, "ReLU network", INK), (100 * by_refractory[-1], "spiking", SPIKING)]
-    )
+    end_names(axes, [(100 * relu_accuracy, "ReLU network", INK), (100 * by_refractory[-1], "spiking", SPIKING)])
     return made
 
 
-def latency_by_depth(
-    times_ms, disagreements, depths, agreed_90_ms, agreed_99_ms, *, title, subtitle=""
-) -> Figure:
+def latency_by_depth(times_ms, disagreements, depths, agreed_90_ms, agreed_99_ms, *, title, subtitle="") -> Figure:
     """Draw disagreement over time for each depth (left), and the times until 90 % and 99 % agree (right).
 
     Args:

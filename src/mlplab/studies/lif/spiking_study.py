@@ -56,9 +56,7 @@ def spiking(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
             result["by_depth"] = draw_depths(record, first, neuron, config)
         rows = table(first, found[0], options)
         if config["surrogate"]["epochs"]:
-            trained = measure.trained_through_spikes(
-                first, config["surrogate"], record.folder.path / "networks"
-            )
+            trained = measure.trained_through_spikes(first, config["surrogate"], record.folder.path / "networks")
             rows.append(
                 (
                     "trained through its spikes",
@@ -67,9 +65,7 @@ def spiking(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
                     float(config["surrogate"]["steps"]),
                 )
             )
-        result["table"] = [
-            dict(zip(("network", "accuracy", "nll", "duration_ms"), row, strict=True)) for row in rows
-        ]
+        result["table"] = [dict(zip(("network", "accuracy", "nll", "duration_ms"), row, strict=True)) for row in rows]
         words = summary(result, rows, networks, found, record)
         record.board.log_text("summary", "\n".join(f"    {line}" for line in words.splitlines()))
         names = ("relu_accuracy", "final_accuracy", "settled_ms")
@@ -96,9 +92,7 @@ def draw_over_time(record: Recording, network: measure.Trained, found: Mapping[s
         subtitle=f"{shape_of(network)}: {100 * found['final_accuracy']:.2f} % at the end, ReLU network "
         f"{100 * found['relu_accuracy']:.2f} %; {found['spikes']:.1f} spikes a hidden neuron",
     )
-    record.figure(
-        "accuracy_over_time", figure, {k: found[k] for k in ("times_ms", "accuracies", "agreements")}
-    )
+    record.figure("accuracy_over_time", figure, {k: found[k] for k in ("times_ms", "accuracies", "agreements")})
 
 
 def shape_of(network: measure.Trained) -> str:
@@ -107,11 +101,7 @@ def shape_of(network: measure.Trained) -> str:
 
 
 def by_neuron(
-    record: Recording,
-    network: measure.Trained,
-    neuron: Neuron,
-    config: Mapping[str, Any],
-    relu_accuracy: float,
+    record: Recording, network: measure.Trained, neuron: Neuron, config: Mapping[str, Any], relu_accuracy: float
 ) -> dict[str, Any]:
     """Measure and draw the accuracy at the end against R and tau_ref."""
     resistances, refractories = list(config["resistances_kohm"]), list(config["refractories_ms"])
@@ -141,17 +131,13 @@ def by_neuron(
     return arrays
 
 
-def draw_maps(
-    record: Recording, network: measure.Trained, neuron: Neuron, options: Mapping[str, Any]
-) -> None:
+def draw_maps(record: Recording, network: measure.Trained, neuron: Neuron, options: Mapping[str, Any]) -> None:
     """Draw the spiking network's decision map at three times, and the ReLU network's."""
     grid = decision_grid(MAP_RESOLUTION, MAP_LIMIT).numpy().astype(np.float64)
     x, y = network.test
     end = options["duration_ms"]
     reads = [max(options["dt_ms"], end / 50), max(options["dt_ms"], end / 10), end]
-    times, logits, _ = run_spiking(
-        network.weights, np.concatenate([grid, x]), neuron, **options, read_ms=reads
-    )
+    times, logits, _ = run_spiking(network.weights, np.concatenate([grid, x]), neuron, **options, read_ms=reads)
     every = [*logits, relu_logits(network.weights, np.concatenate([grid, x]))]
     names = [*(f"spiking, {time:g} ms" for time in times), "ReLU network"]
     maps, guesses, words = [], [], []
@@ -175,9 +161,7 @@ def draw_maps(
     record.figure("decision_maps", figure, {"maps": maps, "predictions": guesses, "points": x, "labels": y})
 
 
-def draw_depths(
-    record: Recording, network: measure.Trained, neuron: Neuron, config: Mapping[str, Any]
-) -> dict:
+def draw_depths(record: Recording, network: measure.Trained, neuron: Neuron, config: Mapping[str, Any]) -> dict:
     """Train, measure and draw the latency by depth."""
     found = measure.by_depth(
         network,

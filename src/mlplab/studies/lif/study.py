@@ -48,18 +48,10 @@ def lif(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
         )
     steps = int(whole_steps(options["duration_ms"], options["dt_ms"]))
     if steps > MOST_STEPS:
-        raise InputError(
-            f"simulation.duration_ms must be at most {MOST_STEPS:,} steps of dt_ms, got {steps:,}"
-        )
+        raise InputError(f"simulation.duration_ms must be at most {MOST_STEPS:,} steps of dt_ms, got {steps:,}")
     state = initial_state(neuron, run_shape(neuron, current, 0, steps), options["start_v"])
     run = simulate(
-        neuron,
-        current,
-        steps=steps,
-        dt_ms=options["dt_ms"],
-        method=options["method"],
-        state=state,
-        spikes=SHOWN_SPIKES,
+        neuron, current, steps=steps, dt_ms=options["dt_ms"], method=options["method"], state=state, spikes=SHOWN_SPIKES
     )
     with recording(asked, folder) as record:
         figures = draw(record, config, neuron, current, steps)
@@ -82,9 +74,7 @@ def draw(record: Recording, config: Mapping[str, Any], neuron, current, steps: i
         shown_steps = min(steps, lif_figures.MOST_STEPS)
         stable = dt_ms <= float(one.time_constant_ms)
         method = "euler" if options["method"] == "euler" or options["method"] == "exact" and stable else "exponential"
-        record.figure(
-            "membrane", *lif_figures.membrane(one, current, steps=shown_steps, dt_ms=dt_ms, method=method)
-        )
+        record.figure("membrane", *lif_figures.membrane(one, current, steps=shown_steps, dt_ms=dt_ms, method=method))
     if "families" in wanted:
         record.figure("families", *transfer_figures.families(one))
     if "relu_limit" in wanted:
@@ -193,20 +183,14 @@ def summary(result: Mapping[str, Any], record: Recording, options: Mapping[str, 
     lines = ["", f"{what}, {result['steps']:,} steps of {options['dt_ms']:g} ms, {options['method']}"]
     lines.append(f"spikes a neuron        {result['mean_count']:g}   ({result['mean_rate_hz']:.2f} Hz)")
     if result["first_spikes_ms"]:
-        lines.append(
-            "first spikes           " + ", ".join(f"{t:.5g}" for t in result["first_spikes_ms"][:5]) + " ms"
-        )
+        lines.append("first spikes           " + ", ".join(f"{t:.5g}" for t in result["first_spikes_ms"][:5]) + " ms")
     if "exact_rate_hz" in result:
         lines.append(
             f"known exactly          {result['exact_rate_hz']:.5g} Hz, "
             f"first spike at {result['first_exact_spike_ms']:.7g} ms"
         )
     if "closed_form_count" in result:
-        same = (
-            "equal to the simulation"
-            if result["closed_form_equals_simulation"]
-            else "NOT that of the simulation"
-        )
+        same = "equal to the simulation" if result["closed_form_equals_simulation"] else "NOT that of the simulation"
         lines.append(f"closed form            {result['closed_form_count']:g} spikes, {same}")
     if "noise_exact_rate_hz" in result:
         lines.append(
@@ -236,7 +220,5 @@ def summary(result: Mapping[str, Any], record: Recording, options: Mapping[str, 
         lines.append(f"order of the error     {shown_orders[0]} Euler, {shown_orders[1]} exponential")
     lines += ["", f"folder       {shown(record.folder.path)}"]
     if (record.folder.figures / "lif_explorer.html").exists():
-        lines.append(
-            f"page         {shown(record.folder.figures / 'lif_explorer.html')}   (open it in a browser)"
-        )
+        lines.append(f"page         {shown(record.folder.figures / 'lif_explorer.html')}   (open it in a browser)")
     return "\n".join(lines)

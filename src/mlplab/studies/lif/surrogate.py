@@ -75,9 +75,7 @@ class SpikingMLP(nn.Module):
         first, *middle, last = self.network.linear_layers()
         drive = self.resistance * first(x)
         potentials = [torch.zeros_like(drive)]
-        potentials += [
-            torch.zeros(len(x), layer.out_features, dtype=x.dtype, device=x.device) for layer in middle
-        ]
+        potentials += [torch.zeros(len(x), layer.out_features, dtype=x.dtype, device=x.device) for layer in middle]
         total = torch.zeros_like(potentials[-1])
         for _ in range(self.steps):
             spikes = self._step(potentials, 0, drive)

@@ -46,11 +46,7 @@ def families(neuron: Neuron):
     refractories = scale.time_ms / 10 * np.array(REFRACTORIES)
     made = {}
     for key, neurons, names in (
-        (
-            "by_resistance",
-            changed(neuron, resistance_kohm=resistances[:, None]),
-            [kohm(r) for r in resistances],
-        ),
+        ("by_resistance", changed(neuron, resistance_kohm=resistances[:, None]), [kohm(r) for r in resistances]),
         (
             "by_refractory",
             changed(neuron, tau_ref_ms=refractories[:, None]),
@@ -62,10 +58,7 @@ def families(neuron: Neuron):
     # Both charts share their currents, so that one ReLU serves both.
     currents = np.union1d(made["by_resistance"][0], made["by_refractory"][0])
     lists = {
-        key: [
-            (n, np.interp(currents, own, rates), c)
-            for n, rates, c in zip(names, all_rates, counts, strict=True)
-        ]
+        key: [(n, np.interp(currents, own, rates), c) for n, rates, c in zip(names, all_rates, counts, strict=True)]
         for key, (own, all_rates, counts, names) in made.items()
     }
     relu = relu_rate_hz(neuron, currents)
@@ -99,9 +92,7 @@ def relu_distance_hz(neuron: Neuron, high_ma: float | None = None) -> np.ndarray
     Looked for on 2001 currents and at the threshold, where the ReLU is already on its way.
     """
     high_ma = scale_of(neuron).axis_ma[1] if high_ma is None else high_ma
-    wide = Neuron(
-        **{name: np.asarray(getattr(neuron, name))[..., None] for name in Neuron.__dataclass_fields__}
-    )
+    wide = Neuron(**{name: np.asarray(getattr(neuron, name))[..., None] for name in Neuron.__dataclass_fields__})
     threshold = np.clip(threshold_current_ma(wide), min(0.0, high_ma), max(0.0, high_ma))
     currents = np.concatenate(
         [
@@ -130,10 +121,7 @@ def limit(neuron: Neuron):
     taus = [t * ms for t in DISTANCE_REFRACTORIES]
     high = scale.axis_ma[1]
     far = [
-        (
-            f"τref = {say(t, 'ms')}",
-            relu_distance_hz(changed(neuron, resistance_kohm=resistances, tau_ref_ms=t), high),
-        )
+        (f"τref = {say(t, 'ms')}", relu_distance_hz(changed(neuron, resistance_kohm=resistances, tau_ref_ms=t), high))
         for t in taus
     ]
     relu = relu_rate_hz(neuron, currents)

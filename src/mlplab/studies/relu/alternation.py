@@ -41,12 +41,7 @@ class Chain:
         before = np.concatenate([x[:1], exits[:-1]])
         starts = first == EDGE
         return cls(
-            np.where(starts, before, x[first]),
-            starts,
-            np.array(path.after[:n]),
-            exits,
-            side.astype(float),
-            float(x[0]),
+            np.where(starts, before, x[first]), starts, np.array(path.after[:n]), exits, side.astype(float), float(x[0])
         )
 
     def __getitem__(self, pieces: slice) -> "Chain":
@@ -81,9 +76,7 @@ class Chain:
         return LinkPath(lines, self.exit[:-1].tolist(), [], self.last[:-1].tolist())
 
 
-def polish(
-    chain: Chain, target: Target, level: float, end: str = "right", rounds: int = 20
-) -> tuple[Chain, float]:
+def polish(chain: Chain, target: Target, level: float, end: str = "right", rounds: int = 20) -> tuple[Chain, float]:
     """Solve for the exits and the level; the touches move to the extrema of the error.
 
     Piece i gives one equation, line_i(exit_i) = f(exit_i) + side_i level, in exit_i, in exit_i-1 where the
@@ -202,9 +195,7 @@ def _touch(chain: Chain, target: Target, level: float, reach: float, graze: bool
     def climb(at: np.ndarray, side: np.ndarray) -> np.ndarray:
         at, width = at.copy(), wide
         for _ in range(14):
-            looks = np.clip(
-                at + width * np.array([[0.0], [-1.0], [-0.5], [0.5], [1.0]]), target.low, target.high
-            )
+            looks = np.clip(at + width * np.array([[0.0], [-1.0], [-0.5], [0.5], [1.0]]), target.low, target.high)
             gain = side * (height + slope * (looks - chain.first) - target(looks))
             at = np.take_along_axis(looks, gain.argmax(0)[None], 0)[0]
             width = width / 2
@@ -216,9 +207,7 @@ def _touch(chain: Chain, target: Target, level: float, reach: float, graze: bool
     exits = chain.exit
     if graze:
         exits = np.append(exits[:-1], climb(chain.exit, chain.side)[-1])
-    return replace(
-        chain, first=np.where(good, first, chain.first), last=np.where(good, last, chain.last), exit=exits
-    )
+    return replace(chain, first=np.where(good, first, chain.first), last=np.where(good, last, chain.last), exit=exits)
 
 
 def _derivative(target: Target, x: np.ndarray, length: np.ndarray) -> np.ndarray:

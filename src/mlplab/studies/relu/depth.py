@@ -28,19 +28,10 @@ def fold(target: Target) -> tuple[DeepRelu, float, float] | None:
         return DeepRelu([layer, (np.array([[1.0, -2.0]]), np.array([low]))]), low, middle
     quarter = (high - low) / 4
     parts = target(low + np.linspace(0, 2 * quarter, 129)), target(high - np.linspace(0, 2 * quarter, 129))
-    half = (
-        target(low + quarter + np.linspace(0, quarter, 65)),
-        target(low + quarter - np.linspace(0, quarter, 65)),
-    )
-    if np.allclose(parts[0], -parts[1], rtol=0, atol=1e-12 * size) and np.allclose(
-        *half, rtol=0, atol=1e-12 * size
-    ):
+    half = (target(low + quarter + np.linspace(0, quarter, 65)), target(low + quarter - np.linspace(0, quarter, 65)))
+    if np.allclose(parts[0], -parts[1], rtol=0, atol=1e-12 * size) and np.allclose(*half, rtol=0, atol=1e-12 * size):
         layer = (np.ones((3, 1)), np.array([-low, -low - quarter, -low - 3 * quarter]))
-        return (
-            DeepRelu([layer, (np.array([[1.0, -2.0, 2.0]]), np.array([low]))]),
-            low - quarter,
-            low + quarter,
-        )
+        return (DeepRelu([layer, (np.array([[1.0, -2.0, 2.0]]), np.array([low]))]), low - quarter, low + quarter)
     return None
 
 

@@ -90,8 +90,7 @@ def width_sweep(
         largest = max(float(np.nanmax(v)) for v in values if np.isfinite(v).any())
         # A target that is itself made of few pieces is met to rounding: that is no curve to scale by.
         low, high = positive_range(
-            [*values, *([floor[floor > 0]] if floor is not None and kind == "max" else [])],
-            floor=largest * 1e-11,
+            [*values, *([floor[floor > 0]] if floor is not None and kind == "max" else [])], floor=largest * 1e-11
         )
         axes.set_xlim(n[0] / 1.12, n[-1] * 1.12)
         axes.set_ylim(low, high)
@@ -112,17 +111,9 @@ def width_sweep(
                 _curve(axes, n[good], errors[kind][good], colour)
                 names.append((max(float(errors[kind][good][-1]), low), heading, colour))
         for name in dict.fromkeys(name for name, *_ in dots):
-            ends = np.concatenate(
-                [d[2 if kind == "max" else 3][d[1] == d[1].max()] for d in dots if d[0] == name]
-            )
+            ends = np.concatenate([d[2 if kind == "max" else 3][d[1] == d[1].max()] for d in dots if d[0] == name])
             names.append((float(np.median(ends)), name, FIT))
-        _log_axis(
-            axes.xaxis,
-            n[0] / 1.12,
-            n[-1] * 1.12,
-            plain=True,
-            digits=(1, 2, 5) if n[-1] / n[0] < 1500 else (1,),
-        )
+        _log_axis(axes.xaxis, n[0] / 1.12, n[-1] * 1.12, plain=True, digits=(1, 2, 5) if n[-1] / n[0] < 1500 else (1,))
         _log_axis(axes.yaxis, low, high, plain=False)
         label(axes, "ReLUs", "", size=23)
         end_names(axes, names, size=20)
@@ -231,9 +222,7 @@ def depth_gain(
             mew=points_of(1.8),
             zorder=5,
         )
-        names.append(
-            (float(np.median(trained[trained_n == trained_n.max()])), "deep, trained from random", FIT)
-        )
+        names.append((float(np.median(trained[trained_n == trained_n.max()])), "deep, trained from random", FIT))
     _log_axis(axes.yaxis, low, high, plain=False)
     if few:
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))

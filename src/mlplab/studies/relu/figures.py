@@ -69,9 +69,7 @@ def redraw(path: str | Path) -> Figure:
     """
     path = Path(path)
     if path.stem not in FIGURES:
-        raise InputError(
-            f"the arrays must be one of {', '.join(f'{name}.npz' for name in FIGURES)}, got {path.name}"
-        )
+        raise InputError(f"the arrays must be one of {', '.join(f'{name}.npz' for name in FIGURES)}, got {path.name}")
     with np.load(path, allow_pickle=False) as arrays:
         return FIGURES[path.stem](dict(arrays))
 
@@ -80,9 +78,7 @@ def _words(arrays: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(str(arrays["words"]))
 
 
-def decomposition_arrays(
-    target: Target, rows: list, fits: Mapping, floors: Mapping, n: int
-) -> dict[str, Any]:
+def decomposition_arrays(target: Target, rows: list, fits: Mapping, floors: Mapping, n: int) -> dict[str, Any]:
     """Collect what :func:`mlplab.studies.relu.panels.decomposition` draws, for one width."""
     x = np.linspace(target.low, target.high, 2001)
     chosen = [entry for name in _SHOWN for entry in rows if entry["method"] == name and entry["n"] == n]
@@ -147,18 +143,14 @@ def width_arrays(target: Target, rows: list, floors: Mapping, widths: list[int])
     for name in methods:
         found = {e["n"]: e for e in rows if e["method"] == name}
         for kind in ("max", "rms"):
-            arrays[f"{kind}_{name}"] = np.array(
-                [found[n][f"{kind}_error"] if n in found else np.nan for n in widths]
-            )
+            arrays[f"{kind}_{name}"] = np.array([found[n][f"{kind}_error"] if n in found else np.nan for n in widths])
     dots = []
     for start, heading in (
         ("default", "trained from random"), ("hats", "trained in hats"), ("minimax", "trained from minimax")
     ):
         chosen = [e for e in rows if e["method"] == "trained" and e["start"] == start]
         if chosen:
-            arrays[f"dots_n_{len(dots)}"] = np.concatenate(
-                [[e["n"]] * len(e["all_max_errors"]) for e in chosen]
-            )
+            arrays[f"dots_n_{len(dots)}"] = np.concatenate([[e["n"]] * len(e["all_max_errors"]) for e in chosen])
             arrays[f"dots_max_{len(dots)}"] = np.concatenate([e["all_max_errors"] for e in chosen])
             arrays[f"dots_rms_{len(dots)}"] = np.concatenate([e["all_rms_errors"] for e in chosen])
             dots.append(heading)
@@ -225,10 +217,7 @@ def depth_arrays(target: Target, widths: list[int], config: Mapping[str, Any]) -
             sizes = [len(bias) for _, bias in built[n].layers[:-1]]
             trained = train_deep(target, sizes, seeds=seeds, steps=config["depth"]["steps"])
             found += [(n, errors(target, network, grid)[0]) for network in trained]
-        arrays["trained_n"], arrays["trained"] = (
-            np.array([n for n, _ in found]),
-            np.array([e for _, e in found]),
-        )
+        arrays["trained_n"], arrays["trained"] = (np.array([n for n, _ in found]), np.array([e for _, e in found]))
     x = np.linspace(target.low, target.high, 1001)
     square = target.name == "x2"
     stages, law = [], []
@@ -256,8 +245,7 @@ def depth_arrays(target: Target, widths: list[int], config: Mapping[str, Any]) -
         "takagi": "deep: the tent map composed with itself",
         "sawtooth": "deep: three tents, exact",
     }.get(
-        target.name,
-        "deep: fold the symmetry, then fit" if stages else "deep: Horner's rule with Yarotsky's products",
+        target.name, "deep: fold the symmetry, then fit" if stages else "deep: Horner's rule with Yarotsky's products"
     )
     arrays["words"] = np.array(
         json.dumps(

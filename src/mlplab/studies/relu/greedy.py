@@ -66,13 +66,7 @@ def greedy(target: Target, n: int, *, candidates_per_unit: int = 16) -> ReluSum:
         left, cross, right, start, end = Moments(target)(grid)
         length, x = np.diff(grid), grid[:-1] - center
         w, wu, wuu, wf, wuf = left + 2 * cross + right, cross + right, right, start + end, end
-        terms = (
-            w,
-            w * x + wu * length,
-            w * x * x + 2 * wu * x * length + wuu * length**2,
-            wf,
-            wf * x + wuf * length,
-        )
+        terms = (w, w * x + wu * length, w * x * x + 2 * wu * x * length + wuu * length**2, wf, wf * x + wuf * length)
     else:
         x, y, w = grid - center, target.points.y, target.points.weight
         terms = tuple(term[:-1] for term in (w, w * x, w * x * x, w * y, w * x * y))
@@ -89,9 +83,7 @@ def greedy(target: Target, n: int, *, candidates_per_unit: int = 16) -> ReluSum:
     return pad(fit, n, target.high)
 
 
-def _moments(
-    grid: np.ndarray, sums: list[np.ndarray], center: float, edges: np.ndarray, target: Target
-) -> np.ndarray:
+def _moments(grid: np.ndarray, sums: list[np.ndarray], center: float, edges: np.ndarray, target: Target) -> np.ndarray:
     """Return the pieces' moments from the cells' sums: the fit must see the target as the candidates do."""
     if target.points is not None:
         return Moments(target)(edges)

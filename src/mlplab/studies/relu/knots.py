@@ -51,9 +51,7 @@ def equidistributed(target: Target, n: int, balance: bool = True, rounds: int = 
             # Lengths that would make the errors equal, were each proportional to its length squared, damped.
             share = np.sqrt(miss) + 1e-3 * np.sqrt(miss.max()) + 1e-300
             length = np.diff(x) * (share.mean() / share) ** 0.5
-            x = target.low + (target.high - target.low) * np.concatenate(
-                [[0.0], np.cumsum(length) / length.sum()]
-            )
+            x = target.low + (target.high - target.low) * np.concatenate([[0.0], np.cumsum(length) / length.sum()])
             x[-1] = target.high
     best = np.unique(best)
     return pad(interpolant(best, target(best)), n, target.high)

@@ -242,9 +242,7 @@ def _free(
     return contacts, level, _sum(passed, target)
 
 
-def _last(
-    chain: Chain, target: Target, level: float, spare: tuple[float, float, float]
-) -> tuple[float, float, float]:
+def _last(chain: Chain, target: Target, level: float, spare: tuple[float, float, float]) -> tuple[float, float, float]:
     """Find a piece from the chain's last exit to the right end, or else return the spare line."""
     start, side = chain.exit[-1], chain.side[-1]
     x = np.union1d(np.linspace(chain.last[-1], target.high, 1001), [start])

@@ -26,9 +26,7 @@ def centred(fit: ReluSum, low: float, high: float) -> DeepRelu:
     if fit.linear or fit.knots[0] < low or fit.knots[0] > low + 1e-12 * (high - low):
         return layered(fit)
     # The piece whose slope is least makes the smallest common term among those near the middle.
-    inner = np.flatnonzero(
-        (fit.knots >= low + 0.25 * (high - low)) & (fit.knots <= low + 0.75 * (high - low))
-    )
+    inner = np.flatnonzero((fit.knots >= low + 0.25 * (high - low)) & (fit.knots <= low + 0.75 * (high - low)))
     keep = (
         int(inner[np.abs(fit.slopes[inner]).argmin()])
         if inner.size
@@ -45,9 +43,7 @@ def centred(fit: ReluSum, low: float, high: float) -> DeepRelu:
 
 
 def to_sequential(
-    network: ReluSum | DeepRelu,
-    interval: tuple[float, float] | None = None,
-    dtype: torch.dtype = torch.float32,
+    network: ReluSum | DeepRelu, interval: tuple[float, float] | None = None, dtype: torch.dtype = torch.float32
 ) -> nn.Sequential:
     """Turn a construction into Linear and ReLU modules, in float32 or float64.
 

@@ -29,9 +29,7 @@ METHODS: dict[str, tuple[str, str]] = {
 def unit_colours(count: int) -> np.ndarray:
     """Return ``count`` colours from blue over purple to orange, shape (count, 3)."""
     stops = np.stack([rgb(c) for c in ("#1f5fa8", "#6a4bb5", "#b9408f", "#e0663c", "#f0a91f")])
-    return np.stack(
-        [np.interp(np.linspace(0, 1, max(count, 2)), np.linspace(0, 1, 5), s) for s in stops.T], 1
-    )[:count]
+    return np.stack([np.interp(np.linspace(0, 1, max(count, 2)), np.linspace(0, 1, 5), s) for s in stops.T], 1)[:count]
 
 
 def _number(value: float) -> str:
@@ -45,9 +43,7 @@ def _lines(axes, x: np.ndarray, rows: np.ndarray, width: float, alpha: float = 1
     colours = unit_colours(len(rows))[::step]
     segments = [np.column_stack([x, row]) for row in rows[::step]]
     axes.add_collection(
-        LineCollection(
-            segments, colors=colours, linewidths=points_of(width), alpha=alpha, zorder=3, capstyle="round"
-        )
+        LineCollection(segments, colors=colours, linewidths=points_of(width), alpha=alpha, zorder=3, capstyle="round")
     )
 
 
@@ -75,8 +71,7 @@ def _summing_up(
 
 
 def _error(
-    axes, x: np.ndarray, error: np.ndarray, worst: float, bound: float | None, floor: float | None,
-    stems: bool,
+    axes, x: np.ndarray, error: np.ndarray, worst: float, bound: float | None, floor: float | None, stems: bool
 ) -> None:
     """Draw the error between the lines that nothing crosses; at points, as stems."""
     if not stems:
@@ -141,10 +136,7 @@ def decomposition(
     worst = worst if worst > 1e-13 * max(float(np.abs(target).max()), 1e-300) else 1.0
     low, high = float(target.min()), float(target.max())
     room = 0.18 * max(high - low, 1e-12)
-    weighted = [
-        np.asarray(c["weights"])[:, None] * np.maximum(x - np.asarray(c["knots"])[:, None], 0)
-        for c in columns
-    ]
+    weighted = [np.asarray(c["weights"])[:, None] * np.maximum(x - np.asarray(c["knots"])[:, None], 0) for c in columns]
     kept = [w for w, c in zip(weighted, columns) if not c.get("clipped")] or weighted
     reach = [float(w.min()) for w in kept], [float(w.max()) for w in kept]
     for place, column in enumerate(columns):
@@ -181,8 +173,6 @@ def decomposition(
     if bound:
         words.append(f"dashed: no {columns[0]['pieces']} continuous pieces come closer than {_number(bound)}")
     if floor:
-        words.append(
-            f"solid: no one-layer network of {columns[0]['pieces']} ReLUs comes closer than {_number(floor)}"
-        )
+        words.append(f"solid: no one-layer network of {columns[0]['pieces']} ReLUs comes closer than {_number(floor)}")
     text(made, left - 90, 1388, ";  ".join(words), 21, width=wide, color=FLOOR)
     return made

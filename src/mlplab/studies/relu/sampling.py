@@ -86,12 +86,7 @@ def sample(target: Target, cells: int) -> Samples:
 
 
 def peaks(
-    target: Target,
-    fit: Callable[[np.ndarray], np.ndarray],
-    breaks: np.ndarray,
-    *,
-    per_cell: int = 4,
-    rounds: int = 4,
+    target: Target, fit: Callable[[np.ndarray], np.ndarray], breaks: np.ndarray, *, per_cell: int = 4, rounds: int = 4
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find every local extremum of the error fit - target.
 
@@ -107,9 +102,7 @@ def peaks(
     """
     if target.points is not None:
         return target.points.rows_x, fit(target.points.rows_x) - target.points.rows_y
-    breaks = np.unique(
-        np.clip(np.concatenate([[target.low], breaks, [target.high]]), target.low, target.high)
-    )
+    breaks = np.unique(np.clip(np.concatenate([[target.low], breaks, [target.high]]), target.low, target.high))
     # A fractal's extrema are at no place that its samples announce; Takagi's cusps are at binary fractions.
     step = 2.0 ** np.floor(np.log2((target.high - target.low) / 4096))
     looks = step * np.arange(np.ceil(target.low / step), np.floor(target.high / step) + 1)
@@ -166,9 +159,7 @@ def quadrature(breaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (breaks[:-1, None] + half * (1 + _NODES)).ravel(), (half * _WEIGHTS).ravel()
 
 
-def errors(
-    target: Target, fit: Callable[[np.ndarray], np.ndarray], breaks: np.ndarray
-) -> tuple[float, float]:
+def errors(target: Target, fit: Callable[[np.ndarray], np.ndarray], breaks: np.ndarray) -> tuple[float, float]:
     """Measure an approximation.
 
     Args:

@@ -87,9 +87,7 @@ def square(m: int, centered: bool = False) -> DeepRelu:
         A network of one input; its error is from 0 to 2^-(2m+2), or half of that both ways where centred.
     """
     m = check_n(m, "m")
-    return sawtooth_sum(
-        1.0, [-(4.0**-s) for s in range(1, m + 1)], -(2.0 ** -(2 * m + 3)) if centered else 0.0
-    )
+    return sawtooth_sum(1.0, [-(4.0**-s) for s in range(1, m + 1)], -(2.0 ** -(2 * m + 3)) if centered else 0.0)
 
 
 def blancmange(m: int) -> DeepRelu:
@@ -97,9 +95,7 @@ def blancmange(m: int) -> DeepRelu:
     return sawtooth_sum(0.0, [2.0**-s for s in range(1, check_n(m, "m") + 1)])
 
 
-def beside(
-    networks: list[DeepRelu], inputs: list[np.ndarray], output: np.ndarray, bias: np.ndarray
-) -> DeepRelu:
+def beside(networks: list[DeepRelu], inputs: list[np.ndarray], output: np.ndarray, bias: np.ndarray) -> DeepRelu:
     """Run networks of one depth side by side on one input.
 
     Args:

@@ -76,9 +76,7 @@ def _trained(target: Target, n: int, config: Mapping[str, Any]) -> list[Approxim
             fits = train_units(target, n, seeds=seeds, start=begin, **options).fits
         measured = [measure(target, fit, n) for fit in fits]
         best = int(np.argmin([largest for largest, _ in measured]))
-        made.append(
-            Approximation(fits[best], start, None, [m for m, _ in measured], [r for _, r in measured])
-        )
+        made.append(Approximation(fits[best], start, None, [m for m, _ in measured], [r for _, r in measured]))
     return made
 
 
@@ -158,9 +156,7 @@ def relu_approximation(config: Mapping[str, Any], folder: str | Path) -> dict[st
     return final
 
 
-def row(
-    target: Target, method: str, n: int, one: Approximation, floor: float | None, seconds: float
-) -> dict[str, Any]:
+def row(target: Target, method: str, n: int, one: Approximation, floor: float | None, seconds: float) -> dict[str, Any]:
     """Make a row of the result."""
     largest, rms = measure(target, one.fit, n)
     made = {
@@ -182,11 +178,7 @@ def row(
 
 def digits(target: Target, fits: Mapping[tuple, Approximation]) -> dict[str, Any]:
     """Measure what float32 loses at the largest width: by segment, by a plain sum, and as a network."""
-    sums = [
-        one.fit
-        for (method, _, _), one in fits.items()
-        if method != "trained" and isinstance(one.fit, ReluSum)
-    ]
+    sums = [one.fit for (method, _, _), one in fits.items() if method != "trained" and isinstance(one.fit, ReluSum)]
     if not sums:
         return {}
     fit = max(sums, key=lambda one: one.n)
@@ -210,9 +202,7 @@ def digits(target: Target, fits: Mapping[tuple, Approximation]) -> dict[str, Any
     }
 
 
-def write(
-    record: Recording, target: Target, rows: list[dict[str, Any]], fits: Mapping[tuple, Approximation]
-) -> dict:
+def write(record: Recording, target: Target, rows: list[dict[str, Any]], fits: Mapping[tuple, Approximation]) -> dict:
     """Write the table as CSV and Markdown, the errors to TensorBoard, and every fit as a network's state."""
     stream = io.StringIO()
     table = csv.DictWriter(stream, COLUMNS, extrasaction="ignore", lineterminator="\n")
@@ -246,11 +236,7 @@ def cells_of(rows: list[dict[str, Any]]) -> list[list[str]]:
 
 
 def summary(
-    target: Target,
-    rows: list[dict[str, Any]],
-    measured: Mapping[str, Any],
-    notes: list[str],
-    record: Recording,
+    target: Target, rows: list[dict[str, Any]], measured: Mapping[str, Any], notes: list[str], record: Recording
 ) -> str:
     """Write the closing lines of the study."""
     lines = ["", f"{target.label} on [{target.low:g}, {target.high:g}]", ""]

@@ -25,9 +25,7 @@ def check_points(x: np.ndarray, y: np.ndarray, name: str = "x") -> tuple[np.ndar
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     # A column (N, 1) against a row (N,) would broadcast to (N, N) without a word.
     if x.ndim != 1 or y.shape != x.shape or x.size < 1:
-        raise InputError(
-            f"{name} and y must be two lists of one length >= 1, got shapes {x.shape} and {y.shape}"
-        )
+        raise InputError(f"{name} and y must be two lists of one length >= 1, got shapes {x.shape} and {y.shape}")
     for label, array in ((name, x), ("y", y)):
         bad = np.flatnonzero(~np.isfinite(array))
         if bad.size:
@@ -124,10 +122,7 @@ class ReluSum:
             f(x) of shape ``(N,)`` and type ``dtype``.
         """
         x, knots, weights = np.asarray(x, dtype=dtype), self.knots.astype(dtype), self.weights.astype(dtype)
-        parts = [
-            np.maximum(part[:, None] - knots, 0) @ weights
-            for part in np.split(x, range(block, x.size, block))
-        ]
+        parts = [np.maximum(part[:, None] - knots, 0) @ weights for part in np.split(x, range(block, x.size, block))]
         return np.concatenate(parts) + dtype(self.linear) * x + dtype(self.offset)
 
 

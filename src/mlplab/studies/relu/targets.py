@@ -127,9 +127,7 @@ def make_target(name: str, low: float | None = None, high: float | None = None) 
         grid = np.linspace(low, high, 1001)
         bad = ~np.isfinite(target(grid))
     if bad.any():
-        raise InputError(
-            f"target {name} must be finite on [{low:g}, {high:g}], but is not at x = {grid[bad][0]:g}"
-        )
+        raise InputError(f"target {name} must be finite on [{low:g}, {high:g}], but is not at x = {grid[bad][0]:g}")
     return target
 
 
@@ -230,9 +228,7 @@ def read_points(path: str | Path) -> Target:
         bad = np.flatnonzero(values[:, 2] < 0 if kind == "weight" else values[:, 2] <= 0)
         if bad.size:
             least = ">= 0" if kind == "weight" else "> 0"
-            raise InputError(
-                f"{table.where(int(bad[0]))}: the {kind} of y must be {least}, got {values[bad[0], 2]:g}"
-            )
+            raise InputError(f"{table.where(int(bad[0]))}: the {kind} of y must be {least}, got {values[bad[0], 2]:g}")
         third = {kind: values[:, 2]}
     elif len(names) != 2:
         raise InputError(

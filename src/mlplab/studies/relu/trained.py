@@ -60,9 +60,7 @@ def loss_and_gradient(
     members, n = units.scale.shape
     count = x.size
     with np.errstate(all="ignore"):
-        knots = np.where(
-            units.scale == 0, np.where(units.bias > 0, -np.inf, np.inf), -units.bias / units.scale
-        )
+        knots = np.where(units.scale == 0, np.where(units.bias > 0, -np.inf, np.inf), -units.bias / units.scale)
     right = units.scale >= 0
     # Units that face right are active from `first` on, the others before it.
     first = np.searchsorted(x, knots.ravel()).reshape(members, n)
@@ -74,9 +72,7 @@ def loss_and_gradient(
         total = np.where(right, 0.0, weight).sum(1, keepdims=True)
         return total + np.cumsum(steps.reshape(members, count + 1), 1)[:, :count]
 
-    residual = (
-        spread(units.output * units.scale) * x + spread(units.output * units.bias) + units.output_bias - y
-    )
+    residual = spread(units.output * units.scale) * x + spread(units.output * units.bias) + units.output_bias - y
     if weights is None:
         loss, grade = np.mean(residual**2, 1), 2 * residual / count
     else:
@@ -104,9 +100,7 @@ def default_start(n: int, seeds: list[int]) -> np.ndarray:
     """Draw parameters as torch.nn.Linear(1, n) and Linear(n, 1) do, shape ``(len(seeds), 3 n + 1)``."""
     rows = []
     for seed in seeds:
-        draw = torch.rand(
-            3 * n + 1, generator=generator(seed, "relu_training", n), dtype=torch.float64
-        ).numpy()
+        draw = torch.rand(3 * n + 1, generator=generator(seed, "relu_training", n), dtype=torch.float64).numpy()
         rows.append((2 * draw - 1) * np.concatenate([np.ones(2 * n), np.full(n + 1, n**-0.5)]))
     return np.stack(rows)
 
@@ -190,9 +184,7 @@ def train_units(
         first = 0.9 * first + 0.1 * slope
         second = 0.999 * second + 0.001 * slope**2
         now = rate * 0.5 * (1 + np.cos(np.pi * step / adam_steps))
-        flat = flat - now * (first / (1 - 0.9 ** (step + 1))) / (
-            np.sqrt(second / (1 - 0.999 ** (step + 1))) + 1e-8
-        )
+        flat = flat - now * (first / (1 - 0.9 ** (step + 1))) / (np.sqrt(second / (1 - 0.999 ** (step + 1))) + 1e-8)
     if lbfgs_steps:
         flat = np.stack([_lbfgs(row, x, y, lbfgs_steps, weights) for row in flat])
     losses, _ = loss_and_gradient(flat, x, y, weights)
@@ -201,8 +193,7 @@ def train_units(
     units = Units.of(flat)
     fits = [
         from_units(
-            *(field[member] for field in (units.scale, units.bias, units.output)),
-            float(units.output_bias[member, 0]),
+            *(field[member] for field in (units.scale, units.bias, units.output)), float(units.output_bias[member, 0])
         )
         for member in range(len(flat))
     ]
@@ -220,9 +211,5 @@ def _lbfgs(row: np.ndarray, x: np.ndarray, y: np.ndarray, steps: int, weights: n
     # Relative stopping rules of scipy's would end the search where the loss is small.
     scale = max(float(loss_and_gradient(row[None], x, y, weights)[0][0]), 1e-300)
     return minimize(
-        cost,
-        row,
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": steps, "maxcor": 10, "ftol": 1e-16, "gtol": 1e-12},
+        cost, row, jac=True, method="L-BFGS-B", options={"maxiter": steps, "maxcor": 10, "ftol": 1e-16, "gtol": 1e-12}
     ).x
