@@ -5,7 +5,9 @@ import json
 import pytest
 import torch
 
+import mlplab
 from mlplab.cli.app import main
+from mlplab.nn.mlp import MLP
 from mlplab.runs import checkpoint
 
 WORDS = [
@@ -65,5 +67,29 @@ def test_a_run_starts_from_anothers_weights(tmp_path, capsys):
     ]
     assert torch.allclose(*weights, atol=1e-8)
     assert train(tmp_path, "name=third", start, "model.width=7") == 2
-    assert "is a run of another network" in " ".join(capsys.readouterr().err.split())
+    assert "is of another network" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "train" / "third").exists()
+
+
+def test_a_run_starts_from_weights_that_a_page_saved(tmp_path, capsys):
+    network = MLP(2, [7, 5], 4, activation=["tanh", {"name": "leaky_relu", "negative_slope": 0.3}], seed=9)
+    node = {"format": "mlplab weights", "command": "scripts/lab train", "model": network.arguments}
+    node["state_dict"] = {name: value.tolist() for name, value in network.state_dict().items()}
+    path = tmp_path / "weights.json"
+    path.write_text(json.dumps(node))
+    x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
+    back = mlplab.load(path)
+    assert torch.equal(back.model(x), network(x)) and back.data is None and back.config["command"] == "scripts/lab train"
+    shape = ["model.hidden=[7,5]", "model.activation=[tanh,{name: leaky_relu, negative_slope: 0.3}]"]
+    assert train(tmp_path, "name=own", "trainer.max_epochs=1", f"init_from={path}", "optimizer.lr=1e-12", "schedule=constant", *shape) == 0
+    assert torch.allclose(mlplab.load(tmp_path / "train" / "own").model(x), network(x), atol=1e-6)
+    assert train(tmp_path, "name=no", f"init_from={path}", "model.hidden=[7,6]") == 2
+    assert "is of another network" in " ".join(capsys.readouterr().err.split())
+    for wrong, said in (
+        ({"model": {}}, "holds no weights"), (node | {"model": {"in_features": 2, "nope": 1}}, "does not hold the weights"),
+        (node | {"state_dict": {"layers.0.weight": [[float("nan")]]}}, "does not hold the weights"),
+        (node | {"state_dict": node["state_dict"] | {"layers.4.bias": [float("nan")] * 4}}, "no numbers"),
+    ):  # fmt: skip
+        path.write_text(json.dumps(wrong))
+        with pytest.raises(mlplab.InputError, match=said):
+            mlplab.load(path)

@@ -56,6 +56,20 @@ def test_forward_is_the_affine_maps_and_activations():
     torch.testing.assert_close(model(x), expected)
 
 
+def test_a_list_of_activations_is_one_a_hidden_layer():
+    model = MLP(2, [3, 4], 2, activation=["relu", "tanh"], seed=0)
+    assert model.describe() == "MLP 2–3–4–2 (ReLU, tanh)" and model.arguments["activation"] == ["relu", "tanh"]
+    assert MLP(2, [3, 4], 2, activation=["tanh", "tanh"], seed=0).arguments["activation"] == "tanh"
+    assert MLP(2, [], 2, activation=[], seed=0).describe() == "MLP 2–2"
+    x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
+    first, second, last = model.linear_layers()
+    assert torch.equal(model(x), last(torch.tanh(second(torch.relu(first(x))))))
+    with pytest.raises(InputError, match="one for each hidden layer: 2, got 3"):
+        MLP(2, [3, 4], 2, activation=["relu"] * 3, seed=0)
+    with pytest.raises(InputError, match="did you mean relu"):
+        MLP(2, [3], 2, activation=["rleu"], seed=0)
+
+
 def test_degenerate_shapes():
     assert count(MLP(2, [], 4, seed=0)) == 12 and MLP(2, [], 4, seed=0).layers[0].weight.shape == (4, 2)
     assert MLP(2, depth=0, out_features=4, seed=0).hidden == []

@@ -100,6 +100,7 @@ def test_data_and_their_limits(core, name, points):
 ACTIVATIONS = [
     "relu", "tanh", "gelu", "silu", "elu", "sigmoid", "identity", "leaky_relu",
     {"name": "leaky_relu", "negative_slope": 0.3}, "lif_rate", {"name": "lif_rate", "resistance": 2.0, "tau_ref": 0.2},
+    ["tanh", {"name": "elu", "alpha": 0.5}],
 ]  # fmt: skip
 
 

@@ -109,6 +109,28 @@ def test_the_address_is_the_experiment_and_the_command(page):
     assert page.complaints() == []
 
 
+def test_each_hidden_layer_may_have_its_own_activation(page):
+    load(page, "#model.width=5&model.depth=2")
+    choose = "const s = document.querySelector(`[data-key='${arguments[0]}']`); s.value = arguments[1]; s.onchange()"
+    page.script(choose, "model.activation", "layer by layer")
+    page.script(choose, "layer 2", "tanh")
+    assert shlex.split(text(page, "#command"))[-1] == "model.activation=[relu,tanh]"
+    compose("train", shlex.split(text(page, "#command"))[2:])
+    until(page, "engine.theta")
+    assert page.script("return lens.shape.activations.map(a => a.name)") == ["relu", "tanh"]
+    page.script("const i = document.querySelector('[data-key=\"model.depth\"]'); i.value = '3'; i.onchange()")
+    assert "model.activation=[relu,tanh,tanh]" in text(page, "#command")
+    time.sleep(0.3)
+    kept = page.address_now()
+    load(page, kept[kept.index("#") :])
+    assert page.script("return [...document.querySelectorAll('[data-key^=layer]')].map(s => s.value)") == ["relu", "tanh", "tanh"]
+    load(page, "#model.activation=[relu,tanh]&model.depth=1")
+    assert "1 of them, not 2" in text(page, "#error")
+    load(page, "#x=model.activation:[relu,tanh],[tanh,{name: leaky_relu, negative_slope: 0.2}]&model.depth=2&model.width=3")
+    assert page.script("return settings[1].model.activation[1].negative_slope") == 0.2 and not text(page, "#error")
+    assert page.complaints() == []
+
+
 def test_a_mosaic_is_chosen_opened_and_left(page):
     load(page)
     page.click("#nets button:nth-child(2)")

@@ -18,6 +18,26 @@ from mlplab.population.stacking import stack
 # The gradient of one minibatch.
 
 
+def test_each_hidden_layer_may_have_its_own_activation():
+    own = ["tanh", {"name": "leaky_relu", "negative_slope": 0.3}, "relu"]
+    modules = mlps(2, [5, 3, 6], inputs=3, dtype=torch.float64, activation=own)
+    population = stack(modules, [10, 11])
+    assert population.is_written_out and stack([population.member(0), modules[1]], [0, 1]).members == 2
+    x, y = draw(2, 6, 3, dtype=torch.float64), labels_of(2, 6, classes=4)
+    population.backward(slice(None), x, cross_entropy_gradient(y, 4, torch.float64), 0)
+    for index, module in enumerate(modules):
+        h = x[index]
+        for layer, function in zip(module.linear_layers(), [torch.tanh, lambda z: F.leaky_relu(z, 0.3), torch.relu]):
+            h = function(layer(h))
+        F.cross_entropy(module.layers[-1](h), y[index]).backward()
+        torch.testing.assert_close(population.forward(x)[index], module.layers[-1](h))
+        gradients = named_gradients(population, index)
+        for name, parameter in module.named_parameters():
+            torch.testing.assert_close(gradients[name], parameter.grad, rtol=1e-11, atol=1e-13)
+    with pytest.raises(ValueError, match="must share"):
+        stack([modules[0], *mlps(1, [5, 3, 6], inputs=3, dtype=torch.float64, activation="tanh")], [0, 1])
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("hidden", ([], [1], [7], [5, 9], [3, 4, 6], [2, 3, 1, 5]), ids=str)
 @pytest.mark.parametrize("dropout", (0.0, 0.4))

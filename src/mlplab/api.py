@@ -31,6 +31,7 @@ from mlplab.training.plane import plane_of
 from mlplab.training.results import part_figures, part_logits
 from mlplab.training.single import SingleNetwork
 from mlplab.training.stopping import threads
+from mlplab.training.weights_file import read_weights
 
 
 class LoadedRun(NamedTuple):
@@ -130,7 +131,8 @@ def load(run: str | Path, state: str | None = None) -> LoadedRun:
     """Read a run back: model, data, config and result.
 
     Args:
-        run: its folder.
+        run: its folder; or a JSON file of weights that a page saved, of which only the model comes back: data is None,
+            config what the file says of itself.
         state: "best" or "last"; by default the one that the run evaluated.
 
     Raises:
@@ -140,6 +142,9 @@ def load(run: str | Path, state: str | None = None) -> LoadedRun:
 
     from mlplab.config.composition import load_recorded
 
+    if Path(run).suffix == ".json":
+        network, config = read_weights(run)
+        return LoadedRun(Classifier(network).eval(), None, config, {})
     folder: RunFolder = open_run(str(run))
     config = OmegaConf.to_container(load_recorded(folder.config))
     result = read_record(folder.result) if folder.result.is_file() else {}

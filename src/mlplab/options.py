@@ -33,9 +33,14 @@ def _is_activation(value: object) -> bool:
     return isinstance(value, str) and value in activation_names()
 
 
+def _is_activation_or_list(value: object) -> bool:
+    return all(map(_is_activation, value)) if isinstance(value, list | tuple) else _is_activation(value)
+
+
 ACTIVATION = Rule(
-    f"one of {', '.join(activation_names())}, or with arguments as {{name: leaky_relu, negative_slope: 0.1}}",
-    _is_activation, ("rleu", "", 3, None, {"name": "nope"}, {"name": "elu", "alpha": float("nan")}),
+    f"one of {', '.join(activation_names())}, or with arguments as {{name: leaky_relu, negative_slope: 0.1}}, "
+    "or a list of such, one a hidden layer",
+    _is_activation_or_list, ("rleu", "", 3, None, {"name": "nope"}, {"name": "elu", "alpha": float("nan")}),
     activation_names(),
 )
 

@@ -4,7 +4,7 @@ To add one, put an entry into ``ACTIVATIONS``. Without a gradient function autog
 right for any differentiable module and about twice as slow.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
 
@@ -87,6 +87,25 @@ def parse_activation(activation: str | Mapping) -> tuple[str, dict]:
                 f"model.activation: {name} takes {', '.join(allowed) or 'no arguments'}, got the argument {key!r}"
             )
     return name, DEFAULT_ARGUMENTS.get(name, {}) | arguments
+
+
+def parse_activations(activation: str | Mapping | Sequence, layers: int) -> list[tuple[str, dict]]:
+    """Split what a network is given into the activation of each hidden layer.
+
+    Args:
+        activation: one for all layers as :func:`parse_activation` takes it, or a list of such, one a hidden layer.
+        layers: hidden layers.
+
+    Raises:
+        InputError: if an activation is unknown, or the list has another length than there are hidden layers.
+    """
+    if isinstance(activation, str | Mapping) or not isinstance(activation, Sequence):
+        return [parse_activation(activation)] * max(1, layers)
+    if len(activation) != layers:
+        raise InputError(
+            f"model.activation must be one activation or one for each hidden layer: {layers}, got {len(activation)}"
+        )
+    return [parse_activation(entry) for entry in activation]
 
 
 def activation_module(activation: str | Mapping) -> nn.Module:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mlplab import options
 from mlplab.errors import InputError
-from mlplab.nn.activations import activation_module, parse_activation
+from mlplab.nn.activations import activation_module, parse_activations
 from mlplab.nn.dropout import Dropout
 from mlplab.rules import check_all
 from mlplab.seeds import derive
@@ -78,7 +78,8 @@ class MLP(nn.Module):
         out_features: number of outputs, >= 1.
         width: units of each hidden layer, >= 1; used when ``hidden`` is None.
         depth: number of hidden layers, >= 0; used when ``hidden`` is None.
-        activation: a name of ``ACTIVATIONS`` or a mapping with ``name`` and the activation's arguments.
+        activation: a name of ``ACTIVATIONS`` or a mapping with ``name`` and the activation's arguments; a list of such
+            gives each hidden layer its own.
         dropout: probability in [0, 1) that a hidden unit is dropped in training.
         initialization: a name of ``INITIALIZATIONS``.
         seed: what the initial weights are derived from; None to draw them by torch's global generator.
@@ -97,7 +98,7 @@ class MLP(nn.Module):
         *,
         width: int = 128,
         depth: int = 1,
-        activation: str | Mapping = "relu",
+        activation: str | Mapping | Sequence = "relu",
         dropout: float = 0.0,
         initialization: str = "default",
         seed: int | None = None,
@@ -110,7 +111,10 @@ class MLP(nn.Module):
         self.in_features = in_features
         self.out_features = out_features
         self.hidden = hidden_widths(hidden, width, depth)
-        self.activation, self.activation_arguments = parse_activation(activation)
+        self.activations = parse_activations(activation, len(self.hidden))
+        same = all(entry == self.activations[0] for entry in self.activations)
+        each = [{"name": name, **arguments} if arguments else name for name, arguments in self.activations]
+        self.activation = each[0] if each and same else each
         self.dropout = float(dropout)
         self.layers = nn.Sequential()
         generator = torch.default_generator
@@ -119,7 +123,8 @@ class MLP(nn.Module):
         widths = [in_features, *self.hidden, out_features]
         for layer, (fan_in, fan_out) in enumerate(zip(widths, widths[1:]), -1):
             if len(self.layers):
-                self.layers.append(activation_module(activation))
+                name, arguments = self.activations[layer]
+                self.layers.append(activation_module({"name": name, **arguments}))
                 if self.dropout:
                     self.layers.append(Dropout(self.dropout, layer))
             # skip_init: nn.Linear's own initialisation would draw from the global generator.
@@ -133,10 +138,9 @@ class MLP(nn.Module):
     @property
     def arguments(self) -> dict[str, Any]:
         """What builds a network of this shape again, as plain values."""
-        activation = {"name": self.activation, **self.activation_arguments} if self.activation_arguments else self.activation
         return {
             "in_features": self.in_features, "hidden": list(self.hidden), "out_features": self.out_features,
-            "activation": activation, "dropout": self.dropout, "initialization": self.initialization,
+            "activation": self.activation, "dropout": self.dropout, "initialization": self.initialization,
         }  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
@@ -160,4 +164,5 @@ class MLP(nn.Module):
         hidden = [f"{width}×{count}" if count > 2 else "–".join([str(width)] * count) for width, count in runs]
         widths = "–".join([str(self.in_features), *hidden, str(self.out_features)])
         names = {"relu": "ReLU", "leaky_relu": "leaky ReLU", "gelu": "GELU", "silu": "SiLU", "elu": "ELU"}
-        return f"MLP {widths}" + (f" ({names.get(self.activation, self.activation)})" if self.hidden else "")
+        used = [names.get(name, name) for name, _ in self.activations]
+        return f"MLP {widths}" + (f" ({', '.join(used[:1] if len(set(used)) == 1 else used)})" if self.hidden else "")

@@ -45,10 +45,12 @@ class StackedMLP(Population):
         self.members = len(modules)
         self.seeds = list(seeds)
         self.template = first
-        others = (layer for layer in first.layers if not isinstance(layer, (nn.Linear, nn.Dropout)))
-        self.activation = next(others, nn.Identity())
-        self.activate_in_place = ACTIVATIONS[first.activation].in_place
-        self.through_activation = activation_gradient(first.activation)
+        modules_of = [layer for layer in first.layers if not isinstance(layer, (nn.Linear, nn.Dropout))]
+        self.activations = nn.ModuleList(modules_of)
+        names = [name for name, _ in first.activations][: len(modules_of)]
+        # One a hidden layer: written over its input where it can be, and the gradient through it.
+        self.activate = [ACTIVATIONS[name].in_place or module for name, module in zip(names, modules_of)]
+        self.through_activation = [activation_gradient(name) for name in names]
         self.dropout = first.dropout
         self.dtype = first.linear_layers()[0].weight.dtype
         # A single output is a matrix-vector product, with other bits alone than among others: it gets a dead one.
@@ -83,7 +85,7 @@ class StackedMLP(Population):
         self.dtype = dtype or self.dtype
         self.theta, self.gradient = self.theta.to(device, self.dtype), self.gradient.to(device, self.dtype)
         self.mask = None if self.mask is None else self.mask.to(device, self.dtype)
-        self.activation = self.activation.to(device)
+        self.activations.to(device)
         self._views.clear()
         self._rooms.clear()
         return self
@@ -110,7 +112,7 @@ class StackedMLP(Population):
             first.in_features,
             first.hidden,
             first.out_features,
-            activation={"name": first.activation, **first.activation_arguments},
+            activation=first.activation,
             dropout=first.dropout,
             initialization=first.initialization,
             seed=0,
@@ -128,7 +130,7 @@ class StackedMLP(Population):
 
     @property
     def is_written_out(self) -> bool:
-        return ACTIVATIONS[self.template.activation].gradient is not None
+        return all(ACTIVATIONS[name].gradient is not None for name, _ in self.template.activations)
 
     def minibatches(self, x: Tensor) -> list[Tensor]:
         flat = x.reshape(*x.shape[:3], self.widths[0])
@@ -198,7 +200,7 @@ class StackedMLP(Population):
                     shape = len(h), weight.shape[1], h.shape[2]
                     z = room[i % 2, : math.prod(shape)].view(shape)
                     torch.bmm(weight, h, out=z).add_(bias)
-                    h = self.activate_in_place(z) if self.activate_in_place else self.activation(z)
+                    h = self.activate[i](z)
                 logits[start - low : stop - low, :, first : first + span] = torch.baddbmm(
                     biases[-1], weights[-1], h
                 )[:, : self.outputs]
@@ -214,7 +216,7 @@ class StackedMLP(Population):
         for i, (h, h_transposed, _) in enumerate(room):
             z = torch.bmm(weights[i], inputs[i][0], out=h).add_(biases[i])
             before.append(z)
-            h = self.activate_in_place(z) if self.activate_in_place else self.activation(z)
+            h = self.activate[i](z)
             after.append(h)
             if self.dropout:
                 masks.append(self._dropout_mask(members, h, step, i))
@@ -235,7 +237,7 @@ class StackedMLP(Population):
                 flow = torch.bmm(transposed[i], flow, out=room[i - 1][2])
                 if self.dropout:
                     flow.mul_(masks[i - 1])
-                flow = self.through_activation(flow, before[i - 1], after[i - 1], self.activation)
+                flow = self.through_activation[i - 1](flow, before[i - 1], after[i - 1], self.activations[i - 1])
         if self.mask is not None:
             self.gradient[members].mul_(self.mask)
         return logits

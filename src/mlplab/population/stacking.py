@@ -39,8 +39,8 @@ def _arrays(module: nn.Module) -> list[tuple]:
 def _architecture(module: MLP) -> tuple:
     dtype = module.linear_layers()[0].weight.dtype
     return (
-        module.in_features, tuple(module.hidden), module.out_features, module.activation,
-        tuple(sorted(module.activation_arguments.items())), module.dropout, dtype,
+        module.in_features, tuple(module.hidden), module.out_features,
+        module.activations if module.hidden else [], module.dropout, dtype,
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from mlplab.training.classifier import Classifier
 from mlplab.training.data_view import viewed
 from mlplab.training.members import MemberRun, share_data
 from mlplab.training.objects import arguments_of, build, find_class, try_loss, try_optimizer
+from mlplab.training.weights_file import read_weights
 
 # What is not Lightning's among the keys of `trainer`.
 OWN_KEYS = ("threads", "engine")
@@ -43,19 +44,23 @@ def build_runs(configs: Sequence[dict[str, Any]], folders: Sequence[RunFolder | 
 
 
 def start_from(module: L.LightningModule, path: str) -> None:
-    """Give a module the weights that a finished run was measured with.
+    """Give a module the weights that a finished run was measured with, or those of a file that a page saved.
 
     Raises:
-        InputError: there is no such run, or its network is another.
+        InputError: there is no such run or file, or its network is another.
     """
-    folder = open_run(path)
-    result = read_record(folder.result) if folder.result.is_file() else {}
-    file = folder.checkpoints / f"{result.get('evaluated', 'last')}.ckpt"
     network = module.model if isinstance(module, Classifier) else module
+    if path.endswith(".json"):
+        state = read_weights(path)[0].state_dict()
+    else:
+        folder = open_run(path)
+        result = read_record(folder.result) if folder.result.is_file() else {}
+        file = folder.checkpoints / f"{result.get('evaluated', 'last')}.ckpt"
+        state = network_state(checkpoint.load(file), file)
     try:
-        network.load_state_dict(network_state(checkpoint.load(file), file))
+        network.load_state_dict(state)
     except RuntimeError as error:
-        raise InputError(f"init_from={path} is a run of another network: {' '.join(str(error).split())[:160]}") from error
+        raise InputError(f"init_from={path} is of another network: {' '.join(str(error).split())[:160]}") from error
 
 
 def build_data(configs: Sequence[dict[str, Any]]) -> list[Any]:

@@ -189,7 +189,9 @@ class Experiment {
   }
   // What stops this experiment from being trained, in a line; '' for nothing.
   refusal() {
-    for (const { data } of this.members()) {
+    for (const { data, model } of this.members()) {
+      const layers = hiddenOf(model).length
+      if (Array.isArray(model.activation) && model.activation.length !== layers) return `An activation for each hidden layer means ${layers} of them, not ${model.activation.length}.`
       const all = data.own ? data.own.points.length : data.points * classesOf(data)
       const train = all - Math.floor(data.test_fraction * all) - (data.own ? Math.floor(0.2 * all) : 0)
       if (data.own && all < 10) return 'Paint or paste at least ten points of your own.'
@@ -206,7 +208,7 @@ Experiment.Plain = function (lab, values) {
   for (const name of ['width', 'depth', 'hidden', 'activation', 'dropout', 'initialization']) this[`model.${name}`] = lab.model[name]
 }
 
-const written = value => Array.isArray(value) ? `[${value.join(',')}]` : value === null ? 'null'
+const written = value => Array.isArray(value) ? `[${value.map(written).join(',')}]` : value === null ? 'null'
   : typeof value === 'object' ? `{${Object.entries(value).map(([k, v]) => `${k}: ${v}`).join(', ')}}` : String(value)
 const outsideBrackets = text => text.match(/(\[[^\]]*\]|\{[^}]*\}|[^,])+/g) ?? []
 
@@ -220,6 +222,10 @@ function parsed(key, text) {
   }
   if (spec.kind === 'choice') {
     if (spec.choices.includes(value)) return value
+    if (key === 'model.activation' && /^\[.*\]$/.test(value)) {
+      const each = outsideBrackets(value.slice(1, -1)).map(word => parsed(key, word))
+      return each.includes(undefined) || each.some(Array.isArray) ? undefined : each
+    }
     const match = key === 'model.activation' && /^\{\s*name:\s*(\w+)\s*,?(.*)\}$/.exec(value)
     if (!match || !spec.choices.includes(match[1])) return undefined
     const given = match[2].split(',').filter(w => w.trim()).map(w => w.split(':').map(t => t.trim()))

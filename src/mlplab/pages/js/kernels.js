@@ -10,34 +10,36 @@
 const LANES = 16
 const padded = count => Math.ceil(count / LANES) * LANES
 
+// Two outputs at a time: each x is loaded once for both.
 const AFFINE = `
   loop outputs
     get n set left
     get x set xp
     loop points
       get b f32.load f32x4.splat tee a0 tee a1 tee a2 set a3
+      get b get sb i32.add f32.load f32x4.splat tee c0 tee c1 tee c2 set c3
       get nin set k get w set wk get xp set xk
       loop inputs
         get wk v128.load32_splat set s
-        get a0 get s get xk v128.load 0 f32x4.mul f32x4.add set a0
-        get a1 get s get xk v128.load 16 f32x4.mul f32x4.add set a1
-        get a2 get s get xk v128.load 32 f32x4.mul f32x4.add set a2
-        get a3 get s get xk v128.load 48 f32x4.mul f32x4.add set a3
+        get wk get sj i32.add v128.load32_splat set t
+        ${[0, 1, 2, 3].map(q => `
+        get a${q} get xk v128.load ${16 * q} tee v get s f32x4.mul f32x4.add set a${q}
+        get c${q} get v get t f32x4.mul f32x4.add set c${q}`).join('')}
         get wk get sk i32.add set wk
         get xk get row i32.add set xk
         get k const 1 i32.sub tee k br_if inputs
       end
-      get y get a0 v128.store 0
-      get y get a1 v128.store 16
-      get y get a2 v128.store 32
-      get y get a3 v128.store 48
+      ${[0, 1, 2, 3].map(q => `
+      get y get a${q} v128.store ${16 * q}
+      get y get next i32.add get c${q} v128.store ${16 * q}`).join('')}
       get y const 64 i32.add set y
       get xp const 64 i32.add set xp
       get left const 16 i32.sub tee left br_if points
     end
-    get w get sj i32.add set w
-    get b get sb i32.add set b
-    get nout const 1 i32.sub tee nout br_if outputs
+    get w get sj i32.add get sj i32.add set w
+    get b get sb i32.add get sb i32.add set b
+    get y get next i32.add set y
+    get pairs const 1 i32.sub tee pairs br_if outputs
   end`
 
 const OUTER = `
@@ -97,8 +99,8 @@ const leb = n => (n < 128 ? [n] : [(n & 127) | 128, ...leb(n >> 7)])
 
 function wasmModule() {
   const section = (id, bytes) => [id, ...leb(bytes.length), ...bytes], text = s => [s.length, ...[...s].map(c => c.charCodeAt(0))]
-  const affine = ['w', 'sj', 'sk', 'b', 'sb', 'x', 'y', 'nin', 'nout', 'n', 'row'], outer = ['d', 'x', 'g', 'nin', 'nout', 'n', 'row']
-  const vectors = ['a0', 'a1', 'a2', 'a3', 's'], type = count => [0x60, count, ...Array(count).fill(0x7f), 0]
+  const affine = ['w', 'sj', 'sk', 'b', 'sb', 'x', 'y', 'nin', 'pairs', 'n', 'row', 'next'], outer = ['d', 'x', 'g', 'nin', 'nout', 'n', 'row']
+  const vectors = ['a0', 'a1', 'a2', 'a3', 'c0', 'c1', 'c2', 'c3', 's', 't', 'v'], type = count => [0x60, count, ...Array(count).fill(0x7f), 0]
   const bodies = [
     assembled(AFFINE, [...affine, 'left', 'xp', 'xk', 'wk', 'k'], vectors, affine.length),
     assembled(OUTER, [...outer, 'left', 'xk', 'dp', 'k'], vectors, outer.length),
@@ -133,7 +135,12 @@ class Heap {
   }
   // y (nout rows of n) = b + w x; w[j, k] at w + j sj + k sk; b < 0 is no bias; rows of x are n apart.
   affine(w, sj, sk, b, x, y, nin, nout, n) {
-    if (this.kernels) return this.kernels.affine(4 * w, 4 * sj, 4 * sk, b < 0 ? 0 : 4 * b, b < 0 ? 0 : 4, 4 * x, 4 * y, nin, nout, n, 4 * n)
+    if (this.kernels) {
+      const to = b < 0 ? 0 : 4, run = (j, pairs, apart) => pairs && this.kernels.affine(4 * (w + j * sj), apart && 4 * sj, 4 * sk, to * (b + j), apart && to, 4 * x, 4 * (y + j * n), nin, pairs, n, 4 * n, apart && 4 * n)
+      run(0, nout % 2, 0) // an odd one stands for two
+      run(nout % 2, nout >> 1, 1)
+      return
+    }
     const f = this.f
     for (let j = 0; j < nout; j++) {
       const to = y + j * n

@@ -49,19 +49,19 @@ const ACTIVATION_ARGUMENTS = {
   leaky_relu: { negative_slope: 0.1 }, elu: { alpha: 1 }, lif_rate: { resistance: 10, tau_ref: 0.05, softness: 0.1 },
 }
 
-// One network's shape: {widths: [2, ..., C], activation: {name, ...arguments}, dropout}.
+// One network's shape: {widths: [2, ..., C], activation: {name, ...arguments} or a list of such, dropout}.
 class Shape {
-  constructor(widths, activation = { name: 'relu' }, dropout = 0) {
-    const { name, ...given } = typeof activation === 'string' ? { name: activation } : activation
-    if (!Object.hasOwn(ACTIVATIONS, name)) throw new RangeError(`no activation is called ${name}`)
+  constructor(widths, activation = 'relu', dropout = 0) {
     this.widths = widths
     this.depth = widths.length - 2
-    this.name = name
-    this.arguments = { ...ACTIVATION_ARGUMENTS[name], ...given }
     this.dropout = dropout
-    const [make, slope] = ACTIVATIONS[name]
-    this.value = make(this.arguments)
-    this.slope = slope(this.arguments)
+    // One a hidden layer: {name, value, slope}.
+    this.activations = Array.from({ length: this.depth }, (_, l) => {
+      const given = Array.isArray(activation) ? activation[l] : activation, { name, ...rest } = given?.name ? given : { name: given }
+      if (!Object.hasOwn(ACTIVATIONS, name)) throw new RangeError(`no activation is called ${name}`)
+      const own = { ...ACTIVATION_ARGUMENTS[name], ...rest }, [value, slope] = ACTIVATIONS[name].map(make => make(own))
+      return { name, value, slope }
+    })
     this.layers = []
     this.size = 0
     for (let l = 0; l + 1 < widths.length; l++) {
@@ -138,8 +138,8 @@ class Pass {
     shape.layers.forEach(({ nin, nout, w, b }, l) => {
       this.heap.affine(theta + w, nin, 1, theta + b, input, this.z[l], nin, nout, width)
       if (l === shape.depth) return
-      const z = this.z[l], h = input = this.h[l], size = nout * width, value = shape.value
-      if (shape.name === 'relu') for (let k = 0; k < size; k++) { const v = f[z + k]; f[h + k] = v > 0 ? v : 0 }
+      const z = this.z[l], h = input = this.h[l], size = nout * width, { name, value } = shape.activations[l]
+      if (name === 'relu') for (let k = 0; k < size; k++) { const v = f[z + k]; f[h + k] = v > 0 ? v : 0 }
       else for (let k = 0; k < size; k++) f[h + k] = value(f[z + k])
       if (drop && shape.dropout) {
         const keep = 1 / (1 - shape.dropout)
@@ -159,9 +159,9 @@ class Pass {
       heap.outer(d, l ? this.h[l - 1] : this.x, gradient + w, nin, nout, width)
       heap.outer(d, this.ones, gradient + b, 1, nout, width)
       if (!l) break
-      const z = this.z[l - 1], h = this.h[l - 1], to = this.d[l - 1], size = nin * width, slope = shape.slope
+      const z = this.z[l - 1], h = this.h[l - 1], to = this.d[l - 1], size = nin * width, { name, slope } = shape.activations[l - 1]
       heap.affine(theta + w, 1, nin, -1, d, to, nout, nin, width)
-      if (shape.name === 'relu' && !shape.dropout) for (let k = 0; k < size; k++) { if (!(f[z + k] > 0)) f[to + k] = 0 }
+      if (name === 'relu' && !shape.dropout) for (let k = 0; k < size; k++) { if (!(f[z + k] > 0)) f[to + k] = 0 }
       else if (!shape.dropout) for (let k = 0; k < size; k++) f[to + k] *= slope(f[z + k], f[h + k])
       else for (let k = 0; k < size; k++) f[to + k] = f[z + k] === f[z + k] ? f[to + k] * keep * slope(f[z + k], f[h + k] / keep) : 0
     }

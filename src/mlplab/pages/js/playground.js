@@ -88,10 +88,15 @@ function change(name, text, input) {
   input.setAttribute('aria-invalid', value === undefined)
   if (value === undefined) return
   experiment.choose(name, value)
+  const { values } = experiment, each = values['model.activation']
+  // A list of activations follows the number of layers.
+  if (Array.isArray(each) && /model.(depth|hidden)/.test(name)) values['model.activation'] = layers() > 1 ? Array.from({ length: layers() }, (_, l) => each[l] ?? each.at(-1)) : each[0]
   experiment.problems = []
   loaded = null
   restart(playing)
 }
+const choiceOf = (choices, more = []) => make('select', {}, ...[...choices, ...more].map(choice => make('option', { value: choice, textContent: choice === 'own' ? 'own points' : choice.replace('_', ' ') })))
+const layers = () => hiddenOf(experiment.setting().model).length
 function controls() {
   const active = document.activeElement?.dataset?.key
   const groups = {}
@@ -100,9 +105,9 @@ function controls() {
     const swept = [experiment.x?.key, experiment.y?.key].includes(name), value = experiment.values[name]
     let input
     if (spec.kind === 'choice') {
-      input = make('select', {}, ...spec.choices.map(choice => make('option', { value: choice, textContent: choice === 'own' ? 'own points' : choice.replace('_', ' ') })))
-      input.value = typeof value === 'object' ? value.name : value
-      input.onchange = () => change(name, input.value, input)
+      input = choiceOf(spec.choices, name === 'model.activation' && layers() > 1 ? ['layer by layer'] : [])
+      input.value = Array.isArray(value) ? 'layer by layer' : value.name ?? value
+      input.onchange = () => change(name, input.value === 'layer by layer' ? written(Array(layers()).fill(value)) : input.value, input)
     } else {
       input = make('input', { type: 'text', value: value === null ? '' : written(value).replace(/^\[|\]$/g, ''), inputMode: spec.kind === 'list' ? 'text' : 'decimal', placeholder: spec.kind === 'list' ? 'as 16,16' : '' })
       input.onchange = () => change(name, input.value, input)
@@ -117,7 +122,15 @@ function controls() {
     input.dataset.key = name
     input.disabled = swept
     if (swept) input.title = 'set by the mosaic'
-    ;(groups[spec.group] ??= []).push(field(spec.label, input))
+    const fields = groups[spec.group] ??= []
+    fields.push(field(spec.label, input))
+    if (name === 'model.activation' && Array.isArray(value)) value.forEach((own, l) => {
+      const select = choiceOf(spec.choices)
+      select.value = own.name ?? own
+      select.dataset.key = `layer ${l + 1}`
+      select.onchange = () => change(name, written(value.with(l, select.value)), select)
+      fields.push(field(`of hidden layer ${l + 1}`, select))
+    })
   }
   const open = Object.fromEntries([...$('groups').querySelectorAll('details')].map(d => [d.dataset.group, d.open]))
   const wide = matchMedia('(min-width: 761px)').matches
@@ -313,7 +326,7 @@ function figures() {
   const { pick } = experiment.view, history = engine.histories[pick] ?? [], at = engine.past === null ? history.at(-1) : history.findLast(r => r.epoch <= engine.past)
   if (!settings.length) { $('which').textContent = ''; $('stats').replaceChildren(); return }
   const shape = shapeOf(pick), limit = engine.limits[pick], fresh = engine.past === null ? engine.fresh[pick] : null
-  $('which').textContent = `${shape.widths.join('–')} ${shape.name.replace('_', ' ')}, ${shape.size.toLocaleString('en')} parameters${count() > 1 ? `, network ${pick + 1} of ${count()}` : ''}`
+  $('which').textContent = `${shape.widths.join('–')} ${[...new Set(shape.activations.map(a => nameOf(a.name)))].join(', ')}, ${shape.size.toLocaleString('en')} parameters${count() > 1 ? `, network ${pick + 1} of ${count()}` : ''}`
   const values = fresh?.now ?? at?.validation, bayes = fresh ? fresh.limit : limit, part = fresh ? `${fresh.points.toLocaleString('en')} ${fresh.part} points` : 'validation points'
   const stat = (name, value, below) => make('div', {}, make('dt', { textContent: name }), make('dd', { textContent: value }, make('small', { className: 'muted', textContent: below })))
   $('stats').replaceChildren(

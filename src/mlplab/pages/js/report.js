@@ -197,7 +197,7 @@ function maps(row) {
     return figure
   }))
   ;[...$('maps').children].forEach((figure, k) => {
-    const epoch = drawMap(figure.querySelector('canvas'), netOf(entries[k]), view.large === entries[k].name ? 128 : parametersOf(netOf(entries[k])) > 20000 ? 48 : 72)
+    const epoch = drawMap(figure.querySelector('canvas'), netOf(entries[k]), view.large === entries[k].name ? (parametersOf(netOf(entries[k])) > 20000 ? 104 : 128) : parametersOf(netOf(entries[k])) > 20000 ? 48 : 72)
     epochs.push(epoch)
     if (epoch !== view.at) figure.querySelector('figcaption').textContent += `, epoch ${epoch}`
   })

@@ -58,7 +58,7 @@ def load_run(path: str | Path, data: Any = None) -> Trained:
 
 def of_network(name: str, config: Any, data: Any, network: Any) -> Trained:
     """Take a network's weights, normalised on the training data."""
-    if not isinstance(network, MLP) or network.activation != "relu":
+    if not isinstance(network, MLP) or {name for name, _ in network.activations} != {"relu"}:
         kind = f"the activation {network.activation}" if isinstance(network, MLP) else type(network).__name__
         raise InputError(f"runs: {name} must be a ReLU network (model=mlp model.activation=relu), got {kind}")
     layers = network.linear_layers()
