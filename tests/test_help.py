@@ -62,7 +62,7 @@ def test_comments_and_what_a_file_builds_on_are_shown(capsys):
 
 
 def test_a_wrong_group_or_file_is_one_line(capsys):
-    assert helped(capsys, "train", "--help", "moddel", code=2).startswith("mlplab: did you mean model?")
+    assert helped(capsys, "train", "--help", "modle", code=2).startswith("mlplab: did you mean model?")
     assert helped(capsys, "train", "--help", "data=moon", code=2).startswith("mlplab: did you mean moons?")
 
 

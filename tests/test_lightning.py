@@ -194,13 +194,12 @@ def test_a_checkpoint_of_torchs_own_layers_loads_too(tmp_path):
 def test_a_checkpoint_names_trusted_classes_only(tmp_path):
     from mlplab.errors import InputError
 
-    train(module := mlplab.Classifier(network())).save_checkpoint(tmp_path / "m.ckpt")
+    train(mlplab.Classifier(network())).save_checkpoint(tmp_path / "m.ckpt")
     content = torch.load(tmp_path / "m.ckpt", weights_only=True)
     content["hyper_parameters"]["model"]["_target_"] = "antigravity.Net"
     torch.save(content, tmp_path / "bad.ckpt")
     with pytest.raises(InputError, match="antigravity.Net"):
         mlplab.Classifier.load_from_checkpoint(tmp_path / "bad.ckpt")
-    assert module is not None
 
 
 def test_what_one_does_to_an_ordinary_module_can_be_done_to_a_classifier(tmp_path):
@@ -314,7 +313,7 @@ def test_the_tuner_finds_a_batch_size_and_a_rate(tmp_path):
     trainer = L.Trainer(max_epochs=1, default_root_dir=tmp_path, **QUIET)
     module, data = Tunable(), spirals()
     Tuner(trainer).scale_batch_size(module, datamodule=data, max_trials=2, init_val=8)
-    assert data.batch_size == 32 // 1 or data.batch_size > 8
+    assert data.batch_size == 16  # Lightning tries 8, then 16, and keeps the largest that worked
     found = Tuner(trainer).lr_find(module, datamodule=data, num_training=20)
     assert found is not None and module.lr != 1e-3
 

@@ -1,5 +1,6 @@
 """The lab from Python: train, load, measure and draw, in a line each."""
 
+import copy
 import functools
 import time
 from collections.abc import Sequence
@@ -8,13 +9,14 @@ from typing import Any, NamedTuple
 
 import lightning.pytorch as L
 import torch
+from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.figure import Figure
 from torch import nn
 
 from mlplab.data.bayes import log_posterior
 from mlplab.errors import InputError
 from mlplab.plots.decision_map import decision_map, summary
-from mlplab.ranges import require_integer
+from mlplab.rules import integer
 from mlplab.runs.files import read_record
 from mlplab.runs.folder import RunFolder, open_run
 from mlplab.training.build import build_data, build_module
@@ -68,9 +70,9 @@ def fit(
         data: any LightningDataModule.
         max_epochs: epochs.
         engine: "auto", "population" or "lightning"; see :func:`mlplab.training.plan.plan`.
-        callbacks: callbacks; a progress line by default.
-        seed: drives dropout of networks that no Classifier with a seed of its own is put round.
-        **trainer: options of Lightning's Trainer.
+        callbacks: callbacks; a progress line by default. Networks that cannot be trained at once get copies of them.
+        seed: of the first bare network's dropout; each further one has the next.
+        **trainer: options of Lightning's Trainer; ``logger`` for a single network only.
 
     Returns:
         What came of it, as in a run's ``result.json``; a list of them for a list.
@@ -83,48 +85,37 @@ def fit(
         raise InputError("fit must be given at least one network, got an empty list")
     if len({id(module) for module in modules}) != len(modules):
         raise InputError("fit must be given different networks, got one of them twice")
-    modules = [m if isinstance(m, L.LightningModule) else Classifier(m, seed=seed) for m in modules]
+    modules = [m if isinstance(m, L.LightningModule) else Classifier(m, seed=seed + i) for i, m in enumerate(modules)]
     view = viewed(data)
     for module in modules:
         _require_fit(module, view)
-    own = [Progress()] if callbacks is None else list(callbacks)
+    own = [Progress()] if callbacks is None else [callbacks] if isinstance(callbacks, L.Callback) else list(callbacks)
+    unused = copy.deepcopy(own) if len(modules) > 1 else own
+    loggers = _loggers(trainer.pop("logger", None), trainer.get("default_root_dir"))
+    if loggers and len(modules) > 1:
+        raise InputError("logger must be left out for a list of networks: their figures are in what fit returns")
     options = {"max_epochs": max_epochs, "accelerator": "cpu", **trainer}
-    config = {"seed": seed, "data": {}, "evaluate_state": "last", "figures": "none", "trainer": options}
-    runs = [MemberRun(config, None, view, digest="-", module=module) for module in modules]
-    chosen = plan(modules[0], view if view is data else data, options, own, engine)
+    config = {"data": {}, "evaluate_state": "last", "figures": "none", "trainer": options}
+    runs = [
+        MemberRun({"seed": getattr(m, "seed", seed), **config}, None, view, loggers, digest="-", module=m) for m in modules
+    ]
     for run in runs:
-        run.plan = chosen
-    groups = _groups(runs) if chosen.engine == "population" else [runs]
-    results: dict[int, dict[str, Any]] = {}
-    with threads(1 if options["accelerator"] == "cpu" and chosen.engine == "population" else torch.get_num_threads()):
-        for group in groups:
-            made = fit_runs(group, options, own, False, None, time.perf_counter(), functools.partial(list, own))
-            results |= {id(run): result for run, result in zip(group, made)}
-    ordered = [results[id(run)] for run in runs]
-    return ordered if isinstance(model, (list, tuple)) else ordered[0]
+        run.plan = plan(run.module, view if view is data else data, options, own, engine)
+    engine_only = all(run.plan.engine == "population" for run in runs)
+    if engine_only:
+        for logger in loggers:  # as Lightning does in its own loop
+            logger.log_hyperparams(dict(modules[0].hparams))
+    with threads(1 if options["accelerator"] == "cpu" and engine_only else torch.get_num_threads()):
+        again = functools.partial(copy.deepcopy, unused)
+        results = fit_runs(runs, options, own, False, None, time.perf_counter(), again)
+    return results if isinstance(model, (list, tuple)) else results[0]
 
 
-def _groups(runs: Sequence[MemberRun]) -> list[list[MemberRun]]:
-    """Part runs into populations: networks that stack, with one kind of loss, optimiser and schedule."""
-    from mlplab.population.stacking import can_stack
-
-    groups: list[list[MemberRun]] = []
-    for run in runs:
-        for group in groups:
-            if can_stack(group[0].module.model, run.module.model) and _alike(group[0].module, run.module):
-                group.append(run)
-                break
-        else:
-            groups.append([run])
-    return groups
-
-
-def _alike(a: Classifier, b: Classifier) -> bool:
-    def kind(make: Any) -> Any:
-        return getattr(make, "func", make)
-
-    same_loss = a.hparams.get("loss") is not None and a.hparams.get("loss") == b.hparams.get("loss")
-    return same_loss and a.schedule == b.schedule and kind(a.make_optimizer) is kind(b.make_optimizer) and a.monitor == b.monitor
+def _loggers(given: Any, root: str | None) -> list[Any]:
+    """Give the loggers that Lightning's ``logger=`` stands for; True is its own default, TensorBoard's files."""
+    if given is True:
+        return [TensorBoardLogger(root or ".")]
+    return [] if given in (None, False) else list(given) if isinstance(given, (list, tuple)) else [given]
 
 
 def load(run: str | Path, state: str | None = None) -> LoadedRun:
@@ -197,7 +188,7 @@ def draw_decision_map(
     Raises:
         InputError: the inputs are no vectors of two or more features.
     """
-    require_integer("resolution", resolution, 1, 4096)
+    integer(1, 4096).check("resolution", resolution)
     view = viewed(data)
     plane = plane_of(view, limit)
     if plane is None:

@@ -60,7 +60,7 @@ LOSS = {
 }
 SPIRAL = SYNTHETIC | {
     "arms": integer(1, 1000), "points_per_arm": integer(1), "t_min": number(0), "t_max": number(0, 100, above=True),
-    "rotation_degrees": number(), "inputs": choice("plane", "polar"),
+    "rotation_degrees": number(), "inputs": choice("plane", "polar"), "with_ends": boolean(),
 }
 MLP = {
     "hidden": optional(many(integer(1))), "width": integer(1), "depth": integer(0, 10_000),

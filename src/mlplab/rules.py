@@ -50,7 +50,9 @@ def shown(value: object) -> str:
 
 def near(word: object, names: Iterable[str], prefix: str = "") -> str:
     """Give "; did you mean NAME?" for the name nearest to a word, or nothing."""
-    found = difflib.get_close_matches(str(word), [str(name) for name in names], 1, 0.6)
+    names = [str(name) for name in names]
+    swapped = [name for name in names if sorted(name) == sorted(str(word))]  # two letters in each other's place
+    found = swapped or difflib.get_close_matches(str(word), names, 1, 0.6)
     return f"; did you mean {prefix}{found[0]}?" if found else ""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+import mlplab
 from mlplab.cli.another_file import measure_file
 from mlplab.cli.finished_run import FIGURES, read_result
 from mlplab.config import composition as configs
@@ -15,7 +16,7 @@ from mlplab.data.bayes import log_posterior
 from mlplab.data.grid import decision_grid
 from mlplab.errors import InputError
 from mlplab.population.stacking import Population
-from mlplab.runs.files import write_bytes, write_json, write_text
+from mlplab.runs.files import read_record, write_bytes, write_json, write_text
 from mlplab.runs.fingerprint import config_digest
 from mlplab.runs.folder import RunFolder, claim, open_run
 from mlplab.terminal import short_path as shown
@@ -89,21 +90,39 @@ def figures_of(network: Population, data: Any) -> dict[str, dict[str, Any] | Non
 
 
 def compare(network: Population, data: Any, recorded: dict[str, Any], folder: RunFolder) -> int:
-    """Print recorded and recomputed figures side by side; 0 where all are equal to the bit."""
-    rows, equal = [("", "", "recorded", "recomputed", "")], True
+    """Print recorded and recomputed figures side by side; 0 where all are equal to the bit.
+
+    A run of another version of the lab may have been rounded otherwise: its figures are equal to 1e-6 of themselves.
+    """
+    rows, equal, other = [("", "", "recorded", "recomputed", "")], True, _other_version(folder)
     for part, figures in figures_of(network, data).items():
         for name in FIGURES if figures else ():
             before, now = (recorded.get(part) or {}).get(name), figures[name]
             now = now if math.isfinite(now) else None  # as it is recorded
-            same = before == now
+            same = before == now or (other is not None and _rounds_to(before, now))
             equal &= same
             told = [figure if isinstance(figure, (int, float)) else math.nan for figure in (before, now)]
             verdict = "equal" if same else f"differs by {told[1] - told[0]:.2e}"
             rows.append((part, name, *(f"{figure:.6f}" for figure in told), verdict))
     print("\n".join(columns(rows)))
     words = "equal to the recorded ones" if equal else "NOT the recorded ones"
+    if equal and other is not None:
+        words += f", to the rounding by which this version differs from {other}"
     print(f"\n{shown(folder.path)}: the figures are {words}")
     return 0 if equal else 1
+
+
+def _other_version(folder: RunFolder) -> str | None:
+    """Give the version of the lab that wrote a run, where it is another than this one."""
+    manifest = read_record(folder.manifest) if folder.manifest.is_file() else {}
+    versions = manifest.get("versions")
+    wrote = versions.get("mlplab") if isinstance(versions, dict) else None
+    return str(wrote) if wrote not in (None, mlplab.__version__) else None
+
+
+def _rounds_to(before: object, now: object) -> bool:
+    both = all(isinstance(value, (int, float)) for value in (before, now))
+    return both and math.isclose(before, now, rel_tol=1e-6, abs_tol=1e-7)
 
 
 def elsewhere(

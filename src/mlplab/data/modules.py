@@ -87,6 +87,7 @@ class SpiralDataModule(SyntheticDataModule):
         t_max: float = 1.0,
         rotation_degrees: float = 0.0,
         inputs: str = "plane",
+        with_ends: bool = False,
         **base,
     ):
         super().__init__(options.SPIRAL["arms"].check("data.arms", arms), points_per_arm, noise, **base)
@@ -94,6 +95,7 @@ class SpiralDataModule(SyntheticDataModule):
         self.t_max = options.SPIRAL["t_max"].check("data.t_max", t_max)
         self.rotation_degrees = options.SPIRAL["rotation_degrees"].check("data.rotation_degrees", rotation_degrees)
         self.inputs = options.SPIRAL["inputs"].check("data.inputs", inputs)
+        self.with_ends = options.SPIRAL["with_ends"].check("data.with_ends", with_ends)
         if self.t_min > self.t_max:
             raise InputError(f"data.t_min must be at most data.t_max={t_max}, got {t_min}")
 
@@ -101,7 +103,7 @@ class SpiralDataModule(SyntheticDataModule):
         return datasets.spirals(points_per_arm=counts, generator=stream, **self._shape())
 
     def sample_afresh(self, counts, stream):
-        return datasets.spirals(points_per_arm=counts, generator=stream, with_ends=False, **self._shape())
+        return datasets.spirals(points_per_arm=counts, generator=stream, with_ends=self.with_ends, **self._shape())
 
     def exact_density(self):
         return densities.spiral_density(**self._shape())

@@ -1,5 +1,8 @@
 """Dropout whose masks are a function of the seed and the step, so that a resumed training draws the same ones."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -36,8 +39,14 @@ def dropout_mask(width: int, points: int, p: float, seed: int, step: int, layer:
     return room.div_(1 - p)[:width, :points]
 
 
-def set_streams(module: nn.Module, seed: int, step: int) -> None:
-    """Tell every dropout of a network from which seed and step it draws."""
-    for part in module.modules():
-        if isinstance(part, Dropout):
+@contextmanager
+def streams(module: nn.Module, seed: int, step: int) -> Iterator[None]:
+    """Let every dropout of a network draw from a seed and a step, for the length of a block."""
+    parts = [part for part in module.modules() if isinstance(part, Dropout)]
+    try:
+        for part in parts:
             part.stream = seed, step
+        yield
+    finally:
+        for part in parts:
+            part.stream = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import nn
 
 from mlplab.nn.mlp import MLP
@@ -12,11 +13,15 @@ from mlplab.population.stacked_mlp import StackedMLP
 __all__ = ["ModulePopulation", "Population", "StackedMLP", "can_stack", "stack"]
 
 
+# Attributes of a module that say nothing of what it computes: its mode, and what the lab notes on it.
+NO_SETTINGS = ("training", "node", "stream")
+
+
 def can_stack(a: nn.Module, b: nn.Module) -> bool:
     """Say whether two networks may be members of one population."""
     if _is_written_out(a) and _is_written_out(b):
         return _architecture(a) == _architecture(b)
-    return type(a) is type(b) and _arrays(a) == _arrays(b)
+    return _arrays(a) == _arrays(b) and _structure(a) == _structure(b)
 
 
 def _is_written_out(module: nn.Module) -> bool:
@@ -34,6 +39,17 @@ def _is_written_out(module: nn.Module) -> bool:
 def _arrays(module: nn.Module) -> list[tuple]:
     arrays = [(name, p.shape, p.dtype, p.requires_grad) for name, p in module.named_parameters()]
     return arrays + [(name, buffer.shape, buffer.dtype) for name, buffer in module.named_buffers()]
+
+
+def _structure(module: nn.Module) -> list[tuple]:
+    """The parts of a network with what is set on each, such as a slope or a probability of dropout."""
+
+    def settings(part: nn.Module) -> dict:
+        own = {name: value for name, value in vars(part).items() if name[0] != "_" and name not in NO_SETTINGS}
+        # Two networks' methods are equal where their functions are; tensors are no settings.
+        return {k: getattr(v, "__func__", v) for k, v in own.items() if not isinstance(v, (nn.Module, torch.Tensor))}
+
+    return [(name, type(part), part.extra_repr(), settings(part)) for name, part in module.named_modules()]
 
 
 def _architecture(module: MLP) -> tuple:

@@ -14,13 +14,22 @@ from mlplab.population.blocks import BlockLoader, WholeLoader
 from mlplab.population.engine import PopulationModule
 from mlplab.population.limits import PRECISIONS, Rules
 from mlplab.population.member_data import MemberData
-from mlplab.ranges import require_integer, require_number
+from mlplab.rules import boolean, check_all, choice, either, integer, number, optional
 
 # Lightning tells at every start which accelerators it sees, and advises on loaders that the lab does not use.
 QUIET = (
     ".*does not have many workers.*", ".*is smaller than the logging interval.*", ".*`isinstance\\(treespec.*",
     ".*available but not used.*", ".*No `.*_dataloader.*", ".*log_every_n_steps.*", ".*Checkpoint directory.*", ".*barebones.*",
 )  # fmt: skip
+# A number of minibatches, or a fraction of them.
+SHARE = either(integer(0), number(0, 1))
+RULES = {
+    "max_epochs": integer(-1), "max_steps": integer(-1), "accumulate_grad_batches": integer(1),
+    "check_val_every_n_epoch": optional(integer(1)), "precision": choice(*PRECISIONS), "limit_train_batches": SHARE,
+    "overfit_batches": SHARE, "fast_dev_run": either(boolean(), integer(0)),
+    "gradient_clip_val": optional(number(0, above=True)),
+    "gradient_clip_algorithm": optional(choice("norm", "value")),
+}  # fmt: skip
 
 
 class BlockTrainer(L.Trainer):
@@ -53,21 +62,15 @@ class BlockTrainer(L.Trainer):
         precision: str = "32-true",
         **lightning: Any,
     ) -> None:
-        if precision not in PRECISIONS:
-            raise InputError(f"trainer.precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-        require_integer("trainer.max_epochs", max_epochs, -1)
-        require_integer("trainer.max_steps", max_steps, -1)
-        require_integer("trainer.accumulate_grad_batches", accumulate_grad_batches, 1)
-        require_integer("trainer.check_val_every_n_epoch", lightning.get("check_val_every_n_epoch") or 1, 1)
-        _require_share("trainer.limit_train_batches", limit_train_batches)
-        _require_share("trainer.overfit_batches", overfit_batches)
-        if not isinstance(fast_dev_run, bool):
-            require_integer("trainer.fast_dev_run", fast_dev_run, 0)
-        clip, algorithm, devices = gradient_clip_val, gradient_clip_algorithm, lightning.get("devices", 1)
-        if clip is not None and require_number("trainer.gradient_clip_val", clip, 0) == 0:
-            raise InputError("trainer.gradient_clip_val must be None, or a number > 0, got 0")
-        if algorithm not in (None, "norm", "value"):
-            raise InputError(f"trainer.gradient_clip_algorithm must be norm or value, got {algorithm!r}")
+        given = {
+            "max_epochs": max_epochs, "max_steps": max_steps, "accumulate_grad_batches": accumulate_grad_batches,
+            "check_val_every_n_epoch": lightning.get("check_val_every_n_epoch"), "precision": precision,
+            "limit_train_batches": limit_train_batches, "overfit_batches": overfit_batches,
+            "fast_dev_run": fast_dev_run, "gradient_clip_val": gradient_clip_val,
+            "gradient_clip_algorithm": gradient_clip_algorithm,
+        }  # fmt: skip
+        check_all(RULES, "trainer", **given)
+        devices = lightning.get("devices", 1)
         if devices not in (1, "1", "auto") and not (isinstance(devices, (list, tuple)) and len(devices) == 1):
             raise InputError(f"trainer.devices must be 1, or a list of 1, got {devices!r}")
         if fast_dev_run:
@@ -117,14 +120,6 @@ class BlockTrainer(L.Trainer):
             super().fit(model, datamodule=datamodule, **loaders)
         # Lightning takes its module back to the CPU at the end; the population stays where it was trained.
         model.theta.data = model.population.theta
-
-
-def _require_share(key: str, value: object) -> None:
-    """Refuse what is neither a number of minibatches nor a fraction of them."""
-    if isinstance(value, float):
-        require_number(key, value, 0, 1)
-    else:
-        require_integer(key, value, 0)
 
 
 @contextmanager

@@ -13,13 +13,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import mlplab
 from mlplab.runs.fingerprint import PACKAGE, code_digest, config_digest
 from mlplab.runs.secrets import without_secrets
 from mlplab.runs.status import utc
 
 PACKAGES = (
-    "mlplab", "torch", "lightning", "torchmetrics", "hydra-core", "omegaconf", "tensorboard", "numpy",
-    "scipy", "matplotlib",
+    "torch", "lightning", "torchmetrics", "hydra-core", "omegaconf", "tensorboard", "numpy", "scipy", "matplotlib",
 )  # fmt: skip
 
 
@@ -96,7 +96,7 @@ def git_state(source: Path = PACKAGE) -> dict[str, Any] | None:
 @cache
 def versions() -> dict[str, str | None]:
     """Give the installed version of each package that the results lean on; null where there is none."""
-    found = {}
+    found: dict[str, str | None] = {"mlplab": mlplab.__version__}
     for name in PACKAGES:
         try:
             found[name] = metadata.version(name)

@@ -34,6 +34,7 @@ ADDED = {
     "mode": "min",
     "init_from": None,
     "trainer.engine": "auto",
+    "data.with_ends": True,
 }
 _BEFORE = {today: before for before, today in MOVED.items()}
 
@@ -55,6 +56,8 @@ def with_added(config: dict) -> dict:
     whole = dict(config)
     for key, value in ADDED.items():
         group, _, name = key.partition(".")
+        if key == "data.with_ends" and not str(whole["data"].get("_target_", "")).endswith(".SpiralDataModule"):
+            continue
         if name:
             whole[group] = {name: value} | whole[group] if isinstance(whole[group], dict) else whole[group]
         else:

@@ -23,6 +23,7 @@ from mlplab.training.classifier import Classifier
 from mlplab.training.data_view import viewed
 from mlplab.training.members import MemberRun, share_data
 from mlplab.training.objects import arguments_of, build, find_class, try_loss, try_optimizer
+from mlplab.training.single import SingleNetwork
 from mlplab.training.weights_file import read_weights
 
 # What is not Lightning's among the keys of `trainer`.
@@ -185,9 +186,7 @@ def try_out(run: MemberRun) -> None:
     kind = next((p.dtype for p in model.parameters()), torch.float32)
     x = run.data.train.x[:2].to(kind)
     try:
-        with torch.no_grad():
-            shape = tuple(model.eval()(x).shape)
-        model.train()
+        shape = tuple(SingleNetwork(model).forward(x[None])[0].shape)
     except Exception as error:  # a user's own code
         reason = " ".join(str(error).split())
         raise InputError(f"model: {type(model).__name__} cannot take inputs {tuple(x.shape)}: {reason}") from error

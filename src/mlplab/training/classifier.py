@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mlplab.errors import InputError
-from mlplab.nn.dropout import set_streams
+from mlplab.nn.dropout import streams
 from mlplab.nn.losses import CrossEntropy, cross_entropy
 from mlplab.nn.mlp import MLP
 from mlplab.population.schedules import Constant, Schedule
@@ -115,8 +115,8 @@ class Classifier(L.LightningModule):
             return
         number = self.current_epoch * self.trainer.num_training_batches + batch_idx
         if isinstance(self.model, MLP):
-            set_streams(self.model, self.seed, number)
-            yield
+            with streams(self.model, self.seed, number):
+                yield
             return
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices, device_type="cuda"):

@@ -12,7 +12,7 @@ from mlplab.errors import InputError
 from mlplab.population.devices import describe_device
 from mlplab.population.engine import PopulationModule
 from mlplab.population.member_data import MemberData
-from mlplab.population.stacking import can_stack, stack
+from mlplab.population.stacking import stack
 from mlplab.population.trainer import BlockTrainer, quiet
 from mlplab.runs import checkpoint
 from mlplab.runs.files import remove_leftovers, write_json, write_text
@@ -26,7 +26,7 @@ from mlplab.training.callbacks.checkpoints import RunState
 from mlplab.training.checkpoint_content import WholeFile, restore_engine
 from mlplab.training.members import MemberRun
 from mlplab.training.objects import within_memory
-from mlplab.training.plan import member_optimizer, plan
+from mlplab.training.plan import member_optimizer, plan, trainings_of
 from mlplab.training.record import Record
 from mlplab.training.results import HYPERPARAMETERS, finish
 from mlplab.training.single import members_of
@@ -75,9 +75,8 @@ def fit_members(
             runs = build_runs(plain, places)
             options = trainer_options(plain[0])
             callbacks = build_callbacks(plain[0], observer)
-            chosen = plan(runs[0].module, runs[0].data, options, callbacks, plain[0]["trainer"].get("engine", "auto"))
             for run in runs:
-                run.plan = chosen
+                run.plan = plan(run.module, run.data, options, callbacks, plain[0]["trainer"].get("engine", "auto"))
         return fit_runs(runs, options, callbacks, resume, on_result, started, lambda: build_callbacks(plain[0], observer))
 
 
@@ -90,7 +89,7 @@ def fit_runs(
     started: float,
     again: Callable[[], Sequence[L.Callback]],
 ) -> list[dict[str, Any]]:
-    """Train runs whose plan is made.
+    """Train runs whose plan is made: those of the engine that are alike at once, the others one after the other.
 
     Args:
         runs: with modules, data and plan.
@@ -101,25 +100,26 @@ def fit_runs(
         started: ``time.perf_counter()`` at the start.
         again: makes the callbacks of each further training.
     """
-    if runs[0].plan.engine == "population":
-        return _train(runs, population_trainer(runs, options, callbacks), population_of(runs), resume, on_result, started)
-    results = []
-    for index, run in enumerate(runs):
-        def tell(_: int, result: dict[str, Any], index: int = index) -> None:
+    results: dict[int, dict[str, Any]] = {}
+    for place, numbers in enumerate(trainings_of(runs)):
+        def tell(index: int, result: dict[str, Any], numbers: Sequence[int] = numbers) -> None:
             if on_result is not None:
-                on_result(index, result)
+                on_result(numbers[index], result)
 
-        trainer = lightning_trainer(run, options, callbacks if index == 0 else again())
-        results += _train([run], trainer, run.module, resume, tell, time.perf_counter() if index else started)
-    return results
+        group, own = [runs[number] for number in numbers], again() if place else callbacks
+        if group[0].plan.engine == "population":
+            trainer, module = population_trainer(group, options, own), population_of(group)
+        else:
+            trainer, module = lightning_trainer(group[0], options, own), group[0].module
+        made = _train(group, trainer, module, resume, tell, time.perf_counter() if place else started)
+        results |= dict(zip(numbers, made))
+    return [results[number] for number in range(len(runs))]
 
 
 def population_of(runs: Sequence[MemberRun]) -> PopulationModule:
     """Stack the runs' networks and give the engine their loss, optimiser and schedule."""
     modules = [run.module for run in runs]
     networks = [module.model for module in modules]
-    if not all(can_stack(networks[0], network) for network in networks):
-        raise InputError("the networks of one population must share class, shapes, activation and dropout; train the jobs apart")
     seeds = [0 if module.seed is None else module.seed for module in modules]
     return PopulationModule(
         stack(networks, seeds), loss=modules[0].loss, optimizer=member_optimizer([m.make_optimizer for m in modules]),

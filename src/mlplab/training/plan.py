@@ -2,19 +2,23 @@
 
 import functools
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import lightning.pytorch as L
 import torch
+from lightning.pytorch.callbacks import Checkpoint
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.dropout import _DropoutNd
 
 from mlplab.data.arrays import ArrayDataModule
 from mlplab.errors import InputError
 from mlplab.population.limits import PRECISIONS
 from mlplab.population.optimizers import SGD, Adam, AdamW, MemberOptimizer
 from mlplab.population.schedules import Schedule
+from mlplab.population.stacking import can_stack
 
 ENGINES = ("auto", "population", "lightning")
 # torch's optimisers that the engine has kernels for, with the settings it knows; others must be as torch has them.
@@ -93,6 +97,8 @@ def _obstacles(module: Any, data: Any, trainer: Mapping[str, Any], callbacks: It
     if vars(module).keys() & vars(Classifier).keys():
         yield "the module has a hook of its own"
     yield from network_obstacles(module.model)
+    if module.seed is None and (drawing := next(drawing_parts(module.model), None)):
+        yield f"{drawing} may draw at random, and the module has no seed"
     yield from optimizer_obstacles(module.make_optimizer)
     if any(True for _ in module.loss.parameters()):
         yield "the loss has parameters that are trained"
@@ -107,10 +113,12 @@ def _obstacles(module: Any, data: Any, trainer: Mapping[str, Any], callbacks: It
     for callback in callbacks:
         if not isinstance(callback, MemberCallback):
             yield f"the callback {type(callback).__name__} is not one that acts on many networks"
-    defaults = inspect.signature(L.Trainer.__init__).parameters
+    defaults = trainer_defaults()
     for name, value in trainer.items():
         if name not in OPTIONS and value != defaults[name].default and value is not None:
             yield f"trainer.{name}={value}"
+    if trainer.get("enable_checkpointing") and not any(isinstance(callback, Checkpoint) for callback in callbacks):
+        yield "trainer.enable_checkpointing=True asks for Lightning's own checkpoints"
     if trainer.get("precision") not in (None, *PRECISIONS):
         yield f"trainer.precision={trainer['precision']}"
     if not isinstance(trainer.get("accumulate_grad_batches", 1), int):
@@ -132,8 +140,27 @@ def network_obstacles(model: nn.Module) -> Iterable[str]:
             yield f"the network's {type(part).__name__} has hooks"
         if hasattr(part, "parametrizations"):
             yield "the network is parametrised"
+    for part in model.modules():
+        if not part.training and (next(drawing_parts(part), None) or isinstance(part, _NormBase)):
+            yield f"the network's {type(part).__name__} is in evaluation mode"  # which Lightning keeps
     if len({id(parameter) for parameter in parameters}) != len(list(model.named_parameters(remove_duplicate=False))):
         yield "the network's layers share parameters"
+
+
+def drawing_parts(model: nn.Module) -> Iterable[str]:
+    """Name the parts of a network that may draw at random while it trains; of a class of one's own nobody knows."""
+    for part in model.modules():
+        own = not type(part).__module__.startswith(("torch.nn.", "mlplab.nn."))
+        dropout = getattr(part, "dropout", 0.0)
+        probability = part.p if isinstance(part, _DropoutNd) else dropout if isinstance(dropout, float) else 0.0
+        if own or probability or isinstance(part, (nn.RReLU, nn.FractionalMaxPool2d, nn.FractionalMaxPool3d)):
+            yield f"the network's {type(part).__name__}"
+
+
+@functools.cache
+def trainer_defaults() -> Mapping[str, inspect.Parameter]:
+    """The options of Lightning's Trainer by name."""
+    return inspect.signature(L.Trainer.__init__).parameters
 
 
 def optimizer_obstacles(make: Any) -> Iterable[str]:
@@ -148,6 +175,29 @@ def optimizer_obstacles(make: Any) -> Iterable[str]:
             yield f"optimizer.{name}={value}"
         elif isinstance(value, torch.Tensor):
             yield f"optimizer.{name} is a tensor"
+
+
+def trainings_of(runs: Sequence[Any]) -> list[list[int]]:
+    """Part runs by what is trained at once: networks that stack, with one loss, schedule and kind of optimiser."""
+    trainings: list[list[int]] = []
+    for number, run in enumerate(runs):
+        for numbers in trainings:
+            first = runs[numbers[0]]
+            if first.plan.engine == run.plan.engine == "population" and _alike(first.module, run.module):
+                numbers.append(number)
+                break
+        else:
+            trainings.append([number])
+    return trainings
+
+
+def _alike(a: L.LightningModule, b: L.LightningModule) -> bool:
+    def same(name: str) -> bool:
+        node = a.hparams.get(name)
+        return node == b.hparams.get(name) if node is not None else getattr(a, name) == getattr(b, name)
+
+    kinds = [getattr(module.make_optimizer, "func", module.make_optimizer) for module in (a, b)]
+    return same("loss") and same("schedule") and a.monitor == b.monitor and kinds[0] is kinds[1] and can_stack(a.model, b.model)
 
 
 def member_optimizer(makes: list[Any]) -> functools.partial:

@@ -150,7 +150,7 @@ def close(run: MemberRun, result: dict[str, Any]) -> None:
             final[name] = value
     for logger in run.loggers:
         if hasattr(logger, "log_final"):
-            logger.log_hyperparams({key: run.config[key] for key in HYPERPARAMETERS})  # of a run that an older version began
+            logger.log_hyperparams({key: run.config[key] for key in HYPERPARAMETERS if key in run.config})  # of a run that an older version began
             logger.log_final(final, result["steps"], "failed" if failed else "success")
         else:
             logger.finalize("failed" if failed else "success")
