@@ -12,10 +12,10 @@ from browser import CHROMEDRIVER, CHROMIUM, Browser
 from omegaconf import OmegaConf
 
 from mlplab.cli.app import main
-from mlplab.cli.playground import lab_defaults
 from mlplab.config.composition import compose
 from mlplab.nn.mlp import MLP
 from mlplab.pages.playground import address, options_of, playground
+from mlplab.report.playground import lab_defaults
 
 ENTER, ESCAPE, RIGHT, UP, SPACE = "\ue007", "\ue00c", "\ue014", "\ue013", " "
 

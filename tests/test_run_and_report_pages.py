@@ -163,7 +163,13 @@ def test_the_page_of_a_sweep_is_sorted_filtered_and_opened(page, runs):
     assert page.script("return view.open === +document.querySelectorAll('#table tbody tr')[1].dataset.row")
     page.keys("#heat", RIGHT + ENTER)
     assert text(page, "#cellTitle").startswith("width=12 depth=1")
-    command = text(page, "#command")
+    command, opened = text(page, "#command"), str(page.script("return view.open"))
+    for link in (page.script("return $('toPlayground').getAttribute('href')"), page.script("return rows[0].playground")):
+        assert link.startswith("playground.html#data=spiral") and "x=seed:0,1" in link
+    page.click("#toPlayground")
+    assert page.script("return $('command').textContent").startswith("scripts/lab train -m ")
+    assert page.script("return [settings.length, settings[1].model.width, settings[1].seed]") == [2, 12, 1]
+    load(page, folder / "report.html", "#open=" + opened)
     assert command.startswith("scripts/lab train -m model.width=12 ") and command.endswith("trainer.max_epochs=5 seed=0,1")
     # The maps' networks are the runs': their weights at half precision.
     link = page.script("return rows[view.open].runs[0].link")

@@ -221,7 +221,7 @@ def test_the_lock_is_the_last_thing_that_a_refused_sweep_removes(tmp_path, monke
     with pytest.raises(InputError), locked(tmp_path / "sweep"):
         (tmp_path / "sweep" / "multirun.yaml").write_text("")
         raise InputError("refused")
-    assert order == ["multirun.yaml", ".lock"] and not (tmp_path / "sweep").exists()
+    assert order == ["multirun.yaml", "playground.html", ".lock"] and not (tmp_path / "sweep").exists()
 
 
 def test_a_lock_whose_file_was_removed_under_it_is_taken_again(tmp_path, monkeypatch):

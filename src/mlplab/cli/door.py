@@ -23,6 +23,7 @@ from mlplab.config.grammar import quoted
 from mlplab.config.messages import one_line
 from mlplab.config.sweep_values import check_sweep
 from mlplab.errors import Ended, InputError
+from mlplab.report.playground import write_playground
 from mlplab.runs.files import read_json
 from mlplab.runs.folder import claim, claimed, take, unless_used
 from mlplab.search.objectives import judged
@@ -126,6 +127,8 @@ def sweep(config_name: str, task: Task, words: Words) -> None:
     words.flags.setdefault("--multirun", None)
     began = time.time()
     with locked(folder):  # before Hydra writes anything there
+        if config_name == "train" and base.get("figures") != "none":
+            write_playground(folder)  # to which the pages of its runs lead
         try:
             through_hydra(config_name, task, words, more)
         except KeyboardInterrupt:

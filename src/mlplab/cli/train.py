@@ -6,9 +6,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from mlplab.cli.playground import page_of
 from mlplab.cli.shown_figures import figure_lines, note_lines, with_error
-from mlplab.runs.files import write_text
+from mlplab.report.playground import write_playground
 from mlplab.terminal import front_door
 from mlplab.terminal import short_path as shown
 from mlplab.training.fit import fit
@@ -21,7 +20,7 @@ def train(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
         The result, as in ``result.json``.
     """
     if config["figures"] == "all":
-        write_text(Path(folder) / "playground.html", page_of(OmegaConf.to_container(OmegaConf.create(config), resolve=True)), sync=False)
+        write_playground(folder, OmegaConf.to_container(OmegaConf.create(config), resolve=True))
     result = fit(config, folder, resume=config["resume"]["folder"] is not None)
     print(summary(result, Path(folder)), flush=True)
     return result

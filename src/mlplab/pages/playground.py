@@ -56,13 +56,14 @@ def options_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     options: dict[str, Any] = {}
     data = last_word(config["data"]).removesuffix("DataModule").lower()
-    if data in DATA_SETS:
+    known = data in DATA_SETS and config["data"].get("inputs", "plane") == "plane"
+    if known:
         options["data"] = data
     optimizer = last_word(config.get("optimizer", {})).lower()
     if optimizer in OPTIMIZERS:
         options["optimizer"] = optimizer
     for group, names in KEYS.items():
-        if (group == "data" and data not in DATA_SETS) or (group == "model" and last_word(config[group]) != "MLP"):
+        if (group == "data" and not known) or (group == "model" and last_word(config[group]) != "MLP"):
             continue
         options |= {f"{group}.{name}": config[group][name] for name in names if name in config.get(group, {})}
     if options.get("model.hidden", 0) is None:

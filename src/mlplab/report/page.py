@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mlplab.pages.playground import address, options_of
 from mlplab.pages.report_page import report_page
 from mlplab.pages.run_page import law_of
 from mlplab.places import conf_folder
@@ -16,6 +17,7 @@ from mlplab.report import words
 from mlplab.report.learning import read_curve
 from mlplab.report.table import Setting, Table
 from mlplab.runs.defaults import Defaults
+from mlplab.runs.flat_config import unflatten
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.identity import Role, role_of
 from mlplab.runs.names import short_names, shown
@@ -109,13 +111,21 @@ def row_of(
     return {
         "values": [None if value is None else shown(value) for value in setting.values], "label": table.label(setting),
         "count": len(setting.jobs), "finished": len(setting.finished), "parameters": setting.parameters,
-        "best": setting.best, "near": setting.near, "limit": setting.mean(part, "bayes_nll"), "playground": None,
+        "best": setting.best, "near": setting.near, "limit": setting.mean(part, "bayes_nll"), "playground": address_of(config, [job.swept["seed"] for job in setting.jobs if "seed" in job.swept]),
         "figures": {
             key: None if found is None else {"mean": found.mean, "half": None if found.high is None else found.high - found.mean}
             for key, found in summaries.items()
         },
         "runs": runs, "median": setting.jobs.index(middle) if middle else 0, "command": command_of(table, setting, config, defaults),
     }  # fmt: skip
+
+
+def address_of(config: dict[str, Any], seeds: Sequence[int] = ()) -> str | None:
+    """Give the way to the playground that begins with a setting, its seeds side by side; None where it knows no such."""
+    options = options_of(unflatten(config)) if "trainer.max_epochs" in config and "data._target_" in config else {}
+    if len(set(seeds)) > 1:
+        options["x"] = "seed:" + ",".join(map(str, dict.fromkeys(seeds[:16])))
+    return f"playground.html{address(options)}" if "data" in options and "model.width" in options else None
 
 
 def command_of(table: Table, setting: Setting, config: dict[str, Any], defaults: Defaults) -> str:
@@ -151,11 +161,10 @@ def network_of(job: Job, config: dict[str, Any]) -> dict[str, Any] | None:
     scale, shift = arrays["scale"], arrays["shift"]
     snapshots = [(int(e), w) for e, w in zip(arrays["epochs"], arrays["weights"]) if e != epoch]
     snapshots = [(e, of_units(w, int(arrays["widths"][1]), shift, scale)) for e, w in [*snapshots, (epoch, arrays["chosen"])]]
-    activation = {key.removeprefix("model.activation."): value for key, value in own.items() if key.startswith("model.activation.")}
-    data = {key.removeprefix("data."): value for key, value in own.items() if key.startswith("data.")}
+    nodes = unflatten({key: value for key, value in own.items() if key.startswith(("model.", "data."))})
     return {
-        "widths": arrays["widths"].tolist(), "activation": own.get("model.activation") or activation or "relu",
-        "dropout": own.get("model.dropout") or 0, "extent": arrays["extent"].tolist(), "law": law_of(data),
+        "widths": arrays["widths"].tolist(), "activation": nodes["model"].get("activation", "relu"),
+        "dropout": nodes["model"].get("dropout", 0), "extent": arrays["extent"].tolist(), "law": law_of(nodes["data"]),
         "snapshots": snapshots,
     }  # fmt: skip
 

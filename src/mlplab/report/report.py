@@ -9,6 +9,7 @@ from mlplab.errors import InputError
 from mlplab.places import logs_folder
 from mlplab.report import csv, words
 from mlplab.report.page import sweep_page
+from mlplab.report.playground import write_playground
 from mlplab.report.search import Search, read_search
 from mlplab.report.search import lead as search_lead
 from mlplab.report.table import Table, build
@@ -115,6 +116,8 @@ def write(table: Table, place: Path, search: Search | None = None) -> None:
     pictures = figures if search is not None or table.chosen_by is None else []
     html = sweep_page(table, place, sentences, [("Figures left out", without)], pictures)
     write_text(place / "report.html", html, sync=False)
+    if '"playground":"playground.html' in html:
+        write_playground(place)
 
 
 def leads(table: Table, search: Search | None) -> list[str]:

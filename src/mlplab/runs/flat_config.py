@@ -1,6 +1,7 @@
 """A recorded config as dotted keys, read fast enough for a thousand runs and without OmegaConf."""
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,20 @@ def flatten(value: dict, prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = _plain(part)
     return flat
+
+
+def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn dotted keys back into nested dicts, and texts such as ``"[16,8]"`` into lists."""
+    import yaml
+
+    nested: dict[str, Any] = {}
+    for key, value in flat.items():
+        *parents, last = key.split(".")
+        place = nested
+        for name in parents:
+            place = place.setdefault(name, {})
+        place[last] = yaml.safe_load(value) if isinstance(value, str) and value[:1] in ("[", "{") else value
+    return nested
 
 
 def _plain(value: Any) -> Any:

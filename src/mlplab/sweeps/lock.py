@@ -11,8 +11,8 @@ from mlplab.errors import InputError
 from mlplab.runs.folder import absent, remove_empty
 
 LOCK = ".lock"
-# What stands, beside the lock, in the folder of a sweep that came to nothing: what Hydra writes, and the exchange.
-LEFTOVERS = ("multirun.yaml", ".groups")
+# What stands, beside the lock, in the folder of a sweep that came to nothing: what is written first, and the exchange.
+LEFTOVERS = ("multirun.yaml", "playground.html", ".groups")
 
 _held: set[Path] = set()
 
@@ -55,7 +55,8 @@ def _remove_worthless(folder: Path) -> None:
     with suppress(OSError):  # whatever befell the folder, the first error is the one to be told
         if {entry.name for entry in folder.iterdir()} <= {LOCK, *LEFTOVERS}:
             shutil.rmtree(folder / ".groups", ignore_errors=True)
-            (folder / "multirun.yaml").unlink(missing_ok=True)
+            for name in LEFTOVERS[:-1]:
+                (folder / name).unlink(missing_ok=True)
             (folder / LOCK).unlink(missing_ok=True)  # last: from here on it may be another's folder
 
 

@@ -119,8 +119,17 @@ def describe(folder: RunFolder, config: Mapping[str, Any], arrays: Mapping[str, 
             ("The same in the playground", f"scripts/lab playground {name}"),
         ],
         "manifest": json.dumps(read_json(folder.manifest), indent=1) if folder.manifest.exists() else "",
-        "playground": f"playground.html{address(options_of(config))}" if (folder.path / "playground.html").exists() else None,
+        "playground": playground_of(folder, config),
     }  # fmt: skip
+
+
+def playground_of(folder: RunFolder, config: Mapping[str, Any]) -> str | None:
+    """Give the way to the playground in the run's folder or its sweep's; None where it does not know such a run."""
+    options = options_of(config)
+    for way in ("", "../"):
+        if "data" in options and "model.width" in options and (folder.path / f"{way}playground.html").exists():
+            return f"{way}playground.html{address(options)}"
+    return None
 
 
 HISTORY = ("epoch", "train/loss", "val/loss", "train/accuracy", "val/accuracy")
