@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mlplab.data.features import Preparation, counts_rows
+from mlplab.data.features import Preparation, numbers_rows
 from mlplab.data.file_module import FileDataModule, labelled_points, read_other
 from mlplab.data.modules import FileDataModule as OldFileDataModule
 from mlplab.data.splits import allot, split
@@ -105,21 +105,25 @@ REFUSED = {
     "whole quantity": ("a,y\n" + "".join(f"{i * i},{i * 3}\n" for i in range(50)), {}, ["50 different", "data.label=NAME"]),
     "names of rows": ("a,y\n" + "".join(f"{i * i},row{i}\n" for i in range(50)), {}, ["50 different values"]),
     "class of one": ("a,y\n1,u\n2,u\n3,v\n", {}, ["row 3 (line 4)", "class 'v'", "at least two rows"]),
-    "label missing": ("a,y\n1,u\n2,u\n3,\n", {}, ["row 3 (line 4)", "label 'y'", "got none"]),
-    "one column": ("y\n0\n1\n", {}, ["column beside the label"]),
+    "label missing": ("a,y\n1,u\n2,u\n3,\n", {}, ["row 3 (line 4)", "label 'y'", "got none", "data.missing=drop"]),
+    "one column": ("y\n0\n1\n", {}, ["column beside the label", "data.separator"]),
+    "bars": ("a|y\n0|1\n1|0\n", {}, ["a|y alone", "data.separator"]),
+    "one class": ("a,y\n0,u\n1,u\n", {}, ["two classes or more", "'u' in all 2 rows", "data.label=NAME"]),
+    "years as names": ("2019,2020,y\n1,2,u\n2,1,u\n3,1,v\n1,1,v\n", {}, ["row 1 (line 1)", "data.header=true"]),
+    "row ids": ("id,a,b\n" + "".join(f"{i * 37 % 101},{i % 3},{i % 2}\n" for i in range(20)), {}, ["'id'", "numbers the rows"]),
     "no such label": ("a,b\n1,0\n2,0\n", {"label": "c"}, ["data.label", "a, b", "'c'"]),
     "no such feature": ("a,b\n1,0\n2,0\n", {"features": ["c"]}, ["data.features", "'c'"]),
     "label as feature": ("a,b\n1,0\n2,0\n", {"features": ["a", "b"]}, ["each once, without 'b'"]),
     "no feature left": ("a,b\n1,0\n2,0\n", {"exclude": "a"}, ["column beside the label"]),
-    "word among numbers": ("a,b\n1,0\n2,0\nx,0\n5,0\n", {}, ["row 3 (line 4)", "'a'", "'x'"]),
-    "infinite": ("a,b\n1,0\n2,0\n1e300,0\n5,0\n", {}, ["row 3 (line 4)", "'a'", "float32", "1e+300"]),
-    "missing": ("a,b,c\n1,2,0\n2,nan,0\n,,0\n5,1,0\n", {}, ["row 2 (line 3)", "'b'", "2 rows", "drop", "median"]),
+    "word among numbers": ("a,b\n1,0\n2,1\nx,0\n5,1\n", {}, ["row 3 (line 4)", "'a'", "'x'"]),
+    "infinite": ("a,b\n1,0\n2,1\n1e300,0\n5,1\n", {}, ["row 3 (line 4)", "'a'", "float32", "1e+300"]),
+    "missing": ("a,b,c\n1,2,0\n2,nan,1\n,,0\n5,1,1\n", {}, ["row 2 (line 3)", "'b'", "2 rows", "drop", "median"]),
     "no row left": ("a,b,c\n1,,0\n,1,0\n", {"missing": "drop"}, ["leaves no row"]),
     "rule": ("a,b\n1,0\n2,0\n", {"missing": "mean"}, ["data.missing", "refuse, drop, median", "'mean'"]),
-    "names as feature": ("a,b\n" + "".join(f"w{i},0\n" for i in range(200)), {}, ["'a'", "different words", "exclude=[a]"]),
+    "names as feature": ("a,b\n" + "".join(f"w{i},{i % 2}\n" for i in range(200)), {}, ["'a'", "different words ('w", "exclude=[a]"]),
     "nameless": (",a,b\n1,3,0\n2,9,0\n", {}, ["column 1 ('') has no name", "data.exclude=[1]"]),
     "pandas read again": ("Unnamed: 0,a,b\n1,3,0\n2,9,0\n", {}, ["has no name"]),
-    "counts the rows": ("Id,a,b\n" + "".join(f"{i},{i % 3},{i % 2}\n" for i in range(1, 12)), {}, ["counts the rows"]),
+    "numbers the rows": ("Id,a,b\n" + "".join(f"{i},{i % 3},{i % 2}\n" for i in range(1, 12)), {}, ["numbers the rows"]),
 }  # fmt: skip
 
 
@@ -322,7 +326,44 @@ def test_version_01_splits_and_leaves_as_it_did(file):
     assert torch.equal(module.train.y, rows[rest[9:], 2].long())
 
 
-def test_what_counts_rows():
-    assert counts_rows(Column("i", np.arange(10.0))) and counts_rows(Column("i", np.arange(1.0, 11)))
-    assert not counts_rows(Column("i", np.arange(9.0))) and not counts_rows(Column("i", np.arange(10.0) * 2))
-    assert not counts_rows(Column("i", np.zeros(10, np.int32), ("a",)))
+def test_what_numbers_rows():
+    whole = np.arange(10.0)
+    assert numbers_rows(Column("i", whole)) and numbers_rows(Column("i", whole + 1000))
+    assert not numbers_rows(Column("i", whole[:9])) and not numbers_rows(Column("i", whole * 2))
+    assert numbers_rows(Column("ID", whole[::-1] * 2)) and not numbers_rows(Column("id", whole // 2))
+    assert not numbers_rows(Column("i", np.zeros(10, np.int32), ("a",)))
+
+
+def test_what_an_export_leaves_at_its_edges_is_no_data(file):
+    """A separator at each line's end, as in Kaggle's table of breast cancer, and rows of separators alone, as of Excel."""
+    x, y = clouds()
+    lines = text_of(x, [NAMES[k] for k in y]).splitlines()
+    module = ready(file("\n".join([*(f"{line}," for line in lines), ",,,", ",,,"])))
+    assert module.feature_names == ("a", "b") and len(module.train.y) == 54
+
+
+def test_what_was_done_to_columns_is_said(file):
+    x, y = clouds()
+    rows = [f"{a:.3f},{'' if i % 30 == 7 else b},7,{'red' if i % 2 else 'blue'},{k}" for i, ((a, b), k) in enumerate(zip(x, y))]
+    module = ready(file("a,b,c,colour,y\n" + "\n".join(rows)), missing="median")
+    assert module.notes == [
+        "read 90 rows; the label is 'y' (data.label names another)",
+        "an input for each kind: colour (2 kinds)",
+        "3 missing values stand at the median of the train rows",
+        "the same in all train rows: c",
+        "inputs standardised by the train rows (data.standardize=false leaves them as they are)",
+    ]
+
+
+def test_names_that_stand_in_an_archive_as_scikit_learn_gives_them(tmp_path):
+    x, y = clouds()
+    np.savez(tmp_path / "iris.npz", data=x, target=y[:, None], feature_names=["length", "width"], target_names=NAMES,
+             DESCR="where it comes from")  # fmt: skip
+    module = ready(tmp_path / "iris.npz")
+    assert module.feature_names == ("length", "width") and module.class_names == NAMES
+    np.savez(tmp_path / "plain.npz", x, y)
+    assert ready(tmp_path / "plain.npz").classes == 3
+    np.savez(tmp_path / "none.npz", X=x)
+    assert "must have labels beside its inputs" in refusal(tmp_path / "none.npz")
+    np.savez(tmp_path / "one_hot.npz", X=x, y=np.eye(3)[y])
+    assert "y.argmax(1)" in refusal(tmp_path / "one_hot.npz")

@@ -22,7 +22,8 @@ def read_npz(path: Path) -> Table:
 
     It has an array of inputs (N, ...), called x, X, data, images or features, with labels (N,) called y, label,
     labels, target or class; or such pairs for each part, as ``x_train``, ``y_train``, ``x_test``, ``y_test``; or
-    arrays (N,), each a column.
+    these two without names, as ``numpy.savez(file, x, y)`` leaves them; or arrays (N,), each a column. Names of columns
+    and classes may stand beside them, as scikit-learn calls them: ``feature_names`` and ``target_names``.
 
     Raises:
         InputError: it is damaged, holds objects, or its arrays do not fit together.
@@ -34,6 +35,7 @@ def read_npz(path: Path) -> Table:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise InputError(f"'{path}' must be an NPZ archive of numpy.savez, got a single array")
             arrays = {name: archive[name] for name in archive.files}
+            arrays = {name: array for name, array in arrays.items() if array.ndim or array.dtype.kind != "U"}  # remarks
     except DAMAGE as error:
         if isinstance(error, InputError):
             raise
@@ -42,12 +44,15 @@ def read_npz(path: Path) -> Table:
     for name, array in arrays.items():
         if array.dtype.kind not in "biufU" or (array.dtype.kind == "U" and array.ndim != 1):
             raise InputError(f"'{path}': array '{name}' must hold real numbers, got {array.dtype}")
+    if list(arrays) == ["arr_0", "arr_1"] and arrays["arr_0"].ndim > 1:
+        arrays = {"x": arrays["arr_0"], "y": arrays["arr_1"]}
+    features, classes = arrays.pop("feature_names", None), arrays.pop("target_names", None)
     pieces = [(part, *pair) for part, pair in _parts(arrays).items()]
-    if pieces:
-        return _joined(path, arrays, pieces)
     inputs = next((name for name in INPUTS if name in arrays), None)
+    if pieces:
+        return _named(_joined(path, arrays, pieces), features, classes)
     if inputs is not None and (arrays[inputs].ndim != 1 or len(arrays) <= 2):
-        return _inputs(path, arrays, inputs)
+        return _named(_inputs(path, arrays, inputs), features, classes)
     _equal_rows(path, arrays, list(arrays))
     for name, array in arrays.items():
         if array.ndim != 1:
@@ -71,12 +76,35 @@ def _parts(arrays: dict[str, np.ndarray]) -> dict[str, tuple[str, str | None]]:
     return found if "train" in found else {}
 
 
+def _named(table: Table, features: np.ndarray | None, classes: np.ndarray | None) -> Table:
+    """Give columns and classes the names that stand beside them in the archive, where there are as many."""
+    at = table.names.index(table.labels) if table.labels else len(table.columns)
+    if features is not None and features.shape == (at,):
+        table.columns[:at] = [column._replace(name=str(name)) for column, name in zip(table.columns, features)]
+    if classes is not None and at < len(table.columns) and table.columns[at].levels is None:
+        label = table.columns[at]
+        if np.isin(label.values, np.arange(classes.size)).all():
+            words = _column(label.name, classes.astype(str))
+            table.columns[at] = words._replace(values=words.values[label.values.astype(np.int64)])
+    return table
+
+
 def _inputs(path: Path, arrays: dict[str, np.ndarray], name: str) -> Table:
     x = arrays[name]
-    _equal_rows(path, arrays, [name, *(other for other in arrays if other in LABELS)])
+    labels = [other for other in arrays if other in LABELS]
+    _equal_rows(path, arrays, [name, *labels])
+    arrays |= {other: _flat_labels(path, other, arrays[other]) for other in labels}
     others = {key: array for key, array in arrays.items() if key != name and array.shape == (len(x),)}
-    label = next((key for key in LABELS if key in others), None)
+    label = next((key for key in LABELS if key in others), None if others else "")
     return _whole(path, [*_features(path, x, name), *(_column(*pair) for pair in others.items())], label, x.shape[1:])
+
+
+def _flat_labels(path: Path, name: str, labels: np.ndarray) -> np.ndarray:
+    if labels.ndim > 2 or (labels.ndim == 2 and labels.shape[1] != 1):
+        raise InputError(
+            f"'{path}': array '{name}' must have shape (rows,), got {labels.shape}; {name}.argmax(1) makes it of one-hot rows"
+        )
+    return labels.reshape(-1)
 
 
 def _joined(path: Path, arrays: dict[str, np.ndarray], pieces: list[tuple[str, str, str | None]]) -> Table:
@@ -87,9 +115,7 @@ def _joined(path: Path, arrays: dict[str, np.ndarray], pieces: list[tuple[str, s
         if labels is None:
             raise InputError(f"'{path}' must have the labels of '{x}' beside it, got {listed(list(arrays))}")
         _equal_rows(path, arrays, [x, y])
-        if labels.ndim > 2 or (labels.ndim == 2 and labels.shape[1] != 1):
-            raise InputError(f"'{path}': array '{y}' must have shape (rows,), got {labels.shape}")
-    label = np.concatenate([labels.reshape(-1) for labels in ys])
+    label = np.concatenate([_flat_labels(path, y, arrays[y]) for _, _, y in pieces])
     columns = [*_features(path, np.concatenate(xs), "x"), _column("y", label)]
     table = _whole(path, columns, "y", xs[0].shape[1:])
     table.parts = np.repeat([part for part, _, _ in pieces], [len(x) for x in xs])

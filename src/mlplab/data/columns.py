@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from mlplab.errors import InputError
+
+SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "blanks": " "}
 
 
 class Column(NamedTuple):
@@ -37,7 +39,8 @@ class Table:
         lines: line of each row in the file, (N,) int64; None where a row has none or it was not counted.
         header: whether the names come from the file.
         separator: name of the separator (a key of `SEPARATORS`); None for files without one.
-        labels: name of the column that the file's form says is the label (an NPZ archive's ``y``), else None.
+        labels: name of the column that the file's form says is the label (an NPZ archive's ``y``), empty where the form
+            has such a column and the file has not, else None.
         shape: shape of one row's features where they are one array of three or more axes, else None.
         parts: part of each row (``train``, ``validation``, ``test``) where the file says so, else None.
     """
@@ -50,7 +53,6 @@ class Table:
     labels: str | None = None
     shape: tuple[int, ...] | None = None
     parts: np.ndarray | None = None
-    notes: list[str] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
@@ -86,7 +88,7 @@ class Table:
         lines = None if self.lines is None else self.lines[rows]
         parts = None if self.parts is None else self.parts[rows]
         columns = [column.take(rows) for column in self.columns]
-        return Table(self.path, columns, lines, self.header, self.separator, self.labels, self.shape, parts, self.notes)
+        return Table(self.path, columns, lines, self.header, self.separator, self.labels, self.shape, parts)
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:

@@ -11,6 +11,7 @@ from mlplab.data.table import refuse_words, share_of_numbers
 from mlplab.errors import InputError
 
 MOST_LEVELS = 50  # of a column of words; more are names of rows, not kinds
+INDICES = ("id", "index", "idx", "rownames", "row", "rowid")  # what a column of numbers for the rows is called
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,8 @@ def select(
         raise InputError(f"'{table.path}' must have a column beside the label, got {listed(names)}")
     for j in chosen:
         nameless = not names[j] or names[j].startswith("Unnamed: ")
-        if nameless or counts_rows(table.columns[j]):
-            what = "has no name" if nameless else "counts the rows"
+        if nameless or numbers_rows(table.columns[j]):
+            what = "has no name" if nameless else "numbers the rows"
             # A name goes before a position: where a column is called so, count from the end.
             place = j + 1 if str(j + 1) not in names else j - len(names)
             raise InputError(
@@ -106,10 +107,14 @@ def select(
     return chosen
 
 
-def counts_rows(column: Column) -> bool:
-    """Say whether a column of at least ten rows holds whole numbers that go up by one from row to row."""
+def numbers_rows(column: Column) -> bool:
+    """Say whether a column of ten rows or more holds whole numbers that go up by one from row to row, or is called as
+    `INDICES` and has another whole number in each row."""
     values = column.values
-    return column.levels is None and len(values) >= 10 and bool((np.diff(values) == 1).all()) and values[0] in (0, 1)
+    if column.levels is not None or len(values) < 10 or not (values == np.floor(values)).all():
+        return False
+    named = column.name.lower() in INDICES and len(np.unique(values)) == len(values)
+    return named or bool((np.diff(values) == 1).all())
 
 
 def complete_rows(table: Table, columns: Sequence[int]) -> np.ndarray:
@@ -199,8 +204,8 @@ def _levels(table: Table, column: Column, rows: np.ndarray) -> tuple[str, ...]:
     used = used[used >= 0]
     if len(used) > MOST_LEVELS:
         raise InputError(
-            f"'{table.path}': column '{column.name}' holds {len(used)} different words, more than {MOST_LEVELS}, and is no "
-            f"feature as it stands: data.exclude=[{column.name}] leaves it out"
+            f"'{table.path}': column '{column.name}' holds {len(used)} different words ('{column.levels[used[0]]}', ...), more "
+            f"than {MOST_LEVELS}, and is no feature as it stands: data.exclude=[{column.name}] leaves it out"
         )
     return tuple(column.levels[code] for code in used)
 

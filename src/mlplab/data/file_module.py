@@ -119,10 +119,9 @@ class FileDataModule(ArrayDataModule):
             if path is not None:
                 points[name] = self.points_of(path)
         self._check_parts(points)
+        self._say_how_prepared(table, chosen, parts["train"])
         self.feature_names = self.preparation.names
         self.classes, self.density = len(self.class_names), None
-        if self.standardize:
-            self.notes.append("inputs standardised by the train rows (data.standardize=false leaves them as they are)")
         self.batch_size = min(self.batch_size, len(parts["train"]))
         return {**points, "fresh": None}
 
@@ -131,6 +130,20 @@ class FileDataModule(ArrayDataModule):
         names = "" if table.header else "without a header, "
         chance = " (data.label names another)" if self.label is None else ""
         self.notes.append(f"read {how}{names}{len(table)} rows; the label is '{self.label_name}'{chance}")
+
+    def _say_how_prepared(self, table: Table, chosen: Sequence[int], train: np.ndarray) -> None:
+        columns = [table.columns[j] for j in chosen]
+        kinds = [f"{name} ({len(levels)} kinds)" for name, levels in self.preparation.levels.items()]
+        if kinds:
+            self.notes.append(f"an input for each kind: {listed(kinds)}")
+        filled = sum(int(column.missing.sum()) for column in columns if column.name in self.preparation.medians)
+        if filled:
+            self.notes.append(f"{filled} missing values stand at the median of the train rows")
+        constant = [column.name for column in columns if np.ptp(column.values[train]) == 0]
+        if constant and table.shape is None:
+            self.notes.append(f"the same in all train rows: {listed(constant)}")
+        if self.standardize:
+            self.notes.append("inputs standardised by the train rows (data.standardize=false leaves them as they are)")
 
     def _split(self, table: Table, y: np.ndarray, taken: Sequence[int]) -> dict[str, np.ndarray]:
         stream = generator(self.seed, "split")

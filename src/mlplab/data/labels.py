@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mlplab.data.columns import Column, Table, listed
+from mlplab.data.archives import LABELS
+from mlplab.data.columns import SEPARATORS, Column, Table, listed
 from mlplab.errors import InputError
 
 # Names under which a label is looked for, the first one first, whatever their case.
@@ -25,9 +26,15 @@ def find_label(table: Table, wanted: str | int | None) -> int:
         InputError: there is no such column, or no column beside it.
     """
     if len(table.columns) < 2:
-        raise InputError(f"'{table.path}' must have a column beside the label, got {listed(table.names)} alone")
+        told = "" if table.separator is None else f"; data.separator says how cells are parted, as in {', '.join(SEPARATORS)}"
+        raise InputError(f"'{table.path}' must have a column beside the label, got {listed(table.names)} alone{told}")
     if wanted is not None:
         return table.find(wanted, "data.label")
+    if table.labels == "":
+        raise InputError(
+            f"'{table.path}' must have labels beside its inputs, in an array of shape (rows,) called {', '.join(LABELS)}; "
+            "or data.label=NUMBER says which column of the inputs they are"
+        )
     if table.labels is not None:
         return table.names.index(table.labels)
     lowered = [name.lower() for name in table.names]
@@ -62,7 +69,8 @@ def classes_of(table: Table, column: Column) -> tuple[np.ndarray, tuple[str, ...
         The class of each row (N,) int64, and the C names: numbers by size, words sorted.
 
     Raises:
-        InputError: a label is missing or not finite, a class has one row, or the labels are a continuous quantity.
+        InputError: a label is missing or not finite, there is one class, a class has one row, or the labels are a
+            continuous quantity.
     """
     _refuse_missing(table, column)
     codes, names = words_of(column)
@@ -76,12 +84,18 @@ def classes_of(table: Table, column: Column) -> tuple[np.ndarray, tuple[str, ...
             "...): mlplab tells classes apart and does no regression. If another column is the label, say data.label=NAME; "
             "for a quantity take a LightningModule of your own (module._target_)"
         )
+    if len(names) == 1:
+        raise InputError(
+            f"'{table.path}': the label '{column.name}' must tell two classes or more apart, got '{names[0]}' in all "
+            f"{len(codes)} rows; if another column is the label, say data.label=NAME"
+        )
     if counts.min() == 1:
         k = int(counts.argmin())
         row = int((codes == k).argmax())
+        named = "" if table.header or row else "; or, if the first row holds names, say data.header=true"
         raise InputError(
             f"{table.where(row)}: class '{names[k]}' of '{column.name}' has this row alone; a class must be shared by at "
-            "least two rows, to train on one and test on another: leave it out of the file, or join it to another class"
+            f"least two rows, to train on one and test on another: leave it out of the file, or join it to another class{named}"
         )
     return codes.astype(np.int64), tuple(names)
 
@@ -107,4 +121,7 @@ def codes_among(table: Table, column: Column, classes: Sequence[str]) -> np.ndar
 def _refuse_missing(table: Table, column: Column) -> None:
     bad = column.missing if column.levels is not None else ~np.isfinite(column.values)
     if bad.any():
-        raise InputError(f"{table.where(int(bad.argmax()))}: label '{column.name}' must be there and finite, got none")
+        raise InputError(
+            f"{table.where(int(bad.argmax()))}: label '{column.name}' must be there and finite, got none; data.missing=drop "
+            "leaves such rows out"
+        )

@@ -15,12 +15,13 @@ from typing import NamedTuple
 import numpy as np
 
 from mlplab.data import archives
-from mlplab.data.columns import Column, Table, listed
+from mlplab.data.columns import SEPARATORS, Column, Table, listed
 from mlplab.errors import InputError
 
-SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "blanks": " "}
 # Cells that stand for a value that is not there.
 MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null")
+# Endings of files that are no text of rows.
+OTHERS = (".npy", ".xlsx", ".xls", ".ods", ".json", ".pkl", ".mat", ".h5", ".feather", ".arff", ".zip", ".gz")
 SAMPLE = 200  # rows from which separator, header and decimal mark are read
 CHUNK = 4096  # rows turned to numbers at a time
 FAST_FROM_BYTES = 1_000_000  # smaller files are read before pyarrow is imported
@@ -56,6 +57,8 @@ def read_table(
     if separator is not None and separator not in SEPARATORS:
         raise InputError(f"{_beside(key, 'separator')} must be one of {', '.join(SEPARATORS)}, got {separator!r}")
     try:
+        if path.suffix.lower() in OTHERS:
+            raise InputError(f"{key} must name a text file of rows (CSV), an NPZ archive or a Parquet file, got '{path}'")
         if path.suffix.lower() in (".npz", ".parquet"):
             return archives.read_npz(path) if path.suffix.lower() == ".npz" else archives.read_parquet(path)
         return _read_text(path, separator, header, key)
@@ -113,18 +116,20 @@ def _read_text(path: Path, separator: str | None, header: bool | None, key: str)
     if path.stat().st_size >= FAST_FROM_BYTES:
         read = _read_fast(path, dialect, names, text)
     columns, lines = read if read is not None else _read_carefully(path, dialect, names, text)
+    # A separator at each line's end makes a column of nothing.
+    columns = [column for column in columns if column.name or not column.missing.all()] or columns
     return Table(str(path), columns, lines, dialect.names is not None, dialect.separator)
 
 
 def _rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows that are neither blank nor a comment: the line at which each ends, and its cells."""
+    """Yield the rows that are neither blank, but for separators, nor a comment: the line at which each ends, and its cells."""
     reader = None
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = _plain_lines(file) if separator == "blanks" else _commentless(file)
             reader = csv.reader(lines, delimiter=SEPARATORS[separator], strict=True, skipinitialspace=True)
             for cells in reader:
-                if len(cells) > 1 or (cells and cells[0].strip()):
+                if any(map(str.strip, cells)):
                     yield reader.line_num, cells
     except UnicodeDecodeError as error:
         raise InputError(
@@ -248,9 +253,10 @@ def _read_fast(path: Path, dialect: _Dialect, names: list[str], text: set[int]):
         )  # fmt: skip
     except (pyarrow.ArrowInvalid, pyarrow.ArrowKeyError, UnicodeDecodeError):
         return None
-    columns = []
+    columns, empty = [], True
     for j, name in enumerate(names):
         column = read.column(j)
+        empty = empty and column.null_count  # a row may be of separators alone
         if j in text:
             whole = column.unify_dictionaries().combine_chunks()
             whole = whole.chunk(0) if isinstance(whole, pyarrow.ChunkedArray) else whole
@@ -258,7 +264,7 @@ def _read_fast(path: Path, dialect: _Dialect, names: list[str], text: set[int]):
             columns.append(_words(name, codes, whole.dictionary.to_pylist()))
         else:
             columns.append(Column(name, column.to_numpy()))
-    return columns, None
+    return None if empty else (columns, None)
 
 
 def _read_carefully(path: Path, dialect: _Dialect, names: list[str], text: set[int]):

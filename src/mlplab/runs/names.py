@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 LONGEST = 80
@@ -76,6 +77,7 @@ def run_name(
     words = [
         _word(key, value) for key, value in changed.items()
         if key not in (*_SEEDS, *_SHAPE, "data", "target", "neuron") and not (key == "model" and shape)
+        and not key.endswith("_sha256")  # the digest at the end says it
     ]  # fmt: skip
     for kept in range(len(words), -1, -1):
         rest = [f"and{len(words) - kept}more"] if kept < len(words) else []
@@ -103,7 +105,10 @@ def _speaks_for_itself(key: str, value: Any) -> bool:
 
 
 def _word(key: str, value: Any) -> str:
-    text = re.sub(r"[^A-Za-z0-9.+-]+", "_", shown(value)).strip("_.-")
+    is_path = key.rpartition(".")[2].endswith("path") and isinstance(value, str)
+    text = re.sub(r"[^A-Za-z0-9.+-]+", "_", PurePath(value).stem if is_path else shown(value)).strip("_.-")
+    if is_path and short_key(key) == key:
+        return text
     if _speaks_for_itself(key, value):
         return text
     last = key.rpartition(".")[2]
