@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from mlplab.plots.charts import add_chart, label, log_ticks, positive_range
-from mlplab.plots.curves import BAYES, LEAST_ERROR, accuracy_ticks
+from mlplab.plots.charts import DASHED, add_chart, categories, dots, label, legend_row, log_ticks, positive_range
+from mlplab.plots.curves import BAYES, LEAST_ERROR, accuracy_ticks, bayes_level
 from mlplab.plots.order import errors, line_colours
-from mlplab.plots.style import INK, MUTED, figure, points_of, text, width_of
+from mlplab.plots.style import INK, page, points_of
 
 HEIGHT = 720
 LOG_FROM = 8.0
@@ -62,9 +62,7 @@ def against(
     Returns:
         A ``Figure`` of 1560 x 720 pixels.
     """
-    made = figure(1560, HEIGHT)
-    text(made, 60, 50, title, 32, width=1460, weight="bold")
-    text(made, 60, 90, subtitle, 23, width=1460, color=MUTED)
+    made = page(1560, HEIGHT, title, subtitle)
     colours = line_colours(len(series)) if len(series) > 1 else [INK]
     legend(made, 130, series, colours, series_name, bayes is not None, best is not None)
     every = np.unique(np.concatenate([np.asarray(one.x, dtype=float) for one in series]))
@@ -85,7 +83,7 @@ def draw(axes, series, colours, kind: str, every, bayes, best, log: bool, catego
     axes.set_yscale("log")
     lowest = LEAST_ERROR if kind == "accuracy" else 1e-6
     means = [np.maximum(value[:, 0], lowest) for value in values]
-    low, high = positive_range([*means, *([] if level is None else [level])])
+    low, high = positive_range([*means, level])
     # Intervals of few runs are wide and may reach below zero: they may widen the chart, but not empty it.
     ends = np.concatenate([value[:, 1:].ravel() for value in values])
     ends = ends[np.isfinite(ends) & (ends > 0)]
@@ -107,16 +105,14 @@ def draw(axes, series, colours, kind: str, every, bayes, best, log: bool, catego
         axes.vlines(x[seen], ends[seen, 0], ends[seen, 1], color=colour, lw=points_of(5), alpha=0.45, zorder=3)
         if not categories:  # between two categories there is nothing that a line could pass through
             axes.plot(x, mean, color=colour, lw=points_of(2.5), zorder=3.5, alpha=0.8)
-        axes.plot(x, mean, ls="none", marker="o", ms=points_of(13), mfc=colour, mec="#ffffff",
-                  mew=points_of(2), zorder=4)  # fmt: skip
+        dots(axes, x, mean, colour, 13, zorder=4)
         if best is not None and best[0] == number:
-            star = {"marker": "*", "ms": points_of(32), "mfc": "#ffa90e", "mec": INK, "mew": points_of(1.5)}
-            axes.plot(x[[best[1]]], mean[[best[1]]], ls="none", zorder=5, clip_on=False, **star)
-    if level is not None:
-        if len(np.unique(level)) == 1:
-            axes.axhline(level[0], color=BAYES, lw=points_of(3), ls=(0, (4, 2)), zorder=2)
-        else:
-            axes.plot(bayes[0], level, color=BAYES, lw=points_of(3), ls=(0, (4, 2)), zorder=2)
+            star = {"marker": "*", "edge": INK, "width": 1.5}
+            dots(axes, x[[best[1]]], mean[[best[1]]], "#ffa90e", 32, zorder=5, clip_on=False, **star)
+    if level is not None and len(np.unique(level)) > 1:
+        axes.plot(bayes[0], level, color=BAYES, lw=points_of(3), ls=DASHED, zorder=2)
+    else:
+        bayes_level(axes, None if level is None else level[0])
 
 
 def offsets(count: int, every, log: bool) -> np.ndarray:
@@ -142,10 +138,7 @@ def value_axis(axes, every, log: bool, names) -> None:
     axes.set_xlim(low, high)
     axes.xaxis.set_minor_locator(NullLocator())
     if names is not None:
-        axes.xaxis.set_major_locator(FixedLocator(range(len(names))))
-        axes.xaxis.set_major_formatter(
-            FuncFormatter(lambda value, _: names[int(value)] if 0 <= value < len(names) else "")
-        )
+        categories(axes.xaxis, names)
         return
     if len(every) <= MOST_TICKS:
         axes.xaxis.set_major_locator(FixedLocator(list(every)))
@@ -169,13 +162,9 @@ def legend(made: Figure, left: float, series, colours, series_name: str, bayes: 
     entries = [("●", colour, one.name) for one, colour in zip(series, colours) if one.name]
     if len(entries) > 8:
         entries = [entries[0], *entries[1 : -1 : len(entries) // 6 + 1], entries[-1]]
-    x = left
-    if entries and series_name:
-        x += width_of(text(made, x, 142, series_name, 22, color=MUTED)) + 22
+    name = series_name if entries else ""
     if bayes:
         entries.append(("--", BAYES, "Bayes limit"))
     if best:
         entries.append(("★", "#e59400", "selected"))
-    for sign, colour, words in entries:
-        text(made, x, 142, sign, 24, color=colour, weight="bold")
-        x += 30 + width_of(text(made, x + 30, 142, words, 22)) + 28
+    legend_row(made, left, 142, entries, name)

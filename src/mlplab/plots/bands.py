@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mlplab.plots.against import legend
-from mlplab.plots.charts import add_chart, epoch_axis, label, log_ticks, positive_range
-from mlplab.plots.curves import BAYES
+from mlplab.plots.charts import add_chart, epoch_axis, label, log_scale
+from mlplab.plots.curves import bayes_level
 from mlplab.plots.order import line_colours
-from mlplab.plots.style import INK, MUTED, figure, points_of, text
+from mlplab.plots.style import INK, page, points_of, text
 
 
 @dataclass
@@ -55,15 +55,13 @@ def bands(
     left, gap, over = 120, 56, 52
     wide = (1560 - left - 40 - (columns - 1) * gap) // columns
     tall = 430 if rows == 1 else 300
-    made = figure(1560, 168 + rows * (tall + over) + 90)
-    text(made, 60, 50, title, 32, width=1460, weight="bold")
-    text(made, 60, 90, subtitle, 23, width=1460, color=MUTED)
+    made = page(1560, 168 + rows * (tall + over) + 90, title, subtitle)
     names = list(dict.fromkeys(curves.name for _, lines in charts for curves in lines))
     colours = dict(zip(names, line_colours(len(names)) if len(names) > 1 else [INK]))
     legend(made, left, [Curves(name, (), ()) for name in names], list(colours.values()), series_name,
            bayes is not None, False)  # fmt: skip
     drawn = [curves for _, lines in charts for curves in lines]
-    low, high = positive_range([*(curves.values for curves in drawn), *([] if bayes is None else [[bayes]])])
+    every = [*(curves.values for curves in drawn), bayes]
     last = max((float(curves.epochs[-1]) for curves in drawn if len(curves.epochs)), default=1.0)
     for index, (name, lines) in enumerate(charts):
         row, column = divmod(index, columns)
@@ -71,16 +69,13 @@ def bands(
         top = 168 + over + row * (tall + over)
         axes = add_chart(made, across, top, wide, tall)
         text(made, across + 4, top - 12, name, 23, weight="bold", width=wide)
-        axes.set_yscale("log")
-        axes.set_ylim(low, high)
-        log_ticks(axes.yaxis, low, high)
+        log_scale(axes, "y", every)
         epoch_axis(axes, last)
         if last > 1 and all(curves.epochs[0] >= 1 for curves in drawn if len(curves.epochs)):
             axes.set_xlim(1, last)
         for curves in lines:
             draw(axes, curves, colours[curves.name])
-        if bayes is not None:
-            axes.axhline(bayes, color=BAYES, lw=points_of(3), ls=(0, (4, 2)), zorder=2)
+        bayes_level(axes, bayes)
         bottom = index + columns >= len(charts)
         label(axes, "epoch (log scale)" if bottom else "", "")
         axes.tick_params(labelleft=column == 0, labelbottom=bottom)

@@ -4,9 +4,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mlplab.errors import InputError
-from mlplab.plots.charts import add_chart, label
+from mlplab.plots.charts import add_chart, dots, label, note
 from mlplab.plots.reliability import BINS, reliability
-from mlplab.plots.style import COLOURS, INK, MUTED, figure, points_of, rgb, text
+from mlplab.plots.style import COLOURS, INK, MUTED, page, points_of, rgb, text
 from mlplab.plots.style import class_names as named
 
 
@@ -45,9 +45,7 @@ def calibration(probabilities, labels, *, title: str, subtitle: str = "", class_
         bad = int((~np.isfinite(values).all(axis=1)).sum())
         raise InputError(f"probabilities must be finite, got {bad} of {len(values)} points that are not")
     classes = values.shape[1]
-    made = figure(1560, 840)
-    text(made, 60, 52, title, 32, width=1460, weight="bold")
-    text(made, 60, 94, subtitle, 23, width=1460, color=MUTED)
+    made = page(1560, 840, title, subtitle)
     draw_confusion(made, confusion_counts(labels, values.argmax(axis=1), classes), named(classes, class_names))
     draw_reliability(made, *reliability(values, labels, bins))
     return made
@@ -106,29 +104,9 @@ def draw_reliability(made: Figure, counts, sure, accuracy) -> None:
     upper.plot([0, 1], [0, 1], color=MUTED, lw=points_of(2.5), ls=(0, (4, 3)), zorder=2)
     upper.bar(centres[filled], accuracy[filled], 0.9 * width, color=1 - 0.6 * (1 - rgb(COLOURS[0])), zorder=1)
     upper.vlines(sure[filled], accuracy[filled], sure[filled], color=COLOURS[2], lw=points_of(5), zorder=3)
-    upper.plot(
-        sure[filled],
-        accuracy[filled],
-        ls="none",
-        marker="o",
-        ms=points_of(12),
-        mfc=INK,
-        mec="#ffffff",
-        mew=points_of(2),
-        zorder=4,
-        clip_on=False,
-    )
-    upper.annotate(
-        "calibrated",
-        (0.0, 0.0),
-        xytext=(points_of(22), points_of(30)),
-        textcoords="offset points",
-        rotation=np.degrees(np.arctan2(410, 540)),
-        rotation_mode="anchor",
-        color=MUTED,
-        fontsize=points_of(20),
-        fontfamily="DejaVu Sans",
-    )
+    dots(upper, sure[filled], accuracy[filled], INK, 12, zorder=4, clip_on=False)
+    tilted = {"rotation": np.degrees(np.arctan2(410, 540)), "rotation_mode": "anchor"}
+    note(upper, "calibrated", (0, 0), right=22, up=30, **tilted)
     lower.bar(centres, counts, 0.9 * width, color="#a9afbd")
     ticks = np.linspace(0, 1, 6)
     upper.set(xlim=(0, 1), ylim=(0, 1), xticks=ticks, yticks=ticks)

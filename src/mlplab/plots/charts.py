@@ -4,9 +4,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from mlplab.plots.style import DPI, FAINT, INK, MUTED, points_of
+from mlplab.plots.style import DPI, FAINT, INK, MUTED, points_of, text, width_of
 
 GRID = "#e6e8ec"
+DASHED = (0, (4, 2))
 # With fewer numbers than these nobody could read a value between them.
 FEW = 3
 
@@ -38,6 +39,56 @@ def label(axes, x: str = "", y: str = "", *, size: float = 22) -> None:
     style = {"fontsize": points_of(size), "color": INK, "fontfamily": "DejaVu Sans", "labelpad": points_of(8)}
     axes.set_xlabel(x, **style)
     axes.set_ylabel(y, **style)
+
+
+def dots(axes, x, y, colour, size: float, *, edge="#ffffff", width: float = 2, marker: str = "o", **style) -> None:
+    """Draw a mark at each point, ``size`` pixels across with an edge of ``width`` pixels."""
+    axes.plot(
+        x, y, ls="none", marker=marker, ms=points_of(size), mfc=colour, mec=edge, mew=points_of(width), **style
+    )
+
+
+def note(axes, words: str, at, *, right: float = 0, up: float = 0, size: float = 20, color=MUTED, **style) -> None:
+    """Write words at shares of the chart (or where ``xycoords`` says), moved by pixels to the right and up."""
+    axes.annotate(
+        words, at, xytext=(points_of(right), points_of(up)), textcoords="offset points", color=color,
+        fontsize=points_of(size), fontfamily="DejaVu Sans", **{"xycoords": "axes fraction", **style},
+    )  # fmt: skip
+
+
+def log_scale(axes, side: str, curves, *, floor: float = 1e-6, **ticks) -> tuple[float, float]:
+    """Make x or y logarithmic with round numbers, within limits that hold the curves, which are returned.
+
+    Args:
+        axes: a chart.
+        side: ``"x"`` or ``"y"``.
+        curves, floor: as for :func:`positive_range`.
+        **ticks: as for :func:`log_ticks`.
+    """
+    low, high = positive_range(curves, floor=floor)
+    axes.set(**{f"{side}scale": "log", f"{side}lim": (low, high)})
+    log_ticks(getattr(axes, f"{side}axis"), low, high, **ticks)
+    return low, high
+
+
+def legend_row(made: Figure, left: float, down: float, entries, name: str = "", *, size: float = 22, **style) -> None:
+    """Write ``(sign, colour, words)`` after one another from a place on, after what tells them apart."""
+    if name:
+        left += width_of(text(made, left, down, name, 22, color=MUTED)) + 22
+    room = made.get_figwidth() * DPI - 60
+    for sign, colour, words in entries:
+        if left > room - 100:
+            text(made, left, down, "…", 22, color=MUTED)
+            return
+        text(made, left, down, sign, 24, color=colour, weight="bold")
+        left += 58 + width_of(text(made, left + 30, down, words, size, width=max(room - left, 60), **style))
+
+
+def categories(axis, names) -> None:
+    """Name the places 0, 1, 2, ... of an axis."""
+    axis.set_major_locator(FixedLocator(range(len(names))))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda at, _: str(names[int(at)]) if 0 <= at < len(names) else ""))
 
 
 def epoch_axis(axes, last: float, ticks=None) -> None:
@@ -98,6 +149,15 @@ def log_ticks(
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
+def plain_log_axis(axis, low: float, high: float) -> None:
+    """Give a logarithmic axis the powers of ten between two values, written plainly; every other of more than five."""
+    powers = range(int(np.ceil(np.log10(low) - 1e-9)), int(np.floor(np.log10(high) + 1e-9)) + 1)
+    axis.set_major_locator(FixedLocator([10.0**power for power in powers]))
+    axis.set_minor_locator(NullLocator())
+    named = {10.0**power for power in powers[:: 1 if len(powers) <= 5 else 2]}
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value in named else ""))
+
+
 def even_ticks(low: float, high: float) -> list[float]:
     """Choose evenly spaced round numbers in [low, high], for a range too narrow for powers of ten."""
     ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
@@ -105,8 +165,9 @@ def even_ticks(low: float, high: float) -> list[float]:
 
 
 def positive_range(curves, *, floor: float = 1e-6) -> tuple[float, float]:
-    """Return limits for a logarithmic axis that hold every positive finite value of the curves."""
-    values = np.concatenate([np.ravel(np.asarray(curve, dtype=float)) for curve in curves])
+    """Return limits for a logarithmic axis that hold every positive finite value of the curves; None is no curve."""
+    given = [np.ravel(np.asarray(curve, dtype=float)) for curve in curves if curve is not None]
+    values = np.concatenate([np.empty(0), *given])
     values = values[np.isfinite(values) & (values > 0)]
     if not len(values):
         return 0.1, 1.0
@@ -142,17 +203,5 @@ def end_names(axes, entries, *, size: float = 21, gap: float = 1.25) -> None:
                 upper[0] += short / 2
     for at, name, colour in places:
         share = (at - bottom) / (top - bottom)
-        axes.annotate(
-            name,
-            (1, share),
-            xycoords="axes fraction",
-            xytext=(points_of(10), 0),
-            color=colour,
-            textcoords="offset points",
-            va="center",
-            fontsize=points_of(size),
-            fontfamily="DejaVu Sans",
-            fontweight="bold",
-            annotation_clip=False,
-            parse_math=False,
-        )
+        note(axes, name, (1, share), right=10, size=size, color=colour, va="center", fontweight="bold",
+             annotation_clip=False, parse_math=False)  # fmt: skip

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from mlplab.plots.field import extent_of, padded_log
 from mlplab.plots.key import draw_key
 from mlplab.plots.panel import Square, checked_points, draw_axes, draw_field, draw_frame, draw_points
-from mlplab.plots.style import MUTED, figure, text
+from mlplab.plots.style import MUTED, page, text
 from mlplab.plots.style import class_names as named
 
 
@@ -51,9 +51,8 @@ def comparison(
     """
     extent = extent_of(limit)
     grids = padded_log(probabilities), padded_log(bayes)
-    made = figure(1700, 870)
     top, side, lefts = 150, 620, (92, 754)
-    text(made, lefts[0], 52, title, 32, width=1700 - lefts[0] - 20, weight="bold")
+    made = page(1700, 870, title, left=lefts[0])
     squares = []
     for index, (left, logs, guess) in enumerate(zip(lefts, grids, (predicted, bayes_predicted))):
         text(made, left, 102, names[index], 25, width=side, weight="bold")

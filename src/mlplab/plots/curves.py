@@ -6,17 +6,19 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from mlplab.errors import InputError
 from mlplab.plots.charts import (
+    DASHED,
     FEW,
     add_chart,
+    dots,
     end_names,
     epoch_axis,
     epoch_place,
     even_ticks,
     label,
-    log_ticks,
-    positive_range,
-)
-from mlplab.plots.style import INK, MUTED, figure, points_of, text
+    log_scale,
+    note,
+)  # fmt: skip
+from mlplab.plots.style import INK, MUTED, page, points_of
 
 TRAIN = "#8b92a3"
 VALIDATION = INK
@@ -62,9 +64,7 @@ def learning_curves(
     epochs = np.asarray(epochs, dtype=float)
     losses = checked(epochs, train_loss=train_loss, validation_loss=validation_loss)
     accuracies = checked(epochs, train_accuracy=train_accuracy, validation_accuracy=validation_accuracy)
-    made = figure(1560, 640)
-    text(made, 110, 50, title, 32, width=1420, weight="bold")
-    text(made, 110, 90, subtitle, 23, width=1420, color=MUTED)
+    made = page(1560, 640, title, subtitle, left=110)
     left = add_chart(made, 110, 140, 520, 410)
     draw(left, epochs, losses, bayes_nll, best_epoch, other)
     label(left, "epoch (log scale)", "cross entropy, nats")
@@ -91,58 +91,37 @@ def checked(epochs, **curves) -> list:
 def draw(axes, epochs, curves, level, best_epoch, other, *, accuracy=False) -> None:
     """Draw a training and a second curve with the Bayes level and the best epoch."""
     train, second = curves
-    drawn = [curve for curve in curves if curve is not None]
-    axes.set_yscale("log")
-    low, high = positive_range([*drawn, [] if level is None else [level]])
+    low, high = log_scale(axes, "y", [*curves, level])
     if accuracy:
         high = min(high, 1.0)
         axes.set_ylim(high, low)
         accuracy_ticks(axes, low, high)
-    else:
-        axes.set_ylim(low, high)
-        log_ticks(axes.yaxis, low, high)
     epoch_axis(axes, epochs.max(initial=1.0))
     names = []
     for curve, colour, name, order in ((train, TRAIN, "train", 3), (second, VALIDATION, other, 4)):
         if curve is not None:
             marker = "o" if len(epochs) == 1 else None
-            axes.plot(
-                epochs, curve, color=colour, lw=points_of(4), zorder=order, marker=marker, solid_joinstyle="round"
-            )
+            style = {"zorder": order, "marker": marker, "solid_joinstyle": "round"}
+            axes.plot(epochs, curve, color=colour, lw=points_of(4), **style)
             finite = curve[np.isfinite(curve)]
             names.append((finite[-1] if len(finite) else None, name, colour if name != "train" else MUTED))
-    if level is not None:
-        axes.axhline(level, color=BAYES, lw=points_of(3), ls=(0, (4, 2)), zorder=2)
-        names.append((level, "Bayes limit", BAYES))
+    bayes_level(axes, level)
+    names.append((level, "Bayes limit", BAYES))
     if best_epoch is not None and second is not None and best_epoch in epochs:
         at = second[epochs == best_epoch][0]
-        axes.plot(
-            [best_epoch],
-            [at],
-            marker="o",
-            ms=points_of(15),
-            mfc="#ffffff",
-            mec=INK,
-            mew=points_of(3),
-            zorder=5,
-            clip_on=False,
-        )
+        dots(axes, [best_epoch], [at], "#ffffff", 15, edge=INK, width=3, zorder=5, clip_on=False)
         axes.axvline(best_epoch, color=MUTED, lw=points_of(1.5), zorder=1.5)
         share = float(epoch_place(best_epoch) / epoch_place(max(epochs.max(), 1.0)))
         # Over the frame nothing can be in the way of the words.
-        axes.annotate(
-            f"best: epoch {best_epoch:g}",
-            (share, 1),
-            xycoords="axes fraction",
-            color=MUTED,
-            xytext=(0, points_of(8)),
-            textcoords="offset points",
-            va="bottom",
-            ha="right" if share > 0.8 else "left" if share < 0.2 else "center",
-            fontsize=points_of(20),
-            fontfamily="DejaVu Sans",
-        )
+        side = "right" if share > 0.8 else "left" if share < 0.2 else "center"
+        note(axes, f"best: epoch {best_epoch:g}", (share, 1), up=8, va="bottom", ha=side)
     end_names(axes, names)
+
+
+def bayes_level(axes, level: float | None) -> None:
+    """Draw the Bayes limit as a level line; None draws none."""
+    if level is not None:
+        axes.axhline(level, color=BAYES, lw=points_of(3), ls=DASHED, zorder=2)
 
 
 def accuracy_ticks(axes, low: float, high: float) -> None:

@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from mlplab.plots.charts import legend_row
 from mlplab.plots.order import goodness, letters_on, ramp
 from mlplab.plots.panel import Square
-from mlplab.plots.style import DPI, FAINT, INK, MUTED, figure, points_of, text, width_of
+from mlplab.plots.style import FAINT, INK, MUTED, page, points_of, text
 
 EDGE, TOP, FOOT = 36, 150, 116
 LEFT, GAP = 74, 52
@@ -76,9 +77,7 @@ def heat_map(
     tall = float(np.clip(640 / len(y_values) / rows, 26, 0.78 * wide if wide > 90 else wide))
     panel_width, panel_height = LEFT + wide * len(x_values) + GAP, tall * len(y_values) + 128
     width = int(max(2 * EDGE + columns * panel_width - GAP, 900))
-    made = figure(width, int(TOP + rows * panel_height + FOOT - 60))
-    text(made, EDGE, 50, title, 32, width=width - 2 * EDGE, weight="bold")
-    text(made, EDGE, 90, subtitle, 23, width=width - 2 * EDGE, color=MUTED)
+    made = page(width, int(TOP + rows * panel_height + FOOT - 60), title, subtitle, left=EDGE)
     for index, panel in enumerate(panels):
         left = EDGE + LEFT + (index % columns) * panel_width
         top = TOP + (index // columns) * panel_height
@@ -203,8 +202,4 @@ def draw_legend(made, left: float, top: float, wide: float, tall: float, near: b
         parts.append(("□", "#e59400", "not significantly different"))
     if tall >= 62 and wide >= 80:
         parts.append(("•", INK, "seeds, from the worst run (left) to the best, by log error"))
-    x = left
-    for sign, colour, words in parts:
-        text(made, x, top, sign, 24, color=colour, weight="bold")
-        room = made.get_figwidth() * DPI - EDGE - x - 30
-        x += 30 + width_of(text(made, x + 30, top, words, 20, color=MUTED, width=room)) + 28
+    legend_row(made, left, top, parts, size=20, color=MUTED)

@@ -2,14 +2,13 @@
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from mlplab.errors import InputError
-from mlplab.plots.charts import add_chart, end_names, epoch_axis, label, log_ticks, positive_range
-from mlplab.plots.curves import BAYES, TRAIN, VALIDATION, checked
+from mlplab.plots.charts import add_chart, end_names, epoch_axis, label, log_scale
+from mlplab.plots.curves import BAYES, TRAIN, VALIDATION, bayes_level, checked
 from mlplab.plots.field import extent_of, padded_log
 from mlplab.plots.panel import Square, draw_field, draw_frame
-from mlplab.plots.style import INK, MUTED, figure, points_of, text
+from mlplab.plots.style import INK, MUTED, page, points_of, text
 
 MOST = 7
 
@@ -78,8 +77,7 @@ def learning_strip(
     curves = checked(epochs, train_loss=train_loss, other_loss=other_loss)
     shares = None if accuracies is None else checked(map_epochs, accuracies=accuracies)[0]
     width, edge, gap = 1720, 14, 16
-    made = figure(width, 660)
-    text(made, edge, 48, title, 32, width=width - 2 * edge, weight="bold")
+    made = page(width, 660, title, left=edge)
     # As wide as seven would be, so that strips of fewer maps stay in proportion.
     side = (width - 2 * edge - (MOST - 1) * gap) / MOST
     squares = []
@@ -100,10 +98,7 @@ def learning_strip(
 
 def draw_losses(axes, epochs, curves, marked, level, other) -> None:
     """Draw the losses on logarithmic scales, with a tick and a thin line at each epoch that has a map."""
-    axes.set_yscale("log")
-    low, high = positive_range([curve for curve in curves if curve is not None] + [[] if level is None else [level]])
-    axes.set_ylim(low, high)
-    log_ticks(axes.yaxis, low, high, digits=((1, 3), (1, 5), (1,)), least=1)
+    log_scale(axes, "y", [*curves, level], digits=((1, 3), (1, 5), (1,)), least=1)
     epoch_axis(axes, max(epochs.max(initial=1.0), marked.max()), marked)
     axes.grid(False, axis="y")
     names = []
@@ -112,17 +107,7 @@ def draw_losses(axes, epochs, curves, marked, level, other) -> None:
             axes.plot(epochs, curve, color=colour, lw=points_of(4), marker="o" if len(epochs) == 1 else None)
             finite = curve[np.isfinite(curve)]
             names.append((finite[-1] if len(finite) else None, name, INK if colour == VALIDATION else MUTED))
-    if level is not None:
-        axes.add_artist(
-            Line2D(
-                [0, 1],
-                [level, level],
-                color=BAYES,
-                lw=points_of(3),
-                ls=(0, (4, 2)),
-                transform=axes.get_yaxis_transform(),
-            )
-        )
-        names.append((level, "Bayes limit", BAYES))
+    bayes_level(axes, level)
+    names.append((level, "Bayes limit", BAYES))
     label(axes, "epoch (log scale)", "cross entropy", size=23)
     end_names(axes, names, size=22)

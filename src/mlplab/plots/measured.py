@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from mlplab.plots.charts import add_chart, label, log_ticks, positive_range
+from mlplab.plots.charts import add_chart, categories, dots, label, legend_row, log_scale
 from mlplab.plots.order import line_colours
-from mlplab.plots.style import INK, MUTED, figure, points_of, text, width_of
+from mlplab.plots.style import INK, page, points_of
 from mlplab.plots.trials import value_scale
 
 MOST = 4
@@ -32,20 +32,11 @@ def measured_chart(
     """
     charts = charts[:MOST]
     rows = -(-len(charts) // 2)
-    made = figure(1560, 190 + rows * 530)
-    text(made, 60, 50, title, 32, width=1460, weight="bold")
-    text(made, 60, 90, subtitle, 23, width=1460, color=MUTED)
+    made = page(1560, 190 + rows * 530, title, subtitle)
     names = list(dict.fromkeys(line[0] for _, lines in charts for line in lines))[:MOST_LINES]
     colours = dict(zip(names, line_colours(len(names)) if len(names) > 1 else [INK]))
-    x = 130.0
     if line_name and names != [""]:
-        x += width_of(text(made, x, 138, line_name, 22, color=MUTED)) + 22
-        for name in names:
-            if x > 1400:
-                text(made, x, 138, "…", 22, color=MUTED)
-                break
-            text(made, x, 138, "●", 24, color=colours[name], weight="bold")
-            x += 30 + width_of(text(made, x + 30, 138, name, 22)) + 24
+        legend_row(made, 130, 138, [("●", colours[name], name) for name in names], line_name)
     for place, (name, lines) in enumerate(charts):
         row, column = divmod(place, 2)
         wide = 590 if len(charts) > 1 else 1370
@@ -62,17 +53,13 @@ def draw(axes, lines: Sequence[Line], colours: dict[str, str]) -> None:
         places = np.array(x, dtype=float) if numbers else np.array([every.index(at) for at in x], dtype=float)
         if numbers and len(x) > 1:
             axes.plot(places, y, color=colours[name], lw=points_of(2.5), alpha=0.8)
-        axes.plot(places, y, ls="none", marker="o", ms=points_of(13), mfc=colours[name], mec="#ffffff", mew=points_of(2))
+        dots(axes, places, y, colours[name], 13)
     axes.xaxis.set_minor_locator(NullLocator())
     if not numbers:
         axes.set_xlim(-0.6, len(every) - 0.4)
-        axes.xaxis.set_major_locator(FixedLocator(range(len(every))))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: str(every[int(at)]) if 0 <= at < len(every) else ""))
+        categories(axes.xaxis, every)
     elif min(every) > 0 and max(every) >= 8 * min(every):
-        axes.set_xscale("log")
-        low, high = positive_range([np.array(every, dtype=float)])
-        axes.set_xlim(low, high)
-        log_ticks(axes.xaxis, low, high, digits=((1, 2, 4, 8), (1, 2, 5), (1,)), most=8)
+        log_scale(axes, "x", [every], digits=((1, 2, 4, 8), (1, 2, 5), (1,)), most=8)
     else:
         axes.xaxis.set_major_locator(FixedLocator(sorted(every)) if len(every) <= 8 else MaxNLocator(7))
     values = np.concatenate([np.asarray(y, dtype=float) for _, _, y in lines]) if lines else np.zeros(0)

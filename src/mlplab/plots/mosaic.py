@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from mlplab.plots.field import extent_of, padded_log
 from mlplab.plots.panel import Square, draw_field, draw_frame
-from mlplab.plots.style import FAINT, INK, MUTED, figure, text
+from mlplab.plots.style import FAINT, INK, MUTED, page, text
 
 EDGE, TOP, LEFT, GAP = 36, 132, 78, 12
 MOST = 8
@@ -73,9 +73,7 @@ def mosaic(
     over = 30 if any(any(row) for row in captions) else 0
     width = max(2 * EDGE + LEFT + columns * (side + GAP), 860)
     height = TOP + rows * (side + over + GAP) + 96
-    made = figure(width, height)
-    text(made, EDGE, 50, title, 32, width=width - 2 * EDGE, weight="bold")
-    text(made, EDGE, 90, subtitle, 23, width=width - 2 * EDGE, color=MUTED)
+    made = page(width, height, title, subtitle, left=EDGE)
     for row in range(rows):
         top = TOP + (rows - 1 - row) * (side + over + GAP) + over
         for column in range(columns):

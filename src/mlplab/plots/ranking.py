@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from mlplab.plots.charts import add_chart, label, log_ticks, positive_range
+from mlplab.plots.charts import DASHED, add_chart, dots, label, log_scale, note
 from mlplab.plots.curves import BAYES
-from mlplab.plots.style import FAINT, INK, MUTED, figure, points_of, text
+from mlplab.plots.style import FAINT, INK, MUTED, page, points_of, text
 
 MOST = 24
 NAMES = 420
@@ -44,18 +44,13 @@ def ranking(
     more = len(names) - MOST
     shown = range(min(len(names), MOST))
     step = 38 if len(shown) > 8 else 48
-    made = figure(1560, 128 + step * len(shown) + 100)
-    text(made, 60, 50, title, 32, width=1460, weight="bold")
-    text(made, 60, 90, subtitle, 23, width=1460, color=MUTED)
+    made = page(1560, 128 + step * len(shown) + 100, title, subtitle)
     left = 60 + NAMES
     axes = add_chart(made, left, 128, 1560 - left - 60, step * len(shown))
     axes.set_ylim(len(shown) - 0.5, -0.5)
-    axes.set_xscale("log")
     drawn = [np.maximum(values[row], LEAST) for row in shown]
-    low, high = positive_range([*drawn, *([] if bayes is None else [[bayes]])])
-    axes.set_xlim(low, high)
+    low, high = log_scale(axes, "x", [*drawn, bayes], digits=((1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)), most=9)
     axes.grid(False, axis="y")
-    log_ticks(axes.xaxis, low, high, digits=((1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)), most=9)
     axes.yaxis.set_major_locator(NullLocator())
     axes.spines["left"].set_visible(False)
     rows = np.arange(len(shown))
@@ -65,21 +60,19 @@ def ranking(
         ends = np.array([intervals[row] for row in own], dtype=float).reshape(-1, 2).clip(low, high)
         seen = np.isfinite(ends).all(axis=1)
         axes.hlines(np.array(own)[seen], *ends[seen].T, color=bar, lw=points_of(13), alpha=0.75, zorder=2)
-        dots = [(value, row) for row in own for value in drawn[row]]
-        if dots:
-            axes.plot(*zip(*dots), ls="none", marker="o", ms=points_of(9), color=letters, mew=0, alpha=0.7,
-                      zorder=4)  # fmt: skip
+        runs = [(value, row) for row in own for value in drawn[row]]
+        if runs:
+            dots(axes, *zip(*runs), letters, 9, width=0, alpha=0.7, zorder=4)
     means = [np.exp(np.mean(np.log(one))) for one in drawn]
-    axes.plot(means, rows, ls="none", marker="|", ms=points_of(26), color=INK, mew=points_of(4), zorder=5)
+    dots(axes, means, rows, INK, 26, edge=INK, width=4, marker="|", zorder=5)
     for row in shown:
         words = f"★ {names[row]}" if row == 0 else names[row]
         text(made, left - 20, 128 + (row + 0.5) * step, words, 22, ha="right", va="center", width=NAMES - 10,
              color=INK if near[row] else MUTED, weight="bold" if near[row] else "normal")  # fmt: skip
     if bayes is not None:
-        axes.axvline(bayes, color=BAYES, lw=points_of(3), ls=(0, (4, 2)), zorder=2)
-        axes.annotate("Bayes limit", (bayes, 1), xycoords=("data", "axes fraction"), color=BAYES,
-                      xytext=(points_of(8), -points_of(8)), textcoords="offset points", va="top",
-                      fontsize=points_of(20), fontfamily="DejaVu Sans", rotation=90)  # fmt: skip
+        axes.axvline(bayes, color=BAYES, lw=points_of(3), ls=DASHED, zorder=2)
+        place = {"xycoords": ("data", "axes fraction"), "va": "top", "rotation": 90}
+        note(axes, "Bayes limit", (bayes, 1), right=8, up=-8, color=BAYES, **place)
     label(axes, x_name)
     if more > 0:
         text(made, left - 20, 128 + len(shown) * step + 34, f"and {more} more", 20, ha="right", color=MUTED)

@@ -6,12 +6,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mlplab.errors import InputError
-from mlplab.plots.charts import add_chart, epoch_axis, label, log_ticks, positive_range
-from mlplab.plots.curves import BAYES
+from mlplab.plots.charts import add_chart, epoch_axis, label, legend_row, log_scale, note
+from mlplab.plots.curves import BAYES, bayes_level
 from mlplab.plots.field import extent_of, padded_log
 from mlplab.plots.order import line_colours
 from mlplab.plots.panel import Square, draw_axes, draw_field, draw_frame
-from mlplab.plots.style import INK, MUTED, figure, points_of, text, width_of
+from mlplab.plots.style import INK, MUTED, figure, page, points_of, text
 
 MOST = 4
 SIDE, GAP = 460, 44
@@ -46,8 +46,7 @@ def side_by_side(
     share = float((maps[0].argmax(-1) != maps[1].argmax(-1)).mean())
     subtitles = [*(subtitles or [""] * len(maps))[: len(maps)], *([f"{100 * share:.1f} % of the square, in the second's colours"] if disagree else [])]
     width = 2 * 60 + 40 + len(shown) * SIDE + (len(shown) - 1) * GAP
-    made = figure(width, 190 + SIDE + 90)
-    text(made, 60, 50, title, 32, width=width - 120, weight="bold")
+    made = page(width, 190 + SIDE + 90, title)
     for place, (grid, name, below) in enumerate(zip(shown, names, subtitles)):
         left = 100 + place * (SIDE + GAP)
         text(made, left, 104, name, 24, width=SIDE, weight="bold")
@@ -81,28 +80,17 @@ def curves_together(
         y_name: what is drawn.
         bayes: the limit, a level line; None draws none.
     """
-    made = figure(1560, 740)
-    text(made, 60, 50, title, 32, width=1460, weight="bold")
-    text(made, 60, 90, subtitle, 23, width=1460, color=MUTED)
+    made = page(1560, 740, title, subtitle)
     colours = line_colours(len(curves)) if len(curves) > 1 else [INK]
-    x = 130.0
-    for colour, name in zip(colours, curves):
-        text(made, x, 138, "●", 24, color=colour, weight="bold")
-        x += 30 + width_of(text(made, x + 30, 138, name, 22)) + 28
+    legend_row(made, 130, 138, [("●", colour, name) for colour, name in zip(colours, curves)])
     axes = add_chart(made, 130, 180, 1370, 460)
-    axes.set_yscale("log")
-    values = [np.asarray(one, dtype=float) for _, train, other in curves.values() for one in (train, other) if one is not None]
-    low, high = positive_range([*values, *([] if bayes is None else [[bayes]])])
-    axes.set_ylim(low, high)
-    log_ticks(axes.yaxis, low, high)
-    last = max(max(epochs) for epochs, _, _ in curves.values())
-    epoch_axis(axes, last)
+    log_scale(axes, "y", [*(one for _, *both in curves.values() for one in both), bayes])
+    epoch_axis(axes, max(max(epochs) for epochs, _, _ in curves.values()))
     for colour, (epochs, train, other) in zip(colours, curves.values()):
         axes.plot(epochs, train, color=colour, lw=points_of(2.5), ls=(0, (3, 2)) if other is not None else "-", alpha=0.8)
         if other is not None:
             axes.plot(epochs, other, color=colour, lw=points_of(4))
-    if bayes is not None:
-        axes.axhline(bayes, color=BAYES, lw=points_of(3), ls=(0, (4, 2)), zorder=2)
+    bayes_level(axes, bayes)
     label(axes, "epoch", y_name)
     return made
 
@@ -125,24 +113,15 @@ def column_curves(
     if title:
         text(made, 16, 32, title, 21, width=500, weight="bold")
     axes = add_chart(made, 84, top, 428, 240, size=18)
-    axes.set_yscale("log")
-    curves = [np.asarray(train, dtype=float), *([] if validation is None else [np.asarray(validation, dtype=float)])]
-    low, high = positive_range([*curves, *([] if bayes is None else [[bayes]])])
-    axes.set_ylim(low, high)
-    log_ticks(axes.yaxis, low, high)
+    log_scale(axes, "y", [train, validation, bayes])
     epoch_axis(axes, max(epochs))
-    axes.plot(epochs, curves[0], color=MUTED, lw=points_of(3), ls=(0, (3, 2)) if len(curves) > 1 else "-")
-    words = [("train", MUTED)]
-    if len(curves) > 1:
-        axes.plot(epochs, curves[1], color=INK, lw=points_of(4))
-        words.append(("validation", INK))
-    if bayes is not None:
-        axes.axhline(bayes, color=BAYES, lw=points_of(3), ls=(0, (4, 2)))
-        words.append(("Bayes limit", BAYES))
-    for row, (name, colour) in enumerate(words):  # on the upper right, from where the loss has gone
-        axes.annotate(
-            name, (0.98, 0.97 - 0.1 * row), xycoords="axes fraction", color=colour, fontsize=points_of(18),
-            fontfamily="DejaVu Sans", ha="right", va="top",
-        )  # fmt: skip
+    axes.plot(epochs, train, color=MUTED, lw=points_of(3), ls="-" if validation is None else (0, (3, 2)))
+    if validation is not None:
+        axes.plot(epochs, validation, color=INK, lw=points_of(4))
+    bayes_level(axes, bayes)
+    shown = (("train", MUTED, train), ("validation", INK, validation), ("Bayes limit", BAYES, bayes))
+    for row, (name, colour) in enumerate(one[:2] for one in shown if one[2] is not None):
+        # on the upper right, from where the loss has gone
+        note(axes, name, (0.98, 0.97 - 0.1 * row), size=18, color=colour, ha="right", va="top")
     label(axes, "epoch", "cross entropy, nats", size=18)
     return made

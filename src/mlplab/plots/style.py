@@ -88,6 +88,14 @@ def figure(width: int, height: int, background: str = BACKGROUND) -> Figure:
     return made
 
 
+def page(width: int, height: int, title: str, subtitle: str = "", *, left: int = 60) -> Figure:
+    """Make a figure of ``width`` x ``height`` pixels with a title and a subtitle from ``left`` pixels on."""
+    made = figure(width, height)
+    text(made, left, 50, title, 32, width=width - left - 40, weight="bold")
+    text(made, left, 90, subtitle, 23, width=width - left - 40, color=MUTED)
+    return made
+
+
 def points_of(pixels: float) -> float:
     """Convert a length in pixels to points, the unit of line widths, fonts and markers."""
     return pixels * 72.0 / DPI

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from mlplab.plots.charts import add_chart, label, log_ticks, positive_range
-from mlplab.plots.style import INK, MUTED, figure, points_of, text
+from mlplab.plots.charts import add_chart, categories, dots, label, log_scale, note
+from mlplab.plots.style import INK, page, points_of
 
 DOT, BEST = "#3f90da", "#ffa90e"
 MOST_KEYS = 12
@@ -29,14 +29,12 @@ def history(
         title: of the picture.
         subtitle: under it.
     """
-    made = figure(1560, 720)
-    text(made, 60, 50, title, 32, width=1460, weight="bold")
-    text(made, 60, 90, subtitle, 23, width=1460, color=MUTED)
+    made = page(1560, 720, title, subtitle)
     values = np.asarray(values, dtype=float)
     wide = 790 if importance else 1390
     axes = add_chart(made, 130, 150, wide, 460)
     so_far = np.minimum.accumulate(values) if lowest else np.maximum.accumulate(values)
-    axes.plot(numbers, values, ls="none", marker="o", ms=points_of(11), color=DOT, mew=0, alpha=0.75)
+    dots(axes, numbers, values, DOT, 11, width=0, alpha=0.75)
     axes.step(numbers, so_far, where="post", color=INK, lw=points_of(3))
     value_scale(axes, values)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
@@ -54,7 +52,7 @@ def history(
         bars.grid(False, axis="y")
         bars.yaxis.set_major_locator(NullLocator())
         for row, key in enumerate(keys):
-            bars.annotate(key, (1, row - 0.36), fontsize=points_of(21), color=INK, fontfamily="DejaVu Sans", va="bottom")
+            note(bars, key, (1, row - 0.36), xycoords="data", size=21, color=INK, va="bottom")
         label(bars, "variation explained by itself, %")
     return made
 
@@ -78,9 +76,7 @@ def against_keys(
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
     wide, tall = 1400 // columns - 110, 400 if rows < 3 else 320
-    made = figure(1560, 140 + rows * (tall + 110) + 10)
-    text(made, 60, 50, title, 32, width=1460, weight="bold")
-    text(made, 60, 90, subtitle, 23, width=1460, color=MUTED)
+    made = page(1560, 140 + rows * (tall + 110) + 10, title, subtitle)
     values = np.asarray(values, dtype=float)
     order = np.linspace(0.25, 1.0, len(values))
     for place, key in enumerate(shown):
@@ -96,18 +92,13 @@ def against_keys(
             x = np.array([kinds.index(str(value)) for value in own]) + jitter
             axes.set_xlim(-0.6, len(kinds) - 0.4)
         if numbers and key in logarithmic and (x > 0).all():
-            axes.set_xscale("log")
-            low, high = positive_range([x])
-            axes.set_xlim(low, high)
-            log_ticks(axes.xaxis, low, high, digits=((1,),), most=5)
+            log_scale(axes, "x", [x], digits=((1,),), most=5)
         for one, at, shade in zip(values, x, order):
-            axes.plot([at], [one], ls="none", marker="o", ms=points_of(12), color=DOT, alpha=float(shade), mew=0)
-        axes.plot([x[best]], [values[best]], ls="none", marker="*", ms=points_of(30), mfc=BEST, mec=INK,
-                  mew=points_of(1.5), zorder=5)  # fmt: skip
+            dots(axes, [at], [one], DOT, 12, width=0, alpha=float(shade))
+        dots(axes, [x[best]], [values[best]], BEST, 30, edge=INK, width=1.5, marker="*", zorder=5)
         value_scale(axes, values)
         if not numbers:
-            axes.xaxis.set_major_locator(FixedLocator(range(len(kinds))))
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _, kinds=kinds: kinds[int(at)] if 0 <= at < len(kinds) else ""))
+            categories(axes.xaxis, kinds)
         elif key not in logarithmic:
             kinds = sorted(set(own))
             axes.xaxis.set_major_locator(FixedLocator(kinds) if len(kinds) <= 6 else MaxNLocator(5))
@@ -129,20 +120,15 @@ def front(
         title: of the picture.
         subtitle: under it.
     """
-    made = figure(1100, 820)
-    text(made, 60, 50, title, 32, width=1000, weight="bold")
-    text(made, 60, 90, subtitle, 23, width=1000, color=MUTED)
+    made = page(1100, 820, title, subtitle)
     axes = add_chart(made, 150, 140, 890, 570)
     x, y = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     places = sorted(on, key=lambda place: (x[place], y[place]))
-    axes.plot(x, y, ls="none", marker="o", ms=points_of(11), color=DOT, alpha=0.6, mew=0)
+    dots(axes, x, y, DOT, 11, width=0, alpha=0.6)
     axes.plot(x[places], y[places], color=INK, lw=points_of(2.5), drawstyle="steps-post")
-    axes.plot(x[places], y[places], ls="none", marker="o", ms=points_of(16), mfc=BEST, mec=INK, mew=points_of(1.5))
+    dots(axes, x[places], y[places], BEST, 16, edge=INK, width=1.5)
     if (x > 0).all() and x.max() > 8 * x.min():
-        axes.set_xscale("log")
-        low, high = positive_range([x])
-        axes.set_xlim(low, high)
-        log_ticks(axes.xaxis, low, high, digits=((1, 2, 5), (1,)), most=8)
+        log_scale(axes, "x", [x], digits=((1, 2, 5), (1,)), most=8)
     value_scale(axes, y)
     label(axes, *names)
     return made
@@ -151,7 +137,4 @@ def front(
 def value_scale(axes, values: np.ndarray) -> None:
     """Give y a logarithmic scale where the values are positive and far apart."""
     if (values > 0).all() and values.max() > 3 * values.min():
-        axes.set_yscale("log")
-        low, high = positive_range([values])
-        axes.set_ylim(low, high)
-        log_ticks(axes.yaxis, low, high)
+        log_scale(axes, "y", [values])

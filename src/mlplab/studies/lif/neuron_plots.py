@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from mlplab.plots.charts import add_chart, end_names, label
-from mlplab.plots.style import COLOURS, FAINT, INK, MUTED, figure, mix, points_of, text
+from mlplab.plots.charts import add_chart, dots, end_names, label
+from mlplab.plots.style import COLOURS, FAINT, INK, MUTED, mix, page, points_of
 from mlplab.units import scale_of
 
 EULER, EXACT, INPUT = COLOURS[0], INK, COLOURS[3]
@@ -37,35 +37,17 @@ def draw_membrane(axes, times_ms, trace_v, exact_times_ms, exact_v, *, threshold
     axes.axhline(threshold_v, color=MUTED, lw=points_of(2), ls=(0, (4, 3)), zorder=1)
     axes.plot(exact_times_ms, exact_v, color=EXACT, lw=points_of(3), zorder=3, solid_joinstyle="miter")
     few = len(times_ms) <= 140
-    axes.plot(
-        times_ms,
-        trace_v,
-        color=EULER,
-        lw=points_of(5),
-        zorder=2,
-        solid_joinstyle="round",
-        marker="o" if few else None,
-        ms=points_of(9),
-        clip_on=False,
-    )
+    style = {"marker": "o" if few else None, "ms": points_of(9), "solid_joinstyle": "round", "clip_on": False}
+    axes.plot(times_ms, trace_v, color=EULER, lw=points_of(5), zorder=2, **style)
     axes.set_xlim(times_ms[0], times_ms[-1])
     axes.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
 
 
 def membrane_trace(
-    times_ms,
-    trace_v,
-    exact_times_ms,
-    exact_v,
-    current_ma,
-    *,
-    threshold_v,
-    refractory_ms=(),
-    stepped="Euler",
-    title,
-    subtitle="",
-) -> Figure:
+    times_ms, trace_v, exact_times_ms, exact_v, current_ma,
+    *, threshold_v, refractory_ms=(), stepped="Euler", title, subtitle="",
+) -> Figure:  # fmt: skip
     """Draw one neuron's input current and membrane potential, stepped and exact.
 
     Args:
@@ -82,9 +64,7 @@ def membrane_trace(
     Returns:
         A ``Figure`` of 1560 x 800 pixels.
     """
-    made = figure(1560, 800)
-    text(made, 120, 50, title, 32, width=1400, weight="bold")
-    text(made, 120, 90, subtitle, 23, width=1400, color=MUTED)
+    made = page(1560, 800, title, subtitle, left=120)
     top = add_chart(made, 120, 125, 1560 - 120 - RIGHT, 110)
     top.plot(times_ms, current_ma, color=INPUT, lw=points_of(4), drawstyle="steps-pre")
     low, high = min(0.0, float(np.min(current_ma))), max(0.0, float(np.max(current_ma)))
@@ -108,19 +88,9 @@ def membrane_trace(
 
 
 def raster(
-    spike_times_ms,
-    spike_neurons,
-    neurons,
-    current_times_ms,
-    currents_ma,
-    rate_times_ms,
-    rates_hz,
-    *,
-    duration_ms,
-    levels=(),
-    title,
-    subtitle="",
-) -> Figure:
+    spike_times_ms, spike_neurons, neurons, current_times_ms, currents_ma, rate_times_ms, rates_hz,
+    *, duration_ms, levels=(), title, subtitle="",
+) -> Figure:  # fmt: skip
     """Draw the spikes of many neurons under noisy input, some of their inputs above, their mean rate below.
 
     Args:
@@ -137,31 +107,20 @@ def raster(
     Returns:
         A ``Figure`` of 1560 x 1000 pixels.
     """
-    made = figure(1560, 1000)
+    made = page(1560, 1000, title, subtitle, left=120)
     width = 1560 - 120 - RIGHT - 60
-    text(made, 120, 50, title, 32, width=1400, weight="bold")
-    text(made, 120, 90, subtitle, 23, width=1400, color=MUTED)
     inputs = add_chart(made, 120, 125, width, 150)
     currents_ma = np.asarray(currents_ma)
     for k in range(currents_ma.shape[1])[::-1]:
-        inputs.plot(
-            current_times_ms, currents_ma[:, k], color=INPUT if k == 0 else FAINT, lw=points_of(2.5 if k == 0 else 1.5)
-        )
+        colour, thick = (FAINT, 1.5) if k else (INPUT, 2.5)
+        inputs.plot(current_times_ms, currents_ma[:, k], color=colour, lw=points_of(thick))
     inputs.yaxis.set_major_locator(MaxNLocator(3))
     label(inputs, y=f"input, {in_unit(inputs.yaxis, 'ma', currents_ma)}")
     spikes = add_chart(made, 120, 310, width, 350)
     size = max(2.0, min(12.0, 700 / max(neurons, 1)))
-    spikes.plot(
-        spike_times_ms,
-        np.asarray(spike_neurons) + 1,
-        ls="none",
-        marker="|",
-        color=EULER,
-        ms=points_of(size),
-        mew=points_of(1.8),
-    )
+    dots(spikes, spike_times_ms, np.asarray(spike_neurons) + 1, EULER, size, edge=EULER, width=1.8, marker="|")
     own = np.asarray(spike_times_ms)[np.asarray(spike_neurons) == 0]
-    spikes.plot(own, np.ones(len(own)), ls="none", marker="|", color=INPUT, ms=points_of(12), mew=points_of(2.5))
+    dots(spikes, own, np.ones(len(own)), INPUT, 12, edge=INPUT, width=2.5, marker="|")
     spikes.set_ylim(0, neurons + 1)
     spikes.yaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
     spikes.grid(False)

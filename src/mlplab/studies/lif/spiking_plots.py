@@ -4,11 +4,19 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from mlplab.plots.charts import add_chart, end_names, label, log_ticks, positive_range
+from mlplab.plots.charts import (
+    add_chart,
+    dots,
+    end_names,
+    label,
+    log_scale,
+    note,
+    plain_log_axis,
+)
 from mlplab.plots.field import extent_of, padded_log
 from mlplab.plots.panel import Square, checked_points, draw_axes, draw_field, draw_frame, draw_points
-from mlplab.plots.style import COLOURS, INK, MUTED, figure, points_of, text
-from mlplab.studies.lif.transfer_plots import plain_log_axis, ramp
+from mlplab.plots.style import COLOURS, INK, MUTED, page, points_of, text
+from mlplab.studies.lif.transfer_plots import ramp
 
 SPIKING, BAND = COLOURS[0], COLOURS[1]
 
@@ -26,9 +34,7 @@ def accuracy_over_time(times_ms, accuracies, relu_accuracy, settled_ms, *, title
     Returns:
         A ``Figure`` of 1180 x 760 pixels.
     """
-    made = figure(1180, 760)
-    text(made, 120, 50, title, 32, width=1040, weight="bold")
-    text(made, 120, 90, subtitle, 23, width=1040, color=MUTED)
+    made = page(1180, 760, title, subtitle, left=120)
     axes = add_chart(made, 120, 140, 850, 500)
     axes.set_xscale("log")
     percent = 100 * np.asarray(accuracies)
@@ -37,18 +43,8 @@ def accuracy_over_time(times_ms, accuracies, relu_accuracy, settled_ms, *, title
     axes.plot(times_ms, percent, color=SPIKING, lw=points_of(5), zorder=3)
     if np.isfinite(settled_ms):
         axes.axvline(settled_ms, color=MUTED, lw=points_of(2), ls=(0, (2, 2)))
-        axes.annotate(
-            f"within 1 point from {settled_ms:g} ms",
-            (settled_ms, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, points_of(8)),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            color=MUTED,
-            fontsize=points_of(20),
-            fontfamily="DejaVu Sans",
-        )
+        over = {"xycoords": ("data", "axes fraction"), "ha": "center", "va": "bottom"}
+        note(axes, f"within 1 point from {settled_ms:g} ms", (settled_ms, 1), up=8, **over)
     axes.set_xlim(times_ms[0], times_ms[-1])
     axes.set_ylim(max(0.0, percent.min() - 3), 100.5)
     axes.yaxis.set_major_locator(MaxNLocator(6))
@@ -74,9 +70,7 @@ def accuracy_by_neuron(
     Returns:
         A ``Figure`` of 1560 x 760 pixels.
     """
-    made = figure(1560, 760)
-    text(made, 120, 50, title, 32, width=1400, weight="bold")
-    text(made, 120, 90, subtitle, 23, width=1400, color=MUTED)
+    made = page(1560, 760, title, subtitle, left=120)
     low = 100 * min(*by_resistance, *by_refractory)
     charts = (
         (120, resistances_kohm, by_resistance, "resistance R, kΩ", False),
@@ -87,16 +81,8 @@ def accuracy_by_neuron(
         # Places in even steps: the values span decades, and one of them is infinite or zero.
         places = np.arange(len(values))
         axes.axhline(100 * relu_accuracy, color=INK, lw=points_of(3), ls=(0, (4, 2)))
-        axes.plot(
-            places,
-            100 * np.asarray(accuracies),
-            color=SPIKING,
-            lw=points_of(4),
-            marker="o",
-            ms=points_of(13),
-            clip_on=False,
-            zorder=3,
-        )
+        style = {"marker": "o", "ms": points_of(13), "clip_on": False, "zorder": 3}
+        axes.plot(places, 100 * np.asarray(accuracies), color=SPIKING, lw=points_of(4), **style)
         axes.set_xticks(places, ["∞" if np.isinf(v) else f"{v:g}" for v in values])
         axes.set_xlim(-0.3, len(values) - 0.7)
         axes.set_ylim(max(0.0, low - 4), 101)
@@ -118,13 +104,10 @@ def latency_by_depth(times_ms, disagreements, depths, agreed_90_ms, agreed_99_ms
     Returns:
         A ``Figure`` of 1560 x 760 pixels.
     """
-    made = figure(1560, 760)
-    text(made, 130, 50, title, 32, width=1390, weight="bold")
-    text(made, 130, 90, subtitle, 23, width=1390, color=MUTED)
+    made = page(1560, 760, title, subtitle, left=130)
     left = add_chart(made, 130, 140, 560, 500)
     left.set_xscale("log")
-    left.set_yscale("log")
-    low, high = positive_range([100 * np.asarray(disagreements)], floor=0.05)
+    low, _ = log_scale(left, "y", [100 * np.asarray(disagreements)], floor=0.05)
     names, colours = [], ramp(len(depths))
     for colour, depth, row in zip(colours, depths, disagreements, strict=True):
         percent = np.maximum(100 * np.asarray(row), low)
@@ -133,34 +116,19 @@ def latency_by_depth(times_ms, disagreements, depths, agreed_90_ms, agreed_99_ms
     for level in (10.0, 1.0):
         left.axhline(level, color=MUTED, lw=points_of(2), ls=(0, (4, 3)))
     left.set_xlim(times_ms[0], times_ms[-1])
-    left.set_ylim(low, high)
-    log_ticks(left.yaxis, low, high)
     plain_log_axis(left.xaxis, times_ms[0], times_ms[-1])
     label(left, "simulated time, ms", "points classified otherwise, %")
     end_names(left, names, size=20)
     right = add_chart(made, 960, 140, 420, 500)
-    right.set_yscale("log")
+    log_scale(right, "y", [np.concatenate([np.ravel(agreed_90_ms), np.ravel(agreed_99_ms)])])
     ends = []
     for name, times, marker in (("90 % agree", agreed_90_ms, "o"), ("99 % agree", agreed_99_ms, "s")):
         means = [float(np.mean(row)) for row in times]
         right.plot(depths, means, color=MUTED, lw=points_of(2.5), zorder=2)
         for colour, depth, row in zip(colours, depths, times, strict=True):
-            right.plot(
-                np.full(len(row), depth),
-                row,
-                ls="none",
-                marker=marker,
-                ms=points_of(13),
-                mfc=colour,
-                mec="#ffffff",
-                mew=points_of(1.5),
-                zorder=3,
-            )
+            dots(right, np.full(len(row), depth), row, colour, 13, width=1.5, marker=marker, zorder=3)
         ends.append((means[-1], name, INK))
-    low, high = positive_range([np.concatenate([np.ravel(agreed_90_ms), np.ravel(agreed_99_ms)])])
-    right.set_ylim(low, high)
     right.set_xlim(min(depths) - 0.4, max(depths) + 0.4)
-    log_ticks(right.yaxis, low, high)
     right.set_xticks(list(depths))
     label(right, "hidden layers", "time, ms (log scale)")
     end_names(right, ends, size=20)
@@ -179,9 +147,7 @@ def few_steps(steps, kinds, *, calibrated_for, title, subtitle="") -> Figure:
     Returns:
         A ``Figure`` of 1180 x 760 pixels.
     """
-    made = figure(1180, 760)
-    text(made, 120, 50, title, 32, width=1040, weight="bold")
-    text(made, 120, 90, subtitle, 23, width=1040, color=MUTED)
+    made = page(1180, 760, title, subtitle, left=120)
     axes = add_chart(made, 120, 140, 840, 500)
     axes.set_xscale("log", base=2)
     axes.axvline(calibrated_for, color=MUTED, lw=points_of(2), ls=(0, (2, 2)))
@@ -223,9 +189,8 @@ def maps_over_time(maps, limit, points, labels, predictions, names, subtitles, *
         A ``Figure``, 420 pixels wide for each map, 560 high.
     """
     side, gap, left, top = 380, 36, 70, 140
-    made = figure(left + len(maps) * (side + gap) + 10, top + side + 60)
+    made = page(left + len(maps) * (side + gap) + 10, top + side + 60, title, left=left)
     extent = extent_of(limit)
-    text(made, left, 46, title, 30, width=len(maps) * (side + gap), weight="bold")
     for index, grid in enumerate(maps):
         at = left + index * (side + gap)
         text(made, at, 96, names[index], 23, width=side, weight="bold")

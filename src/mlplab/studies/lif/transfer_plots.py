@@ -2,10 +2,10 @@
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from mlplab.plots.charts import add_chart, end_names, label, log_ticks, positive_range
-from mlplab.plots.style import COLOURS, INK, MUTED, figure, points_of, rgb, text
+from mlplab.plots.charts import add_chart, dots, end_names, label, log_scale, log_ticks, plain_log_axis, positive_range
+from mlplab.plots.style import COLOURS, INK, MUTED, page, points_of, rgb, text
 from mlplab.studies.lif.neuron_plots import draw_membrane, in_unit
 from mlplab.units import scale_of
 
@@ -48,18 +48,8 @@ def draw_rates(axes, currents_ma, families, relu_hz, count_currents_ma=None, *, 
     for colour, (name, rates, counts) in zip(ramp(len(families)), families, strict=True):
         axes.plot(currents_ma, rates, color=colour, lw=points_of(4), zorder=3, solid_joinstyle="round")
         if counts is not None:
-            axes.plot(
-                count_currents_ma,
-                counts,
-                ls="none",
-                marker="o",
-                ms=points_of(11),
-                mfc="#ffffff",
-                mec=colour,
-                mew=points_of(2.5),
-                zorder=4,
-                clip_on=False,
-            )
+            circles = {"edge": colour, "width": 2.5, "zorder": 4, "clip_on": False}
+            dots(axes, count_currents_ma, counts, "#ffffff", 11, **circles)
         names.append((min(rates[-1], top_hz), name, colour))
     axes.plot(currents_ma, relu_hz, color=RELU, lw=points_of(3.5), ls=(0, (5, 3)), zorder=3.5)
     names.append((min(relu_hz[-1], top_hz), "ReLU", RELU))
@@ -87,9 +77,7 @@ def transfer_families(
     Returns:
         A ``Figure`` of 1760 x 800 pixels.
     """
-    made = figure(1760, 800)
-    text(made, 110, 50, title, 32, width=1620, weight="bold")
-    text(made, 110, 90, subtitle, 23, width=1620, color=MUTED)
+    made = page(1760, 800, title, subtitle, left=110)
     top = rounded_up(max(relu_hz[-1], *(rates[-1] for _, rates, _ in by_refractory)))
     for left, families, name in ((110, by_resistance, names[0]), (970, by_refractory, names[1])):
         axes = add_chart(made, left, 185, 600, 500)
@@ -113,17 +101,14 @@ def relu_limit(currents_ma, families, relu_hz, resistances_kohm, distances, *, t
     Returns:
         A ``Figure`` of 1760 x 800 pixels.
     """
-    made = figure(1760, 800)
-    text(made, 110, 50, title, 32, width=1620, weight="bold")
-    text(made, 110, 90, subtitle, 23, width=1620, color=MUTED)
+    made = page(1760, 800, title, subtitle, left=110)
     left = add_chart(made, 110, 150, 600, 535)
     top = rounded_up(max(relu_hz[-1], *(rates[-1] for _, rates, _ in families)))
     draw_rates(left, currents_ma, families, relu_hz, top_hz=top)
     name_rate_axes(left, currents_ma, top)
     right = add_chart(made, 1110, 150, 470, 535)
     right.set_xscale("log")
-    right.set_yscale("log")
-    low, high = positive_range([values for _, values in distances], floor=1e-300)
+    log_scale(right, "y", [values for _, values in distances], floor=1e-300)
     factor, unit = scale_of(np.median(resistances_kohm), "kohm")
     resistances_kohm = factor * np.asarray(resistances_kohm)
     names = []
@@ -131,21 +116,10 @@ def relu_limit(currents_ma, families, relu_hz, resistances_kohm, distances, *, t
         right.plot(resistances_kohm, values, color=colour, lw=points_of(4))
         names.append((values[-1], name, colour))
     right.set_xlim(resistances_kohm[0], resistances_kohm[-1])
-    right.set_ylim(low, high)
-    log_ticks(right.yaxis, low, high)
     plain_log_axis(right.xaxis, resistances_kohm[0], resistances_kohm[-1])
     label(right, f"membrane resistance R, {unit}", "largest distance to the ReLU, Hz")
     end_names(right, names, size=20)
     return made
-
-
-def plain_log_axis(axis, low: float, high: float) -> None:
-    """Give a logarithmic axis the powers of ten between two values, written plainly; every other of more than five."""
-    powers = range(int(np.ceil(np.log10(low) - 1e-9)), int(np.floor(np.log10(high) + 1e-9)) + 1)
-    axis.set_major_locator(FixedLocator([10.0**power for power in powers]))
-    axis.set_minor_locator(NullLocator())
-    named = {10.0**power for power in powers[:: 1 if len(powers) <= 5 else 2]}
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value in named else ""))
 
 
 def convergence(dts_ms, methods, *, title, subtitle="") -> Figure:
@@ -161,9 +135,7 @@ def convergence(dts_ms, methods, *, title, subtitle="") -> Figure:
     """
     factor, unit = scale_of(np.median(dts_ms), "ms")
     dts_ms = factor * np.asarray(dts_ms, dtype=float)
-    made = figure(1180, 820)
-    text(made, 150, 50, title, 32, width=1010, weight="bold")
-    text(made, 150, 90, subtitle, 23, width=1010, color=MUTED)
+    made = page(1180, 820, title, subtitle, left=150)
     axes = add_chart(made, 150, 135, 780, 570)
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -175,17 +147,7 @@ def convergence(dts_ms, methods, *, title, subtitle="") -> Figure:
         colour = colours[k % len(colours)]
         spread = 10 ** ((k - (len(methods) - 1) / 2) * 0.05)
         for dt, row in zip(dts_ms, np.asarray(errors), strict=True):
-            axes.plot(
-                np.full(len(row), dt * spread),
-                row,
-                ls="none",
-                marker="o",
-                ms=points_of(5),
-                color=colour,
-                alpha=0.16,
-                mew=0,
-                zorder=2,
-            )
+            dots(axes, np.full(len(row), dt * spread), row, colour, 5, width=0, alpha=0.16, zorder=2)
         # Each line thinner than the one below it, so that methods which agree are all seen.
         wide = len(methods) - 1 - k
         size = {"lw": points_of(4 + 5 * wide), "ms": points_of(12 + 7 * wide)}
@@ -206,22 +168,9 @@ def convergence(dts_ms, methods, *, title, subtitle="") -> Figure:
 
 
 def explorer(
-    currents_ma,
-    rates_hz,
-    relu_hz,
-    count_currents_ma,
-    counts,
-    current_ma,
-    rate_hz,
-    membrane,
-    readings,
-    *,
-    threshold_ma,
-    ceiling_hz,
-    threshold_v,
-    title,
-    subtitle="",
-) -> Figure:
+    currents_ma, rates_hz, relu_hz, count_currents_ma, counts, current_ma, rate_hz, membrane, readings,
+    *, threshold_ma, ceiling_hz, threshold_v, title, subtitle="",
+) -> Figure:  # fmt: skip
     """Draw the explorer page as a picture: transfer function, membrane trace and readings for given values.
 
     Args:
@@ -237,9 +186,7 @@ def explorer(
     Returns:
         A ``Figure`` of 1560 x 1120 pixels.
     """
-    made = figure(1560, 1120)
-    text(made, 120, 50, title, 32, width=1400, weight="bold")
-    text(made, 120, 90, subtitle, 23, width=1400, color=MUTED)
+    made = page(1560, 1120, title, subtitle, left=120)
     axes = add_chart(made, 120, 130, 860, 520)
     top = rounded_up(max(relu_hz[-1], rates_hz[-1]))
     dotted = {"color": MUTED, "lw": points_of(2), "ls": (0, (1, 2))}
@@ -250,29 +197,8 @@ def explorer(
         names.append((ceiling_hz, "ceiling", MUTED))
     axes.plot(currents_ma, rates_hz, color=CURVE, lw=points_of(5), zorder=3)
     axes.plot(currents_ma, relu_hz, color=RELU, lw=points_of(3), ls=(0, (5, 3)), zorder=3.5)
-    axes.plot(
-        count_currents_ma,
-        counts,
-        ls="none",
-        marker="o",
-        ms=points_of(12),
-        mfc="#ffffff",
-        mec=INK,
-        mew=points_of(2.2),
-        zorder=4,
-        clip_on=False,
-    )
-    axes.plot(
-        [current_ma],
-        [rate_hz],
-        marker="o",
-        ms=points_of(22),
-        mfc=CURVE,
-        mec="#ffffff",
-        mew=points_of(3),
-        zorder=5,
-        clip_on=False,
-    )
+    dots(axes, count_currents_ma, counts, "#ffffff", 12, edge=INK, width=2.2, zorder=4, clip_on=False)
+    dots(axes, [current_ma], [rate_hz], CURVE, 22, width=3, zorder=5, clip_on=False)
     axes.set_xlim(currents_ma[0], currents_ma[-1])
     axes.set_ylim(0, top)
     axes.xaxis.set_major_locator(MaxNLocator(6))
@@ -285,10 +211,6 @@ def explorer(
     draw_membrane(lower, **membrane, threshold_v=threshold_v)
     label(lower, f"time, {in_unit(lower.xaxis, 'ms', membrane['times_ms'])}",
           f"potential, {in_unit(lower.yaxis, 'v', membrane['trace_v'])}")  # fmt: skip
-    ends = [
-        (threshold_v, "Vth", MUTED),
-        (membrane["exact_v"][-1], "exact", INK),
-        (membrane["trace_v"][-1], "Euler", CURVE),
-    ]
-    end_names(lower, ends, size=19)
+    exact, euler = (membrane["exact_v"][-1], "exact", INK), (membrane["trace_v"][-1], "Euler", CURVE)
+    end_names(lower, [(threshold_v, "Vth", MUTED), exact, euler], size=19)
     return made

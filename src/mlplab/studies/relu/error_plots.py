@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from mlplab.plots.charts import add_chart, end_names, label, positive_range
-from mlplab.plots.style import BACKGROUND, INK, MUTED, figure, mix, points_of, text
+from mlplab.plots.charts import add_chart, dots, end_names, label, note, positive_range
+from mlplab.plots.style import BACKGROUND, INK, MUTED, mix, page, points_of, text
 from mlplab.studies.relu.panels import FIT, FLOOR, METHODS
 
 
@@ -27,10 +27,7 @@ def _log_axis(axis, low: float, high: float, *, plain: bool, digits: Sequence[in
 def _forbidden(axes, n: np.ndarray, floor: np.ndarray, low: float, share: float, colour: str, words: str) -> None:
     """Shade what no network of one layer reaches, and say so in the corner."""
     axes.fill_between(n, floor, low / 100, color=mix(colour, share, BACKGROUND), lw=0, zorder=1)
-    axes.text(
-        0.03, 0.035, words, transform=axes.transAxes, color=colour, fontsize=points_of(21), fontfamily="DejaVu Sans",
-        va="bottom", linespacing=1.35,
-    )  # fmt: skip
+    note(axes, words, (0.03, 0.035), size=21, color=colour, va="bottom", linespacing=1.35)
 
 
 def _curve(axes, n: np.ndarray, error: np.ndarray, colour: str, size: float = 10, zorder: float = 4) -> None:
@@ -49,8 +46,7 @@ def _networks(axes, n: np.ndarray, error: np.ndarray, start: str) -> None:
     shift, marker, size, share = {
         "trained from minimax": (0.97, "D", 9, 0.0), "trained in hats": (1.0, "s", 9, 0.2),
     }.get(start, (1.03, "o", 10, 0.45))  # fmt: skip
-    axes.plot(n * shift, error, ls="none", marker=marker, ms=points_of(size), mfc=mix(FIT, share, BACKGROUND), mec=FIT,
-              mew=points_of(2), zorder=5, clip_on=True)  # fmt: skip
+    dots(axes, n * shift, error, mix(FIT, share, BACKGROUND), size, edge=FIT, marker=marker, zorder=5)
 
 
 def width_sweep(
@@ -77,9 +73,7 @@ def width_sweep(
     Returns:
         A ``Figure`` of 1980 x 960 pixels.
     """
-    made = figure(1980, 960)
-    text(made, 60, 54, title, 34, width=1860, weight="bold")
-    text(made, 60, 94, subtitle, 23, width=1860, color=MUTED)
+    made = page(1980, 960, title, subtitle)
     for place, (kind, words) in enumerate((("max", "largest error"), ("rms", "RMS error"))):
         left = 130 if place == 0 else 1115
         text(made, left, 152, words, 26, weight="bold")
@@ -89,9 +83,7 @@ def width_sweep(
         values = [s[kind] for s in series.values()] + [d[2 if kind == "max" else 3] for d in dots]
         largest = max(float(np.nanmax(v)) for v in values if np.isfinite(v).any())
         # A target that is itself made of few pieces is met to rounding: that is no curve to scale by.
-        low, high = positive_range(
-            [*values, *([floor[floor > 0]] if floor is not None and kind == "max" else [])], floor=largest * 1e-11
-        )
+        low, high = positive_range([*values, floor if kind == "max" else None], floor=largest * 1e-11)
         axes.set_xlim(n[0] / 1.12, n[-1] * 1.12)
         axes.set_ylim(low, high)
         names = []
@@ -117,15 +109,8 @@ def width_sweep(
         _log_axis(axes.yaxis, low, high, plain=False)
         label(axes, "ReLUs", "", size=23)
         end_names(axes, names, size=20)
-    text(
-        made,
-        60,
-        934,
-        "dotted: the asymptotic law of each method, constant / n²" if constants else "",
-        20,
-        width=1860,
-        color=MUTED,
-    )
+    words = "dotted: the asymptotic law of each method, constant / n²" if constants else ""
+    text(made, 60, 934, words, 20, width=1860, color=MUTED)
     return made
 
 
@@ -141,18 +126,8 @@ def _stages(made: Figure, x: np.ndarray, stages: Sequence[tuple[str, np.ndarray]
         chart.xaxis.set_major_locator(MaxNLocator(5))
         if place < len(stages) - 1:
             chart.tick_params(labelbottom=False)
-        chart.text(
-            0.02,
-            0.97,
-            name,
-            transform=chart.transAxes,
-            fontsize=points_of(20),
-            va="top",
-            fontfamily="DejaVu Sans",
-            color=INK,
-            zorder=6,
-            bbox={"facecolor": BACKGROUND, "edgecolor": "none", "alpha": 0.85, "pad": 2},
-        )
+        plate = {"facecolor": BACKGROUND, "edgecolor": "none", "alpha": 0.85, "pad": 2}
+        note(chart, name, (0.02, 0.97), va="top", color=INK, zorder=6, bbox=plate)
     label(chart, "x", size=22)
 
 
@@ -186,14 +161,10 @@ def depth_gain(
     Returns:
         A ``Figure`` of 1900 x 960 pixels, 1260 wide without stages.
     """
-    made = figure(1900 if stages else 1260, 960)
-    text(made, 60, 54, title, 34, width=1780, weight="bold")
-    text(made, 60, 94, subtitle, 23, width=1780 if stages else 1140, color=MUTED)
+    made = page(1900 if stages else 1260, 960, title, subtitle)
     axes = add_chart(made, 150, 160, 720, 680, size=21)
     axes.set_yscale("log")
-    low, high = positive_range(
-        [wide, deep, *([trained] if trained is not None else [])], floor=float(np.max(wide)) * 1e-9
-    )
+    low, high = positive_range([wide, deep, trained], floor=float(np.max(wide)) * 1e-9)
     axes.set_ylim(low, high)
     last = float(max(wide_n.max(), deep_n.max()))
     few = last <= 40
@@ -204,24 +175,11 @@ def depth_gain(
         _forbidden(axes, wide_n, floor, low, 0.1, wide_colour, "no single hidden layer\ngets here")
     for _, at, level, key in laws:
         _law(axes, at, level, wide_colour if key == "wide" else deep_colour)
-    names = [
-        (float(wide[-1]), "one layer, the best", wide_colour),
-        (float(deep[-1]), "deep, written down", deep_colour),
-    ]
+    names = [(wide[-1], "one layer, the best", wide_colour), (deep[-1], "deep, written down", deep_colour)]
     axes.plot(wide_n, wide, color=wide_colour, lw=points_of(4), zorder=3)
     _curve(axes, deep_n, deep, deep_colour, size=11)
     if trained is not None and trained.size:
-        axes.plot(
-            trained_n,
-            trained,
-            ls="none",
-            marker="o",
-            ms=points_of(9),
-            mfc=mix(FIT, 0.35, BACKGROUND),
-            mec=FIT,
-            mew=points_of(1.8),
-            zorder=5,
-        )
+        dots(axes, trained_n, trained, mix(FIT, 0.35, BACKGROUND), 9, edge=FIT, width=1.8, zorder=5)
         names.append((float(np.median(trained[trained_n == trained_n.max()])), "deep, trained from random", FIT))
     _log_axis(axes.yaxis, low, high, plain=False)
     if few:

@@ -8,8 +8,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mlplab.plots.charts import add_chart, label
-from mlplab.plots.style import BACKGROUND, COLOURS, INK, MUTED, figure, mix, points_of, rgb, text
+from mlplab.plots.charts import add_chart, label, note
+from mlplab.plots.style import BACKGROUND, COLOURS, INK, MUTED, mix, page, points_of, rgb, text
 
 TARGET = "#b9bdc7"
 FIT = COLOURS[2]
@@ -86,10 +86,8 @@ def _error(
             axes.axhline(side * level, color=FLOOR, lw=points_of(2.5), ls=dash, zorder=4)
     axes.set_ylim(-1.14 * worst, 1.14 * worst)
     if np.abs(error).max() > 1.2 * worst:
-        axes.text(
-            0.98, 0.05, "beyond the scale", transform=axes.transAxes, ha="right", color=MUTED, fontsize=points_of(18),
-            fontfamily="DejaVu Sans", bbox={"facecolor": BACKGROUND, "edgecolor": "none", "alpha": 0.8, "pad": 1},
-        )
+        plate = {"facecolor": BACKGROUND, "edgecolor": "none", "alpha": 0.8, "pad": 1}
+        note(axes, "beyond the scale", (0.98, 0.05), size=18, ha="right", bbox=plate)
 
 
 def decomposition(
@@ -124,10 +122,8 @@ def decomposition(
     """
     count = len(columns)
     across, gap, left = (540, 60, 140) if count < 4 else (430, 44, 140)
-    made = figure(left + count * across + (count - 1) * gap + 70, 1420)
-    wide = made.get_size_inches()[0] * 160 - 70
-    text(made, left - 90, 52, title, 34, width=wide, weight="bold")
-    text(made, left - 90, 92, subtitle, 23, width=wide, color=MUTED)
+    wide = left + count * across + (count - 1) * gap
+    made = page(wide + 70, 1420, title, subtitle, left=left - 90)
     heights, tops = (215, 215, 270, 240), (198, 455, 712, 1034)
     names = ("activations", "weighted", "summing up", "error")
     # What training misses by would flatten everything else: the constructions set the scale.
