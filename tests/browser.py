@@ -119,3 +119,22 @@ class Browser:
                 time.sleep(0.05)
                 if not shutil.os.path.exists(self.folder):
                     break
+
+
+_POOR = r"""
+const parts = c => { const n = c.match(/-?[\d.]+/g).map(Number), scale = c.startsWith('color(') ? 1 : 255
+  return [...n.slice(0, 3).map(v => v / scale), n[3] ?? 1] }
+const over = ([r, g, b, a], under) => [r, g, b].map((v, k) => a * v + (1 - a) * under[k])
+const light = rgb => rgb.map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4).reduce((s, v, k) => s + v * [0.2126, 0.7152, 0.0722][k], 0)
+const ground = e => e ? over(parts(getComputedStyle(e).backgroundColor), ground(e.parentElement)) : [1, 1, 1]
+const seen = e => e.getClientRects().length && !e.disabled && e.tagName !== 'OPTION' && getComputedStyle(e).visibility === 'visible'
+return [...document.querySelectorAll('body *')].filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()) && seen(e)).map(e => {
+  const style = getComputedStyle(e), behind = ground(e), ink = over(parts(e instanceof SVGElement ? style.fill : style.color), behind)
+  const [a, b] = [light(ink), light(behind)].sort((p, q) => q - p)
+  return [e.textContent.trim().slice(0, 30), (a + 0.05) / (b + 0.05)] }).filter(([, ratio]) => ratio < arguments[0])
+"""
+
+
+def poor_words(browser: Browser, least: float = 4.5) -> list:
+    """List the texts of a page whose contrast with what is behind them is below a ratio, WCAG's by default."""
+    return browser.script(_POOR, least)

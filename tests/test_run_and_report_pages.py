@@ -8,11 +8,12 @@ import time
 import numpy as np
 import pytest
 import torch
-from browser import CHROMEDRIVER, CHROMIUM, Browser
+from browser import CHROMEDRIVER, CHROMIUM, Browser, poor_words
 
 from mlplab.cli.app import main
 from mlplab.data.modules import SpiralDataModule
 from mlplab.nn.mlp import MLP
+from mlplab.pages.lif_explorer import lif_explorer
 from mlplab.pages.report_page import WEIGHT_BYTES, fitting, report_page, thinned
 from mlplab.pages.run_page import law_of, within
 from mlplab.report.page import of_units
@@ -38,6 +39,7 @@ def runs(tmp_path_factory):
     assert main(["train", "data=file", f"data.path={table}", "data.batch_size=32", "model.hidden=[8]", "name=two", *place]) == 0
     assert main(["train", "-m", "model.width=4,12", "model.depth=1,2", "seed=0,1", "sweep=grid", *place]) == 0
     assert main(["report", str(logs / "sweep" / "grid")]) == 0
+    (logs / "explorer.html").write_text(lif_explorer(), encoding="utf-8")
     return logs
 
 
@@ -186,15 +188,54 @@ def test_the_page_of_a_sweep_is_sorted_filtered_and_opened(page, runs):
     assert page.complaints() == []
 
 
+PAGES = ["train/one/run.html", "train/two/run.html", "sweep/grid/report.html", "train/one/playground.html", "explorer.html"]
+# What is written on canvases stands on one of these.
+ON_CANVAS = """const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim(), rgb = c => (c.length === 4 ? [...c.slice(1)].map(h => h + h) : c.match(/[0-9a-f]{2}/gi)).map(h => parseInt(h, 16) / 255)
+const light = c => rgb(c).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4).reduce((s, v, k) => s + v * [0.2126, 0.7152, 0.0722][k], 0)
+return ['--ink', '--muted', '--limit', '--train', '--validation'].flatMap(ink => ['--card', '--map', '--paper'].map(paper => {
+  const [a, b] = [light(css(ink)), light(css(paper))].sort((p, q) => q - p); return [ink + ' on ' + paper, (a + 0.05) / (b + 0.05)] })).filter(([, ratio]) => ratio < 4.5)"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["train/one/run.html", "sweep/grid/report.html"])
-def test_nothing_sticks_out_on_a_telephone(page, runs, name, theme, tmp_path):
-    page.screen(390, 844)
+@pytest.mark.parametrize("name", PAGES)
+def test_every_word_can_be_read_nothing_sticks_out_and_nothing_is_asked_for(page, runs, name, theme, width, tmp_path):
+    html = (runs / name).read_text(encoding="utf-8")
+    assert not re.search(r"(src|href)\s*=\s*[\"'](?!#)|@import|url\((?!#)|https?:|fetch\(|XMLHttp|WebSocket|importScripts", html)
+    page.screen(width, 844)
     load(page, runs / name, f"#theme={theme}")
+    if name.endswith("run.html"):  # every part of it, folded ones too
+        page.script("$('differing').click(); document.querySelectorAll('details').forEach(d => { d.open = true })")
+    for number in range(1, 1 + page.script("return document.querySelectorAll('#tabs button').length")):
+        page.script("document.querySelector(`#tabs button:nth-child(${arguments[0]})`).click()", number)
+        assert poor_words(page) == []
+        assert page.script("return document.documentElement.scrollWidth") <= width
+    assert poor_words(page) == [] and page.script("return document.documentElement.scrollWidth") <= width
+    assert name == "explorer.html" or page.script(ON_CANVAS) == []
     (tmp_path / "screen.png").write_bytes(page.screenshot())  # to be looked at
-    assert page.script("return document.documentElement.scrollWidth") <= 390
+    asked = page.script("return performance.getEntriesByType('resource').map(e => e.name)")
+    assert [entry for entry in asked if not entry.startswith("blob:")] == []
     page.screen(1280, 1000)
     assert page.complaints() == []
+
+
+def test_hostile_names_stay_text_on_every_page(page, runs, tmp_path):
+    bad = "</script><img src=x onerror=\"document.title='owned'\">"
+    with open(tmp_path / "t.csv", "w", newline="") as file:
+        rows = [[k % 7, k % 5, k % 3, bad if k % 2 else "plain"] for k in range(200)]
+        csv.writer(file).writerows([[bad, "'\"&", "${x}", "label"], *rows])
+    place = [f"paths.logs={tmp_path}", *QUICK, "trainer.max_epochs=1", "data=file", f"data.path={tmp_path / 't.csv'}", "data.label=label"]
+    assert main(["train", "name=x", "data.batch_size=16", *place]) == 0
+    assert main(["train", "-m", "data.batch_size=8,16", "seed=0,1", "sweep=y", *place]) == 0
+    assert main(["report", str(tmp_path / "sweep" / "y")]) == 0
+    for path in (tmp_path / "train" / "x" / "run.html", tmp_path / "sweep" / "y" / "report.html"):
+        load(page, path, f"#filter={bad}&x={bad}&theme={bad}")
+        assert page.script("return document.querySelectorAll('img[src=x]').length") == 0 and page.script("return document.title") != "owned"
+        assert page.complaints() == []
+    for path in (runs / "train" / "one" / "playground.html", runs / "explorer.html"):
+        load(page, path, f"#data={bad}&x={bad}:1&R={bad}&base={bad}&pins={bad}&points={bad}")
+        assert page.script("return document.querySelectorAll('img[src=x]').length") == 0 and page.script("return document.title") != "owned"
+        assert page.complaints() == []
 
 
 def network(size, epochs):

@@ -19,7 +19,7 @@ def train(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
     Returns:
         The result, as in ``result.json``.
     """
-    if config["figures"] == "all":
+    if config["figures"] != "none" and not (Path(folder).parent / "playground.html").exists():  # a sweep has one for all
         write_playground(folder, OmegaConf.to_container(OmegaConf.create(config), resolve=True))
     result = fit(config, folder, resume=config["resume"]["folder"] is not None)
     print(summary(result, Path(folder)), flush=True)

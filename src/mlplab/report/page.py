@@ -79,10 +79,10 @@ def sweep_page(
 
 
 def metrics_of(table: Table) -> list[dict[str, Any]]:
-    """List the metrics that some setting has: on fresh points, else test points, and the NLL on validation points."""
+    """List the metrics that some setting has: the NLL by which one is chosen, then those on fresh, else test points."""
     have = {key for setting in table.settings for key in setting.summaries}
     part = "fresh" if ("fresh", "nll") in have else "test"
-    found = [(part, *figure) for figure in FIGURES] + [("validation", *FIGURES[0])]
+    found = [("validation", *FIGURES[0]), *((part, *figure) for figure in FIGURES)]
     return [
         {"key": f"{part}/{name}", "label": f"{part} {label}", "percent": percent, "higher": higher}
         for part, name, label, percent, higher in found

@@ -171,7 +171,7 @@ function cell() {
   $('cell').hidden = !row
   if (!row) return
   $('cellTitle').textContent = `${row.label}${row.best ? ' ★' : ''}`
-  $('cellSays').textContent = [row.parameters ? `${row.parameters.toLocaleString('en')} parameters.` : '', row.best ? 'The best of all.' : row.near ? 'Not significantly different from the best.' : ''].filter(Boolean).join(' ')
+  $('cellSays').textContent = [row.parameters ? `${row.parameters.toLocaleString('en')} parameters.` : '', row.best ? 'The selected setting.' : row.near ? 'Not significantly different from the selected one.' : ''].filter(Boolean).join(' ')
   const nets = row.runs.map(netOf), epochs = [...new Set(nets.filter(Boolean).flatMap(n => n.snapshots.map(s => s.epoch)))].sort((a, b) => a - b)
   $('mapRow').hidden = !epochs.length
   if (view.at === null || !epochs.includes(view.at)) view.at = epochs.at(-1) ?? null
@@ -248,7 +248,8 @@ $('sections').replaceChildren(...DATA.sections.map(([heading, lines]) => make('d
 $('sections').append(...DATA.pictures.map(([caption, png]) => make('figure', { className: 'card', style: 'margin:10px 0 0' }, make('img', { alt: caption, src: `data:image/png;base64,${png}`, style: 'max-width:100%' }), make('figcaption', { textContent: caption }))))
 $('fixed').querySelector('table').replaceChildren(...DATA.fixed.map(([key, value]) => make('tr', {}, make('td', { textContent: key }), make('td', { textContent: value }))))
 const line = (colour, text) => { const i = make('i', { className: 'thin' }); i.style.background = `var(${colour})`; return make('span', {}, i, text) }
-$('lines').replaceChildren(line('--train', 'train'), line('--validation', 'validation'))
+$('lines').replaceChildren(line('--train', 'train'), line('--validation', 'validation'), ...(rows.some(row => row.limit !== null) ? [line('--limit', 'Bayes limit')] : []))
+$('keyY').hidden = keys.length < 2
 $('metric').replaceChildren(...METRICS.map(m => make('option', { value: m.key, textContent: m.label })))
 for (const [id, axis] of [['keyX', 'x'], ['keyY', 'y']]) {
   $(id).replaceChildren(...keys.map((key, k) => make('option', { value: key, textContent: DATA.short[k] })))

@@ -118,6 +118,17 @@ const details = {
       x: 'distance from the middle (grey: the Bayes classifier)', y: 'largest probability', height: 240, cursor: 1,
     })
   },
+  projection() {
+    const { mean, axes } = principal(), N = points.count, flatX = new Float32Array(2 * N)
+    for (let p = 0; p < N; p++) axes.forEach(({ v }, k) => { for (let f = 0; f < F; f++) flatX[k * N + p] += v[f] * (points.x[f * N + p] - mean[f]) })
+    const reach = 1.08 * flatX.reduce((m, v) => Math.max(m, Math.abs(v)), 1e-9), e = [-reach, reach, -reach, reach], { c, w, h } = fitted($('projection').querySelector('canvas'))
+    const onPlane = (x, count) => Float32Array.from({ length: F * count }, (_, at) => { const f = Math.floor(at / count), p = at % count; return mean[f] + x[p] * axes[0].v[f] + x[count + p] * axes[1].v[f] })
+    if (lens) drawImage(c, bitmap(lens.pixels(96, e, tone(), onPlane), 96), 0, 0, w, h)
+    else { c.fillStyle = css('--map'); c.fillRect(0, 0, w, h) }
+    const p = probabilitiesNow(), wrong = k => likeliest(p, N, k, K) !== points.y[k]
+    drawPoints(c, { count: N, y: points.y, x: flatX }, (a, b) => [(a + reach) / 2 / reach * w, (reach - b) / 2 / reach * h], { wrong })
+    $('projectionSays').textContent = `The test points along the two directions in which they vary most, with ${axes.map(a => percent(a.share, 0)).join(' and ')} of their variance; a dark ring: taken for another class.${lens ? ' Behind them what the network says on that plane through their mean.' : ''}`
+  },
   dependence() {
     const feature = +$('dependent').value || 0, n = Math.min(200, points.count), steps = 41, low = RUN.box[0][feature], high = RUN.box[1][feature]
     const at = Array.from({ length: steps }, (_, s) => low + (high - low) * s / (steps - 1)), series = RUN.classes.map((_, k) => ({ points: [], colour: COLOURS[k % 10] }))
@@ -131,6 +142,27 @@ const details = {
   },
 }
 
+// The two directions in which the points vary most, by power iteration on their covariance.
+function principal() {
+  if (principal.known) return principal.known
+  const N = points.count, x = (f, p) => points.x[f * N + p], mean = RUN.features.map((_, f) => points.x.subarray(f * N, (f + 1) * N).reduce((a, b) => a + b, 0) / N), axes = []
+  let total = 0
+  for (let f = 0; f < F; f++) for (let p = 0; p < N; p++) total += (x(f, p) - mean[f]) ** 2
+  while (axes.length < 2) {
+    let v = Float64Array.from({ length: F }, (_, f) => 1 + (7 * f + 3 * axes.length) % 5), size = 0
+    for (let turn = 0; turn < 60; turn++) {
+      const along = new Float64Array(N), next = new Float64Array(F)
+      for (let f = 0; f < F; f++) for (let p = 0; p < N; p++) along[p] += v[f] * (x(f, p) - mean[f])
+      for (let f = 0; f < F; f++) for (let p = 0; p < N; p++) next[f] += along[p] * (x(f, p) - mean[f])
+      for (const other of axes) { const share = next.reduce((s, a, f) => s + a * other.v[f], 0); for (let f = 0; f < F; f++) next[f] -= share * other.v[f] }
+      size = Math.hypot(...next)
+      v = next.map(a => a / (size || 1))
+    }
+    axes.push({ v, share: size / (total || 1) })
+  }
+  return principal.known = { mean, axes }
+}
+
 function figures() {
   const head = ['points', 'accuracy', 'Bayes', 'NLL', 'Bayes', 'regret', 'miscalibrated']
   $('figures').replaceChildren(make('tr', {}, ...head.map((textContent, k) => make('th', { textContent, className: k ? '' : 'left' }))),
@@ -138,6 +170,9 @@ function figures() {
 }
 function configTable() {
   const word = $('filter').value.trim().toLowerCase(), only = $('differing').getAttribute('aria-pressed') === 'true' && !word
+  const differing = RUN.config.filter(entry => entry[3]).length
+  $('configSays').textContent = only && !differing ? 'Everything is as it is by default.' : ''
+  $('config').querySelector('table').hidden = only && !differing
   $('config').querySelector('table').replaceChildren(make('tr', {}, ...['key', 'value', 'by default'].map(textContent => make('th', { textContent }))),
     ...RUN.config.filter(([key, , , differs]) => (only ? differs : key.toLowerCase().includes(word)))
       .map(([key, value, usual, differs]) => make('tr', { className: differs ? 'differs' : '' }, ...[key, value, differs ? usual : ''].map(textContent => make('td', { textContent })))))
@@ -153,7 +188,7 @@ function update() {
   }
   drawMap()
   drawCurves()
-  if (lens || ['confusion', 'calibration', 'wrong'].includes(view.tab)) details[view.tab]?.()
+  if (lens || ['confusion', 'calibration', 'wrong', 'projection'].includes(view.tab)) details[view.tab]?.()
   $('theme').textContent = isDark() ? '☀ light' : '☾ dark'
   clearTimeout(update.timer)
   update.timer = setTimeout(() => history.replaceState(null, '', `#epoch=${RUN.snapshots[view.at]?.epoch ?? ''}&zoom=${view.zoom}&points=${view.points}&bayes=${view.bayes}${F > 2 ? `&pair=${view.pair}` : ''}${view.theme && `&theme=${view.theme}`}`), 80)
@@ -181,7 +216,7 @@ if (RUN.playground) { $('toPlayground').href = RUN.playground; $('toPlayground')
 const line = (colour, text) => { const i = make('i', { className: 'thin' }); i.style.background = `var(${colour})`; return make('span', {}, i, text) }
 $('lines').replaceChildren(line('--train', 'train'), line('--validation', 'validation'), ...(RUN.limit?.nll != null ? [line('--limit', 'Bayes limit')] : []))
 $('classes').replaceChildren(...RUN.classes.map((name, k) => { const i = make('i'); i.style.background = COLOURS[k % 10]; return make('span', {}, i, name) }))
-const shownParts = [...(lens ? [['units', 'Hidden units'], ['warped', 'Warped plane']] : []), ...(points ? [['wrong', 'Wrong'], ['confusion', 'Confusion'], ['calibration', 'Calibration']] : []), ...(lens ? [['beyond', 'Beyond the data']] : []), ...(lens && points && F > 2 ? [['dependence', 'Partial dependence']] : [])]
+const shownParts = [...(lens ? [['units', 'Hidden units'], ['warped', 'Warped plane']] : []), ...(points ? [['wrong', 'Wrong'], ['confusion', 'Confusion'], ['calibration', 'Calibration']] : []), ...(lens ? [['beyond', 'Beyond the data']] : []), ...(points && F > 2 ? [['projection', 'Projection']] : []), ...(lens && points && F > 2 ? [['dependence', 'Partial dependence']] : [])]
 for (const name of Object.keys(details)) $(name).hidden = true
 if (shownParts.length) { view.tab = shownParts[0][0]; tabs($("tabs"), shownParts, name => { view.tab = name; update() }) }
 const choice = new UnitChoice($('units').querySelector('canvas'), [$('unitA'), $('unitB')], update)
