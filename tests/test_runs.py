@@ -118,6 +118,9 @@ def test_a_class_of_ones_own_counts_with_all_its_keys():
 
 
 def test_a_name_says_what_was_changed():
+    of_file = {"data": "file", "data.path": "/a b/my iris.v2.csv", "data.file_sha256": "0" * 64, "optimizer.lr": 0.1}
+    assert label(of_file) == "data=myiris.v2 lr=0.1"
+    assert "a b" not in run_name(["file"], of_file, "8", 0, "f" * 64)
     changed = {"data.noise": 0.3, "model.activation": "tanh"}
     assert run_name(["spiral"], changed, "128", 0, "1a2b3c4d" * 8) == "spiral-128-noise0.3-tanh-seed0-1a2b3c4d"
 

@@ -42,13 +42,20 @@ def label(changed: Mapping[str, Any]) -> str:
         changed: keys and values, as :meth:`mlplab.runs.defaults.Defaults.changes` lists them.
     """
     words = []
-    for key, value in changed.items():
+    for key, value in _by_name_of_file(changed).items():
         if _speaks_for_itself(key, value):
             words.append(shown(value))
         else:
             words.append(f"{short_key(key)}={shown(value).replace(' ', '')}")
     seeds = [word for word in words if word.startswith("seed=")]
     return " ".join([word for word in words if word not in seeds] + seeds) or "defaults"
+
+
+def _by_name_of_file(changed: Mapping[str, Any]) -> dict[str, Any]:
+    """Say a data file by its name alone, without folder, ending and fingerprint, as the value of ``data``."""
+    path = changed.get("data.path")
+    kept = {key: value for key, value in changed.items() if key not in ("data.path", "data.file_sha256")}
+    return {"data": PurePath(str(path)).stem} | {k: v for k, v in kept.items() if k != "data"} if path else kept
 
 
 def short_key(key: str) -> str:

@@ -95,6 +95,7 @@ def describe(folder: RunFolder, config: Mapping[str, Any], arrays: Mapping[str, 
     limit = result["fresh"] or result["test"] or {}
     model = config["model"]
     name = shown_path(folder.path)
+    playground = playground_of(folder, config)
     with_weights = len(arrays["widths"]) > 0
     return {
         "name": folder.name, "title": label(changed), "lead": lead(result, folder),
@@ -116,10 +117,10 @@ def describe(folder: RunFolder, config: Mapping[str, Any], arrays: Mapping[str, 
             ("Measure it again", f"scripts/lab evaluate {name}"),
             ("Train it again and compare, to the bit", f"scripts/lab reproduce {name}"),
             ("Go on for more epochs", f"scripts/lab train resume={name} trainer.max_epochs={2 * max(1, result['epochs'])}"),
-            ("The same in the playground", f"scripts/lab playground {name}"),
+            *([("The same in the playground", f"scripts/lab playground {name}")] if playground else []),
         ],
         "manifest": json.dumps(read_json(folder.manifest), indent=1) if folder.manifest.exists() else "",
-        "playground": playground_of(folder, config),
+        "playground": playground,
     }  # fmt: skip
 
 
@@ -137,7 +138,8 @@ HISTORY = ("epoch", "train/loss", "val/loss", "train/accuracy", "val/accuracy")
 
 def usual_of(defaults: Defaults, key: str, changed: Mapping[str, Any]) -> Any:
     """Give what a key is by default in the option of its group that was taken."""
-    return defaults.value(key, {name: value for name, value in changed.items() if "." not in name}, "train")
+    value = defaults.value(key, {name: value for name, value in changed.items() if "." not in name}, "train")
+    return "" if value == "???" else value
 
 
 def lead(result: Mapping[str, Any], folder: RunFolder) -> str:

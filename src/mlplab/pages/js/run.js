@@ -164,9 +164,11 @@ function principal() {
 }
 
 function figures() {
-  const head = ['points', 'accuracy', 'Bayes', 'NLL', 'Bayes', 'regret', 'miscalibrated']
-  $('figures').replaceChildren(make('tr', {}, ...head.map((textContent, k) => make('th', { textContent, className: k ? '' : 'left' }))),
-    ...RUN.figures.map(([part, f]) => make('tr', {}, make('th', { textContent: part, className: 'left' }), ...[percent(f.accuracy), percent(f.bayes_accuracy), short(f.nll, 4), short(f.bayes_nll, 4), short(f.nll_regret), f.calibration_error == null ? '–' : percent(f.calibration_error)].map(textContent => make('td', { textContent })))))
+  // Name, figure and how it is written; those that no part has are left out.
+  const all = [['accuracy', 'accuracy', percent], ['Bayes', 'bayes_accuracy', percent], ['NLL', 'nll', v => short(v, 4)], ['Bayes', 'bayes_nll', v => short(v, 4)], ['regret', 'nll_regret', v => short(v)], ['miscalibrated', 'calibration_error', v => percent(v)]]
+  const kept = all.filter(([, key]) => RUN.figures.some(([, f]) => f[key] != null))
+  $('figures').replaceChildren(make('tr', {}, make('th', { textContent: 'points', className: 'left' }), ...kept.map(([textContent]) => make('th', { textContent }))),
+    ...RUN.figures.map(([part, f]) => make('tr', {}, make('th', { textContent: part, className: 'left' }), ...kept.map(([, key, write]) => make('td', { textContent: write(f[key]) })))))
 }
 function configTable() {
   const word = $('filter').value.trim().toLowerCase(), only = $('differing').getAttribute('aria-pressed') === 'true' && !word

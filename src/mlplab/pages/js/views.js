@@ -134,7 +134,7 @@ function ticks(low, high, wanted = 5) {
 
 // A line chart. series: [{points: [[x, y]], colour, width, dash, band: [[x, low, high]]}]; lines: [{y, label}].
 function chart(canvas, { series, lines = [], log = false, x: xName = '', y: yName = '', height = 170, cursor = null, percentages = false, xLog = false, square = null }) {
-  const { c, w, h } = fitted(canvas, height), left = 46, right = 10, top = 10, bottom = 30
+  const { c, w, h } = fitted(canvas, height), left = 52, right = 10, top = 10, bottom = 30
   const finite = v => Number.isFinite(v) && (!log || v > 0)
   const all = series.flatMap(s => [...(s.points ?? []).map(p => p[1]), ...(s.band ?? []).flatMap(p => [p[1], p[2]])]).concat(lines.map(l => l.y)).filter(finite)
   const xs = series.flatMap(s => [...(s.points ?? []), ...(s.band ?? [])].map(p => p[0]))
@@ -156,7 +156,7 @@ function chart(canvas, { series, lines = [], log = false, x: xName = '', y: yNam
   c.textAlign = 'center'
   for (const v of xLog ? [1, 10, 100, 1000, 1e4, 1e5, 1e6].filter(v => v >= from && v <= to) : ticks(from, to, 5)) c.fillText(short(v, 4), Math.min(X(v), w - right - 8), h - bottom + 15)
   c.fillText(xName, (left + w - right) / 2, h - 3)
-  c.save(); c.translate(11, (top + h - bottom) / 2); c.rotate(-Math.PI / 2); c.fillText(yName, 0, 0); c.restore()
+  c.save(); c.translate(10, (top + h - bottom) / 2); c.rotate(-Math.PI / 2); c.fillText(yName, 0, 0); c.restore()
   c.save(); c.beginPath(); c.rect(left, top - 4, w - left - right + 2, h - top - bottom + 8); c.clip()
   for (const l of lines) {
     c.strokeStyle = css('--limit'); c.setLineDash([6, 4]); c.lineWidth = 1.4; c.beginPath(); c.moveTo(left, Y(l.y)); c.lineTo(w - right, Y(l.y)); c.stroke(); c.setLineDash([])
