@@ -8,14 +8,12 @@ from typing import Any
 
 from mlplab.errors import InputError
 
-_KEY = re.compile(r"( *)([A-Za-z_][\w./-]*):(?: +(.*))?")
-_ENTRY = re.compile(r"( *)- (.*)")
 # Where a key at the margin begins; what belongs to it, entries of a list at the margin included, follows it.
 _BLOCKS = re.compile(r"^(?=[^ \n#-])", re.MULTILINE)
 
 
 class Unusual(Exception):
-    """The text is no plain block of keys: the whole parser must read it."""
+    """The text cannot be read block by block, but perhaps as a whole."""
 
 
 def read_flat(path: str | Path) -> dict[str, Any]:
@@ -38,11 +36,9 @@ def read_flat(path: str | Path) -> dict[str, Any]:
             return flat
     except Unusual:
         pass
-    import yaml
-
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        value = _loaded(text)
+    except ValueError as error:
         raise InputError(f"{path} is damaged: {' '.join(str(error).split())[:120]}") from error
     if not isinstance(value, dict):
         raise InputError(f"{path} is damaged: it holds no keys")
@@ -63,8 +59,28 @@ def split_blocks(text: str) -> list[str]:
 
 @lru_cache(maxsize=16384)
 def read_block(text: str) -> dict[str, Any]:
-    """Read one top-level key of a config; the runs of a sweep have most of them in common."""
-    return _from_lines(text)
+    """Read one top-level key of a config as dotted keys; the runs of a sweep have most of them in common.
+
+    Raises:
+        Unusual: it cannot be read by itself.
+    """
+    try:
+        value = _loaded(text)
+    except ValueError as error:
+        raise Unusual from error
+    if not isinstance(value, dict):
+        raise Unusual
+    return flatten(value)
+
+
+def _loaded(text: str) -> Any:
+    # Imported here: the report of a sweep that has its sweep.json reads no config.
+    import yaml
+
+    try:
+        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(str(error)) from error
 
 
 def flatten(value: dict, prefix: str = "") -> dict[str, Any]:
@@ -102,74 +118,3 @@ def _text(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_text(entry)}" for key, entry in value.items()) + "}"
     return "null" if value is None else str(value)
-
-
-def _from_lines(text: str) -> dict[str, Any]:
-    """Read what OmegaConf writes, line by line: a hundredth of the time of a YAML parser."""
-    flat: dict[str, Any] = {}
-    parents: list[tuple[int, str]] = []
-    lists: dict[str, list[Any]] = {}
-    childless: dict[str, None] = {}
-    open_key, open_indent = None, -1
-    for line in text.splitlines():
-        kind, indent, key, value = _line(line)
-        if kind == "entry":
-            if open_key is None or indent < open_indent:
-                raise Unusual
-            lists.setdefault(open_key, []).append(value)
-            childless.pop(open_key, None)
-            continue
-        if kind == "blank":
-            continue
-        while parents and parents[-1][0] >= indent:
-            parents.pop()
-        if (indent > 0) != bool(parents) or (parents and open_key is None and indent > open_indent):
-            raise Unusual
-        name = key
-        if parents:
-            name = parents[-1][1] + key
-            childless.pop(parents[-1][1][:-1], None)
-        if kind == "open":
-            parents.append((indent, f"{name}."))
-            open_key = name
-            childless[name] = None
-        else:
-            flat[name] = value
-            open_key = None
-        open_indent = indent
-    if not (flat or childless or lists):
-        raise Unusual
-    return flat | childless | {name: _plain(values) for name, values in lists.items()}
-
-
-@lru_cache(maxsize=65536)
-def _line(line: str) -> tuple[str, int, str, Any]:
-    if not line.strip() or line.lstrip().startswith("#"):
-        return "blank", 0, "", None
-    found = _KEY.fullmatch(line.rstrip())
-    if found:
-        spaces, key, value = found.groups()
-        return ("value", len(spaces), key, _scalar(value)) if value else ("open", len(spaces), key, None)
-    found = _ENTRY.fullmatch(line.rstrip())
-    if found and not _KEY.fullmatch(found[2]) and not found[2].startswith("- "):
-        return "entry", len(found[1]), "", _scalar(found[2])
-    raise Unusual
-
-
-def _scalar(text: str) -> Any:
-    if text[0] in "|>&*!":
-        raise Unusual
-    # Imported here: the report of a sweep that has its sweep.json reads no config.
-    import yaml
-
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:  # a text that goes on in the next line
-        raise Unusual from error
-    return _plain(value) if isinstance(value, list) or value == {} else _only_scalar(value)
-
-
-def _only_scalar(value: Any) -> Any:
-    if isinstance(value, dict):
-        raise Unusual
-    return value
