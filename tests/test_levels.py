@@ -18,7 +18,8 @@ PACKAGE = Path(mlplab.__file__).parent
 FRAMEWORKS = {"lightning", "hydra", "omegaconf", "matplotlib", "tensorboard", "torchmetrics", "tqdm", "PIL"}
 # Room: the rooms of the package that it may import, and the third parties it may not.
 GROUND = {
-    "errors", "hydra_names", "options", "optuna_names", "places", "ranges", "rules", "seeds", "terminal", "torch_names", "units", "words",
+    "errors", "hydra_names", "lightning_names", "options", "optuna_names", "places", "rules", "seeds", "terminal", "torch_names",
+    "units", "words",
 }  # fmt: skip
 ROOMS = {
     "nn": (set(), FRAMEWORKS),

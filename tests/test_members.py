@@ -82,10 +82,10 @@ def test_a_stopped_population_goes_on_to_the_same_bits(base, tmp_path):
     ("change", "key"),
     [
         ({"data__batch_size": 32}, "data.batch_size"),
-        ({"trainer__max_epochs": 9}, "trainer"),
-        ({"loss__label_smoothing": 0.1}, "loss"),
+        ({"trainer__max_epochs": 9}, "trainer.max_epochs"),
+        ({"loss__label_smoothing": 0.1}, "loss.label_smoothing"),
         ({"optimizer___target_": "torch.optim.AdamW"}, "optimizer._target_"),
-        ({"schedule": {"_target_": "mlplab.population.schedules.Cosine"}}, "schedule"),
+        ({"schedule": {"_target_": "mlplab.population.schedules.Cosine"}}, "schedule.final_fraction"),
     ],
 )
 def test_jobs_that_are_no_population_are_refused(base, change, key):

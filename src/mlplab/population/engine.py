@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mlplab.errors import InputError
+from mlplab.lightning_names import count_steps
 from mlplab.nn.losses import CrossEntropy, count_hits, gradient_at_logits
 from mlplab.population.blocks import Block, BlockLoader
 from mlplab.population.devices import subnormals_flushed, wide_float
@@ -24,6 +25,7 @@ from mlplab.population.schedules import Constant, Schedule
 from mlplab.population.selection import BestState
 from mlplab.population.stacking import Population, stack
 from mlplab.population.state import all_finite, member_state
+from mlplab.torch_names import foreach_norm
 
 PLAIN = CrossEntropy()
 # Logits that are judged at once, in bytes: a loss makes several arrays of their size, all in a core's cache.
@@ -158,10 +160,7 @@ class PopulationModule(L.LightningModule):
         self.sums.losses.append(torch.cat(losses))
         self.sums.correct.append(torch.cat(correct))
         self.sums.sizes += [block.x.shape[2]] * count
-        # Lightning counts the steps of its own optimiser wrapper; a block takes many at once.
-        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        progress.total.ready += self.steps - before
-        progress.total.completed += self.steps - before
+        count_steps(self.trainer, self.steps - before)
 
     def _walk(self, members: slice, block: Block, count: int, active: list[bool]) -> tuple[Tensor, Tensor]:
         """Train a run of p members through a block; give loss and hits of each minibatch, (p, S)."""
@@ -257,7 +256,7 @@ class PopulationModule(L.LightningModule):
         if self.rules.gradient_clip_algorithm == "value":
             gradient.clamp_(-limit, limit)
         else:
-            norms = torch.stack(torch._foreach_norm(list(gradient.unbind(0))))
+            norms = torch.stack(foreach_norm(list(gradient.unbind(0))))
             gradient.mul_((limit / (norms + 1e-6)).clamp(max=1.0).unsqueeze(1))
 
     def _update(self, members: slice, step: int, factor: float) -> None:

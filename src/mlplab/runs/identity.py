@@ -1,6 +1,6 @@
 """What makes two runs the same: one table from key to the parts it plays."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Flag, auto
 from functools import cache
 from typing import Any
@@ -94,3 +94,19 @@ def may_differ(config: Mapping[str, Any]) -> Iterable[str]:
     known = target in KNOWN_OPTIMIZERS or target.startswith("mlplab.")
     taken = Role.IN_GROUP | Role.IN_GROUP_KNOWN if known else Role.IN_GROUP
     return [key for key, role in ROLES.items() if role & taken]
+
+
+def unlike(configs: Sequence[Mapping[str, Any]]) -> str | None:
+    """Name a dotted key that keeps configs from being one group: they differ in it, and may not; None if they are one."""
+    free = set(may_differ(configs[0])) if configs else set()
+
+    def below(parts: Sequence[Any], key: str) -> str | None:
+        if key in free or all(part == parts[0] for part in parts):
+            return None
+        if not all(isinstance(part, Mapping) for part in parts):
+            return key
+        names = dict.fromkeys(name for part in parts for name in part)
+        found = (below([part.get(name) for part in parts], f"{key}.{name}".lstrip(".")) for name in names)
+        return next((name for name in found if name is not None), None)
+
+    return below(configs, "")

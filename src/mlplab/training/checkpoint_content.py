@@ -14,6 +14,7 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from torch import Tensor
 
 from mlplab.errors import InputError
+from mlplab.lightning_names import loops_state, set_place
 from mlplab.population.schedules import Constant
 from mlplab.population.state import engine_state, expect_the_order, member_state, restore
 from mlplab.runs import checkpoint
@@ -114,12 +115,7 @@ def restore_engine(trainer: L.Trainer, engine: Any, payloads: list[dict[str, Any
                 callback.load_member_state(index, state["callbacks"].get(type(callback).__name__, {}), engine)
     first = next((state for state in own if not state["stop"]), own[0])
     expect_the_order(trainer.strategy.root_device, [run.data.drawn_order_seed for run in trainer.runs], first)
-    # Lightning's own count of epochs and steps.
-    progress = trainer.fit_loop.epoch_progress
-    for tracker in (progress.current, progress.total):
-        tracker.ready = tracker.started = tracker.processed = tracker.completed = engine.epochs
-    steps = trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.total
-    steps.ready = steps.completed = engine.steps
+    set_place(trainer, engine.epochs, engine.steps)
 
 
 class WholeFile(CheckpointIO):
@@ -190,42 +186,3 @@ def _scheduler_state(module: L.LightningModule, steps: int, factor: Any) -> list
         "base_lrs": rates, "last_epoch": steps, "_step_count": steps + 1, "_is_initial": False,
         "_get_lr_called_within_step": False, "_last_lr": [rate * factor(steps) for rate in rates], "lr_lambdas": [{}],
     }]  # fmt: skip
-
-
-def loops_state(epochs: int, steps: int, minibatches: int, per_epoch: int) -> dict[str, Any]:
-    """Write where a training stands as Lightning's loops keep it, at the end of an epoch or within one.
-
-    Args:
-        epochs: complete epochs.
-        steps: optimiser steps.
-        minibatches: minibatches since the start.
-        per_epoch: minibatches of an epoch.
-    """
-    done = minibatches - epochs * per_epoch  # of the running epoch
-    batches = done or min(minibatches, per_epoch)
-    started = epochs + bool(done)
-
-    def count(number: int, *, started: bool = True) -> dict[str, int]:
-        own = {"ready": number, "completed": number}
-        return own | ({"started": number, "processed": number} if started else {})
-
-    batch = {"total": count(minibatches), "current": count(batches), "is_last_batch": not done}
-    zero = {"total": {"ready": steps, "completed": steps, "started": steps},
-            "current": {"ready": batches, "completed": batches, "started": batches}}  # fmt: skip
-    step = {"total": count(steps, started=False), "current": count(batches, started=False)}
-    whole = {"ready": started, "completed": epochs, "started": started, "processed": epochs}
-    return {
-        "fit_loop": {
-            "state_dict": {},
-            "epoch_loop.state_dict": {"_batches_that_stepped": steps},
-            "epoch_loop.batch_progress": batch,
-            "epoch_loop.scheduler_progress": {"total": count(steps, started=False), "current": count(batches, started=False)},
-            "epoch_loop.automatic_optimization.state_dict": {},
-            "epoch_loop.automatic_optimization.optim_progress": {"optimizer": {"step": step, "zero_grad": zero}},
-            "epoch_loop.manual_optimization.state_dict": {},
-            "epoch_loop.manual_optimization.optim_step_progress": {"total": count(0, started=False), "current": count(0, started=False)},
-            "epoch_loop.val_loop.state_dict": {},
-            "epoch_loop.val_loop.batch_progress": {"total": count(epochs), "current": count(1), "is_last_batch": True},
-            "epoch_progress": {"total": dict(whole), "current": dict(whole)},
-        },
-    }

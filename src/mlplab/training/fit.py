@@ -17,6 +17,7 @@ from mlplab.population.trainer import BlockTrainer, quiet
 from mlplab.runs import checkpoint
 from mlplab.runs.files import remove_leftovers, write_json, write_text
 from mlplab.runs.folder import RunFolder
+from mlplab.runs.identity import unlike
 from mlplab.runs.manifest import collect
 from mlplab.runs.plain_yaml import plain_yaml
 from mlplab.runs.status import write_status
@@ -33,8 +34,6 @@ from mlplab.training.single import members_of
 from mlplab.training.stopping import failing, stoppable, threads
 
 OnResult = Callable[[int, dict[str, Any]], None]
-# What members of one population must have in common, besides networks that stack.
-ALIKE = ("loss", "schedule", "trainer", "callbacks", "optimizer._target_", "data.batch_size", "data.drop_last")
 
 
 def fit(config: Mapping[str, Any], folder: str | Path | None, *, resume: bool = False) -> dict[str, Any]:
@@ -251,8 +250,6 @@ def hand_back(runs: Sequence[MemberRun], members: Any) -> None:
 
 
 def _expect_alike(configs: Sequence[dict[str, Any]]) -> None:
-    for key in ALIKE:
-        group, _, name = key.partition(".")
-        values = [config[group].get(name) if name else config[group] for config in configs]
-        if any(value != values[0] for value in values):
-            raise InputError(f"{key} must be the same in all jobs of one population; train the jobs apart")
+    key = unlike(configs)
+    if key is not None:
+        raise InputError(f"{key} must be the same in all jobs of one population; train the jobs apart")
