@@ -94,7 +94,7 @@ def test_nothing_but_the_jobs_and_the_record_is_left(swept):
     names = {path.name for path in folder_of(swept).iterdir()}
     job = re.compile(r"width\d{4}-depth\d{4}-seed\d{4}-[0-9a-f]{8}")
     assert {name for name in names if not job.fullmatch(name)} == {
-        ".lock", "sweep.json", "multirun.yaml", "playground.html",
+        "sweep.json", "multirun.yaml", "playground.html",
     }  # fmt: skip
 
 

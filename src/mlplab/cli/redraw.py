@@ -1,6 +1,7 @@
 """A run's figures drawn again: ``redraw RUN [RUN ...] [FIGURE ...] [format=pdf,svg] [size=column] [style=plain]``."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from mlplab.cli.runs import run_folder, shown_path
@@ -8,6 +9,7 @@ from mlplab.errors import InputError
 from mlplab.places import logs_folder
 from mlplab.rules import near
 from mlplab.runs.folder import RunFolder
+from mlplab.runs.lock import owned
 
 FIGURES = ("decision_map", "bayes", "learning_strip", "learning_curves", "calibration")
 KEYS = ("format", "figures.format", "size", "style", "to", "paths.logs")
@@ -52,10 +54,12 @@ def redraw(words: Sequence[str]) -> int:
 
     place = Path(options["to"]).expanduser() if "to" in options else None
     for run in runs:
-        files, left_out = draw(
-            run, figures or None, options.get("format", "png").split(","), size=options.get("size", "page"),
-            style=options.get("style", "titled"), place=place / run.name if place and len(runs) > 1 else place,
-        )  # fmt: skip
+        target = place / run.name if place and len(runs) > 1 else place
+        with owned(run.path) if target is None else nullcontext():
+            files, left_out = draw(
+                run, figures or None, options.get("format", "png").split(","), size=options.get("size", "page"),
+                style=options.get("style", "titled"), place=target,
+            )  # fmt: skip
         for path in files:
             print(f"picture  {shown_path(path)}")
         for line in left_out:

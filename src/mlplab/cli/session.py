@@ -18,6 +18,7 @@ from mlplab.runs.defaults import Defaults
 from mlplab.runs.fingerprint import config_digest
 from mlplab.runs.flat_config import flatten
 from mlplab.runs.folder import RunFolder, claimed, open_run
+from mlplab.runs.lock import owned
 from mlplab.runs.names import run_name as name_run
 from mlplab.runs.names import shape_of
 from mlplab.runs.status import is_alive, read_status
@@ -67,25 +68,30 @@ def resume(command: str, load: Callable[[], Callable], study: str, path: str, ov
         InputError: no run folder, a damaged one, a run that is still going, or an option that differs.
     """
     folder = open_run(path)
-    config = configs.load_recorded(folder.config, study)
-    longer = _longer(config, overrides) if folder.result.is_file() else {}
-    _expect_same(folder.path, config, [text for text in overrides if text.partition("=")[0] not in longer])
-    if folder.status.is_file():
-        status = read_status(folder.path)
-        if is_alive(status):
-            where = f"as process {status['pid']} on {status['host']}"
-            raise InputError(f"resume must be a run that has ended, got {path}, which still runs {where}")
-        if status.get("status") == "finished" and not longer and "trainer" in config:
+    with owned(folder.path):
+        config = configs.load_recorded(folder.config, study)
+        longer = _longer(config, overrides) if folder.result.is_file() else {}
+        _expect_same(folder.path, config, [text for text in overrides if text.partition("=")[0] not in longer])
+        _expect_ended(folder)
+        if longer:
+            return extend(command, load, folder, config, longer)
+        if folder.status.is_file() and read_status(folder.path).get("status") == "finished" and "trainer" in config:
             print(
                 f"nothing is left to train: {short_path(folder.path)} has finished; "
                 f"{go_on(command, folder.path)} trainer.max_epochs=N makes a longer run of it",
                 file=sys.stderr,
             )  # fmt: skip
-    if longer:
-        return extend(command, load, folder, config, longer)
-    resumed = OmegaConf.merge(config, {"resume": {"folder": str(folder.path.resolve())}})
-    with told_how_to_go_on(command, folder.path):
-        return load()(resumed, folder.path.resolve())
+        resumed = OmegaConf.merge(config, {"resume": {"folder": str(folder.path.resolve())}})
+        with told_how_to_go_on(command, folder.path):
+            return load()(resumed, folder.path.resolve())
+
+
+def _expect_ended(folder: RunFolder) -> None:
+    """Refuse a run that another machine, to which the lock may mean nothing, is still at work on."""
+    status = read_status(folder.path) if folder.status.is_file() else {"status": "failed"}
+    if is_alive(status):
+        where = f"as process {status['pid']} on {status['host']}"
+        raise InputError(f"resume must be a run that has ended, got {folder.path}, which still runs {where}")
 
 
 # The options by which a run that goes on may be made longer.

@@ -10,6 +10,7 @@ from mlplab.errors import InputError
 from mlplab.rules import near
 from mlplab.runs.files import read_json
 from mlplab.runs.index import Run
+from mlplab.runs.lock import owned
 from mlplab.runs.status import is_alive, read_status
 
 REASONS = ("failed", "interrupted", "superseded", "diverged")
@@ -75,10 +76,14 @@ def remove(removal: Removal, logs: Path) -> bool:
     folder = logs / removal.run.path
     if not (folder / "config.yaml").is_file() or folder.resolve() == logs.resolve():
         return False
-    with suppress(InputError):
-        if is_alive(read_status(folder)):
-            return False
-    if removal.reason != "superseded" and (folder / "result.json").is_file() and removal.run.status != "diverged":
+    try:
+        with owned(folder):
+            with suppress(InputError):
+                if is_alive(read_status(folder)):
+                    return False
+            if removal.reason != "superseded" and (folder / "result.json").is_file() and removal.run.status != "diverged":
+                return False
+            shutil.rmtree(folder, ignore_errors=True)
+    except InputError:  # another command works in it
         return False
-    shutil.rmtree(folder, ignore_errors=True)
     return not folder.exists()

@@ -97,6 +97,20 @@ def remove_leftovers(folder: str | Path) -> int:
     return count
 
 
+def absent(folder: Path) -> list[Path]:
+    """List a folder and those above it that do not exist, innermost first."""
+    return [place for place in (folder, *folder.parents) if not os.path.exists(place)]
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders, innermost first, up to the first that is missing or that somebody has put something in."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+
+
 def _create(path: Path):
     try:
         return open(path, "wb")

@@ -3,12 +3,14 @@
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 from mlplab.errors import InputError
+from mlplab.runs.files import absent, remove_empty
+from mlplab.runs.lock import LOCK, Taken, is_held, locked
 
 
 @dataclass(frozen=True)
@@ -90,10 +92,36 @@ def claim(parent: str | Path, name: str) -> Path:
 
 @contextmanager
 def claimed(parent: str | Path, name: str) -> Iterator[Path]:
-    """Claim a folder for a run, and remove it again, with those made for it, where the run comes to nothing."""
-    made = absent(Path(parent))
-    with unless_used(claim(parent, name), made) as path:
-        yield path
+    """Claim a folder for a run, and remove it again, with those made for it, where the run comes to nothing.
+
+    One that an earlier run claimed and left with nothing in it, killed before it had begun, is taken again. Nobody
+    else may write to the folder meanwhile: it is locked.
+    """
+    parent, made = Path(parent), absent(Path(parent))
+    for number in count(1):
+        path = parent / (name if number == 1 else f"{name}-{number}")
+        if not os.path.lexists(path):
+            path = claim(parent, path.name)
+        elif is_held(path) or not _is_new(path):
+            continue
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(path))
+            except Taken:
+                continue
+            if _is_new(path):
+                stack.enter_context(unless_used(path, made))
+                yield path
+                return
+
+
+def _is_new(path: Path) -> bool:
+    """Say whether a folder has been claimed, and nothing of worth is in it yet."""
+    try:
+        names = [entry.name for entry in path.iterdir()]
+    except OSError:
+        return False
+    return all(name in (LOCK, ".hydra", "playground.html") or name.endswith((".log", ".tmp")) for name in names)
 
 
 @contextmanager
@@ -101,18 +129,15 @@ def take(folder: str | Path) -> Iterator[Path]:
     """Take this very folder for a run, and remove it again where it was made for it and the run comes to nothing.
 
     Raises:
-        InputError: it holds a run, or cannot be made.
+        InputError: it holds a run, another command works in it, or it cannot be made.
     """
     folder = Path(folder)
-    if (folder / "config.yaml").exists():
-        raise InputError(f"{folder} holds a run already; go on with resume={folder}, or choose another folder")
     made = absent(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make {folder}: {error.strerror or error}") from error
-    with unless_used(folder, made[1:]) if made else nullcontext(folder) as path:
-        yield path
+    with locked(folder):
+        if (folder / "config.yaml").exists():
+            raise InputError(f"{folder} holds a run already; go on with resume={folder}, or choose another folder")
+        with unless_used(folder, made[1:]) if made else nullcontext(folder) as path:
+            yield path
 
 
 @contextmanager
@@ -132,20 +157,6 @@ def unless_used(path: Path, made: Iterable[Path] = ()) -> Iterator[Path]:
             shutil.rmtree(path, ignore_errors=True)
             remove_empty(made)
         raise
-
-
-def absent(folder: Path) -> list[Path]:
-    """List a folder and those above it that do not exist, innermost first."""
-    return [place for place in (folder, *folder.parents) if not os.path.exists(place)]
-
-
-def remove_empty(folders: Iterable[Path]) -> None:
-    """Remove folders, innermost first, up to the first that is missing or that somebody has put something in."""
-    for folder in folders:
-        try:
-            folder.rmdir()
-        except OSError:
-            return
 
 
 def open_run(path: str | Path) -> RunFolder:

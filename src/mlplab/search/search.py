@@ -18,7 +18,7 @@ from mlplab.search.objectives import read_objective
 from mlplab.search.space import Dimension, read_space
 from mlplab.sweeps.executors import physical_cores
 from mlplab.sweeps.groups import FEWEST_MEMBERS
-from mlplab.sweeps.lock import locked
+from mlplab.runs.lock import locked
 from mlplab.sweeps.task import Task
 
 # Samplers that learn from results do so this often at least, whatever the cores could take at once.

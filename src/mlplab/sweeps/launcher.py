@@ -17,7 +17,7 @@ from mlplab.sweeps.display import Display
 from mlplab.sweeps.executors import Processes, make_executor
 from mlplab.sweeps.groups import on_gpu
 from mlplab.sweeps.jobs import PlannedJob, place_jobs
-from mlplab.sweeps.lock import locked
+from mlplab.runs.lock import locked
 from mlplab.sweeps.sweep import Sweep
 from mlplab.sweeps.task import Task
 from mlplab.terminal import front_door, printable, short_path

@@ -15,7 +15,7 @@ from mlplab.sweeps.display import Display
 from mlplab.sweeps.executors import Executor
 from mlplab.sweeps.groups import Group, make_groups
 from mlplab.sweeps.jobs import PlannedJob
-from mlplab.sweeps.lock import locked
+from mlplab.runs.lock import locked
 from mlplab.sweeps.record import Record
 from mlplab.sweeps.running import Exchange, Running
 
