@@ -16,8 +16,8 @@ from mlplab.cli.app import main
 from mlplab.config import composition as configs
 from mlplab.errors import InputError
 from mlplab.runs import checkpoint
-from mlplab.sweeps import sweep as sweeps
 from mlplab.runs.lock import locked
+from mlplab.sweeps import sweep as sweeps
 
 TESTS = Path(__file__).parent
 INLINE = "launcher=inline"

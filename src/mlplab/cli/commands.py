@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str | None, str]] = {
     "spiking": ("spiking", "mlplab.studies.lif.spiking_study:spiking"),
     "benchmark": (None, "mlplab.benchmarks.benchmark:benchmark"),
     "playground": (None, "mlplab.cli.playground:write_playground"),
+    "faults": (None, "mlplab.faults.campaign:faults"),
     "tensorboard": (None, "mlplab.cli.tensorboard:tensorboard"),
 }
 

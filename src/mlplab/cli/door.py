@@ -26,9 +26,9 @@ from mlplab.errors import Ended, InputError
 from mlplab.report.playground import write_playground
 from mlplab.runs.files import read_json
 from mlplab.runs.folder import claim, claimed, take, unless_used
+from mlplab.runs.lock import locked
 from mlplab.search.objectives import judged
 from mlplab.sweeps.folder import sweep_folder
-from mlplab.runs.lock import locked
 from mlplab.sweeps.task import Task
 from mlplab.terminal import front_door, short_path
 

@@ -38,7 +38,7 @@ class EventFile:
         except OSError as error:
             raise InputError(f"cannot write {self.path}: {error.strerror or error}") from error
 
-    def purge(self, step: int, drop: frozenset[str] = frozenset()) -> list[Event]:
+    def purge(self, step: int, drop: tuple[str, ...] = ()) -> list[Event]:
         """Keep only the events up to a step, and go on behind them.
 
         The kept events move into a new file that tells readers to forget what they saw: a TensorBoard
@@ -46,7 +46,7 @@ class EventFile:
 
         Args:
             step: the last step to keep.
-            drop: tags; an event with one of them is dropped at any step.
+            drop: beginnings of tags; an event with one of these is dropped at any step.
 
         Returns:
             The events kept.
@@ -63,7 +63,7 @@ class EventFile:
                 for event in events
                 if event.HasField("summary")
                 and event.step <= step
-                and not drop.intersection(value.tag for value in event.summary.value)
+                and not any(value.tag.startswith(drop) for value in event.summary.value)
             ]
             # A file of an earlier purge holds all that counts of those before it.
             if any(event.HasField("session_log") for event in events[:2]):

@@ -57,7 +57,7 @@ def write_json(path: str | Path, value: Any, *, sync: bool = True) -> None:
 
     Non-finite numbers become null: ``NaN`` is not JSON, and other readers refuse it.
     """
-    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n", sync=sync)
 
 
@@ -86,12 +86,12 @@ def read_record(path: str | Path) -> dict[str, Any]:
 
 
 def remove_leftovers(folder: str | Path) -> int:
-    """Remove temporary files that killed processes left in a folder; return how many there were.
+    """Remove temporary files that killed processes left in a folder and below; return how many there were.
 
     Call it only where no other process writes, as on resuming a run.
     """
     count = 0
-    for leftover in Path(folder).glob(".*.tmp"):
+    for leftover in Path(folder).rglob(".*.tmp"):
         leftover.unlink(missing_ok=True)
         count += 1
     return count
@@ -139,11 +139,12 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Give plain values with null in place of each number that JSON has no word for."""
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None
     if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
+        return {key: finite(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(part) for part in value]
+        return [finite(part) for part in value]
     return value

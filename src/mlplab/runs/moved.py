@@ -59,7 +59,8 @@ def with_added(config: dict) -> dict:
         if key == "data.with_ends" and not str(whole["data"].get("_target_", "")).endswith(".SpiralDataModule"):
             continue
         if name:
-            whole[group] = {name: value} | whole[group] if isinstance(whole[group], dict) else whole[group]
+            if isinstance(whole[group], dict) and name not in whole[group]:
+                whole[group] = whole[group] | {name: value}
         else:
             whole.setdefault(group, value)
     return whole

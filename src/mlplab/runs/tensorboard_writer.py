@@ -12,6 +12,9 @@ from mlplab.runs import summaries
 from mlplab.runs.events import EventFile
 from mlplab.runs.summaries import END_TAG, SIBLINGS, START_TAG, STATUS, flatten, split
 
+# With what the tags begin that are written once, when all is trained.
+AT_THE_END = ("final/", "test/", "fresh/")
+
 
 class TensorBoardWriter:
     """Write a run for TensorBoard: curves, images, text and its row in HPARAMS.
@@ -109,11 +112,11 @@ class TensorBoardWriter:
         self.flush()
 
     def purge(self, step: int) -> None:
-        """Drop what was logged after a step, and the end of the run, before going on from there."""
+        """Drop what was logged after a step, and what stands at the end of a run, before going on from there."""
         self._scalars.clear()
         for run, file in self._runs.items():
             self._events[run].clear()
-            kept = file.purge(step, frozenset({END_TAG}))
+            kept = file.purge(step, (END_TAG, *AT_THE_END))
             self._started |= any(value.tag == START_TAG for event in kept for value in event.summary.value)
 
     def flush(self) -> None:

@@ -14,11 +14,11 @@ from mlplab.errors import Ended, InputError
 from mlplab.places import pip_line
 from mlplab.runs.fingerprint import code_digest, config_digest
 from mlplab.runs.identity import Role, override_role
+from mlplab.runs.lock import locked
 from mlplab.search.objectives import read_objective
 from mlplab.search.space import Dimension, read_space
 from mlplab.sweeps.executors import physical_cores
 from mlplab.sweeps.groups import FEWEST_MEMBERS
-from mlplab.runs.lock import locked
 from mlplab.sweeps.task import Task
 
 # Samplers that learn from results do so this often at least, whatever the cores could take at once.

@@ -9,6 +9,7 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
+from mlplab.runs.lock import locked
 from mlplab.runs.plain_yaml import plain_yaml
 from mlplab.runs.secrets import without_secrets
 from mlplab.runs.signals import sigterm_is_ctrl_c
@@ -17,7 +18,6 @@ from mlplab.sweeps.display import Display
 from mlplab.sweeps.executors import Processes, make_executor
 from mlplab.sweeps.groups import on_gpu
 from mlplab.sweeps.jobs import PlannedJob, place_jobs
-from mlplab.runs.lock import locked
 from mlplab.sweeps.sweep import Sweep
 from mlplab.sweeps.task import Task
 from mlplab.terminal import front_door, printable, short_path

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mlplab.errors import InputError
-from mlplab.runs.files import read_json
+from mlplab.runs.files import read_json, remove_leftovers
 from mlplab.runs.fingerprint import code_digest
 from mlplab.runs.folder import RunFolder
+from mlplab.runs.lock import locked
 from mlplab.runs.status import write_status
 from mlplab.sweeps.display import Display
 from mlplab.sweeps.executors import Executor
 from mlplab.sweeps.groups import Group, make_groups
 from mlplab.sweeps.jobs import PlannedJob
-from mlplab.runs.lock import locked
 from mlplab.sweeps.record import Record
 from mlplab.sweeps.running import Exchange, Running
 
@@ -79,7 +79,10 @@ class Sweep:
             done = self._find_done()
             self.record = Record(self.folder, self.jobs, study=self.study, command=self.command)
             for job, result in done:
+                if _read(RunFolder(job.folder).status).get("status") != result["status"]:  # killed between the two
+                    write_status(job.folder, result["status"], _error(result), sync=False)
                 self._finish(job, result)
+            remove_leftovers(self.folder)
             pending = [job for job in self.jobs if job.status == "missing"]
             groups = make_groups(
                 pending, [self._place(job) for job in pending], workers=self.executor.workers,
@@ -234,8 +237,7 @@ class Sweep:
 
     def _finish(self, job: PlannedJob, result: dict[str, Any]) -> None:
         status = result.get("status", "finished")
-        error = f"the loss was not finite at step {result.get('steps')}" if status == "diverged" else None
-        self._take(job, status, result, error)
+        self._take(job, status, result, _error(result))
         value = ((result.get("validation") or result.get("fresh") or result.get("test")) or {}).get("nll")
         if status == "finished" and value is not None and (self.best is None or value < self.best[0]):
             self.best = value, job.name
@@ -269,6 +271,10 @@ class Sweep:
             running=sum(len(one.group.jobs) - len(one.done) for one in running), failed=self.counts["failed"],
             best=self.best, share=share, final=final,
         )  # fmt: skip
+
+
+def _error(result: dict[str, Any]) -> str | None:
+    return f"the loss was not finite at step {result.get('steps')}" if result.get("status") == "diverged" else None
 
 
 def _read(path: Path) -> dict[str, Any]:

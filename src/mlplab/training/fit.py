@@ -210,8 +210,8 @@ def start(runs: Sequence[MemberRun], trainer: L.Trainer) -> None:
     for run in runs:
         if run.folder is None:
             continue
-        text = plain_yaml(run.config)
-        write_text(run.folder.config, text, sync=False)
+        remove_leftovers(run.folder.path)
+        write_text(run.folder.config, text := config_text(run), sync=False)
         shared = shared or collect(run.config, data_sha256=run.data.sha256, device=device)
         own = {"config_digest": run.digest, "data_sha256": run.data.sha256, "seed": run.config["seed"]}
         own |= {"engine": run.plan.engine, "engine_reason": run.plan.reason, "data_seed": run.config["data"].get("seed")}
@@ -224,6 +224,11 @@ def start(runs: Sequence[MemberRun], trainer: L.Trainer) -> None:
             logger.log_hyperparams({key: run.config[key] for key in HYPERPARAMETERS if key in run.config})  # an interrupted run has its row
 
 
+def config_text(run: MemberRun) -> str:
+    """Write the config that a run's folder keeps: of a run that goes on the same as of one that does not."""
+    return plain_yaml(run.config | ({"resume": run.config["resume"] | {"folder": None}} if "resume" in run.config else {}))
+
+
 def restart(runs: Sequence[MemberRun], trainer: L.Trainer, module: L.LightningModule) -> None:
     """Go back to the runs' checkpoints, and cut what was written after them."""
     payloads = [checkpoint.load(run.folder.checkpoints / "last.ckpt") for run in runs]
@@ -231,9 +236,8 @@ def restart(runs: Sequence[MemberRun], trainer: L.Trainer, module: L.LightningMo
         restore_engine(trainer, module, payloads)
     for run, payload in zip(runs, payloads):
         own = payload.get("mlplab") or {}
-        write_text(run.folder.config, plain_yaml(run.config), sync=False)  # a run that is made longer has a new one
-        for place in (run.folder.path, run.folder.checkpoints, run.folder.figures):
-            remove_leftovers(place)  # what a kill cut off
+        write_text(run.folder.config, config_text(run), sync=False)  # a run that is made longer has a new one
+        remove_leftovers(run.folder.path)  # what a kill cut off
         for logger in run.loggers:
             if hasattr(logger, "purge"):
                 # A table counts in epochs, TensorBoard in steps.

@@ -66,9 +66,10 @@ def finish(
             if run.folder is not None:
                 draw_figures(trainer, classifier, index, result, logits["test"])
             result["seconds"]["total"] = time.perf_counter() - started
-            close(run, result)
+            end_loggers(run, result)
             if run.folder is not None and run.config.get("figures", "all") != "none":
                 write_pages(trainer, classifier, index, result, logits["test"])
+            close(run, result)  # last: where there is a result, all else is there
             results.append(result)
             if on_result is not None:
                 on_result(index, result)
@@ -81,7 +82,7 @@ def write_pages(trainer: Any, classifier: Any, index: int, result: dict[str, Any
         return
     run, maps = trainer.runs[index], next((c for c in trainer.callbacks if isinstance(c, DecisionMaps)), DecisionMaps())
     epoch = result["best_epoch"] if result["evaluated"] == "best" else result["epochs"]
-    keep_run(run, classifier.population, index, epoch, maps.weights.get(index, {}), test_logits, maps.plane(run.data))
+    keep_run(run, classifier.population, index, epoch, maps.weights.get(index, {}), test_logits, maps.plane(run.data), result)
 
 
 def part_logits(population: Population, index: int, data: ArrayDataModule) -> dict[str, Tensor | None]:
@@ -139,8 +140,8 @@ def describe(
     }
 
 
-def close(run: MemberRun, result: dict[str, Any]) -> None:
-    """Write result and status, and end the loggers' records."""
+def end_loggers(run: MemberRun, result: dict[str, Any]) -> None:
+    """Hand a run's loggers its final figures, and end their records."""
     failed = result["status"] == "diverged"
     final = {}
     for name in FINAL:
@@ -156,9 +157,13 @@ def close(run: MemberRun, result: dict[str, Any]) -> None:
             logger.finalize("failed" if failed else "success")
             if type(logger).__name__ == "WandbLogger":  # whose runs end with the process else
                 logger.experiment.finish(exit_code=int(failed))
+
+
+def close(run: MemberRun, result: dict[str, Any]) -> None:
+    """Write result and status of a run; where it has a folder."""
     if run.folder is not None:
         write_json(run.folder.result, result)
         place = f"at step {result['steps']}, in epoch {result['epochs'] + 1}"
-        words = f"the loss was not finite {place}" if failed else None
+        words = f"the loss was not finite {place}" if result["status"] == "diverged" else None
         # The result, which is synced, says it too.
         write_status(run.folder.path, result["status"], words, sync=False)

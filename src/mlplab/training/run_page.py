@@ -15,7 +15,7 @@ from mlplab.pages.run_page import law_of, run_page
 from mlplab.places import conf_folder
 from mlplab.runs import metrics
 from mlplab.runs.defaults import Defaults, defaults_in
-from mlplab.runs.files import read_json, write_text
+from mlplab.runs.files import finite, read_json, write_text
 from mlplab.runs.flat_config import read_flat
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.names import label, shown
@@ -32,9 +32,9 @@ def plain_weights(population: Any, theta: Tensor) -> np.ndarray:
 
 def keep_run(
     run: Any, population: Any, index: int, epoch: int, weights: Mapping[int, np.ndarray], test_logits: Tensor,
-    plane: Plane | None,
+    plane: Plane | None, result: Mapping[str, Any],
 ) -> None:  # fmt: skip
-    """Keep the snapshots of a run whose result is written, and write its page.
+    """Keep the snapshots of a run, and write its page.
 
     Args:
         run: its folder, config and data.
@@ -44,6 +44,7 @@ def keep_run(
         weights: epoch to the weights (S,) then, as :func:`plain_weights` gives them.
         test_logits: (N, C).
         plane: of its maps, None where there are none.
+        result: what ``result.json`` is to hold.
     """
     member = population.member(index)
     data, points = run.data, run.data.test
@@ -64,26 +65,13 @@ def keep_run(
         classes=getattr(data, "class_names", None) or [f"class {k}" for k in range(test_logits.shape[1])],
         features=getattr(data, "feature_names", None) or [f"x{k + 1}" for k in range(count)],
     )  # fmt: skip
-    write_run_page(run.folder, run.config)
+    arrays = read_snapshots(run.folder)
+    write_text(run.folder.path / "run.html", run_page(describe(run.folder, run.config, arrays, finite(result))), sync=False)
 
 
-def write_run_page(folder: RunFolder, config: Mapping[str, Any]) -> Path | None:
-    """Write ``run.html`` into a finished run's folder, from what the folder holds; None where it has no snapshots.
-
-    Args:
-        folder: of the run, with its result.
-        config: resolved, as in its config.yaml.
-    """
-    arrays = read_snapshots(folder)
-    if arrays is None:
-        return None
-    write_text(folder.path / "run.html", run_page(describe(folder, config, arrays)), sync=False)
-    return folder.path / "run.html"
-
-
-def describe(folder: RunFolder, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def describe(folder: RunFolder, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], result: Mapping[str, Any]) -> dict[str, Any]:
     """Put together what :func:`mlplab.pages.run_page.run_page` takes."""
-    result, flat = read_json(folder.result), read_flat(folder.config)
+    flat = read_flat(folder.config)
     defaults = defaults_in(conf_folder())
     changed = defaults.changes(flat, "train")
     epochs, chosen = arrays["epochs"].tolist(), int(arrays["epoch"])

@@ -54,11 +54,11 @@ class Checkpoints(Checkpoint, MemberCallback):
             if run.folder is None:
                 continue
             run.flush()
+            self._save_best(run, members, index)  # first: whoever goes on from the last meets a best that is not older
             if isinstance(members, SingleMember):
                 trainer.save_checkpoint(run.folder.checkpoints / "last.ckpt")
             else:
                 checkpoint.save(run.folder.checkpoints / "last.ckpt", engine_checkpoint(trainer, members, index))
-            self._save_best(run, members, index)
         # After the work, so that many members on a slow disk leave time to train.
         self._last = time.monotonic()
 

@@ -1,0 +1,8 @@
+"""Try the lab's promises under faults: scripts/lab faults quick kills"""
+
+import sys
+
+from mlplab.cli.app import main
+
+if __name__ == "__main__":
+    sys.exit(main(["faults", *sys.argv[1:]]))
