@@ -97,6 +97,11 @@ COMMANDS: dict[str, tuple[str, str, tuple[tuple[str, str], ...]]] = {
         "[RUN] [paths.logs=DIR]",
         (("", "prints the path of the page"), ("logs/train/NAME", "beginning with a run's settings")),
     ),
+    "faults": (
+        "try the lab's promises under faults",
+        "[short|quick|long] [PROMISE ...] [paths.logs=DIR]",
+        (("quick", "some minutes"), ("long kills", "one of them, at length")),
+    ),
     "tensorboard": ("start TensorBoard over runs or a sweep", "", ()),
 }
 # Of a file of conf/: what is for the machinery.

@@ -47,7 +47,8 @@ def _content(path: Path, root: Path) -> Any:
         return _without_times(json.loads(data.replace(os.fsencode(root), b"ROOT")))
     if path.suffix in (".html", ".yaml", ".csv"):
         text = data.decode().replace(str(root), "ROOT")
-        text = re.sub(r'( in )?\d+(\.\d+)? s\b|\\"(pid|start_utc|command)\\": [^,]*,', "", text)
+        told = r'( in )?\d+(\.\d+)? s\b|\\"(pid|start_utc)\\": [^,]*,|\\"command\\": \[.*?\]'
+        text = re.sub(told, "", text, flags=re.DOTALL)
         return hashlib.sha256(text.encode()).hexdigest()
     return hashlib.sha256(data).hexdigest()
 
