@@ -7,9 +7,10 @@ from matplotlib.text import Text
 
 from mlplab.data.file_module import FileDataModule
 from mlplab.data.modules import BlobsDataModule, MoonsDataModule, SpiralDataModule
+from mlplab.errors import InputError
 from mlplab.plots.decision_map import decision_map
 from mlplab.plots.style import class_colour, pixels
-from mlplab.training.plane import plane_of, telling
+from mlplab.training.plane import components_of, plane_of, telling
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,41 @@ def test_of_many_inputs_the_two_that_tell_most_in_the_units_of_the_file(table):
     assert all(np.abs(x[:, 1:] - point).max(1).min() < 1e-2 for point in shown)
 
 
+def test_a_pair_of_ones_own(table):
+    data, x = table
+    for pair in (("size", "noise"), (3, 1), ["3", "noise"]):
+        plane = plane_of(data, pair=pair)
+        assert plane.pair == (2, 0) and plane.names == ("size", "noise") and plane.remark == "1 other input at the median"
+        shown = plane.points(data.test.x)
+        assert all(np.abs(x[:, [2, 0]] - point).max(1).min() < 1e-2 for point in shown)
+    for pair in (("size", "siz"), ("size", "size"), (1,), (1, 2, 3), (0, 1)):
+        with pytest.raises(InputError, match="callbacks.decision_maps.pair must name two inputs, of noise, dose"):
+            plane_of(data, pair=pair)
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+def test_principal_components_are_those_of_a_singular_value_decomposition(table, standardize):
+    data = table[0]
+    if not standardize:
+        data = FileDataModule(data.path, standardize=False)
+        data.setup()
+    plane = components_of(data)
+    x = data.train.x.double().numpy()
+    scaled = (x - x.mean(0)) / x.std(0)
+    values, vectors = np.linalg.svd(scaled)[1:]
+    ours = plane.points(data.train.x)
+    for k in range(2):
+        other = scaled @ vectors[k]
+        np.testing.assert_allclose(ours[:, k], other * np.sign(other @ ours[:, k]), atol=1e-5)
+        share = 100 * values[k] ** 2 / (values**2).sum()
+        assert plane.names[k] == f"principal component {k + 1} ({share:.1f} % of the variance)"
+    left, right, bottom, top = plane.extent
+    np.testing.assert_allclose(plane.points(plane.inputs(3))[[0, 8]], [
+        [left + (right - left) / 6, bottom + (top - bottom) / 6], [right - (right - left) / 6, top - (top - bottom) / 6]
+    ], rtol=1e-4, atol=1e-4)  # fmt: skip
+    assert plane.remark == "1 other component at the mean"
+
+
 def test_what_is_no_plane(tmp_path):
     np.savez(tmp_path / "images.npz", x=np.zeros((40, 4, 4)), y=np.arange(40) % 2)
     (tmp_path / "line.csv").write_text("a,b\n" + "".join(f"{i * i},{i % 2}\n" for i in range(40)))
@@ -63,6 +99,7 @@ def test_what_is_no_plane(tmp_path):
         data = FileDataModule(tmp_path / name)
         data.setup()
         assert plane_of(data) is None
+    assert components_of(data) is None
 
 
 def test_the_telling_pair_is_that_of_scikit_learns_anova():
@@ -71,8 +108,8 @@ def test_the_telling_pair_is_that_of_scikit_learns_anova():
     y = rng.integers(0, 4, 300)
     x = rng.normal(size=(300, 6)) + y[:, None] * np.array([0, 0.3, 0.1, 0.9, 0.5, 0.2])
     scores = selection.f_classif(x, y)[0]
-    assert list(telling(torch.from_numpy(x), torch.from_numpy(y))) == np.argsort(-scores)[:2].tolist()
-    assert telling(torch.zeros(10, 3), torch.arange(10) % 2) == (0, 1)
+    assert telling(torch.from_numpy(x), torch.from_numpy(y)) == np.argsort(-scores).tolist()
+    assert telling(torch.zeros(10, 3), torch.arange(10) % 2) == [0, 1, 2]
 
 
 def test_thirty_classes_have_thirty_colours_and_a_name_on_the_map():

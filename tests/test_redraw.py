@@ -33,7 +33,10 @@ def run(tmp_path):
         "axis_names": np.array(["length", "weight"]), "bayes_map": grid, "maps": np.stack([grid] * 3).astype(np.float16),
         "map_epochs": np.array([0, 5, 20]), "test_probabilities": probabilities, "history/epoch": epochs,
         "history/train/loss": 1 / epochs, "history/val/loss": 1.2 / epochs, "history/train/accuracy": 1 - 0.3 / epochs,
-        "history/val/accuracy": 1 - 0.4 / epochs,
+        "history/val/accuracy": 1 - 0.4 / epochs, "projection/map": grid, "projection/extent": np.array([-2, 2, -1, 1.0]),
+        "projection/points": points, "projection/box": np.array([[-1, -1], [1, 1]]), "projection/axis_names": np.array(["p", "q"]),
+        "matrix/values": points, "matrix/labels": labels, "matrix/predicted": probabilities.argmax(1), "matrix/names": ["a", "b"],
+        "images": generator.random((40, 5, 4)), "first_layer": generator.normal(size=(3, 5, 4)),
     }  # fmt: skip
     np.savez(folder / "figures" / "arrays.npz", **arrays)
     return RunFolder(folder)
@@ -63,7 +66,7 @@ def test_words_are_text_in_svg_and_fonts_in_pdf(run, tmp_path):
 def test_a_column_is_3_3_inches_with_letters_of_8_points(run, tmp_path):
     files, left_out = redraw(run, None, ["svg"], size="column", place=tmp_path)
     assert {path.name for path in files} == {"decision_map_column.svg", "learning_curves_column.svg"}
-    assert len(left_out) == 3 and all("too small" in line for line in left_out)
+    assert len(left_out) == 7 and all("too small" in line for line in left_out)
     for path in files:
         text = path.read_text()
         width = float(re.search(r'width="([\d.]+)pt"', text)[1])

@@ -67,14 +67,14 @@ MLP = {
     "activation": ACTIVATION, "dropout": number(0, 1, below=True),
     "initialization": choice("default", "kaiming", "xavier", "orthogonal"), "init_seed": optional(SEED),
 }
-_COLUMN = either(text(words="a column's name"), integer())
-_COLUMNS = either(many(_COLUMN), _COLUMN)
+COLUMN = either(text(words="a column's name"), integer())
+_COLUMNS = either(many(COLUMN), COLUMN)
 FILE = DATA | {
-    "path": PATH, "label": optional(_COLUMN), "features": optional(either(many(_COLUMN, least=1), _COLUMN)),
+    "path": PATH, "label": optional(COLUMN), "features": optional(either(many(COLUMN, least=1), COLUMN)),
     "exclude": _COLUMNS, "categorical": _COLUMNS, "missing": choice("refuse", "drop", "median"),
     "standardize": boolean(), "separator": optional(choice("comma", "semicolon", "tab", "blanks")),
     "header": optional(boolean()), "validation_path": optional(PATH), "test_path": optional(PATH),
-    "validation_fraction": number(0, 1, below=True), "stratify": boolean(), "group": optional(_COLUMN),
+    "validation_fraction": number(0, 1, below=True), "stratify": boolean(), "group": optional(COLUMN),
     "file_sha256": optional(text("[0-9a-f]{64}", "64 hexadecimal digits")),
 }
 # As torch's own, which the lab's loss takes too but a run does not.

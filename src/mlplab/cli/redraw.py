@@ -11,7 +11,10 @@ from mlplab.rules import near
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.lock import owned
 
-FIGURES = ("decision_map", "bayes", "learning_strip", "learning_curves", "calibration")
+FIGURES = (
+    "decision_map", "bayes", "learning_strip", "learning_curves", "calibration", "projection", "scatter_matrix", "errors",
+    "first_layer",
+)  # fmt: skip
 KEYS = ("format", "figures.format", "size", "style", "to", "paths.logs")
 USAGE = f"""\
 usage: scripts/lab redraw RUN [RUN ...] [FIGURE ...] [format=png,svg,pdf] [size=page|column] [style=titled|plain] [to=DIR]

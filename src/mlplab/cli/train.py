@@ -45,8 +45,9 @@ def summary(result: Mapping[str, Any], folder: Path) -> str:
         "",
         f"folder       {shown(folder)}",
     ]
-    if (folder / "figures" / "decision_map.png").exists():
-        lines.append(f"picture      {shown(folder / 'figures' / 'decision_map.png')}")
+    for name in ("decision_map", "projection", "scatter_matrix", "errors"):
+        if (folder / "figures" / f"{name}.png").exists():
+            lines.append(f"picture      {shown(folder / 'figures' / name)}.png")
     if (folder / "run.html").exists():
         lines.append(f"page         {shown(folder / 'run.html')}")
     if (folder / "tensorboard").exists():

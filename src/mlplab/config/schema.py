@@ -9,7 +9,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from mlplab.options import ACCELERATOR, CLASSES, FILE, FRACTION, LOSS, MLP, MONITOR, NAME, PATH, SEED, SPIRAL, SYNTHETIC
+from mlplab.options import ACCELERATOR, CLASSES, COLUMN, FILE, FRACTION, LOSS, MLP, MONITOR, NAME, PATH, SEED, SPIRAL, SYNTHETIC
 from mlplab.rules import Rule, boolean, choice, either, integer, many, mapping, number, optional, text
 from mlplab.search.objectives import OBJECTIVES
 from mlplab.units import quantity
@@ -74,7 +74,7 @@ TARGETS: dict[str, dict[str, Rule]] = {
     "mlplab.population.schedules.Step": {"every_epochs": integer(1), "factor": number(0, 1, above=True)},
     "mlplab.training.callbacks.DecisionMaps": {
         "epochs": either(choice("log"), many(integer(0))), "resolution": integer(2, 4096),
-        "limit": optional(number(0, above=True)),
+        "limit": optional(number(0, above=True)), "pair": optional(many(COLUMN, least=2)),
     },
     "mlplab.training.callbacks.Progress": {},
     "mlplab.training.callbacks.Checkpoints": {"every_seconds": number(0)},

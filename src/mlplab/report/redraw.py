@@ -54,7 +54,15 @@ class Saved:
         else:
             widths = [str(self.config.get("model.width", "?"))] * int(self.config.get("model.depth", 1))
         classes = self.arrays["map"].shape[-1] if "map" in self.arrays else self.arrays["test_probabilities"].shape[-1]
-        return "-".join(["2", *widths, str(classes)])
+        return "-".join([str(len(self.result.get("feature_names") or "xy")), *widths, str(classes)])
+
+    @property
+    def subtitle(self) -> str:
+        """The figures on the test points, for under a title."""
+        from mlplab.plots.decision_map import summary
+
+        labels, wrong = self.arrays["labels"], int((self.arrays["predicted"] != self.arrays["labels"]).sum())
+        return self.title(summary(1 - wrong / max(len(labels), 1), wrong, len(labels), self.figure_of("test", "nll")))
 
     def title(self, text: str) -> str:
         return text if self.titled else ""
@@ -83,14 +91,10 @@ def read_saved(run: RunFolder) -> Saved:
 
 
 def map_again(saved: Saved, column: bool) -> Figure:
-    from mlplab.plots.decision_map import decision_map, summary
+    from mlplab.plots.decision_map import decision_map
 
     arrays = saved.arrays
-    wrong = int((arrays["predicted"] != arrays["labels"]).sum())
-    accuracy = 1 - wrong / max(len(arrays["labels"]), 1)
-    subtitle = summary(accuracy, wrong, len(arrays["labels"]), saved.figure_of("test", "nll"))
-    if column:
-        subtitle = f"{100 * accuracy:.1f} %"
+    subtitle = f"{100 * (arrays['predicted'] == arrays['labels']).mean():.1f} %" if column else saved.subtitle
     return decision_map(
         arrays["map"], arrays["extent"], arrays["points"], arrays["labels"], predicted=arrays["predicted"], box=saved.box,
         class_names=saved.named("class_names"), title=saved.title(f"{saved.network} after {saved.epoch} epochs"),
@@ -150,6 +154,43 @@ def calibration_again(saved: Saved, column: bool) -> Figure:
     )  # fmt: skip
 
 
+def projection_again(saved: Saved, column: bool) -> Figure:
+    from mlplab.plots.decision_map import decision_map
+
+    arrays = saved.arrays
+    return decision_map(
+        arrays["projection/map"], arrays["projection/extent"], arrays["projection/points"], arrays["labels"],
+        predicted=arrays["predicted"], box=arrays["projection/box"], class_names=saved.named("class_names"),
+        axis_names=saved.named("projection/axis_names"), title=saved.title(saved.network), subtitle=saved.subtitle,
+    )  # fmt: skip
+
+
+def matrix_again(saved: Saved, column: bool) -> Figure:
+    from mlplab.plots.scatter_matrix import scatter_matrix
+
+    values, labels, predicted = (saved.arrays[f"matrix/{name}"] for name in ("values", "labels", "predicted"))
+    return scatter_matrix(
+        values, labels, predicted, names=saved.named("matrix/names"), title=saved.title(saved.network), subtitle=saved.subtitle,
+        class_names=saved.named("class_names"),
+    )  # fmt: skip
+
+
+def errors_again(saved: Saved, column: bool) -> Figure:
+    from mlplab.plots.images import error_images
+
+    arrays = saved.arrays
+    return error_images(
+        arrays["images"], arrays["labels"], arrays["test_probabilities"], title=saved.title(saved.network),
+        subtitle=saved.subtitle, class_names=saved.named("class_names"),
+    )  # fmt: skip
+
+
+def weights_again(saved: Saved, column: bool) -> Figure:
+    from mlplab.plots.images import weight_images
+
+    return weight_images(saved.arrays["first_layer"], title=saved.title(f"first layer of {saved.network}"))
+
+
 # Figure -> the array that it cannot do without, what draws it, and whether it has a form for one column of a paper.
 FIGURES: dict[str, tuple[str, Callable[[Saved, bool], Figure], bool]] = {
     "decision_map": ("map", map_again, True),
@@ -157,7 +198,13 @@ FIGURES: dict[str, tuple[str, Callable[[Saved, bool], Figure], bool]] = {
     "learning_strip": ("maps", strip_again, False),
     "learning_curves": ("history/epoch", curves_again, True),
     "calibration": ("test_probabilities", calibration_again, False),
+    "projection": ("projection/map", projection_again, False),
+    "scatter_matrix": ("matrix/values", matrix_again, False),
+    "errors": ("images", errors_again, False),
+    "first_layer": ("first_layer", weights_again, False),
 }
+# Of tables with three features or more and of images alone: not missed elsewhere.
+OF_SOME = ("projection", "scatter_matrix", "errors", "first_layer")
 
 
 def redraw(
@@ -192,6 +239,8 @@ def redraw(
     files, left_out = [], []
     for name in names or FIGURES:
         array, drawn_by, in_column = FIGURES[name]
+        if array not in saved.arrays and not names and name in OF_SOME:
+            continue
         if array not in saved.arrays:
             left_out.append(f"{name}: the run saved no {array}")
         elif column and not in_column:

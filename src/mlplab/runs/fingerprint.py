@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlplab.runs.identity import Role, without
-from mlplab.runs.moved import ADDED, name_for_digest
+from mlplab.runs.moved import ADDED, LATER, name_for_digest
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -35,6 +35,7 @@ def _without(value: Any, left_out: frozenset[str], prefix: str) -> Any:
         str(key): name_for_digest(part) if key == "_target_" else _without(part, left_out, f"{prefix}{key}.")
         for key, part in value.items()
         if f"{prefix}{key}" not in left_out and not (f"{prefix}{key}" in ADDED and part == ADDED[f"{prefix}{key}"])
+        and not (part is None and f"{prefix}{key}" in LATER)
     }
 
 

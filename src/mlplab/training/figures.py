@@ -14,9 +14,11 @@ from mlplab.nn.mlp import MLP
 from mlplab.runs.files import write_bytes
 from mlplab.training.callbacks.decision_maps import DecisionMaps, map_of
 from mlplab.training.members import MemberRun
+from mlplab.training.plane import components_of, in_units, telling
 from mlplab.training.record import Record
 
 FIGURES = ("all", "map", "none")
+MOST_SHOWN, MOST_PAIRED = 3_000, 32  # points in a scatter matrix; inputs beyond which it tells nothing
 
 
 def model_title(classifier: Any, index: int) -> str:
@@ -55,6 +57,7 @@ def draw_figures(
         figures |= map_figures(classifier, index, run, maps, record, result, test_logits, wanted, arrays)
     if wanted == "all":
         figures |= curve_figures(classifier, index, run, record, result, test_logits, arrays)
+        figures |= table_figures(classifier, index, run, result, test_logits, arrays)
     logger = run.tensorboard()
     for name, figure in figures.items():
         data = png_bytes(figure)
@@ -158,6 +161,61 @@ def curve_figures(
             history["epoch"], history["train/loss"], history.get("val/loss"), history["train/accuracy"],
             history.get("val/accuracy"), title=f"{model_title(classifier, index)} on {data_title(run)}",
             bayes_nll=limit["bayes_nll"], bayes_accuracy=limit["bayes_accuracy"], best_epoch=result["best_epoch"],
+        )  # fmt: skip
+    return made
+
+
+def table_figures(
+    classifier: Any, index: int, run: MemberRun, result: dict[str, Any], test_logits: Tensor, arrays: dict[str, np.ndarray]
+) -> dict[str, Any]:
+    """Draw what suits data of three inputs or more: pairs of features and principal components; of images, images."""
+    data, title = run.data, f"{model_title(classifier, index)} on {data_title(run)}"
+    plane = components_of(data)
+    if plane is None:
+        return {}
+    from mlplab.plots.decision_map import decision_map, summary
+    from mlplab.plots.images import error_images, weight_images
+    from mlplab.plots.scatter_matrix import MOST, scatter_matrix
+
+    figures = result["test"]
+    said, labels = test_logits.argmax(1).numpy(), data.test.y.numpy()
+    names = getattr(data, "class_names", None)
+    subtitle = summary(figures["accuracy"], int((said != labels).sum()), len(labels), figures["nll"])
+    grid, points = map_of(classifier, index, plane, 128), plane.points(data.test.x)
+    arrays |= {"projection/map": grid, "projection/extent": np.array(plane.extent), "projection/points": points}
+    arrays |= {"projection/box": np.array(plane.box), "projection/axis_names": np.array(plane.names), "predicted": said}
+    arrays |= {"class_names": np.array(names)} if names is not None else {}
+    made = {
+        "projection": decision_map(
+            grid, plane.extent, points, labels, predicted=said, title=title, subtitle=f"{subtitle}  ·  {plane.remark}",
+            box=plane.box, class_names=names, axis_names=plane.names,
+        )
+    }  # fmt: skip
+    if len(data.input_shape) == 2:
+        images, network = in_units(data, data.test.x).numpy(), classifier.population.member(index)
+        probabilities = test_logits.double().softmax(1).numpy()
+        arrays["images"] = images.astype(np.float32)
+        about = f"{subtitle}  ·  wrong ones, the surest first, then right ones, the least sure first"
+        made["errors"] = error_images(images, labels, probabilities, title=title, subtitle=about, class_names=names)
+        if isinstance(network, MLP) and len(network.hidden):
+            weights = next(network.parameters()).detach()
+            first = weights[weights.norm(dim=1).argsort(descending=True)][:32].reshape(-1, *data.input_shape)
+            arrays["first_layer"] = first.cpu().numpy()
+            about = f"weights of the first layer: the {len(first)} units with the largest, blue positive, red negative"
+            made["first_layer"] = weight_images(arrays["first_layer"], title=title, subtitle=about)
+    elif len(data.input_shape) == 1 and data.input_shape[0] <= MOST_PAIRED:
+        parts = [data.test, *(part for part in (data.train, data.validation) if part is not None)]
+        x, y = torch.cat([part.x for part in parts])[:MOST_SHOWN], torch.cat([part.y for part in parts])[:MOST_SHOWN]
+        chosen = sorted(telling(data.train.x.double(), data.train.y)[:MOST])
+        features = getattr(data, "feature_names", None) or [f"x{j + 1}" for j in range(x.shape[1])]
+        judged = np.full(len(y), -1)
+        judged[: len(said)] = said[: len(y)]
+        arrays |= {"matrix/values": in_units(data, x)[:, chosen].numpy(), "matrix/labels": y.numpy(), "matrix/predicted": judged}
+        arrays["matrix/names"] = np.array([features[j] for j in chosen])
+        about = f"{subtitle}  ·  the {len(chosen)} of {x.shape[1]} inputs that tell most" if len(chosen) < x.shape[1] else subtitle
+        made["scatter_matrix"] = scatter_matrix(
+            arrays["matrix/values"], y.numpy(), judged, names=arrays["matrix/names"].tolist(), title=title, subtitle=about,
+            class_names=names,
         )  # fmt: skip
     return made
 

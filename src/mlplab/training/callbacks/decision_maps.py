@@ -1,6 +1,7 @@
 """Decision maps along a training: at log-spaced epochs to TensorBoard and to disk."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from mlplab.errors import InputError
 from mlplab.runs.files import write_bytes
 from mlplab.training.callbacks.member import MemberCallback
 from mlplab.training.members import runs_of
-from mlplab.training.plane import Plane, plane_of
+from mlplab.training.plane import Components, Plane, plane_of
 from mlplab.training.run_page import plain_weights
 from mlplab.training.single import members_of
 
@@ -38,6 +39,8 @@ class DecisionMaps(MemberCallback):
         epochs: "log" for 0, 1, 2, 5, 10, ... and the last, or a list of epochs.
         resolution: pixels along each side of the grid, >= 2.
         limit: the square drawn is [-limit, limit]; None fits the data, those of a file on each axis.
+        pair: the two inputs drawn, by name or by position from 1, the others at their median; None: the two that tell
+            the classes apart best.
         every_seconds: while training, draw what has gathered when the oldest is this old.
     """
 
@@ -47,8 +50,10 @@ class DecisionMaps(MemberCallback):
         resolution: int = 128,
         limit: float | None = None,
         every_seconds: float = 5.0,
+        pair: Sequence[str | int] | None = None,
     ) -> None:
         self.epochs, self.resolution, self.limit, self.every_seconds = epochs, resolution, limit, every_seconds
+        self.pair = pair
         self.waiting: list[tuple[int, int, Tensor, dict]] = []
         self.probabilities: dict[int, dict[int, np.ndarray]] = {}
         self.accuracies: dict[int, dict[int, float]] = {}
@@ -69,7 +74,7 @@ class DecisionMaps(MemberCallback):
     def plane(self, data: Any) -> Plane | None:
         """Choose the two inputs to draw, see :func:`mlplab.training.plane.plane_of`; chosen once for each data set."""
         if id(data) not in self._planes:
-            self._planes[id(data)] = (plane_of(data, self.limit), data)  # the data are kept, and with them their id
+            self._planes[id(data)] = (plane_of(data, self.limit, self.pair), data)  # the data are kept, and with them their id
         return self._planes[id(data)][0]
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
@@ -163,9 +168,9 @@ class DecisionMaps(MemberCallback):
         self.steps |= state["steps"]
 
 
-def map_of(members: Any, index: int, plane: Plane | tuple, resolution: int) -> np.ndarray:
+def map_of(members: Any, index: int, plane: Plane | Components | tuple, resolution: int) -> np.ndarray:
     """Give a member's class probabilities over a plane or a rectangle of two inputs: (R, R, C) float32, bottom row first."""
-    places = plane.inputs(resolution) if isinstance(plane, Plane) else decision_grid(resolution, plane)
+    places = decision_grid(resolution, plane) if isinstance(plane, tuple) else plane.inputs(resolution)
     grid = places.to(members.theta)
     logits = members.population.forward(grid[None], slice(index, index + 1))[0]
     return logits.softmax(1).float().reshape(resolution, resolution, -1).cpu().numpy()
