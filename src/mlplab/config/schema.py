@@ -9,7 +9,21 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from mlplab.options import ACCELERATOR, CLASSES, COLUMN, FILE, FRACTION, LOSS, MLP, MONITOR, NAME, PATH, SEED, SPIRAL, SYNTHETIC
+from mlplab.options import (
+    ACCELERATOR,
+    CLASSES,
+    COLUMN,
+    FILE,
+    FRACTION,
+    LOSS,
+    MLP,
+    MONITOR,
+    NAME,
+    PATH,
+    SEED,
+    SPIRAL,
+    SYNTHETIC,
+)
 from mlplab.rules import Rule, boolean, choice, either, integer, many, mapping, number, optional, text
 from mlplab.search.objectives import OBJECTIVES
 from mlplab.units import quantity
