@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from mlplab.benchmarks.benchmark import Row, installed, row
+from mlplab.benchmarks.peers import EPOCHS, bare_loop, jax_trainer
 from mlplab.config.composition import compose
 from mlplab.data.modules import SpiralDataModule
 from mlplab.training.fit import fit_members
 
-WIDTHS, DEPTHS, SEEDS, EPOCHS, BATCH = (16, 32, 64, 128), (1, 2, 3, 4), (0, 1, 2, 3), 100, 128
+WIDTHS, DEPTHS, SEEDS = (16, 32, 64, 128), (1, 2, 3, 4), (0, 1, 2, 3)
 JOBS = len(WIDTHS) * len(DEPTHS) * len(SEEDS)
 SWEEP = ("model.width=16,32,64,128", "model.depth=1,2,3,4", "seed=0,1,2,3")
 QUIET = ("logger=none", "figures=none", "callbacks.decision_maps=null", "callbacks.progress=null", "trainer=cpu")
@@ -108,7 +108,6 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from mlplab.data.modules import SpiralDataModule
 
@@ -210,23 +209,6 @@ def training_rows(rounds: int) -> Iterator[Row]:
             yield row(work, name, seconds, ratio=bare / seconds, target=target, ok=ok, own_over_peer=own / seconds)
 
 
-def bare_loop(hidden: list[int], x: torch.Tensor, y: torch.Tensor) -> None:
-    """Train one network by hand: nothing but forward, backward and step."""
-    widths = [2, *hidden, 4]
-    layers: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:]):
-        layers += [nn.Linear(before, after), nn.ReLU()]
-    net = nn.Sequential(*layers[:-1])
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)
-    for _ in range(EPOCHS):
-        order = torch.randperm(len(x))
-        for first in range(0, len(x) - BATCH + 1, BATCH):
-            chosen = order[first : first + BATCH]
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(net(x[chosen]), y[chosen]).backward()
-            optimizer.step()
-
-
 class JaxPeer:
     """JAX on one core, in a process of its own: whole trainings jitted, four seeds stacked by vmap."""
 
@@ -250,52 +232,15 @@ def jax_main() -> None:
     """Print JAX's seconds for each line of hidden widths that comes in."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    import jax
-    import jax.numpy as jnp
-
     data = SpiralDataModule()
     data.setup()
-    x, y = jnp.asarray(data.train.x.numpy()), jnp.asarray(data.train.y.numpy())
-    steps = len(x) // BATCH
     trainers: dict[str, Any] = {}
-
-    def trainer(hidden: list[int]) -> Any:
-        widths = [2, *hidden, 4]
-
-        def loss(params, chosen):
-            h = x[chosen]
-            for i, (weight, bias) in enumerate(params):
-                h = h @ weight + bias
-                h = jax.nn.relu(h) if i < len(params) - 1 else h
-            return -jnp.take_along_axis(jax.nn.log_softmax(h), y[chosen][:, None], 1).mean()
-
-        def step(carry, chosen):
-            params, m, v, t = carry
-            grads, t = jax.grad(loss)(params, chosen), t + 1
-            m = jax.tree.map(lambda a, g: 0.9 * a + 0.1 * g, m, grads)
-            v = jax.tree.map(lambda a, g: 0.999 * a + 0.001 * g * g, v, grads)
-            scale = 1e-3 * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-            params = jax.tree.map(lambda p, a, b: p - scale * a / (jnp.sqrt(b) + 1e-8), params, m, v)
-            return (params, m, v, t), None
-
-        def train(key):
-            keys = jax.random.split(key, EPOCHS + len(widths))
-            params = [
-                (jax.random.uniform(keys[i], (a, b), minval=-1, maxval=1) / a**0.5, jnp.zeros(b))
-                for i, (a, b) in enumerate(zip(widths, widths[1:]))
-            ]
-            zeros = jax.tree.map(jnp.zeros_like, params)
-            orders = jax.vmap(lambda k: jax.random.permutation(k, len(x))[: steps * BATCH])(keys[len(widths) :])
-            return jax.lax.scan(step, (params, zeros, zeros, 0.0), orders.reshape(-1, BATCH))[0][0]
-
-        return jax.jit(jax.vmap(train))
-
-    keys = jax.random.split(jax.random.key(0), len(SEEDS))
     for line in sys.stdin:
         if line not in trainers:
-            trainers[line] = trainer(json.loads(line))
+            trainers[line] = jax_trainer(json.loads(line), data.train.x.numpy(), data.train.y.numpy(), len(SEEDS))
+        train, keys = trainers[line]
         start = time.perf_counter()
-        jax.block_until_ready(trainers[line](keys))
+        train(keys)
         print(time.perf_counter() - start, flush=True)
 
 

@@ -18,11 +18,10 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from mlplab.benchmarks.benchmark import Row, in_turn, installed, row
+from mlplab.benchmarks.peers import BATCH, EPOCHS, bare_loop, jax_trainer
 from mlplab.config.composition import compose
 from mlplab.data.modules import SpiralDataModule
 from mlplab.training.fit import fit
-
-EPOCHS, BATCH = 100, 128
 
 # Lightning's own loop is timed on one epoch in so many.
 SHARE = 10
@@ -42,7 +41,7 @@ def fit_rows(repeats: int) -> Iterator[Row]:
     data = SpiralDataModule()
     data.setup()
     x, y = data.train
-    systems: dict[str, Any] = {"bare torch loop (autograd, fused Adam)": lambda: bare_loop(x, y)}
+    systems: dict[str, Any] = {"bare torch loop (autograd, fused Adam)": lambda: bare_loop([128], x, y)}
     own: dict[str, list[float]] = {"mlplab": [], "mlplab with decision maps": []}
 
     def lab(name: str, *options: str) -> None:
@@ -57,7 +56,8 @@ def fit_rows(repeats: int) -> Iterator[Row]:
     systems["mlplab"] = lambda: lab("mlplab", "callbacks.decision_maps=null")
     systems["mlplab with decision maps"] = lambda: lab("mlplab with decision maps", "figures=all")
     if installed("jax"):
-        systems["JAX, training jitted whole"] = jax_fit(x.numpy(), y.numpy())
+        train, keys = jax_trainer([128], x.numpy(), y.numpy(), 1)
+        systems["JAX, training jitted whole"] = lambda: train(keys)
     if installed("sklearn"):
         systems["scikit-learn MLPClassifier"] = lambda: sklearn_fit(x.numpy(), y.numpy())
     taken = in_turn(systems, repeats)
@@ -79,19 +79,6 @@ def fit_rows(repeats: int) -> Iterator[Row]:
     for module, name in (("jax", "JAX, training jitted whole"), ("sklearn", "scikit-learn MLPClassifier")):
         if not installed(module):
             yield row(work, name, None, note="not installed: pip install 'mlplab[bench]'")
-
-
-def bare_loop(x: torch.Tensor, y: torch.Tensor) -> None:
-    """Train as one would by hand: nothing but forward, backward and step."""
-    net = nn.Sequential(nn.Linear(2, 128), nn.ReLU(), nn.Linear(128, 4))
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)
-    for _ in range(EPOCHS):
-        order = torch.randperm(len(x))
-        for first in range(0, len(x) - BATCH + 1, BATCH):
-            chosen = order[first : first + BATCH]
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(net(x[chosen]), y[chosen]).backward()
-            optimizer.step()
 
 
 class Ordinary(L.LightningModule):
@@ -140,42 +127,6 @@ def stock_fit(module: L.LightningModule, epochs: int, **data: Any) -> None:
             logger=CSVLogger(folder), default_root_dir=folder,
         )  # fmt: skip
         trainer.fit(module, **data)
-
-
-def jax_fit(x: np.ndarray, y: np.ndarray) -> Any:
-    """Make a function that trains with the whole training inside one jitted scan; compiled before it is timed."""
-    import jax
-    import jax.numpy as jnp
-
-    x, y = jnp.asarray(x), jnp.asarray(y)
-    steps = len(x) // BATCH
-
-    def loss(params, batch, labels):
-        hidden = jax.nn.relu(batch @ params[0] + params[1])
-        logp = jax.nn.log_softmax(hidden @ params[2] + params[3])
-        return -jnp.take_along_axis(logp, labels[:, None], 1).mean()
-
-    def step(carry, chosen):
-        params, m, v, t = carry
-        grads = jax.grad(loss)(params, x[chosen], y[chosen])
-        t = t + 1
-        m = jax.tree.map(lambda a, g: 0.9 * a + 0.1 * g, m, grads)
-        v = jax.tree.map(lambda a, g: 0.999 * a + 0.001 * g * g, v, grads)
-        scale = 1e-3 * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-        params = jax.tree.map(lambda p, a, b: p - scale * a / (jnp.sqrt(b) + 1e-8), params, m, v)
-        return (params, m, v, t), None
-
-    @jax.jit
-    def train(key):
-        keys = jax.random.split(key, EPOCHS + 1)
-        params = [jax.random.normal(keys[0], (2, 128)) * 0.5, jnp.zeros(128),
-                  jax.random.normal(keys[0], (128, 4)) * 0.05, jnp.zeros(4)]  # fmt: skip
-        zeros = jax.tree.map(jnp.zeros_like, params)
-        orders = jax.vmap(lambda k: jax.random.permutation(k, len(x))[: steps * BATCH])(keys[1:])
-        state, _ = jax.lax.scan(step, (params, zeros, zeros, 0.0), orders.reshape(-1, BATCH))
-        return state[0]
-
-    return lambda: jax.block_until_ready(train(jax.random.key(0)))
 
 
 def sklearn_fit(x: np.ndarray, y: np.ndarray) -> None:
