@@ -94,7 +94,9 @@ def test_the_layout_puts_training_and_validation_into_one_chart(sweep):
 
 def test_many_runs_stay_within_what_tensorboard_ticks_by_itself(tmp_path):
     board = Board(make_sweep(tmp_path / "s", tuple(range(1, 51)), (1,), tuple(range(10))))
-    assert board.update() == 500
+    assert board.update() == 500 and board.means == 50 and board.left_out == 50
+    said = tensorboard.hints(500, [], board.means, board.left_out)
+    assert "50 jobs have no room" in said[1] and "?runFilter=%5Emean&" in said[2]
 
 
 def test_damaged_and_missing_tables_are_left_out(sweep):

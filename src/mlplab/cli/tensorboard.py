@@ -19,6 +19,10 @@ usage: scripts/lab tensorboard [FOLDER|SWEEP|RUN|last] [TensorBoard's own flags,
   scripts/lab tensorboard logs/sweep/NAME      a sweep: a run a job, named by what differs, and each setting's mean
   scripts/lab tensorboard last                 the newest sweep"""
 SAMPLES = "--samples_per_plugin=images=500,scalars=10000,text=100"
+TAGS = "tagFilter=%5E%28loss%7Caccuracy%29"
+ONE_TAG = "tagFilter=%5Eloss%2Fval"
+# TensorBoard draws so many curves at once within a few seconds.
+MANY_RUNS = 40
 REFRESH_S = 5.0
 
 
@@ -41,7 +45,7 @@ def tensorboard(words: Sequence[str]) -> int:
         board = Board(folder)
         print(f"reading {folder}", flush=True)
         count = board.update()
-        print("\n".join(hints(count, words)), flush=True)
+        print("\n".join(hints(count, words, board.means, board.left_out)), flush=True)
         folder = board.folder
     return serve([sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), SAMPLES, *words], board)
 
@@ -66,14 +70,17 @@ def found_folder(word: str | None) -> Path:
             raise InputError(f"tensorboard must be given a folder that exists, a sweep or a run, got {word!r}: {error}") from error
 
 
-def hints(count: int, words: Sequence[str]) -> list[str]:
+def hints(count: int, words: Sequence[str], means: int = 0, left_out: int = 0) -> list[str]:
     """Say where to look: addresses under which the curves are on the screen, also of more runs than 40."""
     port = next((word.partition("=")[2] or after for word, after in zip(words, [*words[1:], ""]) if word.startswith("--port")), "6006")
     at = f"http://localhost:{port}/"
+    many = count > MANY_RUNS and means > 0
     return [
         f"{count} runs: one a job, named by what differs, and \"mean ...\" for each setting of several seeds",
-        f"  curves of all runs         {at}?tagFilter=%5E%28loss%7Caccuracy%29#timeseries",
-        f"  training with validation   {at}#custom_scalars{'&regexInput=mean' if count > 40 else ''}",
+        *([f"{left_out} jobs have no room: TensorBoard ticks {count} runs and no more; the means are over all"] if left_out else []),
+        *([f"  curves of the means        {at}?runFilter=%5Emean&{TAGS}#timeseries"] if many else []),
+        f"  curves of all runs         {at}?{TAGS if count <= 2 * MANY_RUNS else ONE_TAG}#timeseries",
+        f"  training with validation   {at}#custom_scalars{'&regexInput=mean' if many else ''}",
         f"  a row a job                {at}#hparams",
     ]
 

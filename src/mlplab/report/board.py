@@ -51,11 +51,12 @@ class Board:
         self._ended: set[str] = set()
         self._means: dict[str, tuple] = {}
         self.running = True
+        self.means = self.left_out = 0
         self.points = MOST_POINTS
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def update(self) -> int:
-        """Write what came since the last call.
+        """Write what came since the last call: means first, then the jobs that have room beside them.
 
         Returns:
             The number of runs on the board.
@@ -64,15 +65,14 @@ class Board:
         jobs = table.jobs
         names = job_names(table)
         self.points = min(MOST_POINTS, max(FEWEST_POINTS, POINTS_IN_ALL // len(jobs)))
-        curves = {}
-        for job in jobs:
-            curves[job.name] = read_columns(job.folder / "metrics.csv")
-            self._write_job(job, names[job.name], curves[job.name], len(jobs))
+        curves = {job.name: read_columns(job.folder / "metrics.csv") for job in jobs}
         settings = [setting for setting in table.settings if len(setting.jobs) > 1]
-        room = MOST_RUNS - len(jobs)
-        if 1 < len(settings) <= room:
-            for setting in settings:
-                self._write_mean(table, setting, [curves[job.name] for job in setting.jobs])
+        self.means = len(settings) if 1 < len(settings) <= MOST_RUNS // 2 else 0
+        for setting in settings[: self.means]:
+            self._write_mean(table, setting, [curves[job.name] for job in setting.jobs])
+        self.left_out = max(0, len(jobs) + self.means - MOST_RUNS)
+        for job in jobs[: len(jobs) - self.left_out]:
+            self._write_job(job, names[job.name], curves[job.name], len(jobs))
         self.running = any(job.status in ("running", "missing") for job in jobs)
         return len(self._files)
 
