@@ -14,7 +14,7 @@ from mlplab.report import words
 from mlplab.report.effects import effects
 from mlplab.report.intervals import Summary, summarise
 from mlplab.report.scales import difference, on_scale
-from mlplab.report.search import explained, importance, read_search
+from mlplab.report.search import Search, Trial, explained, importance, lead, read_search, together
 from mlplab.report.table import build
 from mlplab.runs.sweep_folder import read_sweep
 
@@ -221,6 +221,22 @@ def test_the_front_and_the_ranking_are_those_of_brute_force(search):
     expected = [k for k, one in enumerate(values) if not any(np.all(o <= one) and np.any(o < one) for o in values)]
     assert [trial.number for trial in found.front()] == expected
     assert found.ranked()[0].values[0] == values[:, 0].min()
+
+
+def test_two_keys_that_act_together_are_found():
+    generator = np.random.default_rng(3)
+    keys = [{"a": float(a), "b": float(b), "c": float(c)} for a, b, c in generator.uniform(-1, 1, (120, 3))]
+
+    def of(f):
+        return Search({"nll": "minimize"}, ["a", "b", "c"], set(), [Trial(k, at, [f(at) + 0.05 * generator.normal()], None) for k, at in enumerate(keys)])
+
+    first, second, share, error = together(of(lambda at: at["a"] * at["b"] + 0.2 * at["c"]))
+    assert {first, second} == {"a", "b"} and share > 0.3 and 0 < error < 0.15
+    assert any("what one does depends on the other" in line for line in lead(of(lambda at: at["a"] * at["b"])))
+    assert any("No two keys" in line for line in lead(of(lambda at: at["a"] + at["b"])))
+    few = of(lambda at: at["a"])
+    few.trials = few.trials[:29]
+    assert together(few) is None
 
 
 def test_importance_finds_what_counts_and_tells_its_error(search):

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from mlplab.runs.names import short_names
 BINS = 5
 REPEATS = 200
 FEWEST_TRIALS = 10
+# Two keys are looked at together by thirds of each.
+PAIR_BINS, FEWEST_FOR_PAIRS = 3, 30
 MOST_MAPS = 8
 
 
@@ -108,13 +111,13 @@ def typed(text: str | None) -> Any:
     return text
 
 
-def bins(values: Sequence[Any]) -> np.ndarray:
+def bins(values: Sequence[Any], most: int = BINS) -> np.ndarray:
     """Number the group of each value: itself where there are few kinds or it is no number, else fifths of all."""
     kinds = sorted(set(map(str, values)))
-    if len(kinds) <= BINS or not all(isinstance(value, int | float) for value in values):
+    if len(kinds) <= most or not all(isinstance(value, int | float) for value in values):
         return np.array([kinds.index(str(value)) for value in values])
     numbers = np.array(values, dtype=float)
-    edges = np.quantile(numbers, np.linspace(0, 1, BINS + 1)[1:-1])
+    edges = np.quantile(numbers, np.linspace(0, 1, most + 1)[1:-1])
     return np.searchsorted(edges, numbers, side="right")
 
 
@@ -130,16 +133,43 @@ def importance(search: Search) -> dict[str, tuple[float, float]]:
     """
     if len(search.trials) < FEWEST_TRIALS:
         return {}
-    y = search.worse()
-    y = np.log(y) if (y > 0).all() else y
-    generator = np.random.default_rng(0)
-    samples = generator.integers(len(y), size=(REPEATS, len(y)))
+    y, samples = resampled(search)
     found = {}
     for key in search.keys:
         groups = bins([trial.keys[key] for trial in search.trials])
         again = [explained(y[sample], groups[sample]) for sample in samples]
         found[key] = (explained(y, groups), float(np.std(again, ddof=1)))
     return dict(sorted(found.items(), key=lambda item: -item[1][0]))
+
+
+def together(search: Search) -> tuple[str, str, float, float] | None:
+    """Find the two keys that explain most together beyond what each explains by itself.
+
+    It is the adjusted eta squared of the trials grouped by both keys (numbers by thirds), less those of either key.
+
+    Returns:
+        The two keys, the further share, and its standard error from bootstrap samples; None under 30 trials or two keys.
+    """
+    if len(search.trials) < FEWEST_FOR_PAIRS or len(search.keys) < 2:
+        return None
+    y, samples = resampled(search)
+    groups = {key: bins([trial.keys[key] for trial in search.trials], PAIR_BINS) for key in search.keys}
+
+    def further(a: np.ndarray, b: np.ndarray, at: Any = slice(None)) -> float:
+        both = a[at] * (b.max() + 1) + b[at]
+        return explained(y[at], both) - explained(y[at], a[at]) - explained(y[at], b[at])
+
+    shares = {(a, b): further(groups[a], groups[b]) for a, b in combinations(search.keys, 2)}
+    first, second = max(shares, key=shares.get)
+    again = [further(groups[first], groups[second], sample) for sample in samples]
+    return first, second, max(0.0, shares[first, second]), float(np.std(again, ddof=1))
+
+
+def resampled(search: Search) -> tuple[np.ndarray, np.ndarray]:
+    """Give the objective, its logarithm where it is positive, and bootstrap samples of the trials' places."""
+    y = search.worse()
+    y = np.log(y) if (y > 0).all() else y
+    return y, np.random.default_rng(0).integers(len(y), size=(REPEATS, len(y)))
 
 
 def explained(y: np.ndarray, groups: np.ndarray) -> float:
@@ -169,6 +199,15 @@ def lead(search: Search) -> list[str]:
     if found:
         shares = "; ".join(f"{search.names[key]} {100 * share:.0f} ± {100 * error:.0f} %" for key, (share, error) in found.items())
         lines.append(f"Share of the objective's variation over the trials that a key explains by itself (± standard error): {shares}.")
+        pair = together(search)
+        if pair is not None and pair[2] > max(0.05, 3 * pair[3]):  # the largest of several: no false find in 360 searches
+            first, second, share, error = search.names[pair[0]], search.names[pair[1]], *pair[2:]
+            lines.append(
+                f"{first} and {second} together explain a further {100 * share:.0f} ± {100 * error:.0f} %: what one does "
+                "depends on the other."
+            )
+        elif pair is not None:
+            lines.append(f"No two keys explain much more together than each by itself (at most {100 * pair[2]:.0f} ± {100 * pair[3]:.0f} %).")
     else:
         lines.append(f"With fewer than {FEWEST_TRIALS} trials no importance is told.")
     lines.append(
