@@ -11,7 +11,7 @@ from mlplab.cli.help import COMMANDS
 from mlplab.config import composition as configs
 from mlplab.config.meanings import MEANINGS, meant
 from mlplab.config.messages import keys_of
-from mlplab.terminal import complain, printable
+from mlplab.terminal import print_error, printable
 
 COMPOSED = {command: root for command, (root, _) in app.COMMANDS.items() if root}
 
@@ -107,7 +107,7 @@ def test_what_is_meant_is_there():
 def test_errors_wrap_at_the_width_of_the_terminal_and_obey_nothing(monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "50")
-    complain("model.widht is not an option, got \x1b[31mred\x07; model takes " + "width, " * 20 + "; did you mean model.width?")
+    print_error("model.widht is not an option, got \x1b[31mred\x07; model takes " + "width, " * 20 + "; did you mean model.width?")
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("mlplab: did you mean model.width? ") and len(lines) > 3
     assert all(len(line) <= 50 for line in lines) and "\x1b" not in "".join(lines)

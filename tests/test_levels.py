@@ -154,3 +154,19 @@ def test_every_package_that_is_imported_is_declared():
         for module in {name.partition(".")[0] for name in imports(path)} - sys.stdlib_module_names - {"mlplab", "hydra_plugins"}:
             names = {"protobuf"} if module == "google" else {name.lower().replace("_", "-") for name in owners.get(module, [module])}
             assert names & declared, f"{path} imports {module}, of {', '.join(names)}: pyproject.toml does not name it"
+
+
+# Words of the lab's own that a reader would have to learn; what the field calls the thing stands beside each.
+OWN_WORDS = {
+    "telling": "informative", "hush": "silence", "settle": "finish", "complain": "print_error", "complaint": "message",
+    "furniture": "axes", "corridor": "band", "worthless": "unneeded", "whoever": "caller", "nobody": "none",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_names_are_the_fields_words(path):
+    tree = ast.parse((PACKAGE / path).read_text(encoding="utf-8"))
+    named = [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    named += [argument.arg for node in ast.walk(tree) if isinstance(node, ast.arguments) for argument in node.args + node.kwonlyargs]
+    words = {word.removesuffix("s") for name in named for word in re.findall(r"[a-z]+", name.lower())}
+    assert not words & set(OWN_WORDS), f"{path} names something {words & set(OWN_WORDS)}"

@@ -10,7 +10,7 @@ from mlplab.data.modules import BlobsDataModule, MoonsDataModule, SpiralDataModu
 from mlplab.errors import InputError
 from mlplab.plots.decision_map import decision_map
 from mlplab.plots.style import class_colour, pixels
-from mlplab.training.plane import components_of, plane_of, telling
+from mlplab.training.plane import by_f_ratio, components_of, plane_of
 
 
 @pytest.mark.parametrize(
@@ -108,8 +108,8 @@ def test_the_telling_pair_is_that_of_scikit_learns_anova():
     y = rng.integers(0, 4, 300)
     x = rng.normal(size=(300, 6)) + y[:, None] * np.array([0, 0.3, 0.1, 0.9, 0.5, 0.2])
     scores = selection.f_classif(x, y)[0]
-    assert telling(torch.from_numpy(x), torch.from_numpy(y)) == np.argsort(-scores).tolist()
-    assert telling(torch.zeros(10, 3), torch.arange(10) % 2) == [0, 1, 2]
+    assert by_f_ratio(torch.from_numpy(x), torch.from_numpy(y)) == np.argsort(-scores).tolist()
+    assert by_f_ratio(torch.zeros(10, 3), torch.arange(10) % 2) == [0, 1, 2]
 
 
 def test_thirty_classes_have_thirty_colours_and_a_name_on_the_map():

@@ -14,7 +14,7 @@ class Ended(BaseException):
     """Carry an error, its ``__cause__``, past Hydra, which would print it, to the command, which answers it."""
 
 
-def went_under(error: BaseException) -> bool:
+def hides_interrupt(error: BaseException) -> bool:
     """Say whether an error was made of an interrupt: in somebody's cleaning up, or by Hydra of OmegaConf's."""
     link: BaseException | None = error
     seen: set[int] = set()  # an error may stand among its own causes

@@ -15,7 +15,7 @@ def printable(text: str) -> str:
     )
 
 
-def complain(words: str) -> None:
+def print_error(words: str) -> None:
     """Say on standard error what was wrong: its hint first, on lines as wide as the terminal, or on one elsewhere."""
     text = re.sub(r"\S{200,}", lambda found: f"{found[0][:80]}...{found[0][-20:]}", printable(" ".join(words.split())))
     hint = re.search(r"; (did you mean [^?]{1,200}\?)$", text)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from mlplab.cli.commands import COMMANDS, OWN_HELP, TAKES_RUNS
-from mlplab.errors import UNWRITABLE, InputError, went_under
+from mlplab.errors import UNWRITABLE, InputError, hides_interrupt
 from mlplab.rules import near
 from mlplab.runs.signals import sigterm_is_ctrl_c
-from mlplab.terminal import complain
+from mlplab.terminal import print_error
 
 EXIT_OF_STATUS = {"finished": 0, "interrupted": 130}
 
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _dispatched(argv)
     except InputError as error:
-        complain(str(error))
+        print_error(str(error))
     except KeyboardInterrupt:
         print("mlplab: interrupted", file=sys.stderr)
         return 130
@@ -42,11 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except PermissionError as error:
-        complain(f"cannot use {error.filename or 'a file'}: {error.strerror}")
+        print_error(f"cannot use {error.filename or 'a file'}: {error.strerror}")
     except OSError as error:
         if error.errno not in (*UNWRITABLE, errno.ENAMETOOLONG):
             raise
-        complain(f"cannot write {error.filename or 'the output'}: {error.strerror}")
+        print_error(f"cannot write {error.filename or 'the output'}: {error.strerror}")
     except SystemExit as stop:  # Hydra has printed the traceback of a job that failed
         return stop.code if isinstance(stop.code, int) else 1
     return 2
@@ -76,7 +76,7 @@ def _dispatched(argv: list[str]) -> int:
     try:
         return _dispatch(argv)
     except Exception as error:
-        if went_under(error):
+        if hides_interrupt(error):
             raise KeyboardInterrupt from error
         raise
 

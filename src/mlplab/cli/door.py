@@ -93,7 +93,7 @@ def single(command: str, config_name: str, task: Task, words: Words) -> None:
         place = take(chosen)
     with place as folder:
         print(f"{command}: {short_path(folder)}", file=sys.stderr, flush=True)  # torch takes seconds to come
-        with session.told_how_to_go_on(command, folder):
+        with session.resume_hint(command, folder):
             through_hydra(config_name, task, words, [f"hydra.run.dir={quoted(str(folder))}"])
 
 

@@ -35,7 +35,7 @@ MEASURED = 200  # run folders whose sizes are added up for a table
 
 
 @dataclass
-class Asked:
+class Query:
     """What was asked for on the command line."""
 
     verb: str = "list"
@@ -112,9 +112,9 @@ def runs(words: Sequence[str]) -> int:
     return 0
 
 
-def read_words(words: Sequence[str]) -> Asked:
+def read_words(words: Sequence[str]) -> Query:
     """Sort the words of the command line."""
-    asked, rest = Asked(), list(words)
+    asked, rest = Query(), list(words)
     if rest and rest[0] in VERBS:
         asked.verb = rest.pop(0)
     for word in rest:
@@ -171,7 +171,7 @@ def chosen_by(run: Run) -> float:
     return float("inf")
 
 
-def show(rows: Sequence[Run], index: Index, asked: Asked, count: int) -> None:
+def show(rows: Sequence[Run], index: Index, asked: Query, count: int) -> None:
     """Print rows as a table, CSV or JSON."""
     limit = asked.limit
     if asked.form != "table":
@@ -197,7 +197,7 @@ def kept_id(rows: Sequence[Run]) -> str:
     return next((run.id for run in rows if not isinstance(run, SweepRow)), "DIGITS")
 
 
-def best(found: Sequence[Run], index: Index, asked: Asked) -> int:
+def best(found: Sequence[Run], index: Index, asked: Query) -> int:
     """Print the runs of lowest NLL on validation points, and what to do with the first."""
     having = [run for run in found if run.status == "finished" and chosen_by(run) < float("inf")]
     if not having:
@@ -230,7 +230,7 @@ def shown_data(run: Run, index: Index) -> str:
     return " ".join(str(index.value(run, key)) for key in keys)
 
 
-def clean(found: Sequence[Run], index: Index, asked: Asked) -> int:
+def clean(found: Sequence[Run], index: Index, asked: Query) -> int:
     """Show what may go, ask, and remove it."""
     chosen = removable(found, index.logs, asked.options.get("what", "failed,interrupted,superseded").split(","))
     if not chosen:

@@ -39,7 +39,7 @@ def run_name(config: DictConfig, choices: dict[str, str | None]) -> str:
 
 
 @contextmanager
-def told_how_to_go_on(command: str, folder: Path) -> Iterator[None]:
+def resume_hint(command: str, folder: Path) -> Iterator[None]:
     """Say how to go on with a run where it is interrupted after its first checkpoint."""
     try:
         yield
@@ -82,7 +82,7 @@ def resume(command: str, load: Callable[[], Callable], study: str, path: str, ov
                 file=sys.stderr,
             )  # fmt: skip
         resumed = OmegaConf.merge(config, {"resume": {"folder": str(folder.path.resolve())}})
-        with told_how_to_go_on(command, folder.path):
+        with resume_hint(command, folder.path):
             return load()(resumed, folder.path.resolve())
 
 
@@ -136,7 +136,7 @@ def extend(command: str, load: Callable[[], Callable], old: RunFolder, config: D
         copy_state(old, new, config_digest(OmegaConf.to_container(config)), config_digest(OmegaConf.to_container(changed)))
         print(f"folder: {short_path(place)}, from {short_path(old.path)}", file=sys.stderr)
         resumed = OmegaConf.merge(changed, {"resume": {"folder": str(place.resolve())}})
-        with told_how_to_go_on(command, place):
+        with resume_hint(command, place):
             return load()(resumed, place.resolve())
 
 

@@ -185,11 +185,11 @@ def check_plain(plain: dict[str, Any], study: str = "train") -> dict[str, Any]:
     if plain.get("init_from") is not None:
         plain["init_from"] = str(place("init_from", plain["init_from"]))
     if "file_sha256" in plain.get("data", ()):  # a run is its config and the content of its file
-        settle_file(plain["data"])
+        absolute_file(plain["data"])
     return plain
 
 
-def settle_file(data: dict[str, Any]) -> None:
+def absolute_file(data: dict[str, Any]) -> None:
     """Make the paths of a data file's config absolute and fill in the file's fingerprint where it is null, in place.
 
     Raises:

@@ -134,7 +134,7 @@ class PopulationModule(L.LightningModule):
     @subnormals_flushed()
     def training_step(self, block: Block, index: int) -> None:
         """Walk the minibatches of a block."""
-        count = self._room(block)
+        count = self._minibatches_wanted(block)
         if count == 0:
             return
         active = [i not in self.stops for i in range(self.members)]
@@ -207,7 +207,7 @@ class PopulationModule(L.LightningModule):
             self._outputs = self.population.forward(batch[:1, :1], first).shape[-1]
         return self._outputs
 
-    def _room(self, block: Block) -> int:
+    def _minibatches_wanted(self, block: Block) -> int:
         """Count the minibatches of the block that ``max_steps`` leaves room for."""
         count = block.x.shape[1]
         if self.rules.max_steps < 0:

@@ -156,7 +156,7 @@ class StackedMLP(Population):
                 biases.append(window.unsqueeze(2))
         return weights, biases
 
-    def _room(self, members: int, points: int) -> list[tuple[Tensor, Tensor, Tensor]]:
+    def _workspace(self, members: int, points: int) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Arrays (p, width, B), one a hidden layer: what it gives, the same transposed, and what flows back to it."""
         if (members, points) not in self._rooms:
             while len(self._rooms) >= KEPT_SIZES:
@@ -211,7 +211,7 @@ class StackedMLP(Population):
         last = len(weights) - 1
         points = x.shape[1]
         x = self._points_last(x)
-        room = self._room(len(x), x.shape[2])
+        room = self._workspace(len(x), x.shape[2])
         inputs, before, after, masks = [(x, x.transpose(1, 2))], [], [], []
         for i, (h, h_transposed, _) in enumerate(room):
             z = torch.bmm(weights[i], inputs[i][0], out=h).add_(biases[i])

@@ -5,7 +5,7 @@ from types import ModuleType
 from typing import Any
 
 
-class _Room(ModuleType):
+class _CallablePackage(ModuleType):
     """A package that can be called: ``mlplab.runs(status="finished")``."""
 
     def __call__(self, **filters: Any) -> Any:
@@ -15,4 +15,4 @@ class _Room(ModuleType):
         return import_module("mlplab.cli.runs").table_of_runs(**filters)
 
 
-sys.modules[__name__].__class__ = _Room
+sys.modules[__name__].__class__ = _CallablePackage

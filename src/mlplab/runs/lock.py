@@ -47,7 +47,7 @@ def locked(folder: str | Path) -> Iterator[None]:
             yield
         except BaseException:
             if made:
-                _remove_worthless(folder)
+                _remove_unneeded(folder)
                 remove_empty(made)
             raise
         finally:
@@ -78,7 +78,7 @@ def is_held(folder: Path) -> bool:
     return folder.absolute() in _held
 
 
-def _remove_worthless(folder: Path) -> None:
+def _remove_unneeded(folder: Path) -> None:
     with suppress(OSError):  # whatever befell the folder, the first error is the one to be told
         if {entry.name for entry in folder.iterdir()} <= {LOCK, *LEFTOVERS}:
             shutil.rmtree(folder / ".groups", ignore_errors=True)

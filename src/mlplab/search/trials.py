@@ -67,7 +67,7 @@ class Plan:
         }  # fmt: skip
 
 
-class Unlocked:
+class NoLock:
     """No lock for the journal: the sweep folder has one that goes with the process; Optuna's would stay."""
 
     def acquire(self) -> bool:
@@ -193,7 +193,7 @@ def open_journal(path: Path) -> tuple[JournalStorage, dict[str, Any]]:
     """
     try:
         drop_torn_line(path)
-        storage = JournalStorage(JournalFileBackend(str(path), lock_obj=Unlocked()))
+        storage = JournalStorage(JournalFileBackend(str(path), lock_obj=NoLock()))
         known = storage.get_all_studies()
         return storage, json.loads(known[0].user_attrs.get("search", "{}")) if known else {}
     except OSError as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from mlplab.errors import UNWRITABLE, Ended, InputError, went_under
+from mlplab.errors import UNWRITABLE, Ended, InputError, hides_interrupt
 
 
 class Objective(float):
@@ -86,7 +86,7 @@ def ending(all_errors: bool = False) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if went_under(error):
+        if hides_interrupt(error):
             raise KeyboardInterrupt from error
         unwritable = isinstance(error, OSError) and error.errno in UNWRITABLE
         if all_errors or unwritable or isinstance(error, InputError | PermissionError | BrokenPipeError):

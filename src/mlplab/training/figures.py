@@ -14,7 +14,7 @@ from mlplab.nn.mlp import MLP
 from mlplab.runs.files import write_bytes
 from mlplab.training.callbacks.decision_maps import DecisionMaps, map_of
 from mlplab.training.members import MemberRun
-from mlplab.training.plane import components_of, in_units, telling
+from mlplab.training.plane import by_f_ratio, components_of, in_units
 from mlplab.training.record import Record
 
 FIGURES = ("all", "map", "none")
@@ -206,7 +206,7 @@ def table_figures(
     elif len(data.input_shape) == 1 and data.input_shape[0] <= MOST_PAIRED:
         parts = [data.test, *(part for part in (data.train, data.validation) if part is not None)]
         x, y = torch.cat([part.x for part in parts])[:MOST_SHOWN], torch.cat([part.y for part in parts])[:MOST_SHOWN]
-        chosen = sorted(telling(data.train.x.double(), data.train.y)[:MOST])
+        chosen = sorted(by_f_ratio(data.train.x.double(), data.train.y)[:MOST])
         features = getattr(data, "feature_names", None) or [f"x{j + 1}" for j in range(x.shape[1])]
         judged = np.full(len(y), -1)
         judged[: len(said)] = said[: len(y)]

@@ -85,7 +85,7 @@ def build(node: Mapping[str, Any], key: str, **more: Any) -> Any:
     """
     found = find_class(node, key)
     if issubclass(found, (torch.optim.Optimizer, *SCHEDULERS)):
-        return _waiting(found, node)
+        return _partial_of(found, node)
     try:
         if _is_simple(node):
             # Hydra's way takes milliseconds, and thousands of members each have a node.
@@ -107,7 +107,7 @@ def build(node: Mapping[str, Any], key: str, **more: Any) -> Any:
         raise InputError(reason) from error
 
 
-def _waiting(found: type, node: Mapping[str, Any]) -> functools.partial:
+def _partial_of(found: type, node: Mapping[str, Any]) -> functools.partial:
     """Give an optimiser or scheduler with its settings, which waits for what it acts on."""
     settings = {name: value for name, value in node.items() if not (name.startswith("_") and name.endswith("_"))}
     made = functools.partial(found, **{name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()})

@@ -90,7 +90,7 @@ def plane_of(data: Any, limit: float | None = None, pair: Sequence[str | int] | 
     if pair is not None:
         pair = chosen_pair(pair, names or [f"x{j + 1}" for j in range(shape[0])])
     elif shape[0] > 2:
-        pair = tuple(sorted(telling(train, data.train.y[:MOST_ROWS])[:2]))
+        pair = tuple(sorted(by_f_ratio(train, data.train.y[:MOST_ROWS])[:2]))
     else:
         pair = (0, 1)
     middle = train.median(dim=0).values if shape[0] > 2 else None
@@ -136,7 +136,7 @@ def chosen_pair(wanted: Sequence[str | int], names: Sequence[str]) -> tuple[int,
     return pair
 
 
-def telling(x: Tensor, y: Tensor) -> list[int]:
+def by_f_ratio(x: Tensor, y: Tensor) -> list[int]:
     """Sort inputs by how much their class means differ for the spread within classes (the F of an ANOVA), the most first.
 
     Args:

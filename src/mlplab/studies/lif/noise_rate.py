@@ -53,7 +53,7 @@ def white_noise_rate_hz(
     if dt_ms and method != "exact":  # whole steps of refractory time, as the grid has them
         given["tau_ref"] = whole_steps(given["tau_ref"], dt_ms) * dt_ms
     low, high, width = bounds(given, dt_ms, method)
-    above, below, exponent = passage(low, high, width)
+    above, below, exponent = passage_integral(low, high, width)
     tau = stepped_ms(given["tau"], dt_ms, method)
     # 1/rate = tau_ref + tau sqrt(pi) (below + e^(b^2) above), with e^(-b^2) on both sides of the fraction.
     small = np.exp(-exponent)
@@ -83,7 +83,7 @@ def interval_variation(
     mean, noise = given["mean"], given["noise"]
     rate = white_noise_rate_hz(neuron, mean_ma, intensity_ma_sqrt_ms, dt_ms, method).ravel() / MS_PER_S
     low, high, width = bounds(given, dt_ms, method)
-    above, below, exponent = passage(low, high, width, second_moment)
+    above, below, exponent = passage_integral(low, high, width, second_moment)
     tau = stepped_ms(given["tau"], dt_ms, method)
     # e^(2 b^2) of the integral meets the e^(-b^2) of the rate, which may be too small to be squared alone.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -96,7 +96,7 @@ def interval_variation(
 
 def _lifted_rate(tau, low, high, width):
     """Return rate * e^(b^2) per ms where e^(b^2) is so large that the rest of the interval is nothing beside it."""
-    return 1.0 / (tau * np.sqrt(np.pi) * passage(low, high, width)[0])
+    return 1.0 / (tau * np.sqrt(np.pi) * passage_integral(low, high, width)[0])
 
 
 def _flat(neuron, mean_ma, intensity_ma_sqrt_ms):
@@ -160,7 +160,7 @@ def second_moment(x, shifted):
     t = reach * (NODES + 1) / 2
     falling = reach[..., 0] / 2 * np.sum(WEIGHTS * np.exp(-t * (2 * far + t)) * erfcx(far + t) ** 2, axis=-1)
     # x > 0, 0 < u < x: e^(x^2 + u^2) erfc(-u)^2 = e^(2 x^2) e^(-t (2 x - t)) erfc(-u)^2; then u < 0 as above from 0.
-    reach = until_nothing(far)
+    reach = negligible_beyond(far)
     t = reach * (NODES + 1) / 2
     rising = reach[..., 0] / 2 * np.sum(WEIGHTS * np.exp(-t * (2 * far - t)) * erfc(-(far - t)) ** 2, axis=-1)
     positive = np.exp(2 * shifted) * (rising + np.exp(-far[..., 0] ** 2) * _FROM_ZERO)
@@ -172,13 +172,13 @@ _T = np.sqrt(EXPONENT) * (NODES + 1) / 2
 _FROM_ZERO = float(np.sqrt(EXPONENT) / 2 * np.sum(WEIGHTS * np.exp(-(_T**2)) * erfcx(_T) ** 2))
 
 
-def until_nothing(top):
+def negligible_beyond(top):
     """Return the t in [0, top] from which on e^(-t (2 top - t)) is nothing beside 1; top where there is none."""
     root = np.sqrt(np.maximum(top**2 - EXPONENT, 0.0))
     return np.where(top**2 > EXPONENT, EXPONENT / np.maximum(top + root, 1.0), top)
 
 
-def passage(low, high, width, moment=first_moment):
+def passage_integral(low, high, width, moment=first_moment):
     """Integrate a moment from low to high: what lies above 0 without its e^(power b^2), and what lies below.
 
     Args:
@@ -193,7 +193,7 @@ def passage(low, high, width, moment=first_moment):
     top = np.maximum(high, 0.0)
     # Above 0: u = b - t, over t until u^2 - b^2 has fallen so far that nothing is left.
     room = np.where(low >= 0, width, top)
-    reach = np.minimum(room, until_nothing(top))
+    reach = np.minimum(room, negligible_beyond(top))
     t = reach * (NODES + 1) / 2
     above = reach[:, 0] / 2 * np.sum(WEIGHTS * moment(top - t, -t * (2 * top - t)), axis=1)
     above = np.where(top[:, 0] > 0, above, 0.0)

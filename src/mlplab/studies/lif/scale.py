@@ -115,7 +115,7 @@ def white_noise(neuron: Neuron) -> dict[str, float]:
     }
 
 
-def settled(config: Mapping[str, Any]) -> dict[str, Any]:
+def with_numbers(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the config of a study with numbers for texts with units, and for what is left to the neuron.
 
     A null in `input` and `explorer.current_ma` becomes what suits the neuron.

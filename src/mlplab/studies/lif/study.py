@@ -17,7 +17,7 @@ from mlplab.studies.lif.currents import Constant, FileSamples, WhiteNoise
 from mlplab.studies.lif.grid import divides, spike_count, whole_steps
 from mlplab.studies.lif.neuron import MS_PER_S, exact_count, interval_ms, rate_hz, threshold_current_ma
 from mlplab.studies.lif.noise_rate import interval_variation, white_noise_rate_hz
-from mlplab.studies.lif.scale import one_neuron, scale_of, settled
+from mlplab.studies.lif.scale import one_neuron, scale_of, with_numbers
 from mlplab.studies.lif.simulation import initial_state, run_shape, simulate
 from mlplab.studies.recording import Recording, recording
 from mlplab.terminal import short_path as shown
@@ -37,7 +37,7 @@ def lif(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
         InputError: a value is not allowed; one line that names the key and the reason.
     """
     torch.set_num_threads(1)
-    asked, config = config, settled(config)
+    asked, config = config, with_numbers(config)
     neuron = build(config["neuron"], "neuron", _convert_="all")
     current = build(config["input"], "input", _convert_="all")
     options = config["simulation"]

@@ -89,7 +89,7 @@ def descend(moments: Moments, edges: np.ndarray, rounds: int = 200) -> np.ndarra
     return place(found.x)
 
 
-def settle(moments: Moments, edges: np.ndarray, rounds: int = 30) -> np.ndarray:
+def relax_knots(moments: Moments, edges: np.ndarray, rounds: int = 30) -> np.ndarray:
     """Move the knots of a fit of points downhill, each within its cell between points, then into the next cell.
 
     Between points the sum of squares is smooth in the knots; on a point it has a kink, where a knot often rests.
@@ -255,7 +255,7 @@ def _neighbours(moments: Moments, edges: np.ndarray, rounds: int = 5) -> np.ndar
                     tried = edges.copy()
                     tried[i] = (x[other] + x[other + 1]) / 2
                     if (np.diff(tried) > 0).all():
-                        tried = settle(moments, tried)
+                        tried = relax_knots(moments, tried)
                         value = _cost(moments, tried)
                         if value < cost - 1e-12 * abs(cost):
                             edges, cost = tried, value
@@ -283,7 +283,7 @@ def _refine(moments: Moments, start: np.ndarray, line: Moments | None) -> tuple[
         if moments.target.points is None:
             tried.append(join(moments, tried[-1]))
         elif start.size <= 65:
-            tried.append(settle(moments, min(tried, key=lambda edges: _cost(moments, edges))))
+            tried.append(relax_knots(moments, min(tried, key=lambda edges: _cost(moments, edges))))
     # Costs are differences of far larger sums; among equals the last is the most refined.
     costs = np.array([_cost(moments, edges) for edges in tried])
     return tried[int(np.flatnonzero(costs <= costs.min() + 1e-15 * abs(costs.min()))[-1])], met

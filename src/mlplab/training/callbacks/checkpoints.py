@@ -49,7 +49,7 @@ class Checkpoints(Checkpoint, MemberCallback):
         """Write the files of every member that has a folder."""
         for callback in trainer.callbacks:
             if isinstance(callback, MemberCallback):
-                callback.settle(trainer, members)
+                callback.finish_pending(trainer, members)
         for index, run in enumerate(runs_of(trainer)):
             if run.folder is None:
                 continue

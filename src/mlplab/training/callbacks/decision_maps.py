@@ -94,7 +94,7 @@ class DecisionMaps(MemberCallback):
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.draw(trainer, members_of(trainer, module))
 
-    def settle(self, trainer: L.Trainer, members: Any) -> None:
+    def finish_pending(self, trainer: L.Trainer, members: Any) -> None:
         self.draw(trainer, members)
 
     def _snap(self, members: Any) -> None:

@@ -28,7 +28,7 @@ class MemberCallback(L.Callback):
     def on_epoch(self, trainer: L.Trainer, members: Any) -> None:
         """Act on a complete epoch; ``members.metrics`` holds its metrics, each of shape (P,)."""
 
-    def settle(self, trainer: L.Trainer, members: Any) -> None:
+    def finish_pending(self, trainer: L.Trainer, members: Any) -> None:
         """Finish what was put off: a checkpoint is about to be written."""
 
     def member_state(self, index: int) -> dict[str, Any]:
