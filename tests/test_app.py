@@ -169,7 +169,7 @@ def test_sigterm_is_taken_as_ctrl_c_before_a_run_begins(tmp_path, monkeypatch):
 
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(app, "load_study", load)
-    assert train(tmp_path) == 130
+    assert train(tmp_path) == 143
     assert signal.getsignal(signal.SIGTERM) is before and not (tmp_path / "logs").exists()
 
 
@@ -180,7 +180,7 @@ def test_sigterm_is_taken_as_ctrl_c_before_a_sweep_begins_too(tmp_path, monkeypa
 
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr("mlplab.sweeps.launcher.launch", launch)
-    assert train(tmp_path, "-m", "seed=0,1") == 130
+    assert train(tmp_path, "-m", "seed=0,1") == 143
     assert signal.getsignal(signal.SIGTERM) is before and not (tmp_path / "logs").exists()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from mlplab.cli.commands import COMMANDS, OWN_HELP, TAKES_RUNS
 from mlplab.errors import UNWRITABLE, InputError, hides_interrupt
 from mlplab.rules import near
-from mlplab.runs.signals import sigterm_is_ctrl_c
+from mlplab.runs import signals
 from mlplab.terminal import print_error
 
 EXIT_OF_STATUS = {"finished": 0, "interrupted": 130}
@@ -26,9 +26,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the command and its options; by default those of the process.
 
     Returns:
-        The exit code: 0 done, 1 the run failed or diverged, 2 bad input, 130 interrupted.
+        The exit code: 0 done, 1 the run failed or diverged, 2 bad input, 130 interrupted by Ctrl-C, 143 by SIGTERM.
     """
-    argv = list(sys.argv[1:] if argv is None else argv)
+    with signals.interruptible():
+        return _answered(list(sys.argv[1:] if argv is None else argv))
+
+
+def _answered(argv: list[str]) -> int:
+    """Run one command, and answer in a line what ends it."""
     _open_streams()
     _find_own_classes()
     try:
@@ -37,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_error(str(error))
     except KeyboardInterrupt:
         print("mlplab: interrupted", file=sys.stderr)
-        return 130
+        return signals.exit_code()
     except BrokenPipeError:  # the reader of a pipe, such as head, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -76,7 +81,7 @@ def _dispatched(argv: list[str]) -> int:
     try:
         return _dispatch(argv)
     except Exception as error:
-        if hides_interrupt(error):
+        if hides_interrupt(error) or signals.received():
             raise KeyboardInterrupt from error
         raise
 
@@ -164,10 +169,9 @@ def run(command: str, argv: Sequence[str]) -> int:
     def load() -> Callable[..., Any]:
         return load_study(study)
 
-    with sigterm_is_ctrl_c():
-        if words.resume is not None:
-            return exit_code(session.resume(command, load, config_name, words.resume, words.overrides))
-        return max(map(exit_code, door.run(command, config_name, study, words, load)), default=0)
+    if words.resume is not None:
+        return exit_code(session.resume(command, load, config_name, words.resume, words.overrides))
+    return max(map(exit_code, door.run(command, config_name, study, words, load)), default=0)
 
 
 def _run_folder_words(command: str, words: list[str]) -> tuple[Path, list[str]]:
@@ -200,8 +204,7 @@ def reproduce(words: list[str]) -> object:
             raise InputError(f"reproduce takes paths.logs=DIR alone, got {key}={value}")
         PATH.check(key, value)
         logs = configs.place(key, value)
-    with sigterm_is_ctrl_c():
-        return load_study("mlplab.cli.reproduce:reproduce")(folder, logs)
+    return load_study("mlplab.cli.reproduce:reproduce")(folder, logs)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from mlplab.errors import InputError
 from mlplab.places import conf_folder, logs_folder
 from mlplab.runs.find import find_run, find_sweep
 from mlplab.runs.index import Index
+from mlplab.runs.signals import patient
 
 USAGE = """\
 usage: scripts/lab tensorboard [FOLDER|SWEEP|RUN|last] [TensorBoard's own flags, such as --port 6007]
@@ -96,7 +97,8 @@ def serve(program: list[str], board: object | None) -> int:
                 board.update()
     except KeyboardInterrupt:
         server.send_signal(signal.SIGINT)
-        server.wait(10)
+        with patient():
+            server.wait(10)
         return 0
     finally:
         if server.poll() is None:

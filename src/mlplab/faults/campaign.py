@@ -18,6 +18,7 @@ from mlplab.words import columns, plural
 PROMISES = {
     "owner": "a run folder belongs to one run",
     "kills": "killed at any moment, a run goes on to the same folder",
+    "signals": "Ctrl-C and SIGTERM end a command within 2 s, and it goes on",
 }
 # What a command imports, once for all of them.
 WARM = ("mlplab.cli.train", "mlplab.cli.door", "mlplab.cli.evaluate", "mlplab.plots.learning_strip", "mlplab.report.report")

@@ -11,6 +11,7 @@ from pathlib import Path
 from mlplab.errors import InputError
 from mlplab.runs.files import absent, remove_empty
 from mlplab.runs.lock import LOCK, Taken, is_held, locked
+from mlplab.runs.signals import at_the_end
 
 
 @dataclass(frozen=True)
@@ -147,15 +148,20 @@ def unless_used(path: Path, made: Iterable[Path] = ()) -> Iterator[Path]:
     A run has come to something once its config is written, or, where its input proves bad, once it has a
     checkpoint.
     """
-    try:
-        yield path
-    except BaseException as error:
+
+    def clean(error: BaseException) -> None:
         kept = (path / "config.yaml").exists()
         if isinstance(error, InputError):
             kept = any((path / "checkpoints").glob("*"))
         if not kept:
             shutil.rmtree(path, ignore_errors=True)
             remove_empty(made)
+
+    try:
+        with at_the_end(lambda: clean(KeyboardInterrupt())):
+            yield path
+    except BaseException as error:
+        clean(error)
         raise
 
 

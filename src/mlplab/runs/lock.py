@@ -10,6 +10,7 @@ from typing import TextIO
 
 from mlplab.errors import InputError
 from mlplab.runs.files import absent, remove_empty
+from mlplab.runs.signals import at_the_end
 
 LOCK = ".lock"
 # What stands, beside the lock, in the folder of a sweep that came to nothing: what is written first, and the exchange.
@@ -44,7 +45,8 @@ def locked(folder: str | Path) -> Iterator[None]:
     with _lock(folder) as file:
         _held.add(folder)
         try:
-            yield
+            with at_the_end(lambda: _unlink(file)):
+                yield
         except BaseException:
             if made:
                 _remove_unneeded(folder)

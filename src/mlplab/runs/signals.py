@@ -1,27 +1,142 @@
-"""Signals that end a command."""
+"""Signals that end a command, within two seconds whatever it is at, with everything left as it must be."""
 
+import atexit
+import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
+
+NUMBERS = (signal.SIGINT, signal.SIGTERM)
+# An interrupt that has not ended the command by then, in an import or a long call, ends it from beside.
+GRACE_S = 1.0
+
+_received: list[int] = []  # since the command began
+_listening = False
+_patient = 0  # so many blocks see to it themselves that they end
+_held = 0
+_last_words: list[Callable[[], Any]] = []
+
+
+def received() -> int | None:
+    """Give the signal by which the running command was asked to end, if it was."""
+    return _received[0] if _received else None
+
+
+def exit_code() -> int:
+    """Give the exit code of a command that was interrupted: 130 by Ctrl-C, 143 by SIGTERM."""
+    return 128 + (received() or signal.SIGINT)
+
+
+def note(number: int) -> None:
+    """Remember that a signal has come to a command, for those who answer it themselves."""
+    if _listening:
+        _received.append(number)
 
 
 @contextmanager
-def sigterm_is_ctrl_c() -> Iterator[None]:
-    """Take SIGTERM as Ctrl-C: what runs is to save its state, and what has not begun to leave nothing behind.
+def interruptible() -> Iterator[None]:
+    """Take SIGINT and SIGTERM as Ctrl-C for the length of a command: what runs is to leave its folder as it must be.
 
     Off the main thread, where Python hears no signals, nothing is changed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-
-    def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
+    global _listening
+    before = {number: signal.signal(number, interrupt) for number in NUMBERS}
+    _listening, outer = True, _listening
+    ear, mouth = os.pipe()
+    os.set_blocking(mouth, False)
+    wakeup = signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
+    over = threading.Event()
+    threading.Thread(target=_watch, args=(ear, over), daemon=True).start()
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        over.set()
+        _listening = outer
+        _received.clear()
+        signal.set_wakeup_fd(wakeup)
+        os.close(mouth)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        atexit.register(_ignore)
+
+
+def listen() -> None:
+    """Answer the signals again, where a library has set its own answer within a command."""
+    if threading.current_thread() is threading.main_thread():
+        for number in NUMBERS:
+            signal.signal(number, interrupt)
+
+
+@contextmanager
+def patient() -> Iterator[None]:
+    """Leave it to a block, such as a training that saves its state, to end by itself."""
+    global _patient
+    _patient += 1
+    try:
+        yield
+    finally:
+        _patient -= 1
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Put off an interrupt to the end of a block of a few writes that belong together."""
+    global _held
+    _held, before = _held + 1, len(_received)
+    try:
+        yield
+    finally:
+        _held -= 1
+    if not _held and len(_received) > before:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def at_the_end(words: Callable[[], Any]) -> Iterator[None]:
+    """Have something done where a command is ended from beside within a block; it must not fail or take long."""
+    _last_words.append(words)
+    try:
+        yield
+    finally:
+        _last_words.remove(words)
+
+
+def interrupt(number: int, frame: Any) -> None:
+    """Answer a signal: as Ctrl-C, unless it is put off."""
+    note(number)
+    if not _held:
+        raise KeyboardInterrupt
+
+
+def _ignore() -> None:
+    """Let a process that is on its way out go its way."""
+    if threading.current_thread() is threading.main_thread():
+        for number in NUMBERS:
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _watch(ear: int, over: threading.Event) -> None:
+    """End the process where a signal has come and its main thread has not ended the command in time."""
+    with open(ear, "rb", buffering=0) as heard:
+        number = next((byte for byte in iter(lambda: heard.read(1), b"") if byte[0] in NUMBERS), None)
+    deadline = time.monotonic() + GRACE_S
+    while number is not None and not over.wait(0.02):
+        if _patient or _held:
+            deadline = time.monotonic() + GRACE_S
+        elif time.monotonic() > deadline:
+            for words in reversed(_last_words):
+                with suppress(Exception):
+                    words()
+            with suppress(Exception):
+                print("mlplab: interrupted", file=sys.stderr, flush=True)
+            os._exit(128 + number[0])
+
+
+os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1) if threading.current_thread() is threading.main_thread() else None)

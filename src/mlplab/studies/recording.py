@@ -15,6 +15,7 @@ from mlplab.plots.style import png_bytes, vector_bytes
 from mlplab.runs.files import write_bytes, write_json, write_text
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.manifest import collect
+from mlplab.runs.signals import at_the_end
 from mlplab.runs.status import write_status
 from mlplab.runs.tensorboard_writer import TensorBoardWriter
 
@@ -72,7 +73,8 @@ def recording(config: Mapping[str, Any], folder: str | Path, data_sha256: str | 
     """
     run = Recording(config, folder, data_sha256)
     try:
-        yield run
+        with at_the_end(lambda: write_status(run.folder.path, "interrupted")):
+            yield run
     except KeyboardInterrupt:
         write_status(run.folder.path, "interrupted")
         raise

@@ -9,10 +9,10 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
+from mlplab.runs import signals
 from mlplab.runs.lock import locked
 from mlplab.runs.plain_yaml import plain_yaml
 from mlplab.runs.secrets import without_secrets
-from mlplab.runs.signals import sigterm_is_ctrl_c
 from mlplab.sweeps.composer import Composer
 from mlplab.sweeps.display import Display
 from mlplab.sweeps.executors import Processes, make_executor
@@ -50,25 +50,25 @@ def launch(
         executor = make_executor(options, folder)
         display.note(f"{len(job_overrides)} jobs in {short_path(folder)}, {executor.place}")
         try:
-            with sigterm_is_ctrl_c():  # again, and not sooner: Ray would set its own answer to the signal
-                if isinstance(executor, Processes):
-                    executor.warm_up()
-                jobs = compose_jobs(folder, master, context.config_loader, task, job_overrides, display)
-                sweep = Sweep(
-                    folder,
-                    jobs,
-                    executor,
-                    study=task.study,
-                    population=task.study == POPULATION_STUDY,
-                    max_members=options["max_members"],
-                    timeout_s=options["timeout_s"],
-                    accept_code=bool(master.get("resume", {}).get("accept_code")),
-                    command=without_secrets(task.command),
-                    hydra_files=hydra_files,
-                    callbacks=JobCallbacks(context.callbacks, task),
-                    display=display,
-                )
-                sweep.run()
+            signals.listen()  # Ray sets its own answer to SIGTERM
+            if isinstance(executor, Processes):
+                executor.warm_up()
+            jobs = compose_jobs(folder, master, context.config_loader, task, job_overrides, display)
+            sweep = Sweep(
+                folder,
+                jobs,
+                executor,
+                study=task.study,
+                population=task.study == POPULATION_STUDY,
+                max_members=options["max_members"],
+                timeout_s=options["timeout_s"],
+                accept_code=bool(master.get("resume", {}).get("accept_code")),
+                command=without_secrets(task.command),
+                hydra_files=hydra_files,
+                callbacks=JobCallbacks(context.callbacks, task),
+                display=display,
+            )
+            sweep.run()
         finally:
             executor.close()
     tell(sweep, display)

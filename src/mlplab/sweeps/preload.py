@@ -1,5 +1,11 @@
 """What the server of the worker processes imports and does once, so that each group starts at once."""
 
+import os
+from contextlib import suppress
+
+with suppress(OSError):
+    os.setsid()  # first: a signal to the group of a sweep is for the sweep, which lets the groups save their states
+
 import numpy as np
 
 import mlplab.data.modules

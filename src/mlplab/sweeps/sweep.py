@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mlplab.errors import InputError
+from mlplab.runs import signals
 from mlplab.runs.files import read_json, remove_leftovers
 from mlplab.runs.fingerprint import code_digest
 from mlplab.runs.folder import RunFolder
@@ -176,11 +177,13 @@ class Sweep:
                 if running:
                     time.sleep(POLL_S)
         except KeyboardInterrupt:
-            self._stop(running)
+            with signals.patient():
+                self._stop(running)
             raise
         finally:
-            for one in running:
-                one.handle.kill()
+            with signals.patient():
+                for one in running:
+                    one.handle.kill()
         self._show([], ended, ended, 1.0, final=True)
 
     def _start(self, group: Group) -> Running:

@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from mlplab.errors import UNWRITABLE, Ended, InputError, hides_interrupt
+from mlplab.runs.signals import received
 
 
 class Objective(float):
@@ -86,7 +87,7 @@ def ending(all_errors: bool = False) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if hides_interrupt(error):
+        if hides_interrupt(error) or received():
             raise KeyboardInterrupt from error
         unwritable = isinstance(error, OSError) and error.errno in UNWRITABLE
         if all_errors or unwritable or isinstance(error, InputError | PermissionError | BrokenPipeError):

@@ -18,6 +18,7 @@ from typing import Any
 
 from hydra.core.utils import env_override
 
+from mlplab.runs import signals
 from mlplab.runs.status import is_alive
 from mlplab.sweeps.messages import Messages
 
@@ -125,7 +126,7 @@ def process_main(payload: dict[str, Any]) -> None:
             os._exit(1)
     # Ctrl-C in a terminal reaches all of its group: the sweep alone is to decide what comes of it.
     os.setsid()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signals.interrupt)
     log = open(payload["log"], "a", buffering=1)
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)

@@ -7,6 +7,7 @@ import numpy as np
 
 from mlplab.training.callbacks.member import MemberCallback
 from mlplab.training.members import runs_of
+from mlplab.training.single import SingleMember, members_of
 
 NAN = float("nan")
 
@@ -20,6 +21,13 @@ class Record(MemberCallback):
         self._figures: list[dict[str, np.ndarray]] = []  # of each epoch, each (P,)
         self._ended: dict[int, int] = {}  # epochs kept of members that stopped before the others
         self._stacked: dict[str, np.ndarray] = {}
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        members = members_of(trainer, module)
+        if isinstance(members, SingleMember) and members.interrupted:
+            raise KeyboardInterrupt  # an epoch may be long; the run goes on from its last checkpoint
+
+    on_validation_batch_end = on_train_batch_end
 
     def on_epoch(self, trainer: L.Trainer, members: Any) -> None:
         for index, stop in members.stops.items():

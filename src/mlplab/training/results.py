@@ -11,6 +11,7 @@ from mlplab.data.arrays import ArrayDataModule
 from mlplab.population.stacking import Population
 from mlplab.runs.files import write_json
 from mlplab.runs.fingerprint import tensor_sha256
+from mlplab.runs.signals import held
 from mlplab.runs.status import write_status
 from mlplab.training.callbacks.decision_maps import DecisionMaps
 from mlplab.training.callbacks.monitors import Timing
@@ -69,10 +70,11 @@ def finish(
             end_loggers(run, result)
             if run.folder is not None and run.config.get("figures", "all") != "none":
                 write_pages(trainer, classifier, index, result, logits["test"])
-            close(run, result)  # last: where there is a result, all else is there
-            results.append(result)
-            if on_result is not None:
-                on_result(index, result)
+            with held():
+                close(run, result)  # last: where there is a result, all else is there
+                results.append(result)
+                if on_result is not None:
+                    on_result(index, result)
     return results
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from mlplab.runs import signals
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.status import write_status
 
@@ -27,11 +28,15 @@ def threads(count: int) -> Iterator[None]:
 @contextmanager
 def failing(folders: Sequence[RunFolder | None], untouched: bool, done: set[int] = frozenset()) -> Iterator[None]:
     """Say in each folder how its run ended, where it ends with an error; one that was never described stays as it was."""
-    try:
-        yield
-    except BaseException as error:
+    def fail(error: BaseException) -> None:
         if not untouched:  # a run that could not go on stays interrupted
             _fail([folder for index, folder in enumerate(folders) if index not in done], error)
+
+    try:
+        with signals.at_the_end(lambda: fail(KeyboardInterrupt())):
+            yield
+    except BaseException as error:
+        fail(KeyboardInterrupt() if signals.received() else error)
         raise
 
 
@@ -54,6 +59,7 @@ def stoppable(members: Any) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def request(number: int, frame: Any) -> None:
+        signals.note(number)
         if members.interrupted:
             raise KeyboardInterrupt
         members.interrupted = True
@@ -61,7 +67,8 @@ def stoppable(members: Any) -> Iterator[None]:
     for number in before:
         signal.signal(number, request)
     try:
-        yield
+        with signals.patient():
+            yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,0 +1,89 @@
+"""SIGINT and SIGTERM from the first moment of a command on: a quick end, a true status, no orphans, and it goes on."""
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from signal import SIGINT, SIGTERM
+
+from mlplab.faults.campaign import Outcome
+from mlplab.faults.contents import contents, differences
+from mlplab.faults.kills import WORK
+from mlplab.faults.trials import Started, Told, run
+
+ENDS_WITHIN_S = 2.0
+
+
+def signals(effort: str, place: Path) -> Outcome:
+    """Send signals to runs and sweeps at random moments, and to the real command while it imports."""
+    outcome, pick = Outcome(), random.Random(1)
+    for kind, words in WORK.items():
+        root = place / "logs"
+        began = time.monotonic()
+        run([*words, f"paths.logs={root}"])
+        length, whole = time.monotonic() - began, contents(root, root)
+        shutil.rmtree(root)
+        for _ in range({"short": 2, "quick": 20, "long": 60}[effort]):
+            number, moment = pick.choice((SIGINT, SIGTERM)), pick.random() * length
+            started = Started([*words, f"paths.logs={root}"])
+            time.sleep(moment)
+            asked = time.monotonic()
+            if not started.poll():
+                started.send(number)
+            told = started.wait()
+            _judge(outcome, f"{kind}, {number.name} after {moment:.2f} s", root, told, time.monotonic() - asked, number, started.orphans())
+            told = run(_again(words, root))
+            same = differences(whole, contents(root, root))
+            outcome.note(not same, f"{kind}, gone on after {number.name} at {moment:.2f} s: {same} {told.err[-200:]}")
+            shutil.rmtree(root, ignore_errors=True)
+    _from_the_start(outcome, pick, place / "real", {"short": 2, "quick": 12, "long": 40}[effort])
+    _within_an_epoch(outcome, place / "epoch")
+    return outcome
+
+
+def _judge(outcome: Outcome, name: str, root: Path, told: Told, seconds: float, number: int, orphans: list[int]) -> None:
+    finished = told.code == 0
+    states = {path.parent.name: json.loads(path.read_text())["status"] for path in root.rglob("status.json")}
+    done = {path.parent.name for path in root.rglob("result.json")}
+    true = all(state == ("finished" if folder in done else "interrupted") for folder, state in states.items())
+    wrong = [path.name for path in root.glob("train/*") if not (path / "status.json").exists()]
+    outcome.note(finished or told.code == 128 + number and told.is_clean, f"{name}: ended with {told.code}: {told.err[-500:]}")
+    outcome.note(finished or seconds < ENDS_WITHIN_S, f"{name}: took {seconds:.1f} s")
+    outcome.note(true and not wrong, f"{name}: the folders say {states}, with results {done}; without a word {wrong}")
+    outcome.note(not orphans, f"{name}: orphans {orphans}")
+
+
+def _again(words: list[str], root: Path) -> list[str]:
+    folders = [path.parent for path in root.rglob("config.yaml") if path.parent.name != ".hydra"]
+    return ["train", f"resume={folders[0]}"] if folders and "-m" not in words else [*words, f"paths.logs={root}"]
+
+
+def _from_the_start(outcome: Outcome, pick: random.Random, root: Path, count: int) -> None:
+    """The real command, its imports included; the interpreter's own first 0.05 s are not ours."""
+    program = [sys.executable, "-m", "mlplab.cli.app", *WORK["train"], f"paths.logs={root}"]
+    for _ in range(count):
+        number, moment = pick.choice((SIGINT, SIGTERM)), 0.15 + pick.random() * 4
+        process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        time.sleep(moment)
+        asked = time.monotonic()
+        process.send_signal(number)
+        out, err = process.communicate(timeout=120)
+        told = Told(process.returncode, out, err, time.monotonic() - asked)
+        _judge(outcome, f"the command, {number.name} after {moment:.2f} s", root, told, told.seconds, number, [])
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _within_an_epoch(outcome: Outcome, root: Path) -> None:
+    """Lightning's own loop does not wait for the end of a long epoch."""
+    more = ["data.points_per_arm=100000", "data.batch_size=8", "trainer.engine=lightning", "figures=none"]
+    started = Started([*WORK["train"], *more, f"paths.logs={root}"])
+    while not list(root.rglob("status.json")):
+        time.sleep(0.05)
+    time.sleep(1)
+    asked = time.monotonic()
+    started.send(SIGINT)
+    told = started.wait()
+    _judge(outcome, "within an epoch of Lightning's loop", root, told, time.monotonic() - asked, SIGINT, started.orphans())
