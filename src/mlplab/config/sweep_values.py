@@ -75,23 +75,23 @@ def check_sweep(config_name: str, overrides: Sequence[str], config_dir: str | Pa
             f"a sweep must have at most {MOST_JOBS:,} jobs, got {count:,} "
             f"({' x '.join(f'{dimension.count:,} of {dimension.key}' for dimension in discrete)})"
         )
-    known = keys_of(base)
     known_dimensions = {dimension.text: dimension for dimension in discrete}
     for text, entry in sweeps:
         default = OmegaConf.select(base, entry.key_or_group)
         dimension = known_dimensions.get(text) or read_dimension(text, entry, default)
         if entry.is_interval_sweep() and not searched:
             raise InputError(f"{dimension.key}: an interval needs hydra/sweeper=search, got {text}")
+        no_group = dimension.key in keys_of(base) and ("." in dimension.key or not OmegaConf.is_config(default))
         others = single + [end for key, end in firsts.items() if key != dimension.key]
         for end in dimension.ends():
             if end in firsts.values():
                 continue
-            if dimension.key in known and ("." in dimension.key or not OmegaConf.is_config(default)):
-                override(base, [end], config_name)  # no group, so there is no need to compose again
-            else:
-                composed = compose_all(config_name, [*others, end], config_dir)
-                if dimension.key == "experiment" and composed.hydra.sweeper.get("params"):
-                    raise InputError(ONE_EXPERIMENT.format(experiments))
+            if no_group:  # there is no need to compose again
+                override(base, [end], config_name)
+                continue
+            composed = compose_all(config_name, [*others, end], config_dir)
+            if dimension.key == "experiment" and composed.hydra.sweeper.get("params"):
+                raise InputError(ONE_EXPERIMENT.format(experiments))
     return first
 
 

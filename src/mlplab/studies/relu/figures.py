@@ -30,6 +30,12 @@ _NOTES = {
     "greedy": "each unit where it helps most",
 }
 
+DEEP = {
+    "x2": "deep: the tent map composed with itself (Yarotsky 2017)",
+    "takagi": "deep: the tent map composed with itself",
+    "sawtooth": "deep: three tents, exact",
+}
+
 
 def draw(
     record, config: Mapping[str, Any], target: Target, rows: list, fits: Mapping, floors: Mapping
@@ -207,57 +213,54 @@ def depth_arrays(target: Target, widths: list[int], config: Mapping[str, Any]) -
         "floor": np.array([minimax(target, int(n) + 1).lower_bound for n in wide_n]),
         "deep_n": np.array(list(error)), "deep": np.array(list(error.values())),
     }  # fmt: skip
-    # A handful of sizes shows it; training takes longer than all the rest.
-    small = [n for n in error if n <= 32 and built[n].depth > 1]
-    small = [small[i] for i in np.unique(np.linspace(0, len(small) - 1, 4).astype(int))] if small else []
-    if config["depth"]["networks"] and small:
-        seeds = [derive(config["seed"], "deep", k) for k in range(config["depth"]["networks"])]
-        found = []
-        for n in small:
-            sizes = [len(bias) for _, bias in built[n].layers[:-1]]
-            trained = train_deep(target, sizes, seeds=seeds, steps=config["depth"]["steps"])
-            found += [(n, errors(target, network, grid)[0]) for network in trained]
-        arrays["trained_n"], arrays["trained"] = (np.array([n for n, _ in found]), np.array([e for _, e in found]))
-    x = np.linspace(target.low, target.high, 1001)
-    square = target.name == "x2"
-    stages, law = [], []
-    if square:
+    arrays |= _trained_deep(target, {n: built[n] for n in error if n <= 32 and built[n].depth > 1}, grid, config)
+    law = []
+    if target.name == "x2":
         arrays["law_wide"] = 1 / (8.0 * wide_n**2)
         arrays["law_deep"] = 2.0 ** -(2 * (arrays["deep_n"] + 1) / 3 + 3)
         law = [["wide_n", "law_wide", "wide"], ["deep_n", "law_deep", "deep"]]
-        stages = [
-            (
-                f"layer {m} subtracts {2 ** (m - 1)} {'tooth' if m == 1 else 'teeth'} of height 1/{4**m}",
-                sawtooth_sum(0.0, [0.0] * (m - 1) + [4.0**-m])(x),
-            )
-            for m in (1, 2, 3, 4)
-        ]
-    elif len(built[max(built)].layers) == 3:
-        first = built[max(built)]
-        hidden = np.maximum(first.layers[0][0] @ x[None] + first.layers[0][1][:, None], 0)
-        folded = first.layers[1][0][0] @ hidden
-        stages = [("the first layer folds x …", folded), ("… and the second fits what is left", first(x))]
-    arrays["x"] = x
+    arrays["x"] = x = np.linspace(target.low, target.high, 1001)
+    stages = _stages(target, built[max(built)], x)
     for place, (_, values) in enumerate(stages):
         arrays[f"stage_{place}"] = values
-    how = {
-        "x2": "deep: the tent map composed with itself (Yarotsky 2017)",
-        "takagi": "deep: the tent map composed with itself",
-        "sawtooth": "deep: three tents, exact",
-    }.get(
-        target.name, "deep: fold the symmetry, then fit" if stages else "deep: Horner's rule with Yarotsky's products"
-    )
-    arrays["words"] = np.array(
-        json.dumps(
-            {
-                "title": f"{target.label}: depth against width",
-                "subtitle": how,
-                "laws": law,
-                "stages": [name for name, _ in stages],
-            }
-        )
-    )
+    plain = "deep: fold the symmetry, then fit" if stages else "deep: Horner's rule with Yarotsky's products"
+    arrays["words"] = np.array(json.dumps({
+        "title": f"{target.label}: depth against width", "subtitle": DEEP.get(target.name, plain), "laws": law,
+        "stages": [name for name, _ in stages],
+    }))  # fmt: skip
     return arrays
+
+
+def _trained_deep(
+    target: Target, built: Mapping[int, DeepRelu], grid: np.ndarray, config: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """Train networks of the sizes of some constructions: a handful shows it, and takes longer than all the rest."""
+    sizes, networks = list(built), config["depth"]["networks"]
+    if not sizes or not networks:
+        return {}
+    seeds = [derive(config["seed"], "deep", k) for k in range(networks)]
+    found = []
+    for n in [sizes[i] for i in np.unique(np.linspace(0, len(sizes) - 1, 4).astype(int))]:
+        widths = [len(bias) for _, bias in built[n].layers[:-1]]
+        trained = train_deep(target, widths, seeds=seeds, steps=config["depth"]["steps"])
+        found += [(n, errors(target, network, grid)[0]) for network in trained]
+    return {"trained_n": np.array([n for n, _ in found]), "trained": np.array([error for _, error in found])}
+
+
+def _stages(target: Target, network: DeepRelu, x: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """Name what the layers of a deep network make, with its values at x; empty where there is nothing to see."""
+    if target.name == "x2":
+        words = "layer {} subtracts {} {} of height 1/{}"
+        return [
+            (words.format(m, 2 ** (m - 1), "tooth" if m == 1 else "teeth", 4**m),
+             sawtooth_sum(0.0, [0.0] * (m - 1) + [4.0**-m])(x))
+            for m in (1, 2, 3, 4)
+        ]  # fmt: skip
+    if len(network.layers) != 3:
+        return []
+    (weight, bias), (second, _) = network.layers[:2]
+    folded = second[0] @ np.maximum(weight @ x[None] + bias[:, None], 0)
+    return [("the first layer folds x …", folded), ("… and the second fits what is left", network(x))]
 
 
 def _depth(arrays: Mapping[str, Any]) -> Figure:
