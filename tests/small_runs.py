@@ -126,6 +126,8 @@ def whole(base, tmp_path_factory):
 class StopAt(MemberCallback):
     """Ask for a stop, as Ctrl-C does, after so many minibatches, or at the end of an epoch."""
 
+    takes_blocks = True
+
     def __init__(self, minibatches):
         self.minibatches = minibatches
 

@@ -9,6 +9,7 @@ from torch import nn
 import mlplab
 from mlplab.nn.activations import ACTIVATIONS
 from mlplab.population.schedules import Constant, Cosine, OneCycle, Step
+from mlplab.training.callbacks import MemberCallback
 
 ADAM = partial(torch.optim.Adam, lr=1e-2)
 QUIET = pytest.mark.filterwarnings("ignore")
@@ -62,12 +63,24 @@ def weights(module):
     return torch.cat([parameter.detach().flatten() for parameter in module.parameters()])
 
 
+class Epochs(MemberCallback):
+    """Keep every epoch's metrics."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_epoch(self, trainer, members):
+        self.seen.append({name: float(value[0]) for name, value in members.metrics.items()})
+
+
 def trained(engine, feature, kind=torch.float64):
     trainer, options, network, data = feature
     module = classifier(options, network, data.get("arms", 4), kind)
     before = weights(module)
     precision = "64-true" if kind == torch.float64 else "32-true"
-    result = mlplab.fit(module, spirals(kind, **data), engine=engine, callbacks=[], max_epochs=4, precision=precision, **trainer)
+    epochs = Epochs()
+    result = mlplab.fit(module, spirals(kind, **data), engine=engine, callbacks=[epochs], max_epochs=4, precision=precision, **trainer)
+    result["metrics of each epoch"] = epochs.seen
     assert result["engine"] == engine
     assert float((weights(module) - before).abs().max()) > 1e-3  # something was learned
     return weights(module), result
@@ -77,7 +90,10 @@ def trained(engine, feature, kind=torch.float64):
 @pytest.mark.parametrize("name", FEATURES)
 def test_both_engines_train_to_the_same_weights_in_float64(name):
     (own, result), (ordinary, expected) = (trained(engine, FEATURES[name]) for engine in ("population", "lightning"))
-    assert result["steps"] == expected["steps"] and result["epochs"] == expected["epochs"]
+    for name in ("steps", "epochs", "best_epoch"):
+        assert result[name] == expected[name], name
+    for row, wanted in zip(result["metrics of each epoch"], expected["metrics of each epoch"], strict=True):
+        assert row == pytest.approx(wanted, rel=2e-6)  # Lightning sums metrics in float32
     assert float((own - ordinary).abs().max() / ordinary.abs().max()) < 1e-9
 
 
@@ -167,3 +183,16 @@ def test_the_plan_says_why_a_job_is_not_plain(make, options, reason):
     with pytest.raises(InputError, match="trainer.engine=population cannot train this"):
         plan(make(), spirals(torch.float32), options, [], "population")
     assert plan(plain(), spirals(torch.float32), {}, []).engine == "population"
+
+
+def test_a_callback_that_looks_at_minibatches_is_trained_with_minibatch_by_minibatch():
+    class Counter(MemberCallback):
+        count = 0
+
+        def on_train_batch_end(self, *_):
+            self.count += 1
+
+    counter = Counter()
+    result = mlplab.fit(plain(), spirals(torch.float32), callbacks=[counter], max_epochs=2)
+    assert result["engine"] == "lightning" and "Counter has its own on_train_batch_end" in result["engine_reason"]
+    assert counter.count == result["steps"]

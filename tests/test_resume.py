@@ -183,6 +183,8 @@ def test_a_run_stopped_while_it_is_described_says_so_and_goes_on(base, tmp_path,
 class Kill(MemberCallback):
     """End the process without a word, as the kernel does when memory runs out."""
 
+    takes_blocks = True
+
     def __init__(self, minibatches):
         self.minibatches = minibatches
 
@@ -253,6 +255,8 @@ def test_a_second_signal_stops_at_once(base, tmp_path):
     before = signal.getsignal(signal.SIGINT)
 
     class Impatient(MemberCallback):
+        takes_blocks = True
+
         def on_train_batch_start(self, trainer, classifier, *_):
             if classifier.minibatches == 8:
                 os.kill(os.getpid(), signal.SIGINT)

@@ -19,7 +19,7 @@ from mlplab.rules import boolean, check_all, choice, either, integer, number, op
 # Lightning tells at every start which accelerators it sees, and advises on loaders that the lab does not use.
 QUIET = (
     ".*does not have many workers.*", ".*is smaller than the logging interval.*", ".*`isinstance\\(treespec.*",
-    ".*available but not used.*", ".*No `.*_dataloader.*", ".*log_every_n_steps.*", ".*Checkpoint directory.*", ".*barebones.*",
+    ".*available but not used.*", ".*o `.*_dataloader.*", ".*log_every_n_steps.*", ".*Checkpoint directory.*", ".*barebones.*",
 )  # fmt: skip
 # A number of minibatches, or a fraction of them.
 SHARE = either(integer(0), number(0, 1))
@@ -116,6 +116,8 @@ class BlockTrainer(L.Trainer):
             if self.limits["overfit"]:
                 seen = train.per_epoch * train.batch_size
                 loaders["val_dataloaders"] = WholeLoader(train.x[:, :seen], train.y[:, :seen])
+        held = loaders.pop("val_dataloaders", None)
+        model.held = None if held is None else next(iter(held.to(self.strategy.root_device)))
         with quiet(self._profiled):
             super().fit(model, datamodule=datamodule, **loaders)
         # Lightning takes its module back to the CPU at the end; the population stays where it was trained.

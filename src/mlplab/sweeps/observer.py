@@ -16,6 +16,8 @@ class Observer(MemberCallback):
         tell: where to.
     """
 
+    takes_blocks = True
+
     def __init__(self, tell: Messages) -> None:
         self.tell = tell
 

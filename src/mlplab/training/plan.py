@@ -40,6 +40,11 @@ OPTIONS = (
 SERVING = (
     "train_dataloader", "val_dataloader", "transfer_batch_to_device", "on_before_batch_transfer", "on_after_batch_transfer",
 )  # fmt: skip
+# Hooks of a callback that the engine does not call, or calls once a block of minibatches.
+MINIBATCH_HOOKS = [
+    name for name in vars(L.Callback) if name.startswith("on_") and not name.startswith(("on_fit", "on_train_epoch", "on_exception"))
+    and name not in ("on_train_start", "on_train_end")
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,10 @@ def _obstacles(module: Any, data: Any, trainer: Mapping[str, Any], callbacks: It
     for callback in callbacks:
         if not isinstance(callback, MemberCallback):
             yield f"the callback {type(callback).__name__} is not one that acts on many networks"
+        elif not callback.takes_blocks:
+            for name in MINIBATCH_HOOKS:
+                if getattr(type(callback), name) is not getattr(MemberCallback, name):
+                    yield f"the callback {type(callback).__name__} has its own {name}"
     defaults = trainer_defaults()
     for name, value in trainer.items():
         if name not in OPTIONS and value != defaults[name].default and value is not None:

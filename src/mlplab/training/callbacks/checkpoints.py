@@ -21,6 +21,8 @@ class Checkpoints(Checkpoint, MemberCallback):
         every_seconds: time from one saving to the next while the run goes on, >= 0.
     """
 
+    takes_blocks = True
+
     def __init__(self, every_seconds: float = 10.0) -> None:
         self.every_seconds = every_seconds
         self._last = time.monotonic()

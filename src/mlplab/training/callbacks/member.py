@@ -13,7 +13,11 @@ class MemberCallback(L.Callback):
     Under Lightning's own loop there is one member; in the engine there are P. ``members``, which every method gets,
     has the same attributes in both: ``members`` (their number), ``metrics`` (name to an array of shape (P,)),
     ``epochs``, ``steps``, ``total_epochs``, ``population``, ``best``, ``stops``, ``rates`` and ``stop(index, reason)``.
+    A subclass with a hook for minibatches is trained with by Lightning's own loop, unless it says ``takes_blocks``:
+    the engine calls ``on_train_batch_start`` and ``..._end`` once for many minibatches.
     """
+
+    takes_blocks = False
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if not trainer.sanity_checking and hasattr(members := members_of(trainer, module), "note_validation"):

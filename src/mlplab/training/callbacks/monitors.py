@@ -13,6 +13,8 @@ from mlplab.training.single import SingleMember, members_of
 class LearningRateMonitor(MemberCallback):
     """Add ``lr``, the learning rate of the last step of the epoch, to each epoch's metrics."""
 
+    takes_blocks = True
+
     def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         # Lightning moves its schedules before the end of a batch, and so before anybody could ask after a step.
         members = members_of(trainer, module)

@@ -19,6 +19,8 @@ class DivergenceGuard(MemberCallback):
     Under Lightning's own loop the state is that of the end of the epoch before.
     """
 
+    takes_blocks = True
+
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         members = members_of(trainer, module)
         if isinstance(members, SingleMember):
