@@ -67,6 +67,7 @@ MLP = {
     "activation": ACTIVATION, "dropout": number(0, 1, below=True),
     "initialization": choice("default", "kaiming", "xavier", "orthogonal"), "init_seed": optional(SEED),
 }
+_SHA256 = optional(text("[0-9a-f]{64}", "64 hexadecimal digits"))
 COLUMN = either(text(words="a column's name"), integer())
 _COLUMNS = either(many(COLUMN), COLUMN)
 FILE = DATA | {
@@ -75,7 +76,7 @@ FILE = DATA | {
     "standardize": boolean(), "separator": optional(choice("comma", "semicolon", "tab", "blanks")),
     "header": optional(boolean()), "validation_path": optional(PATH), "test_path": optional(PATH),
     "validation_fraction": number(0, 1, below=True), "stratify": boolean(), "group": optional(COLUMN),
-    "file_sha256": optional(text("[0-9a-f]{64}", "64 hexadecimal digits")),
+    "file_sha256": _SHA256, "validation_sha256": _SHA256, "test_sha256": _SHA256, "copy": boolean(),
 }
 # As torch's own, which the lab's loss takes too but a run does not.
 REDUCTION = choice("mean", "sum", "none")

@@ -22,6 +22,7 @@ from mlplab.errors import InputError
 from mlplab.places import conf_folder, logs_folder
 from mlplab.rules import shown
 from mlplab.runs.fingerprint import file_sha256
+from mlplab.runs.identity import CONTENTS
 
 OmegaConf.register_new_resolver("logs_folder", lambda: str(logs_folder()), replace=True)
 
@@ -190,20 +191,22 @@ def check_plain(plain: dict[str, Any], study: str = "train") -> dict[str, Any]:
 
 
 def absolute_file(data: dict[str, Any]) -> None:
-    """Make the paths of a data file's config absolute and fill in the file's fingerprint where it is null, in place.
+    """Make the paths of a data file's config absolute and fill in the files' fingerprints where they are null, in place.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: a file cannot be read.
     """
-    for name in ("path", "validation_path", "test_path"):
-        if data.get(name) is not None:
-            data[name] = str(place(f"data.{name}", data[name]))
-    if data["file_sha256"] is None:
-        try:
-            data["file_sha256"] = file_sha256(data["path"])
-        except OSError as error:
-            reason = "names no file" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
-            raise InputError(f"data.path must name a file that exists, got '{data['path']}': {reason}") from None
+    for key, content in CONTENTS.items():
+        name, content = key.removeprefix("data."), content.removeprefix("data.")
+        if data.get(name) is None:
+            continue
+        data[name] = str(place(key, data[name]))
+        if data.get(content) is None:
+            try:
+                data[content] = file_sha256(data[name])
+            except OSError as error:
+                reason = "names no file" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
+                raise InputError(f"{key} must name a file that exists, got '{data[name]}': {reason}") from None
 
 
 @contextmanager
@@ -241,6 +244,10 @@ def load_recorded(path: str | Path, study: str = "train") -> DictConfig:
             wrong value.
     """
     config = read_recorded(Path(path))
+    if OmegaConf.select(config, "data.copy") is True:  # then its files lie in the run's own folder
+        for key in CONTENTS:
+            if OmegaConf.select(config, key) is not None:
+                OmegaConf.update(config, key, str(Path(path).absolute().parent / OmegaConf.select(config, key)))
     try:
         return check(_completed(config, study), study)
     except InputError as error:
@@ -281,8 +288,9 @@ def override(config: DictConfig, overrides: Sequence[str], study: str = "train")
     changed = OmegaConf.create(OmegaConf.to_container(config))
     pairs = parse_overrides(overrides)
     keys = [key for key, _ in pairs]
-    if "data.path" in keys and "data.file_sha256" not in keys and "file_sha256" in changed.get("data", ()):
-        changed.data.file_sha256 = None  # of the file before
+    for key, content in CONTENTS.items():
+        if key in keys and content not in keys and content.removeprefix("data.") in changed.get("data", ()):
+            OmegaConf.update(changed, content, None)  # of the file before
     for key, value in pairs:
         if key in ("data", "model", "loss", "optimizer", "schedule", "trainer") and isinstance(value, str):
             changed[key] = compose(study, [f"{key}={value}"])[key]

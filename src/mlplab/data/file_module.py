@@ -17,6 +17,7 @@ from mlplab.data.table import checked_path, read_table
 from mlplab.errors import InputError
 from mlplab.rules import check_all, number
 from mlplab.runs.fingerprint import file_sha256
+from mlplab.runs.identity import CONTENTS
 from mlplab.seeds import generator
 
 
@@ -39,7 +40,9 @@ class FileDataModule(ArrayDataModule):
         validation_fraction: share of all rows set aside for validation, rounded down; 0 for none.
         stratify: give train, validation and test each class in its share.
         group: column whose equal values stay in one part.
-        file_sha256: of the file's bytes; another file under the same name is refused. None: any.
+        file_sha256, validation_sha256, test_sha256: of the bytes of `path`, `validation_path` and `test_path`; another
+            file under the same name is refused. None: any.
+        copy: whether a run keeps the files in its folder, its config naming them from there.
         base: `seed`, `batch_size` (cut to the train rows), `drop_last`, `test_fraction` and `order_seed` of
             `ArrayDataModule`.
 
@@ -64,15 +67,19 @@ class FileDataModule(ArrayDataModule):
         stratify: bool = True,
         group: str | int | None = None,
         file_sha256: str | None = None,
+        validation_sha256: str | None = None,
+        test_sha256: str | None = None,
+        copy: bool = False,
         **base,
     ):
         super().__init__(**base, validation_points=0, fresh_points=0)
-        self.path, self.label, self.group, self.file_sha256 = path, label, group, file_sha256
+        self.path, self.label, self.group, self.copy = path, label, group, copy
+        self.file_sha256, self.validation_sha256, self.test_sha256 = file_sha256, validation_sha256, test_sha256
         self.features = None if features is None else _many(features)
         self.exclude, self.categorical = _many(exclude), _many(categorical)
         check_all(
             options.FILE, "data", missing=missing, standardize=standardize, separator=separator, header=header,
-            stratify=stratify,
+            stratify=stratify, copy=copy,
         )  # fmt: skip
         self.missing, self.standardize = missing, standardize
         self.separator, self.header = separator, header
@@ -83,16 +90,10 @@ class FileDataModule(ArrayDataModule):
         self.notes: list[str] = []
 
     def prepare(self) -> dict[str, Points | None]:
-        try:
-            found = file_sha256(checked_path(self.path, "data.path"))
-        except OSError as error:
-            raise InputError(f"data.path must name a readable file, got '{self.path}': {error.strerror}") from None
-        if self.file_sha256 not in (None, found):
-            raise InputError(
-                f"data.path: '{self.path}' is another file than the one this run was made of: its sha256 is "
-                f"{found[:12]}..., not {self.file_sha256[:12]}...; train another run on it"
-            )
-        self.file_sha256 = found
+        for key, content in CONTENTS.items():
+            path, name = getattr(self, key.removeprefix("data.")), content.removeprefix("data.")
+            if path is not None:
+                setattr(self, name, same_file(path, getattr(self, name), key))
         table = read_table(self.path, separator=self.separator, header=self.header)
         at = find_label(table, self.label)
         self.label_name = table.names[at]
@@ -200,6 +201,21 @@ class FileDataModule(ArrayDataModule):
             "notes": list(self.notes),
         }
 
+    def state_dict(self) -> dict[str, Any]:
+        """Give what Lightning keeps in a checkpoint: how to make inputs of rows, and the names of the classes."""
+        return {} if self.train is None else {name: value for name, value in self.recorded().items() if name != "notes"}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Compare what a checkpoint says with this file.
+
+        Raises:
+            InputError: its network was trained on another file, or one prepared otherwise.
+        """
+        own = self.state_dict()
+        other = [name for name in own if name != "path" and name in state and state[name] != own[name]]
+        if other:
+            raise InputError(f"data.path: the checkpoint is of data of another {', '.join(other)} than '{self.path}'")
+
     def to_units(self, x: torch.Tensor) -> torch.Tensor:
         """Turn inputs (N, *shape) into the units of the file, float32."""
         flat = self.preparation.unscaled(x.double().flatten(1).numpy())
@@ -209,6 +225,24 @@ class FileDataModule(ArrayDataModule):
         """Turn values in the units of the file (N, *shape) into what the network takes, float32."""
         flat = self.preparation.scaled(x.double().flatten(1).numpy())
         return torch.from_numpy(flat).float().reshape(x.shape)
+
+
+def same_file(path: str | Path, wanted: str | None, key: str) -> str:
+    """Give the sha256 of a file.
+
+    Raises:
+        InputError: it cannot be read, or is another file than the one of sha256 `wanted`; the message names `key`.
+    """
+    try:
+        found = file_sha256(checked_path(path, key))
+    except OSError as error:
+        raise InputError(f"{key} must name a readable file, got '{path}': {error.strerror}") from None
+    if wanted not in (None, found):
+        raise InputError(
+            f"{key}: '{path}' is another file than the one this run was made of: its sha256 is {found[:12]}..., not "
+            f"{wanted[:12]}...; train another run on it"
+        )
+    return found
 
 
 def read_other(

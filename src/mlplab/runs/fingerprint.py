@@ -7,7 +7,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from mlplab.runs.identity import Role, without
+from mlplab.runs.identity import CONTENTS, Role, without
 from mlplab.runs.moved import ADDED, LATER, name_for_digest
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -36,6 +36,7 @@ def _without(value: Any, left_out: frozenset[str], prefix: str) -> Any:
         for key, part in value.items()
         if f"{prefix}{key}" not in left_out and not (f"{prefix}{key}" in ADDED and part == ADDED[f"{prefix}{key}"])
         and not (part is None and f"{prefix}{key}" in LATER)
+        and not value.get(CONTENTS.get(f"{prefix}{key}", "").removeprefix(prefix))
     }
 
 

@@ -9,7 +9,7 @@ from mlplab.errors import InputError
 from mlplab.runs.files import read_json
 from mlplab.runs.flat_config import read_flat
 from mlplab.runs.folder import RunFolder
-from mlplab.runs.identity import Role, role_of
+from mlplab.runs.identity import CONTENTS, Role, role_of
 from mlplab.runs.status import is_alive, read_status
 from mlplab.runs.sweep_record import Job, SweepRecord, read_sweep_record
 
@@ -117,7 +117,7 @@ FILE_KEY = "data.file_sha256"
 
 
 def part_by_file(jobs: list[Job]) -> bool:
-    """Give each job the sha256 of its data file as a further swept key where one path stood for several contents.
+    """Give each job the sha256 of its data files as a further swept key where one path stood for several contents.
 
     Returns:
         Whether that was so. Only the first job's config is read where the data are of no file.
@@ -129,9 +129,9 @@ def part_by_file(jobs: list[Job]) -> bool:
     found = []
     for job in jobs:
         config = config_of(job)
-        found.append(str(config.get(FILE_KEY))[:12])
+        found.append("+".join(str(config[key])[:12] for key in CONTENTS.values() if config.get(key)))
         if config:
-            contents.setdefault(config.get("data.path"), set()).add(found[-1])
+            contents.setdefault(tuple(map(config.get, CONTENTS)), set()).add(found[-1])
     if all(len(kinds) == 1 for kinds in contents.values()):
         return False
     for job, sha256 in zip(jobs, found):

@@ -132,10 +132,11 @@ class WholeFile(CheckpointIO):
 
 
 def _head(run: MemberRun, epochs: int, steps: int) -> dict[str, Any]:
+    kept = run.data.state_dict() if hasattr(run.data, "state_dict") else {}
     return {
         "epoch": max(0, epochs - 1), "global_step": steps, "pytorch-lightning_version": L.__version__,
         "hparams_name": "kwargs", "hyper_parameters": dict(run.module.hparams),
-    }  # fmt: skip
+    } | ({type(run.data).__qualname__: kept} if kept else {})  # fmt: skip
 
 
 def _in_order(model: torch.nn.Module, member: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -15,9 +15,9 @@ from mlplab.population.member_data import MemberData
 from mlplab.population.stacking import stack
 from mlplab.population.trainer import BlockTrainer, quiet
 from mlplab.runs import checkpoint
-from mlplab.runs.files import remove_leftovers, write_json, write_text
+from mlplab.runs.files import remove_leftovers, write_bytes, write_json, write_text
 from mlplab.runs.folder import RunFolder
-from mlplab.runs.identity import unlike
+from mlplab.runs.identity import CONTENTS, unlike
 from mlplab.runs.manifest import collect
 from mlplab.runs.plain_yaml import plain_yaml
 from mlplab.runs.status import write_status
@@ -225,8 +225,22 @@ def start(runs: Sequence[MemberRun], trainer: L.Trainer) -> None:
 
 
 def config_text(run: MemberRun) -> str:
-    """Write the config that a run's folder keeps: of a run that goes on the same as of one that does not."""
-    return plain_yaml(run.config | ({"resume": run.config["resume"] | {"folder": None}} if "resume" in run.config else {}))
+    """Write the config that a run's folder keeps: of a run that goes on the same as of one that does not.
+
+    With data.copy the files of its data are kept beside it, and named from there.
+    """
+    config = run.config | ({"resume": run.config["resume"] | {"folder": None}} if "resume" in run.config else {})
+    if config["data"].get("copy"):
+        config["data"] = dict(config["data"])
+        for key in CONTENTS:
+            if path := config["data"].get(key := key.removeprefix("data.")):
+                # Of three files some may have one name.
+                kept = Path("data", *key.split("_")[:-1], Path(path).name)
+                config["data"][key] = kept.as_posix()
+                if not (run.folder.path / kept).is_file():
+                    with open(path, "rb") as file:
+                        write_bytes(run.folder.path / kept, iter(lambda: file.read(1 << 20), b""))
+    return plain_yaml(config)
 
 
 def restart(runs: Sequence[MemberRun], trainer: L.Trainer, module: L.LightningModule) -> None:
