@@ -11,8 +11,10 @@ from sweep_folders import make_sweep, read_record, result, write_map, write_reco
 from mlplab.cli.app import main
 from mlplab.errors import InputError
 from mlplab.report import words
+from mlplab.report.csv import runs_csv, settings_csv
 from mlplab.report.effects import effects
 from mlplab.report.intervals import Summary, summarise
+from mlplab.report.page import metrics_of
 from mlplab.report.scales import difference, on_scale
 from mlplab.report.search import Search, Trial, explained, importance, lead, read_search, together
 from mlplab.report.table import build
@@ -332,3 +334,24 @@ def test_last_and_a_name_find_the_sweep(tmp_path, capsys, monkeypatch):
     for given in (["last"], ["sweep=last"], ["mine"], ["sweep=mine"]):
         (folder / "sweep.md").unlink(missing_ok=True)
         assert main(["report", *given]) == 0 and (folder / "sweep.md").exists()
+
+
+def test_accuracy_does_not_stand_alone_in_reports_where_classes_are_unequal(tmp_path):
+    """Balanced accuracy, F1 and AUROC are columns for people, in both CSV files and on the page, and only there."""
+    for name, confusion in (("rare", [[194, 1], [3, 2]]), ("equal", [[99, 1], [2, 98]])):
+        folder = sweep_of(tmp_path / name, {8: [0.02, 0.03, 0.04], 16: [0.02, 0.025, 0.03]})
+        for path in folder.glob("*/result.json"):
+            made = json.loads(path.read_text())
+            made["test"] |= {"confusion": confusion, "balanced_accuracy": 0.7, "f1_macro": 0.75, "auroc": 0.9}
+            path.write_text(json.dumps(made))
+        (folder / "sweep.json").unlink()
+        table = table_of(folder)
+        header, rows = words.people_table(table)
+        named = {"balanced accuracy, %", "F1, %", "AUROC, %"} & set(header)
+        columns = [text.splitlines()[0] for text in (settings_csv(table), runs_csv(table))]
+        labels = {metric["key"] for metric in metrics_of(table)}
+        if name == "equal":
+            assert not named and not any("f1_macro" in line for line in columns) and "test/auroc" not in labels
+            continue
+        assert len(named) == 3 and all(row[header.index("AUROC, %")].startswith("90") for row in rows)
+        assert "test/f1_macro/mean" in columns[0] and "test/balanced_accuracy" in columns[1] and "test/auroc" in labels

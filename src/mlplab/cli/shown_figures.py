@@ -5,7 +5,7 @@ from typing import Any
 
 from mlplab.data.baselines import NEIGHBOURS
 from mlplab.places import pip_line
-from mlplab.training.merit import unequal
+from mlplab.runs.sweep_record import unequal
 from mlplab.words import columns
 
 BASELINES = {

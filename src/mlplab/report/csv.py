@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 
 from mlplab.report.intervals import Summary, summarise
-from mlplab.report.table import BAYES, FIGURES, PARTS, Setting, Table
+from mlplab.report.table import BAYES, FIGURES, MERIT, PARTS, Setting, Table
 
 STATISTICS = ("mean", "sd", "low", "high")
 
@@ -15,7 +15,7 @@ def settings_csv(table: Table) -> str:
 
     Nothing in it depends on when or how the runs were made: a sweep that was resumed has the same bytes.
     """
-    measured = [(part, name) for part in PARTS for name in FIGURES]
+    measured = [(part, name) for part in PARTS for name in (*FIGURES, *MERIT)]
     measured = [pair for pair in measured if any(pair in setting.summaries for setting in table.settings)]
     limits = [(part, name) for part in PARTS for name in BAYES]
     limits = [pair for pair in limits if any(pair in setting.summaries for setting in table.settings)]
@@ -38,6 +38,7 @@ def settings_csv(table: Table) -> str:
 def runs_csv(table: Table) -> str:
     """Write a row a run: its keys, seeds, how it ended, and every figure; without times too."""
     names = [(part, name) for part in PARTS for name in FIGURES]
+    names += [("test", name) for name in MERIT if any(("test", name) in setting.summaries for setting in table.settings)]
     keys = [*table.keys, *table.replicates]
     header = [*keys, "status", "parameters", *(f"{part}/{name}" for part, name in names), "state_sha256", "run"]
     rows = []

@@ -15,7 +15,7 @@ from mlplab.pages.run_page import law_of
 from mlplab.places import conf_folder
 from mlplab.report import words
 from mlplab.report.learning import read_curve
-from mlplab.report.table import Setting, Table
+from mlplab.report.table import MERIT, Setting, Table
 from mlplab.runs.defaults import Defaults
 from mlplab.runs.flat_config import unflatten
 from mlplab.runs.folder import RunFolder
@@ -33,6 +33,7 @@ VERDICT = ("against the selected", "p")
 FIGURES = (
     ("nll", "NLL", False, False), ("accuracy", "accuracy", True, True), ("nll_regret", "regret in NLL", False, False),
     ("accuracy_regret", "regret in accuracy", True, False), ("calibration_error", "calibration error", True, False),
+    ("balanced_accuracy", "balanced accuracy", True, True), ("f1_macro", "F1", True, True), ("auroc", "AUROC", True, True),
 )  # fmt: skip
 
 
@@ -82,7 +83,7 @@ def metrics_of(table: Table) -> list[dict[str, Any]]:
     """List the metrics that some setting has: the NLL by which one is chosen, then those on fresh, else test points."""
     have = {key for setting in table.settings for key in setting.summaries}
     part = "fresh" if ("fresh", "nll") in have else "test"
-    found = [("validation", *FIGURES[0]), *((part, *figure) for figure in FIGURES)]
+    found = [("validation", *FIGURES[0]), *(("test" if figure[0] in MERIT else part, *figure) for figure in FIGURES)]
     return [
         {"key": f"{part}/{name}", "label": f"{part} {label}", "percent": percent, "higher": higher}
         for part, name, label, percent, higher in found

@@ -8,7 +8,8 @@ from mlplab.report.student import quantile
 
 # Figure -> scale on which its interval is symmetric; the others may have either sign.
 SCALES = {
-    "accuracy": "logit", "bayes_accuracy": "logit", "calibration_error": "logit", "nll": "log", "bayes_nll": "log"
+    "accuracy": "logit", "bayes_accuracy": "logit", "calibration_error": "logit", "nll": "log", "bayes_nll": "log",
+    "balanced_accuracy": "logit", "f1_macro": "logit", "auroc": "logit",
 }  # fmt: skip
 
 

@@ -18,6 +18,8 @@ from mlplab.runs.sweep_record import Job
 
 PARTS = ("test", "fresh", "validation", "train")
 FIGURES = ("accuracy", "nll", "accuracy_regret", "nll_regret", "calibration_error")
+# Of test points whose classes are unequal: accuracy does not stand alone.
+MERIT = ("balanced_accuracy", "f1_macro", "auroc")
 BAYES = ("bayes_accuracy", "bayes_nll")
 # The best setting is chosen on validation points; the others are for data without them.
 CHOOSING = ("validation", "fresh", "test", "train")
@@ -308,7 +310,7 @@ def summaries_of(jobs: Sequence[Job], replicates: Sequence[str] = ()) -> dict[tu
     """Summarise every figure that all finished runs of a setting have; intervals stay within what it can be."""
     found = {}
     for part in PARTS:
-        for name in (*FIGURES, *BAYES):
+        for name in (*FIGURES, *BAYES, *(MERIT if part == "test" and all(job.is_unequal for job in jobs) else ())):
             values = [job.figure(part, name) for job in jobs]
             if values and None not in values:
                 found[part, name] = on_scale(over_draws(jobs, values, replicates), SCALES.get(name))

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from mlplab.report.effects import effects
 from mlplab.report.intervals import Summary
 from mlplab.report.studies import place_of, rows_of
-from mlplab.report.table import LEAST_SEEDS, Setting, Table
+from mlplab.report.table import LEAST_SEEDS, MERIT, Setting, Table
 from mlplab.runs.names import short_names, shown
 from mlplab.words import columns, in_markdown, markdown_table, plural, wrapped
 
 ON_SCREEN = 12
+
+
+MERIT_WORDS = {"balanced_accuracy": "balanced accuracy, %", "f1_macro": "F1, %", "auroc": "AUROC, %"}
 
 
 def people_table(table: Table) -> tuple[list[str], list[list[str]]]:
@@ -27,6 +30,8 @@ def people_table(table: Table) -> tuple[list[str], list[list[str]]]:
     ]  # fmt: skip
     for part in parts:
         header += [f"{part} accuracy, %", f"{part} NLL"]
+    merit = [name for name in MERIT if any(s.mean("test", name) is not None for s in table.settings)]
+    header += [MERIT_WORDS[name] for name in merit]
     last = parts[-1] if parts else table.chosen_by
     regret = last is not None and any(s.mean(last, "accuracy_regret") is not None for s in table.settings)
     header += ["regret to Bayes, points"] if regret else []
@@ -42,6 +47,7 @@ def people_table(table: Table) -> tuple[list[str], list[list[str]]]:
                 row += [ratio_words(setting), p_words(setting.p)]
         for part in parts:
             row += [percent(setting.summaries.get((part, "accuracy"))), nats(setting.summaries.get((part, "nll")))]
+        row += [percent(setting.summaries.get(("test", name))) for name in merit]
         if regret:
             value = setting.mean(last, "accuracy_regret")
             row.append("" if value is None else f"{100 * value:.2f}")

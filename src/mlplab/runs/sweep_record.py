@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,12 @@ class Job:
         values = (self.result or {}).get(part)
         value = values.get(name) if isinstance(values, dict) else None
         return _number(value)
+
+    @property
+    def is_unequal(self) -> bool:
+        """Say whether the classes of its test points have so unequal shares that accuracy says little."""
+        confusion = ((self.result or {}).get("test") or {}).get("confusion")
+        return isinstance(confusion, list) and unequal(confusion)
 
     @property
     def parameters(self) -> int | None:
@@ -135,3 +142,13 @@ def _is_value(value: Any) -> bool:
     if value is None or isinstance(value, str):
         return True
     return isinstance(value, int | float) and not LARGEST < abs(value) < math.inf
+
+
+# The largest class has this many times its equal share: then accuracy is not shown alone.
+UNEQUAL = 1.5
+
+
+def unequal(confusion: Sequence[Sequence[int]]) -> bool:
+    """Say whether classes have so unequal shares that accuracy says little: the largest has 1.5 times its equal share."""
+    members = [sum(row) for row in confusion]
+    return len(members) > 1 and max(members) * len(members) > UNEQUAL * sum(members)

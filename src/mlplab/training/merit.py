@@ -1,7 +1,6 @@
 """Figures of merit where accuracy alone says little: of unequal classes, and of each class, by torchmetrics."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,9 +11,6 @@ from torchmetrics.functional.classification import (
     multiclass_confusion_matrix,
     multiclass_f1_score,
 )
-
-# The largest class has this many times its equal share: then accuracy is not shown alone.
-UNEQUAL = 1.5
 
 
 def merit(logits: Tensor, labels: Tensor) -> dict[str, Any]:
@@ -54,9 +50,3 @@ def merit(logits: Tensor, labels: Tensor) -> dict[str, Any]:
         "recall": recall,
         "confusion": counts.tolist(),
     }
-
-
-def unequal(confusion: Sequence[Sequence[int]]) -> bool:
-    """Say whether classes have so unequal shares that accuracy says little: the largest has 1.5 times its equal share."""
-    members = [sum(row) for row in confusion]
-    return len(members) > 1 and max(members) * len(members) > UNEQUAL * sum(members)
