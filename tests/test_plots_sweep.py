@@ -13,7 +13,7 @@ from mlplab.plots.bands import Curves, bands
 from mlplab.plots.charts import log_ticks
 from mlplab.plots.curves import accuracy_ticks
 from mlplab.plots.heat_map import Cells, ends, heat_map, number
-from mlplab.plots.mosaic import coarser, mosaic, thinned
+from mlplab.plots.mosaic import coarser, mosaic
 from mlplab.plots.order import goodness, letters_on, line_colours, ramp
 from mlplab.plots.ranking import MOST, ranking
 from mlplab.plots.style import INK, figure, pixels, png_bytes, width_of
@@ -22,6 +22,7 @@ from mlplab.report.figures import draw
 from mlplab.report.table import Setting, Table, build, summaries_of
 from mlplab.runs.sweep_folder import read_sweep
 from mlplab.runs.sweep_record import Job
+from mlplab.words import thinned
 
 
 def texts_of(figure) -> list[Text]:
@@ -200,9 +201,9 @@ def test_a_place_without_a_map_is_said_to_have_none():
 
 
 def test_thinning_keeps_both_ends():
-    assert thinned(3, 8) == [0, 1, 2]
-    assert thinned(20, 5) == [0, 5, 10, 14, 19] or thinned(20, 5)[0::4] == [0, 19]
-    assert len(thinned(100, 8)) == 8
+    assert thinned(range(3), 8) == [0, 1, 2]
+    assert thinned(range(20), 5) == [0, 5, 10, 14, 19] or thinned(range(20), 5)[0::4] == [0, 19]
+    assert len(thinned(range(100), 8)) == 8
 
 
 def triples(*means):

@@ -14,7 +14,7 @@ from mlplab.cli.app import main
 from mlplab.data.modules import SpiralDataModule
 from mlplab.nn.mlp import MLP
 from mlplab.pages.lif_explorer import lif_explorer
-from mlplab.pages.report_page import WEIGHT_BYTES, fitting, report_page, thinned
+from mlplab.pages.report_page import WEIGHT_BYTES, fitting, report_page, thinned_curves
 from mlplab.pages.run_page import law_of, within
 from mlplab.report.page import of_units
 from mlplab.runs.folder import RunFolder
@@ -284,8 +284,8 @@ def test_a_large_sweep_stays_under_three_megabytes():
 
 
 def test_small_parts_of_the_pages():
-    assert thinned({"epoch": [], "train": []}) == {"epoch": [], "train": []}
-    long = thinned({"epoch": list(range(1000)), "train": [0.123456] * 1000})
+    assert thinned_curves({"epoch": [], "train": []}) == {"epoch": [], "train": []}
+    long = thinned_curves({"epoch": list(range(1000)), "train": [0.123456] * 1000})
     assert long["epoch"][0] == 0 and long["epoch"][-1] == 999 and len(long["epoch"]) == 40 and long["train"][0] == 0.1235
     assert law_of({"_target_": "mlplab.data.file_module.FileDataModule"}) is None
     assert law_of({"_target_": "mlplab.data.modules.MoonsDataModule", "noise": 0.3})["classes"] == 2

@@ -56,7 +56,7 @@ def near(word: object, names: Iterable[str], prefix: str = "") -> str:
     return f"; did you mean {prefix}{found[0]}?" if found else ""
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -88,7 +88,7 @@ def number(low=None, high=None, *, above: bool = False, below: bool = False) -> 
     """Allow a finite number between low and high; ``above`` and ``below`` leave the ends out."""
 
     def accepts(value: object) -> bool:
-        if not _is_number(value):
+        if not is_number(value):
             return False
         over = low is None or (value > low if above else value >= low)
         under = high is None or (value < high if below else value <= high)

@@ -3,6 +3,7 @@
 import shutil
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 # Where the terminal does not say how wide it is, and in files.
 WIDTH = 80
@@ -98,6 +99,13 @@ def wrapped(text: str, *, indent: str = "", width: int | None = None) -> str:
 def cut(text: str, width: int) -> str:
     """Shorten a text to so many letters, the last one then being …."""
     return text if len(text) <= width else f"{text[: max(width - 1, 0)]}…"
+
+
+def thinned(rows: Sequence[Any], most: int) -> list[Any]:
+    """Take at most ``most`` (>= 2) of some rows, evenly, with the first and the last."""
+    if len(rows) <= most:
+        return list(rows)
+    return [rows[round(k * (len(rows) - 1) / (most - 1))] for k in range(most)]
 
 
 def plural(number: int, noun: str) -> str:

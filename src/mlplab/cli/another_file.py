@@ -18,6 +18,7 @@ from mlplab.population.stacking import Population
 from mlplab.runs.files import write_bytes, write_json, write_text
 from mlplab.runs.folder import RunFolder, claim, open_run
 from mlplab.terminal import short_path as shown
+from mlplab.training.figures import network_title
 from mlplab.training.loading import load_population
 from mlplab.training.results import part_figures
 
@@ -84,17 +85,11 @@ def measure_file(
     both = result | {"own": before}
     print("\n".join(figure_lines(both, {"own": "its own test points", "test": f"all rows of {path.name}"})))
     print(f"\nfolder   {shown(target.path)}")
-    image = picture(network, data, logits, recorded, f"{network_name(network)} on {path.name}")
+    image = picture(network, data, logits, recorded, f"{network_title(network.member(0))} on {path.name}")
     if image is not None:
         write_bytes(target.figures / "evaluation.png", image)
         print(f"picture  {shown(target.figures / 'evaluation.png')}")
     return result
-
-
-def network_name(network: Population) -> str:
-    """Name a population of one for a title."""
-    member = network.member(0)
-    return member.describe() if hasattr(member, "describe") else type(member).__name__
 
 
 def picture(network: Population, data: WholeFile, logits: torch.Tensor, recorded: Mapping[str, Any], title: str) -> bytes | None:

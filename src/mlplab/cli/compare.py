@@ -10,6 +10,7 @@ from mlplab.errors import InputError
 from mlplab.places import logs_folder
 from mlplab.report.paired import McNemar, Paired, config_differences, mcnemar, pair_sweeps, paired_t
 from mlplab.report.table import first_config
+from mlplab.report.words import p_words
 from mlplab.runs.files import read_json, write_bytes, write_text
 from mlplab.runs.find import find_sweep
 from mlplab.runs.flat_config import read_flat
@@ -246,12 +247,6 @@ def interval_words(found: Paired, factor: float, form: str) -> str:
 def numbers(values: Sequence[float | None], form: str) -> str:
     mean, low, high = values
     return form.format(mean) + ("" if low is None else f" [{form.format(low)}, {form.format(high)}]")
-
-
-def p_words(p: float | None) -> str:
-    if p is None:
-        return ""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def draw(

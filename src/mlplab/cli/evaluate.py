@@ -21,6 +21,7 @@ from mlplab.runs.fingerprint import config_digest
 from mlplab.runs.folder import RunFolder, claim, open_run
 from mlplab.terminal import short_path as shown
 from mlplab.training.data_view import viewed
+from mlplab.training.figures import network_title
 from mlplab.training.loading import load_population
 from mlplab.training.objects import build, within_memory
 from mlplab.training.results import PARTS, part_figures, part_logits
@@ -181,8 +182,7 @@ def picture(network: Population, own: Any, data: Any, result: dict[str, Any]) ->
     if data.density is not None:
         bayes = log_posterior(grid, data.density).exp().reshape(shape).numpy()
     predicted = network.forward(points.x.to(network.theta)[None])[0].argmax(1).numpy()
-    member = network.member(0)
-    name = member.describe() if hasattr(member, "describe") else type(member).__name__
+    name = network_title(network.member(0))
     figure = out_of_distribution(
         probabilities, limit, points.x.numpy(), points.y.numpy(), predicted=predicted, bayes=bayes,
         title=f"{name} on {', '.join(result['overrides'])}", box=tuple(side.numpy() for side in own.training_box),

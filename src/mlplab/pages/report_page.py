@@ -4,9 +4,8 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from mlplab.pages.page import packed, page
+from mlplab.words import thinned
 
 # Bytes of weights in one page, before base64; with the rest it stays under 3 MB.
 WEIGHT_BYTES = 1_950_000
@@ -51,7 +50,7 @@ def report_page(report: Mapping[str, Any]) -> str:
                 nets.append(plain | {"half": True, "snapshots": packing})
             if run["history"]:
                 told["history"] = len(histories)
-                histories.append(thinned(run["history"]))
+                histories.append(thinned_curves(run["history"]))
             runs.append(told)
         rows.append({key: row[key] for key in ROW} | {"runs": runs})
     told = {key: report[key] for key in ("title", "lead", "sections", "fixed", "keys", "short", "metrics", "extra")}
@@ -96,10 +95,10 @@ def fitting(rows: Sequence[Mapping[str, Any]]) -> tuple[set[tuple[int, int, int]
     return kept, f"Weights left out for their size: {', '.join(said)}." if said else ""
 
 
-def thinned(history: Mapping[str, Sequence]) -> dict[str, list]:
+def thinned_curves(history: Mapping[str, Sequence]) -> dict[str, list]:
     """Keep at most `CURVE_POINTS` epochs of a learning curve, spread evenly over its length, ends included."""
     count = len(history["epoch"])
-    places = sorted(set(np.linspace(0, count - 1, min(count, CURVE_POINTS)).round().astype(int).tolist())) if count else []
+    places = thinned(range(count), CURVE_POINTS)
 
     def cell(value: Any) -> Any:
         return float(f"{value:.4g}") if isinstance(value, float) else value

@@ -13,13 +13,6 @@ EDGE, TOP, LEFT, GAP = 36, 132, 78, 12
 MOST = 8
 
 
-def thinned(count: int, most: int = MOST) -> list[int]:
-    """Choose at most ``most`` of ``count`` places, first and last included, evenly."""
-    if count <= most:
-        return list(range(count))
-    return sorted({round(place) for place in np.linspace(0, count - 1, most)})
-
-
 def coarser(probabilities, most: int) -> np.ndarray:
     """Average blocks of grid cells until a map has at most ``most`` a side; centres of blocks stay centres.
 

@@ -18,6 +18,7 @@ from mlplab.runs.events import EventFile
 from mlplab.runs.names import short_names, shown
 from mlplab.runs.sweep_folder import read_sweep
 from mlplab.runs.sweep_record import Job
+from mlplab.words import thinned
 
 FOLDER = ".tensorboard"
 # TensorBoard selects the runs of a page that has at most so many.
@@ -83,7 +84,7 @@ class Board:
             events.append(_event(0, [summaries.session_start("", hparams or {"seed": 0}, _began(job))], _began(job)))
         last = self._written.get(name, -1)
         new = [row for row, epoch in enumerate(curve.get("epoch", [])) if epoch > last]
-        for row in _thinned(new, self.points):
+        for row in thinned(new, self.points):
             values = [
                 Summary.Value(tag=tag, simple_value=curve[column][row])
                 for column, tag in COLUMNS.items()
@@ -127,7 +128,7 @@ class Board:
             self._files.pop(name, None)
             before = (0, -1)
         events = []
-        for step in _thinned([step for step in steps if step > before[1]], MOST_POINTS):
+        for step in thinned([step for step in steps if step > before[1]], MOST_POINTS):
             values = []
             for column, tag in COLUMNS.items():
                 found = [rows[step][column] for rows in by_step if rows[step].get(column) is not None]
@@ -225,12 +226,6 @@ def layout_value() -> Summary.Value:
 def _by_step(curve: dict[str, list]) -> dict[int, dict[str, float | None]]:
     steps = curve.get("step") or curve["epoch"]
     return {int(step or 0): {name: curve[name][row] for name in curve} for row, step in enumerate(steps)}
-
-
-def _thinned(rows: list[int], most: int) -> list[int]:
-    if len(rows) <= most:
-        return rows
-    return [rows[round(k * (len(rows) - 1) / (most - 1))] for k in range(most)]
 
 
 def _event(step: int, values: list[Summary.Value], wall_time: float | None = None) -> Event:

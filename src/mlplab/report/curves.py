@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from mlplab.plots.bands import Curves, bands
-from mlplab.plots.mosaic import thinned
 from mlplab.report.axes import Axis, plain
 from mlplab.report.drawing import POINTS, Drawing, bayes_of, jobs_of, left_out, over_seeds, picked
 from mlplab.report.learning import aligned, read_curve
 from mlplab.report.table import Table
 from mlplab.runs.names import shown
+from mlplab.words import thinned
 
 COLUMNS = ("val/nll", "val/loss", "train/loss")
 MOST_CHARTS = 6
@@ -21,8 +21,8 @@ def draw_bands(table: Table, axes: Sequence[Axis]) -> Drawing | None:
     best = table.settings.index(table.bests[0]) if table.bests else 0
     fixed = {number: axis.at[best] for number, axis in enumerate(axes) if number > 1}
     lines, charts = (axes[k].values if k < len(axes) else [None] for k in (0, 1))
-    lines = [lines[k] for k in thinned(len(lines), MOST_LINES)]
-    charts = [charts[k] for k in thinned(len(charts), MOST_CHARTS)]
+    lines = thinned(lines, MOST_LINES)
+    charts = thinned(charts, MOST_CHARTS)
     most = max(2, MOST_CURVES // (len(lines) * len(charts)))
     drawn, columns, cut = [], set(), False
     for b in charts:

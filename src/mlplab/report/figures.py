@@ -6,7 +6,7 @@ import numpy as np
 
 from mlplab.plots.against import Series, against
 from mlplab.plots.heat_map import Cells, heat_map
-from mlplab.plots.mosaic import thinned
+from mlplab.plots.mosaic import MOST as MOST_LINES
 from mlplab.plots.ranking import MOST, ranking
 from mlplab.report.axes import Axis, axes_of, plain
 from mlplab.report.curves import draw_bands
@@ -17,6 +17,7 @@ from mlplab.report.scales import SCALES, on_scale
 from mlplab.report.table import Setting, Table
 from mlplab.runs.names import shown
 from mlplab.runs.sweep_record import Job
+from mlplab.words import thinned
 
 MOST_PANELS = 6
 MOST_CELLS = 40
@@ -128,7 +129,7 @@ def draw_against(table: Table, axes: Sequence[Axis], part: str) -> Drawing:
     best = table.settings.index(table.bests[0]) if len(table.bests) == 1 else None
     fixed = {number + 2: axis.at[best] for number, axis in enumerate(others)} if best is not None else {}
     values = lines.values if lines is not None else [None]
-    values = [values[place] for place in thinned(len(values))]
+    values = thinned(values, MOST_LINES)
     for value in values:
         rows = picked(table, fixed | ({} if lines is None else {1: value}), axes)
         found = []

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from mlplab.plots.field import extent_of
-from mlplab.plots.mosaic import mosaic, thinned
+from mlplab.plots.mosaic import MOST, mosaic
 from mlplab.report.axes import Axis, plain
 from mlplab.report.drawing import POINTS, Drawing, left_out, picked
 from mlplab.report.table import Setting, Table
 from mlplab.runs.names import shown
+from mlplab.words import thinned
 
 
 def draw_mosaic(table: Table, axes: Sequence[Axis], part: str) -> Drawing | None:
@@ -25,7 +26,7 @@ def draw_mosaic(table: Table, axes: Sequence[Axis], part: str) -> Drawing | None
     # Beyond two axes, the plane through the best setting.
     fixed = {number: axis.at[best] for number, axis in enumerate(axes) if number > 1}
     columns, rows = (axes[k].values if k < len(axes) else [None] for k in (0, 1))
-    columns, rows = ([values[k] for k in thinned(len(values))] for values in (columns, rows))
+    columns, rows = (thinned(values, MOST) for values in (columns, rows))
     maps, extents, captions, star = [], [], [], []
     for b in rows:
         line = []

@@ -1,11 +1,11 @@
 """The figure of a sweep that classifies nothing: what it measured against the swept keys."""
 
 from mlplab.plots.measured import MOST, MOST_LINES, measured_chart
-from mlplab.plots.mosaic import thinned
 from mlplab.report.axes import axes_of, plain
 from mlplab.report.drawing import Drawing, over_seeds
 from mlplab.report.studies import measured, series
 from mlplab.report.table import Table
+from mlplab.words import thinned
 
 
 def draw_study(table: Table) -> tuple[list[Drawing], list[str]]:
@@ -20,7 +20,7 @@ def draw_study(table: Table) -> tuple[list[Drawing], list[str]]:
     about = over_seeds(table, "mean")
     count = max(len(lines) for _, lines in charts)
     if count > MOST_LINES:
-        kept = thinned(count, MOST_LINES)
+        kept = thinned(range(count), MOST_LINES)
         charts = [(name, [lines[place] for place in kept if place < len(lines)]) for name, lines in charts]
         about += f"  ·  {len(kept)} of {count} lines"
     without = []

@@ -11,6 +11,7 @@ from mlplab.errors import InputError
 from mlplab.report.crossed import not_significantly_worse, summarise_grid
 from mlplab.report.intervals import Summary, holm, not_distinguishable, summarise, welch
 from mlplab.report.scales import SCALES, difference, on_scale
+from mlplab.rules import is_number
 from mlplab.runs.identity import REPEATING, Role, role_of
 from mlplab.runs.names import short_names, shown
 from mlplab.runs.sweep_folder import SweepFolder, config_of, differing
@@ -285,12 +286,8 @@ def over_draws(jobs: Sequence[Job], values: Sequence[float], replicates: Sequenc
 def folds_of(setting: Setting) -> list[list[float]] | None:
     """Give the validation losses of a setting's finished runs fold by fold; None where a run has none."""
     lists = [(job.result.get("validation") or {}).get("loss_folds") for job in setting.finished]
-    good = all(isinstance(one, list) and one and len(one) == len(lists[0]) and all(map(_is_number, one)) for one in lists)
+    good = all(isinstance(one, list) and one and len(one) == len(lists[0]) and all(map(is_number, one)) for one in lists)
     return lists if lists and good else None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def kept_by_points(settings: Sequence[Setting], chosen: Setting) -> list[bool]:

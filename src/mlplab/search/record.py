@@ -13,7 +13,7 @@ from mlplab.runs.files import write_json
 from mlplab.runs.names import short_names
 from mlplab.search.objectives import OBJECTIVES
 from mlplab.search.trials import Trials
-from mlplab.words import columns
+from mlplab.words import columns, thinned
 
 FORMAT = 1
 ROWS = 8
@@ -70,7 +70,7 @@ def table(trials: Trials, name: str, rows: int = ROWS) -> str:
     counts = record(trials)["counts"]
     said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     several = len(plan.objectives) > 1
-    shown = _thinned(best, rows) if several else best[:rows]
+    shown = thinned(best, rows) if several else best[:rows]
     what = f"{len(best)} on the front, none beaten in all of" if several else f"the best {len(shown)} by"
     lines = [f"{name}: {said}; {what} {', '.join(plan.objectives)}"]
     header = ["trial", *plan.objectives, *short_names([dimension.key for dimension in plan.space])]
@@ -81,13 +81,6 @@ def table(trials: Trials, name: str, rows: int = ROWS) -> str:
         options = [*plan.fixed, *trials.overrides(winner)]
         lines.append(f"best {objective}: {shlex.join(options)}")
     return "\n".join(lines)
-
-
-def _thinned(front: Sequence[FrozenTrial], rows: int) -> list[FrozenTrial]:
-    """Take some of a front, evenly, with both its ends."""
-    if len(front) <= rows:
-        return list(front)
-    return [front[round(index * (len(front) - 1) / (rows - 1))] for index in range(rows)]
 
 
 def _row(trials: Trials, trial: FrozenTrial) -> list[str]:

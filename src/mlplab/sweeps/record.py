@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from mlplab.runs.files import write_text
+from mlplab.runs.files import finite, write_text
 from mlplab.runs.sweep_record import FORMAT
 from mlplab.sweeps.jobs import PlannedJob, entries_of, swept_values
 
@@ -68,7 +68,7 @@ class Record:
         for digest, entry in self.entries.items():
             if digest not in self._texts:
                 # One job a line; what is no JSON, such as nan, becomes null.
-                self._texts[digest] = json.dumps(_plain(entry), ensure_ascii=False, allow_nan=False)
+                self._texts[digest] = json.dumps(finite(entry), ensure_ascii=False, allow_nan=False)
         head = json.dumps(self.head, ensure_ascii=False)[1:-1]
         jobs = ",\n".join(self._texts[digest] for digest in self.entries)
         write_text(self.path, f'{{{head}, "jobs": [\n{jobs}\n]}}\n', sync=force)
@@ -93,11 +93,3 @@ def _value(config: dict[str, Any], key: str) -> dict[str, Any]:
             return {}
         value = value[part]
     return {} if isinstance(value, dict) else {key: str(value) if isinstance(value, list) else value}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    if isinstance(value, dict):
-        return {str(key): _plain(part) for key, part in value.items()}
-    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value

@@ -28,7 +28,7 @@ def model_title(classifier: Any, index: int) -> str:
 
 def network_title(network: Any) -> str:
     """Name a network for a title."""
-    return network.describe() if isinstance(network, MLP) else type(network).__name__
+    return network.describe() if hasattr(network, "describe") else type(network).__name__
 
 
 def data_title(run: MemberRun) -> str:

@@ -25,6 +25,7 @@ from mlplab.training.build import build_callbacks, build_runs, trainer_options
 from mlplab.training.callbacks import MemberCallback
 from mlplab.training.callbacks.checkpoints import RunState
 from mlplab.training.checkpoint_content import WholeFile, restore_engine
+from mlplab.training.loggers import RunFolderLogger
 from mlplab.training.members import MemberRun
 from mlplab.training.objects import within_memory
 from mlplab.training.plan import member_optimizer, plan, trainings_of
@@ -217,9 +218,8 @@ def start(runs: Sequence[MemberRun], trainer: L.Trainer) -> None:
         own |= {"engine": run.plan.engine, "engine_reason": run.plan.reason, "data_seed": run.config["data"].get("seed")}
         write_json(run.folder.manifest, {**shared, **own, "members": len(runs)}, sync=False)
         for logger in run.loggers:
-            if hasattr(logger, "purge"):
-                logger.purge(-1)
-            if hasattr(logger, "log_config"):
+            if isinstance(logger, RunFolderLogger):
+                logger.cut(epochs=-1, steps=-1)
                 logger.log_config(text)
             logger.log_hyperparams({key: run.config[key] for key in HYPERPARAMETERS if key in run.config})  # an interrupted run has its row
 
@@ -253,9 +253,8 @@ def restart(runs: Sequence[MemberRun], trainer: L.Trainer, module: L.LightningMo
         write_text(run.folder.config, config_text(run), sync=False)  # a run that is made longer has a new one
         remove_leftovers(run.folder.path)  # what a kill cut off
         for logger in run.loggers:
-            if hasattr(logger, "purge"):
-                # A table counts in epochs, TensorBoard in steps.
-                logger.purge(own.get("steps", 0) if hasattr(logger, "log_image") else own.get("epochs", 0))
+            if isinstance(logger, RunFolderLogger):
+                logger.cut(own.get("epochs", 0), own.get("steps", 0))
 
 
 def hand_back(runs: Sequence[MemberRun], members: Any) -> None:

@@ -12,19 +12,8 @@ from mlplab.runs.metrics import MetricsFile
 from mlplab.runs.tensorboard_writer import TensorBoardWriter
 
 
-class TensorBoardLogger(TensorBoardWriter, Logger):
-    """Write a run for TensorBoard: :class:`~mlplab.runs.tensorboard_writer.TensorBoardWriter` as Lightning calls it."""
-
-    log_metrics = rank_zero_only(TensorBoardWriter.log_metrics)
-    log_image = rank_zero_only(TensorBoardWriter.log_image)
-    log_text = rank_zero_only(TensorBoardWriter.log_text)
-    log_config = rank_zero_only(TensorBoardWriter.log_config)
-    log_hyperparams = rank_zero_only(TensorBoardWriter.log_hyperparams)
-    log_final = rank_zero_only(TensorBoardWriter.log_final)
-    purge = rank_zero_only(TensorBoardWriter.purge)
-    flush = rank_zero_only(TensorBoardWriter.flush)
-    save = rank_zero_only(TensorBoardWriter.flush)
-    finalize = rank_zero_only(TensorBoardWriter.finalize)
+class RunFolderLogger(Logger):
+    """A logger whose records lie in a run's folder, ``folder``, and go on from a checkpoint."""
 
     @property
     def version(self) -> str:
@@ -38,8 +27,37 @@ class TensorBoardLogger(TensorBoardWriter, Logger):
     def log_dir(self) -> str:
         return str(self.folder)
 
+    def cut(self, epochs: int, steps: int) -> None:
+        """Drop what was logged after a number of epochs and of steps, -1 for all of it."""
+        raise NotImplementedError
 
-class CSVLogger(Logger):
+    def log_config(self, text: str) -> None:
+        """Take the text of the run's config."""
+
+    def log_final(self, figures: Mapping[str, float], step: int, status: str) -> None:
+        """Take the final figures, and end the record: ``"success"`` or ``"failed"``."""
+        self.finalize(status)
+
+
+class TensorBoardLogger(TensorBoardWriter, RunFolderLogger):
+    """Write a run for TensorBoard: :class:`~mlplab.runs.tensorboard_writer.TensorBoardWriter` as Lightning calls it."""
+
+    log_metrics = rank_zero_only(TensorBoardWriter.log_metrics)
+    log_image = rank_zero_only(TensorBoardWriter.log_image)
+    log_text = rank_zero_only(TensorBoardWriter.log_text)
+    log_config = rank_zero_only(TensorBoardWriter.log_config)
+    log_hyperparams = rank_zero_only(TensorBoardWriter.log_hyperparams)
+    log_final = rank_zero_only(TensorBoardWriter.log_final)
+    purge = rank_zero_only(TensorBoardWriter.purge)
+    flush = rank_zero_only(TensorBoardWriter.flush)
+    save = rank_zero_only(TensorBoardWriter.flush)
+    finalize = rank_zero_only(TensorBoardWriter.finalize)
+
+    def cut(self, epochs: int, steps: int) -> None:
+        self.purge(steps)
+
+
+class CSVLogger(RunFolderLogger):
     """Write ``metrics.csv``, one row an epoch.
 
     Lightning logs an epoch in several calls (validation first, training after it); what carries the
@@ -67,17 +85,8 @@ class CSVLogger(Logger):
     def name(self) -> str:
         return self.folder.name
 
-    @property
-    def version(self) -> str:
-        return ""
-
-    @property
-    def save_dir(self) -> str:
-        return str(self.folder)
-
-    @property
-    def log_dir(self) -> str:
-        return str(self.folder)
+    def cut(self, epochs: int, steps: int) -> None:
+        self.purge(epochs)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

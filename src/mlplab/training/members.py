@@ -9,7 +9,7 @@ from mlplab.data.arrays import ArrayDataModule
 from mlplab.runs.fingerprint import config_digest
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.status import Heartbeat
-from mlplab.training.loggers import CSVLogger, TensorBoardLogger
+from mlplab.training.loggers import RunFolderLogger, TensorBoardLogger
 from mlplab.training.plan import Plan
 
 
@@ -52,11 +52,11 @@ class MemberRun:
         """The loggers that get a row an epoch from the record; the others hear of it by Lightning itself."""
         if self.plan is None or self.plan.engine == "population":
             return self.loggers
-        return [logger for logger in self.loggers if isinstance(logger, (TensorBoardLogger, CSVLogger))]
+        return [logger for logger in self.loggers if isinstance(logger, RunFolderLogger)]
 
     def tensorboard(self) -> Any:
         """Give the logger that takes images, if there is one."""
-        return next((logger for logger in self.loggers if hasattr(logger, "log_image")), None)
+        return next((logger for logger in self.loggers if isinstance(logger, TensorBoardLogger)), None)
 
     def flush(self) -> None:
         """Bring what the loggers hold to disk."""

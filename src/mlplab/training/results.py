@@ -17,6 +17,7 @@ from mlplab.training.callbacks.decision_maps import DecisionMaps
 from mlplab.training.callbacks.monitors import Timing
 from mlplab.training.evaluation import loss_folds, measure
 from mlplab.training.figures import draw_figures
+from mlplab.training.loggers import RunFolderLogger
 from mlplab.training.members import MemberRun, runs_of
 from mlplab.training.merit import merit
 from mlplab.training.run_page import keep_run
@@ -152,7 +153,7 @@ def end_loggers(run: MemberRun, result: dict[str, Any]) -> None:
         if value is not None:
             final[name] = value
     for logger in run.loggers:
-        if hasattr(logger, "log_final"):
+        if isinstance(logger, RunFolderLogger):
             logger.log_hyperparams({key: run.config[key] for key in HYPERPARAMETERS if key in run.config})  # of a run that an older version began
             logger.log_final(final, result["steps"], "failed" if failed else "success")
         else:
