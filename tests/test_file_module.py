@@ -110,7 +110,6 @@ REFUSED = {
     "bars": ("a|y\n0|1\n1|0\n", {}, ["a|y alone", "data.separator"]),
     "one class": ("a,y\n0,u\n1,u\n", {}, ["two classes or more", "'u' in all 2 rows", "data.label=NAME"]),
     "years as names": ("2019,2020,y\n1,2,u\n2,1,u\n3,1,v\n1,1,v\n", {}, ["row 1 (line 1)", "data.header=true"]),
-    "row ids": ("id,a,b\n" + "".join(f"{i * 37 % 101},{i % 3},{i % 2}\n" for i in range(20)), {}, ["'id'", "numbers the rows"]),
     "no such label": ("a,b\n1,0\n2,0\n", {"label": "c"}, ["data.label", "a, b", "'c'"]),
     "no such feature": ("a,b\n1,0\n2,0\n", {"features": ["c"]}, ["data.features", "'c'"]),
     "label as feature": ("a,b\n1,0\n2,0\n", {"features": ["a", "b"]}, ["each once, without 'b'"]),
@@ -123,7 +122,6 @@ REFUSED = {
     "names as feature": ("a,b\n" + "".join(f"w{i},{i % 2}\n" for i in range(200)), {}, ["'a'", "different words ('w", "exclude=[a]"]),
     "nameless": (",a,b\n1,3,0\n2,9,0\n", {}, ["column 1 ('') has no name", "data.exclude=[1]"]),
     "pandas read again": ("Unnamed: 0,a,b\n1,3,0\n2,9,0\n", {}, ["has no name"]),
-    "numbers the rows": ("Id,a,b\n" + "".join(f"{i},{i % 3},{i % 2}\n" for i in range(1, 12)), {}, ["numbers the rows"]),
 }  # fmt: skip
 
 
@@ -332,6 +330,18 @@ def test_what_numbers_rows():
     assert not numbers_rows(Column("i", whole[:9])) and not numbers_rows(Column("i", whole * 2))
     assert numbers_rows(Column("ID", whole[::-1] * 2)) and not numbers_rows(Column("id", whole // 2))
     assert not numbers_rows(Column("i", np.zeros(10, np.int32), ("a",)))
+
+
+@pytest.mark.parametrize("name, start, step", [("Id", 1, 1), ("Obs", 1000, 1), ("id", 7, 3)])
+def test_a_column_that_numbers_the_rows_is_left_out_and_it_is_said(file, name, start, step):
+    x, y = clouds()
+    rows = "".join(f"{start + step * i},{a:.3f},{b:.3f},{k}\n" for i, ((a, b), k) in enumerate(zip(x, y)))
+    path = file(f"{name},a,b,y\n{rows}")
+    module = ready(path)
+    assert module.feature_names == ("a", "b")
+    assert f"left out, as it numbers the rows: {name} (data.features=[...] takes it)" in module.notes
+    assert ready(path, features=[name, "a"]).feature_names == (name, "a")
+    assert not any("left out" in note for note in ready(path, exclude=[1]).notes)
 
 
 def test_what_an_export_leaves_at_its_edges_is_no_data(file):

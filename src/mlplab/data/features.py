@@ -78,8 +78,11 @@ def select(
         taken: positions (from 0) of the label and the group.
         exclude: names or positions of columns to leave out.
 
+    Returns:
+        Positions; where all were to be taken, without the columns that number the rows, see :func:`numbers_rows`.
+
     Raises:
-        InputError: a name is missing or given twice, nothing is left, or a column that nobody named counts the rows.
+        InputError: a name is missing or given twice, nothing is left, or a column that nobody named has no name.
     """
     names = table.names
     if features is not None:
@@ -91,17 +94,16 @@ def select(
             )
         return chosen
     left_out = {table.find(name, "data.exclude") for name in exclude} | set(taken)
-    chosen = [j for j in range(len(names)) if j not in left_out]
+    nameless = [not name or name.startswith("Unnamed: ") for name in names]
+    chosen = [j for j in range(len(names)) if j not in left_out and (nameless[j] or not numbers_rows(table.columns[j]))]
     if not chosen:
         raise InputError(f"'{table.path}' must have a column beside the label, got {listed(names)}")
     for j in chosen:
-        nameless = not names[j] or names[j].startswith("Unnamed: ")
-        if nameless or numbers_rows(table.columns[j]):
-            what = "has no name" if nameless else "numbers the rows"
+        if nameless[j]:
             # A name goes before a position: where a column is called so, count from the end.
             place = j + 1 if str(j + 1) not in names else j - len(names)
             raise InputError(
-                f"'{table.path}': column {j + 1} ('{names[j]}') {what}, as an index does, and is no feature: "
+                f"'{table.path}': column {j + 1} ('{names[j]}') has no name, as an index does, and is no feature: "
                 f"data.exclude=[{place}] leaves it out (or data.features=[...] names those that are)"
             )
     return chosen

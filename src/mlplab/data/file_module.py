@@ -100,6 +100,10 @@ class FileDataModule(ArrayDataModule):
         taken = [at] if self.group is None else [at, table.find(self.group, "data.group")]
         chosen = select(table, self.features, taken, self.exclude)
         self._say_how_read(table)
+        left_out = {table.find(name, "data.exclude") for name in self.exclude} | set(taken) | set(chosen)
+        indices = [name for j, name in enumerate(table.names) if j not in left_out]
+        if indices and self.features is None:
+            self.notes.append(f"left out, as it numbers the rows: {listed(indices)} (data.features=[...] takes it)")
         if self.missing == "drop":
             kept = complete_rows(table, [*chosen, *taken])
             if not kept.all():

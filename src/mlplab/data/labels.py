@@ -20,7 +20,8 @@ def find_label(table: Table, wanted: str | int | None) -> int:
 
     Args:
         table: the data.
-        wanted: a column's name, or its position from 1; None takes the column that is called as `NAMES`, else the last.
+        wanted: a column's name, or its position from 1; None takes the column that is called as `NAMES` (y if it is no
+            quantity), else the last; of a file without a header the first, where that one is of classes and the last is not.
 
     Raises:
         InputError: there is no such column, or no column beside it.
@@ -38,7 +39,21 @@ def find_label(table: Table, wanted: str | int | None) -> int:
     if table.labels is not None:
         return table.names.index(table.labels)
     lowered = [name.lower() for name in table.names]
-    return next((lowered.index(name) for name in NAMES if name in lowered), len(lowered) - 1)
+    last = len(lowered) - 1
+    if not table.header and is_continuous(table.columns[last]) and not is_continuous(table.columns[0]):
+        last = 0
+    found = next((lowered.index(name) for name in NAMES if name in lowered), last)
+    # Beside x, y is a place.
+    return last if lowered[found] == "y" and is_continuous(table.columns[found]) and not is_continuous(table.columns[last]) else found
+
+
+def is_continuous(column: Column) -> bool:
+    """Say whether a column has so many different values, each in few rows, or so many fractions, that it is no label."""
+    codes, names = words_of(column)
+    values = column.values[codes >= 0]
+    whole = column.levels is not None or bool((values == np.floor(values)).all())
+    few = MOST_CLASSES if whole else MOST_CLASSES // 2
+    return len(names) > few and (not whole or len(values) < FEWEST_ROWS * len(names))
 
 
 def words_of(column: Column) -> tuple[np.ndarray, list[str]]:
@@ -75,9 +90,7 @@ def classes_of(table: Table, column: Column) -> tuple[np.ndarray, tuple[str, ...
     _refuse_missing(table, column)
     codes, names = words_of(column)
     counts = np.bincount(codes, minlength=len(names))
-    whole = column.levels is not None or bool((column.values == np.floor(column.values)).all())
-    few = MOST_CLASSES if whole else MOST_CLASSES // 2
-    if len(names) > few and len(codes) < FEWEST_ROWS * len(names) or (not whole and len(names) > few):
+    if is_continuous(column):
         example = column.values[0] if column.levels is None else repr(names[codes[0]])
         raise InputError(
             f"'{table.path}': the label '{column.name}' has {len(names)} different values in {len(codes)} rows ({example}, "
