@@ -180,7 +180,7 @@ class Submitit:
             partition = options.get("slurm_partition")
             self.place = "as jobs of Slurm" + (f" in the partition {partition}" if partition else "")
         else:
-            self.place = "as processes of submitit on this machine: there is no Slurm here"
+            self.place = "as processes of submitit on this machine" + ("" if cluster == "local" else ": there is no Slurm here")
 
     def start(self, payload: dict[str, Any]) -> "SubmititJob":
         return SubmititJob(self.executor.submit(worker.run_group, payload))
