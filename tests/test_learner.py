@@ -8,7 +8,9 @@ import pytest
 import torch
 from small_runs import base, quick, train  # noqa: F401 (a fixture among them)
 
+from mlplab.cli import rivals
 from mlplab.cli.app import main
+from mlplab.cli.rivals import plain_config
 from mlplab.data.bayes import log_joint, log_posterior, regrets
 from mlplab.data.densities import spiral_density
 from mlplab.data.learner import SpiralLearner, fit_spirals, kernel_densities, nearest_neighbours
@@ -59,16 +61,46 @@ def test_rivals_by_hand():
     assert one.tolist() == pytest.approx([own[0] / sum(own), own[1] / sum(own)])
 
 
-def test_the_command_splits_a_runs_regret(base, tmp_path, capsys):
+def test_the_command_splits_a_runs_regret(base, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(rivals, "plain_config", lambda *words: quick(plain_config(*words), trainer__max_epochs=3))
     folder = tmp_path / "run"
     result = train(quick(base), folder)
     assert main(["limits", str(folder), f"paths.logs={tmp_path / 'logs'}"]) == 0
     out = capsys.readouterr().out
-    assert "Bayes learner" in out and "of it data" in out
-    (made,) = (tmp_path / "logs" / "limits").iterdir()
-    found = json.loads((made / "result.json").read_text())
-    split = found["split"]
-    assert split["data"] + split["network_and_training"] == pytest.approx(result["fresh"]["nll_regret"])
-    assert found["train_points"] == 128 and 0 <= split["data"] < result["fresh"]["nll_regret"]
+    assert "Bayes learner" in out and "of it optimisation" in out and "NNGP" in out
+    found = json.loads((folder / "limits.json").read_text())
+    assert found["train_points"] == 128 and found["ntk"]["setting"]["depth"] == 1
+    for kind in ("nll_regret", "accuracy_regret"):
+        split = found["split"][kind]
+        assert list(split) == ["data", "bias", "architecture", "optimisation"]
+        assert sum(split.values()) == pytest.approx(result["fresh"][kind])
+        assert split["data"] == found["bayes_learner"][kind] >= 0
+    # The best were chosen on validation points, among all.
+    assert found["best_network"]["validation"] <= found["best_of_architecture"]["validation"] <= result["validation"]["nll_regret"]
     assert main(["limits", str(folder), "data.noise=0.3"]) == 2
     assert main(["limits", "data=moons"]) == 2 and "limits needs data=spiral" in capsys.readouterr().err
+
+
+def test_the_command_draws_it_over_points_and_widths(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(rivals, "plain_config", lambda *words: quick(plain_config(*words), trainer__max_epochs=3))
+    folder = tmp_path / "run"
+    train(quick(base), folder)
+    assert main(["limits", str(folder), "networks=false", "sizes=[10,20]", "widths=[3,6]", "draws=2"]) == 0
+    found = json.loads((folder / "limits.json").read_text())
+    assert "split" not in found and found["sizes"]["train_points"] == [32, 64]
+    assert np.shape(found["sizes"]["nll_regret"]["run"]) == np.shape(found["widths"]["nll_regret"]) == (2, 2)
+    assert all((folder / "figures" / f"limits_{name}.png").stat().st_size > 20_000 for name in ("sizes", "widths"))
+
+
+def test_a_smaller_set_is_trained_by_as_many_steps(base):
+    config, stretch = rivals.resized(base, 10, 3)
+    assert config["data"]["points_per_arm"] == 10 and config["data"]["batch_size"] == 4 and config["data"]["validation_points"] == 10
+    assert (config["seed"], config["data"]["seed"]) == (base["seed"] + 3, base["data"]["seed"] + 3)
+    # 128 points in minibatches of 16 for 4 epochs; 32 in minibatches of 4.
+    assert stretch == 1 and config["trainer"]["max_epochs"] * (32 // 4) == 4 * (128 // 16)
+
+
+def test_infinitely_wide_networks_come_near_the_limit(points):
+    found = rivals.infinitely_wide(points, 2)
+    guess = regrets(torch.zeros(2000, 4).log_softmax(1), points.log_posterior("fresh"))[1].mean()
+    assert all(0 < found[name]["nll_regret"] < guess / 10 for name in ("nngp", "ntk"))

@@ -213,7 +213,6 @@ def test_a_trained_run_as_spiking_neurons(trained, tmp_path, capsys):
         "depth_width=12",
         "depth_seeds=1",
         "depth_training.epochs=3",
-        "few_steps.updates=20",
         "surrogate.epochs=2",
         "surrogate.steps=8",
     ]
@@ -232,7 +231,8 @@ def test_a_trained_run_as_spiking_neurons(trained, tmp_path, capsys):
     )
     assert set(result["by_depth"]) == {"1", "2"}
     few = result["few_steps"]
-    assert few["steps"] == [2, 4, 8, 16, 32, 64] and abs(few["balanced"][-1]) < 0.05 and few["points"] == 500
+    assert few["steps"] == [2, 4, 8, 16, 32, 64] and few["points"] == 500 and few["networks"] == 1
+    assert abs(few["balanced"][-1]) < 0.05 and abs(few["fitted"][-1]) < 0.05
     for name in ("accuracy_over_time", "accuracy_by_neuron", "decision_maps", "latency_by_depth", "few_steps"):
         assert (folder / "figures" / f"{name}.png").is_file() and (
             folder / "figures" / f"{name}.npz"

@@ -44,9 +44,10 @@ COMMANDS: dict[str, tuple[str, str, tuple[tuple[str, str], ...]]] = {
     ),
     "limits": (
         "say what a run's training points allow at best",
-        "[RUN] [data.KEY=VALUE ...] [paths.logs=DIR]",
+        "[RUN] [data.KEY=VALUE ...] [networks=false] [sizes=[N,...]] [widths=[N,...]] [draws=N] [paths.logs=DIR]",
         (
-            ("logs/train/NAME", "the run's regret: what is the data's, what the network's"),
+            ("logs/train/NAME", "the run's regret: data, bias, architecture, optimisation"),
+            ("last sizes=[25,100,400] widths=[16,64,256]", "pictures over the number of points, and over the width"),
             ("data.points_per_arm=100 data.seed=1", "other points, without a run"),
         ),
     ),

@@ -83,7 +83,7 @@ def run_spiking(
     duration_ms: float,
     dt_ms: float = 1.0,
     max_rate_hz: float = 200.0,
-    start_fraction: float = 0.5,
+    start_fraction: float | Sequence[np.ndarray] = 0.5,
     read_ms: Sequence[float] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Run a normalised network as LIF neurons and read its output layer as time goes by.
@@ -96,7 +96,7 @@ def run_spiking(
         dt_ms: step; spikes fall between steps, a spike's charge arrives within the next layer's same step.
         max_rate_hz: the rate of activation 1 in the ReLU limit.
         start_fraction: part of the way from reset to threshold at which each neuron starts. With 1/2 a count
-            is the rounded, not the floored, product of rate and time.
+            is the rounded, not the floored, product of rate and time. Or for each hidden layer its neurons' own.
         read_ms: when to read the output; every 1 % of the duration if None.
 
     Returns:
@@ -104,7 +104,8 @@ def run_spiking(
     """
     if not (np.isfinite(max_rate_hz) and max_rate_hz > 0):
         raise InputError(f"simulation.max_rate_hz must be a number > 0, got {max_rate_hz}")
-    if not 0.0 <= start_fraction < 1.0:
+    starts = [start_fraction] * weights.depth if isinstance(start_fraction, int | float) else list(start_fraction)
+    if not all(((0.0 <= start) & (start < 1.0)).all() for start in map(np.asarray, starts)):
         raise InputError(f"simulation.start_fraction must be from 0 to below 1, got {start_fraction}")
     steps = int(round(duration_ms / dt_ms))
     # Charge of activation 1 during one step: r_max C Vth dt; a spike brings C Vth of it, so its weight is
@@ -113,7 +114,9 @@ def run_spiking(
     unit_ma = per_step / dt_ms * float(neuron.capacitance_uf * neuron.gap_v)
     reads = np.arange(1, 101) * duration_ms / 100 if read_ms is None else np.asarray(read_ms, dtype=np.float64)
     at_step = np.maximum(1, np.round(reads / dt_ms).astype(int))
-    layers = [_Layer(neuron, len(x), matrix.shape[0], start_fraction, dt_ms) for matrix in weights.matrices[:-1]]
+    layers = [
+        _Layer(neuron, len(x), matrix.shape[0], start, dt_ms) for matrix, start in zip(weights.matrices[:-1], starts, strict=True)
+    ]
     constant = unit_ma * (x @ weights.matrices[0].T + weights.biases[0])
     pulses = [matrix / per_step for matrix in weights.matrices]
     total = np.zeros((len(x), weights.matrices[-1].shape[1]))
@@ -146,7 +149,7 @@ class _Layer:
     def __init__(self, neuron, count, size, start_fraction, dt_ms):
         self.size, self.dt_ms, self.shape = size, dt_ms, (count, size)
         self.neuron = neuron
-        self.potential = np.full(count * size, start_fraction * float(neuron.gap_ma))
+        self.potential = np.tile(np.broadcast_to(start_fraction, size) * float(neuron.gap_ma), count)
         self.held = np.zeros(count * size)
 
     def step(self, current_ma):

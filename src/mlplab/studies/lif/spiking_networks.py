@@ -15,7 +15,7 @@ from mlplab.errors import InputError
 from mlplab.nn.mlp import MLP
 from mlplab.runs.files import read_json
 from mlplab.runs.folder import claim, open_run
-from mlplab.studies.lif.conversion import balanced, calibrated
+from mlplab.studies.lif.conversion import balanced, centred, fitted
 from mlplab.studies.lif.neuron import Neuron
 from mlplab.studies.lif.spiking import Weights, normalise, relu_logits, run_spiking, settling_time_ms
 from mlplab.training.fit import fit, fit_members
@@ -106,41 +106,47 @@ def final_accuracies(trained: Trained, neurons: Sequence[Neuron], options: Mappi
     return [float(accuracy(run_spiking(trained.weights, x, n, **options, read_ms=end)[1][-1], y)) for n in neurons]
 
 
-def at_few_steps(
-    trained: Trained, neuron: Neuron, time_steps: Sequence[int], few: Mapping[str, Any], seed: int
-) -> dict[str, Any]:
-    """Measure what the spiking network loses at T time steps of at most one spike each for activation 1.
+def at_few_steps(networks: Sequence[Trained], neuron: Neuron, few: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """Measure what spiking networks lose at T time steps of about one spike each for activation 1.
 
     Args:
-        trained: the network.
-        neuron: the kind of its spiking neurons.
-        time_steps: the T to try.
-        few: `updates` and `lr` of the calibration, and `steps`, for which it is made.
-        seed: of the calibration.
+        networks: one or more.
+        neuron: the kind of their spiking neurons.
+        few: `try`, the T, and `quantile`, the part of the training inputs on which a neuron keeps to one spike a step.
+        seed: of the fit.
 
     Returns:
-        Lists over T of the loss in accuracy (ReLU network minus spiking, on the same points), with its standard error
-        over points, by layer scaling, by balanced neurons, and calibrated.
+        Lists over T of the mean loss in accuracy (ReLU network minus spiking, on the same points), with its standard
+        error over networks, or over points of a single one: by layer scaling, balanced (a threshold a neuron), centred
+        (and a start a neuron) and fitted (and an output layer for the counts).
     """
-    points = trained.data.fresh if len(trained.data.fresh.x) else trained.data.test
-    x, y = points.x.numpy().reshape(len(points.x), -1).astype(np.float64), points.y.numpy()
-    train = trained.data.train.x.numpy().reshape(len(trained.data.train.x), -1).astype(np.float64)
-    right = relu_logits(trained.weights, x).argmax(-1) == y
-    even = balanced(trained.weights, train)
-    kinds = {
-        "layers": normalise(trained.weights, train, 0.99),
-        "balanced": even,
-        "calibrated": calibrated(even, train, few["steps"], updates=few["updates"], lr=few["lr"], seed=seed),
-    }
-    found: dict[str, Any] = {"steps": list(time_steps), "points": len(y), "relu_accuracy": float(right.mean())}
-    for name, weights in kinds.items():
-        logits = run_spiking(
-            weights, x, neuron, duration_ms=max(time_steps), dt_ms=1.0, max_rate_hz=1000.0, read_ms=list(time_steps)
-        )[1]
-        lost = right.astype(float) - (logits.argmax(-1) == y)
-        losses = lost.mean(-1).tolist()
-        errors = (lost.std(-1) / np.sqrt(len(y))).tolist()
-        found[name], found[f"{name}_error"] = losses, errors
+    losses: dict[str, list[list[np.ndarray]]] = {"layers": [], "balanced": [], "centred": [], "fitted": []}
+    accuracies = []
+    for trained in networks:
+        points = trained.data.fresh if len(trained.data.fresh.x) else trained.data.test
+        x, y = points.x.numpy().reshape(len(points.x), -1).astype(np.float64), points.y.numpy()
+        train = trained.data.train.x.numpy().reshape(len(trained.data.train.x), -1).astype(np.float64)
+        right = (relu_logits(trained.weights, x).argmax(-1) == y).astype(float)
+        accuracies.append(right.mean())
+        even = balanced(trained.weights, train, few["quantile"])
+        by_layer, halves = normalise(trained.weights, train, 0.99), [np.full(len(bias), 0.5) for bias in even.biases[:-1]]
+        own: dict[str, list[np.ndarray]] = {name: [] for name in losses}
+        for steps in few["try"]:
+            moved, starts = centred(even, steps, np.zeros(x.shape[1]))
+            last = fitted(moved, even, train, steps, starts, seed=seed)
+            kinds = {"layers": (by_layer, halves), "balanced": (even, halves), "centred": (moved, starts), "fitted": (last, starts)}
+            for name, (weights, start) in kinds.items():
+                options = {"duration_ms": steps, "dt_ms": 1.0, "max_rate_hz": 1000.0, "read_ms": [steps], "start_fraction": start}
+                logits = run_spiking(weights, x, neuron, **options)[1][-1]
+                own[name].append(right - (logits.argmax(-1) == y))
+        for name, values in own.items():
+            losses[name].append(values)
+    found: dict[str, Any] = {"steps": list(few["try"]), "points": len(y), "networks": len(networks), "relu_accuracy": float(np.mean(accuracies))}
+    for name, rows in losses.items():
+        means = np.array([[values.mean() for values in row] for row in rows])  # (networks, T)
+        found[name] = means.mean(0).tolist()
+        one = np.array([values.std() / np.sqrt(len(values)) for values in rows[0]])
+        found[f"{name}_error"] = (means.std(0, ddof=1) / np.sqrt(len(rows)) if len(rows) > 1 else one).tolist()
     return found
 
 

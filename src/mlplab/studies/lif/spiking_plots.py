@@ -135,13 +135,12 @@ def latency_by_depth(times_ms, disagreements, depths, agreed_90_ms, agreed_99_ms
     return made
 
 
-def few_steps(steps, kinds, *, calibrated_for, title, subtitle="") -> Figure:
+def few_steps(steps, kinds, *, title, subtitle="") -> Figure:
     """Draw the loss in accuracy against the number of time steps, with error bars, for some kinds of conversion.
 
     Args:
         steps: numbers of time steps, shape (T,).
         kinds: list of (name, losses 0 to 1 (T,), their standard errors (T,)).
-        calibrated_for: the number of steps that the last kind was made for, marked.
         title, subtitle: words above.
 
     Returns:
@@ -150,11 +149,10 @@ def few_steps(steps, kinds, *, calibrated_for, title, subtitle="") -> Figure:
     made = page(1180, 760, title, subtitle, left=120)
     axes = add_chart(made, 120, 140, 840, 500)
     axes.set_xscale("log", base=2)
-    axes.axvline(calibrated_for, color=MUTED, lw=points_of(2), ls=(0, (2, 2)))
     axes.axhspan(-0.1, 0.1, color=BAND, alpha=0.25, lw=0)
     axes.axhline(0, color=INK, lw=points_of(2))
     names = []
-    for colour, (name, losses, errors) in zip((MUTED, COLOURS[3], SPIKING), kinds, strict=True):
+    for colour, (name, losses, errors) in zip((MUTED, COLOURS[3], COLOURS[1], SPIKING), kinds, strict=True):
         percent, bars = 100 * np.asarray(losses), 100 * np.asarray(errors)
         style = {"lw": points_of(4), "marker": "o", "ms": points_of(12), "elinewidth": points_of(3)}
         axes.errorbar(steps, percent, bars, color=colour, zorder=3, **style)
@@ -167,7 +165,7 @@ def few_steps(steps, kinds, *, calibrated_for, title, subtitle="") -> Figure:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
     axes.set_xticks(steps, [str(step) for step in steps])
     axes.xaxis.set_minor_locator(NullLocator())
-    label(axes, "time steps, at most one spike each at activation 1", "points lost (band: 0.1)")
+    label(axes, "time steps, one spike each at activation 1", "points lost (band: 0.1)")
     end_names(axes, names)
     return made
 

@@ -1,6 +1,6 @@
 """Run trained ReLU networks as spiking neurons, beside a network trained through its spikes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def spiking(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
         if config["maps"] and first.data.input_shape == (2,):
             draw_maps(record, first, neuron, options)
         if config["few_steps"]["try"]:
-            result["few_steps"] = draw_few_steps(record, first, neuron, config)
+            result["few_steps"] = draw_few_steps(record, networks, neuron, config)
         if config["depths"]:
             result["by_depth"] = draw_depths(record, first, neuron, config)
         rows = table(first, found[0], options)
@@ -195,22 +195,16 @@ def spread(times_ms) -> str:
     return f"{mean:.0f} ± {error:.0f}" if np.isfinite(error) else f"{mean:.0f}"
 
 
-def draw_few_steps(
-    record: Recording, network: measure.Trained, neuron: Neuron, config: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Measure and draw what is lost at a few time steps, by layer scaling, balanced and calibrated."""
-    few = config["few_steps"]
-    found = measure.at_few_steps(network, neuron, list(few["try"]), few, config["seed"])
+def draw_few_steps(record: Recording, networks: Sequence[measure.Trained], neuron: Neuron, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Measure and draw what is lost at a few time steps, by layer scaling, balanced, centred and fitted."""
+    found = measure.at_few_steps(networks, neuron, config["few_steps"], config["seed"])
+    names = {"layers": "a scale a layer", "balanced": "a scale a neuron", "centred": "and a start", "fitted": "and outputs fitted"}
+    over = f", mean of {len(networks)} networks ± standard error" if len(networks) > 1 else ", ± standard error"
     figure = pictures.few_steps(
         found["steps"],
-        [
-            (name, found[key], found[f"{key}_error"])
-            for name, key in (("a scale a layer", "layers"), ("balanced", "balanced"), ("calibrated", "calibrated"))
-        ],
-        calibrated_for=few["steps"],
+        [(name, found[key], found[f"{key}_error"]) for key, name in names.items()],
         title="In few time steps: what the spiking network loses",
-        subtitle=f"points of accuracy below the ReLU network's {100 * found['relu_accuracy']:.2f} %, "
-        f"on {found['points']:,} points, ± standard error",
+        subtitle=f"points of accuracy below the ReLU network's {100 * found['relu_accuracy']:.2f} %, on {found['points']:,} points{over}",
     )
     record.figure("few_steps", figure, found)
     return found
@@ -230,10 +224,9 @@ def summary(result, rows, networks, found, record: Recording) -> str:
         )
     few = result.get("few_steps")
     if few:
-        for steps, lost, error in zip(few["steps"], few["calibrated"], few["calibrated_error"], strict=True):
-            lines.append(
-                f"{steps:3d} time steps, calibrated: {100 * lost:.2f} ± {100 * error:.2f} points below the ReLU network"
-            )
+        for steps, lost, error in zip(few["steps"], few["fitted"], few["fitted_error"], strict=True):
+            side = f"{100 * abs(lost):.2f} ± {100 * error:.2f} points {'below' if lost >= 0 else 'above'}"
+            lines.append(f"{steps:3d} time steps, starts and outputs fitted: {side} the ReLU network")
     for depth, times in result.get("by_depth", {}).items():
         words = [spread(times[name]) for name in ("agreed_90_ms", "agreed_99_ms", "within_one_point_ms")]
         lines.append(

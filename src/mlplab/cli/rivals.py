@@ -1,0 +1,205 @@
+"""Whoever else has the training points of a run: the Bayes learner, neighbours, densities, infinite and tuned networks."""
+
+from collections.abc import Callable, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from mlplab.config.composition import compose
+from mlplab.data.datasets import polar_features
+from mlplab.data.learner import fit_spirals, kernel_densities, nearest_neighbours
+from mlplab.data.modules import SpiralDataModule
+from mlplab.nn.infinite_width import kernels, regression
+from mlplab.training.evaluation import measure
+from mlplab.training.fit import fit_members
+
+NEIGHBOURS = (5, 10, 20, 40, 80)
+BANDWIDTHS = (0.05, 0.1, 0.15, 0.2, 0.3)
+# Of the infinitely wide networks: variance of the biases (of the weights: 2 over the fan-in), ridge, and what the
+# regression on the labels is multiplied by to be logits.
+BIASES = (0.01, 0.1, 1.0)
+RIDGES = (1e-4, 1e-3, 1e-2, 1e-1)
+SCALES = tuple(np.geomspace(1, 100, 41).round(3).tolist())
+# The network's own learning rate and epochs, times these: six trainings along a cosine.
+RATES, LENGTHS = (1 / 3, 1, 3), (1, 3)
+BEST = ("near_bayes", "near_bayes_polar")
+LABELS = {
+    "bayes_learner": "Bayes learner", "kernel_density": "kernel density, log-polar", "neighbours": "nearest neighbours",
+    "nngp": "infinitely wide, random (NNGP)", "ntk": "infinitely wide, trained (NTK)",
+    "best_network": "best network known", "best_of_architecture": "best of this architecture", "run": "this run",
+}  # fmt: skip
+Figures = dict[str, Any]
+
+
+def without_training(data: SpiralDataModule, depth: int) -> dict[str, Figures]:
+    """Measure the Bayes learner and the rivals that need no training on fresh points, by name.
+
+    The settings of each rival are chosen on validation points, by KL from the posterior.
+
+    Args:
+        data: with a known density, validation and fresh points.
+        depth: hidden layers of the infinitely wide networks, which see the network's inputs.
+    """
+    x, y = data.posterior_inputs("train"), data.train.y
+    learner = fit_spirals(x, y, arms=data.classes, t_min=data.t_min, t_max=data.t_max)
+    found = {"bayes_learner": judged(data, "fresh", learner.log_posterior(data.posterior_inputs("fresh")))}
+    found["bayes_learner"] |= {
+        "noise": float(torch.tensor(learner.mode[0]).exp()), "turn_degrees": float(learner.mode[1]), "winding": float(learner.mode[2]),
+    }  # fmt: skip
+
+    def neighbours(part: str, k: int) -> Tensor:
+        return nearest_neighbours(x, y, data.posterior_inputs(part), neighbours=k, classes=data.classes)
+
+    def densities(part: str, width: float) -> Tensor:
+        own, other = (polar_features(points)[:, :3] for points in (x, data.posterior_inputs(part)))
+        return kernel_densities(own, y, other, bandwidth=width, classes=data.classes)
+
+    found["kernel_density"] = chosen(data, densities, BANDWIDTHS)
+    found["neighbours"] = chosen(data, neighbours, [k for k in NEIGHBOURS if k <= len(y)] or [1])
+    return found | infinitely_wide(data, depth)
+
+
+def chosen(data: SpiralDataModule, predict: Callable[[str, Any], Tensor], settings: Sequence[Any]) -> Figures:
+    """Measure log probabilities on fresh points in the setting of lowest KL on validation points."""
+    best = min(settings, key=lambda one: judged(data, "validation", predict("validation", one))["nll_regret"])
+    return judged(data, "fresh", predict("fresh", best)) | {"setting": best}
+
+
+def judged(data: SpiralDataModule, part: str, log_probabilities: Tensor) -> Figures:
+    """Measure log probabilities on a part beside Bayes."""
+    return measure(log_probabilities, getattr(data, part).y, data.log_posterior(part))
+
+
+def infinitely_wide(data: SpiralDataModule, depth: int) -> dict[str, Figures]:
+    """Measure ReLU networks of infinite width and some depth: ``nngp`` (random) and ``ntk`` (trained by small steps).
+
+    Both regress the labels, as +1 less the mean, on the kernel; the prediction times a scale is taken for logits.
+    """
+    x = data.train.x.flatten(1).double()
+    targets = torch.nn.functional.one_hot(data.train.y, data.classes).double() - 1 / data.classes
+    solved = {}
+    for bias in BIASES:
+        for name, kernel in zip(("nngp", "ntk"), kernels(x, x, depth=depth, bias_variance=bias)):
+            solved |= {(name, bias, ridge): a for ridge, a in zip(RIDGES, regression(kernel, targets, RIDGES))}
+
+    def outputs(part: str, bias: float) -> dict[tuple, Tensor]:
+        """Predict on a part by all solutions of one bias variance."""
+        keys = [key for key in solved if key[1] == bias]
+        rows: dict[tuple, list[Tensor]] = {key: [] for key in keys}
+        for some in getattr(data, part).x.flatten(1).split(2000):
+            pair = dict(zip(("nngp", "ntk"), kernels(some, x, depth=depth, bias_variance=bias)))
+            for key in keys:
+                rows[key].append(pair[key[0]] @ solved[key])
+        return {key: torch.cat(parts) for key, parts in rows.items()}
+
+    seen = {key: values for bias in BIASES for key, values in outputs("validation", bias).items()}
+    found = {}
+    for name in ("nngp", "ntk"):
+        def regret(setting: tuple, name: str = name) -> float:
+            bias, ridge, scale = setting
+            return judged(data, "validation", (scale * seen[name, bias, ridge]).log_softmax(1))["nll_regret"]
+
+        bias, ridge, scale = min(product(BIASES, RIDGES, SCALES), key=regret)
+        logits = scale * outputs("fresh", bias)[name, bias, ridge]
+        found[name] = judged(data, "fresh", logits.log_softmax(1)) | {
+            "setting": {"depth": depth, "bias_variance": bias, "ridge": ridge, "scale": scale},
+        }  # fmt: skip
+    return found
+
+
+def trained(configs: Sequence[dict[str, Any]]) -> list[Figures]:
+    """Train networks as one population, without folders; give figures on fresh points, and the KL on validation points."""
+    quiet = {"figures": "none", "logger": {}}
+    kept = ("checkpoints", "divergence_guard")
+    plain = [config | quiet | {"callbacks": {key: config["callbacks"].get(key) for key in kept}} for config in configs]
+    results = fit_members(plain, [None] * len(plain))
+    return [result["fresh"] | {"validation": result["validation"]["nll_regret"]} for result in results]
+
+
+def networks(
+    config: dict[str, Any], run: Figures | None = None, *, lengths: Sequence[float] = LENGTHS, stretch: float = 1.0
+) -> dict[str, Figures]:
+    """Train on a config's points the best networks known, and its own architecture at three rates for each length.
+
+    Args:
+        config: resolved, of spirals.
+        run: what is known of the config's own training: figures with ``validation``; None trains it.
+        lengths: what its epochs are multiplied by.
+        stretch: what the epochs of the best networks known are multiplied by.
+
+    Returns:
+        Figures on fresh points of the ``run``, of ``best_of_architecture`` and ``best_network``, the last two chosen
+        on validation points among all that were trained, the run included.
+    """
+    run = run or trained([config])[0] | {"setting": "the run's own"}
+    schedule = plain_config("schedule=cosine")["schedule"]
+    own = [run]
+    for length in lengths:
+        rates = [config["optimizer"]["lr"] * factor for factor in RATES]
+        longer = {"schedule": schedule, "trainer": lengthened(config["trainer"], length)}
+        figures = trained([config | longer | {"optimizer": config["optimizer"] | {"lr": rate}} for rate in rates])
+        own += [one | {"setting": {"lr": rate, "length": length}} for one, rate in zip(figures, rates)]
+    best_own = min(own, key=lambda figures: figures["validation"])
+    others = []
+    for name in BEST:
+        whole = plain_config(f"experiment={name}", f"seed={config['seed']}")
+        data = config["data"] | {"inputs": whole["data"]["inputs"]}
+        figures = trained([whole | {"data": data, "trainer": lengthened(whole["trainer"], stretch)}])[0]
+        others.append(figures | {"setting": f"experiment={name}"})
+    best = min([best_own, *others], key=lambda figures: figures["validation"])
+    return {"best_network": best, "best_of_architecture": best_own, "run": run}
+
+
+def plain_config(*words: str) -> dict[str, Any]:
+    """Compose a config of ``train`` as plain values."""
+    return OmegaConf.to_container(compose("train", words), resolve=True)
+
+
+def lengthened(trainer: dict[str, Any], factor: float) -> dict[str, Any]:
+    """Multiply the epochs and steps of a trainer's settings, where they are limited."""
+    limits = {key: trainer.get(key) for key in ("max_epochs", "max_steps")}
+    return trainer | {key: max(round(value * factor), 1) for key, value in limits.items() if value is not None and value > 0}
+
+
+def resized(config: dict[str, Any], points_per_arm: int, draw: int) -> tuple[dict[str, Any], float]:
+    """Give a config of fewer points, validation points in proportion, and as many steps of training as before.
+
+    Args:
+        config: resolved, of spirals.
+        points_per_arm: before the split.
+        draw: added to the seeds of data and weights.
+
+    Returns:
+        The config, and how many times more epochs it has.
+    """
+    data = config["data"]
+    share = points_per_arm / data["points_per_arm"]
+    before, now = (round((1 - data["test_fraction"]) * data["arms"] * count) for count in (data["points_per_arm"], points_per_arm))
+    batch = max(min(data["batch_size"], now // 8), 1)
+    stretch = (before // data["batch_size"] or 1) / (now // batch)
+    changed = data | {
+        "points_per_arm": points_per_arm, "batch_size": batch, "seed": data["seed"] + draw, "order_seed": data["order_seed"] + draw,
+        "validation_points": max(round(data["validation_points"] * share), data["arms"]),
+    }  # fmt: skip
+    seed = config["seed"] + draw
+    return config | {"data": changed, "seed": seed, "trainer": lengthened(config["trainer"], stretch)}, stretch
+
+
+def split(found: dict[str, Figures]) -> dict[str, dict[str, float]]:
+    """Split a run's regret into four parts that add up to it, for NLL and for accuracy.
+
+    ``data`` is the Bayes learner's; ``bias`` what the best network known has beyond it; ``architecture`` what the best
+    training of the run's own network has beyond that; ``optimisation`` the rest. A part may be a little below 0: the
+    best are chosen on validation points.
+    """
+    order = ("bayes_learner", "best_network", "best_of_architecture", "run")
+    parts = ("data", "bias", "architecture", "optimisation")
+    result = {}
+    for kind in ("nll_regret", "accuracy_regret"):
+        levels = [0.0, *(found[name][kind] for name in order)]
+        result[kind] = {part: after - before for part, before, after in zip(parts, levels, levels[1:])}
+    return result
