@@ -219,12 +219,16 @@ class Index:
 
     def _connect(self) -> sqlite3.Connection:
         base = sqlite3.connect(self.logs / FILE, timeout=1.0)
-        base.executescript(
-            "PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY;"
-            "CREATE TABLE IF NOT EXISTS runs (path TEXT PRIMARY KEY, signature TEXT, entry TEXT, time REAL, bytes INTEGER);"
-            "CREATE TABLE IF NOT EXISTS folders (path TEXT PRIMARY KEY, changed INTEGER, names TEXT);"
-            "CREATE TABLE IF NOT EXISTS made_with (version TEXT)"
-        )
+        try:
+            base.executescript(
+                "PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY;"
+                "CREATE TABLE IF NOT EXISTS runs (path TEXT PRIMARY KEY, signature TEXT, entry TEXT, time REAL, bytes INTEGER);"
+                "CREATE TABLE IF NOT EXISTS folders (path TEXT PRIMARY KEY, changed INTEGER, names TEXT);"
+                "CREATE TABLE IF NOT EXISTS made_with (version TEXT)"
+            )
+        except sqlite3.Error:
+            base.close()
+            raise
         return base
 
     def _version(self) -> str:
