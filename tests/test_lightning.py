@@ -191,6 +191,35 @@ def test_a_checkpoint_of_torchs_own_layers_loads_too(tmp_path):
     assert torch.equal(again.eval()(x), module.eval()(x))
 
 
+@pytest.mark.parametrize("layer", [nn.Tanh, nn.Sigmoid, nn.Identity, nn.SiLU, nn.Flatten, lambda: nn.LeakyReLU(0.3), lambda: nn.BatchNorm1d(8)])
+def test_a_checkpoint_of_any_layer_loads_without_a_further_argument(tmp_path, layer):
+    net = nn.Sequential(nn.Linear(2, 8), layer(), nn.Linear(8, 4, bias=False))
+    (trainer := L.Trainer(max_epochs=1, **QUIET)).fit(module := mlplab.Classifier(net), spirals())
+    trainer.save_checkpoint(tmp_path / "m.ckpt")
+    again = mlplab.Classifier.load_from_checkpoint(tmp_path / "m.ckpt")
+    assert torch.equal(again.eval()(torch.ones(1, 2)), module.eval()(torch.ones(1, 2)))
+
+
+def test_the_data_module_of_a_checkpoint_loads_without_a_further_argument(tmp_path):
+    data = mlplab.SpiralDataModule(arms=3, points_per_arm=50, noise=0.3, batch_size=16)
+    (trainer := L.Trainer(max_epochs=1, **QUIET)).fit(mlplab.Classifier(mlplab.MLP(2, [4], 3)), data)
+    trainer.save_checkpoint(tmp_path / "m.ckpt")
+    again = mlplab.SpiralDataModule.load_from_checkpoint(tmp_path / "m.ckpt")
+    again.setup()
+    assert again.batch_size == 16 and torch.equal(again.train.x, data.train.x)
+
+
+def test_the_table_of_a_checkpoint_loads_without_a_further_argument(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b,kind\n" + "".join(f"{i},{i % 7},{'xy'[i % 2]}\n" for i in range(40)))
+    data = mlplab.FileDataModule(tmp_path / "t.csv", batch_size=8, label="kind", features=["b"])
+    (trainer := L.Trainer(max_epochs=1, **QUIET)).fit(mlplab.Classifier(mlplab.MLP(1, [4], 2)), data)
+    trainer.save_checkpoint(tmp_path / "m.ckpt")
+    torch.load(tmp_path / "m.ckpt", weights_only=True)
+    again = mlplab.FileDataModule.load_from_checkpoint(tmp_path / "m.ckpt")
+    again.setup()
+    assert again.batch_size == 8 and torch.equal(again.train.x, data.train.x)
+
+
 def test_a_checkpoint_names_trusted_classes_only(tmp_path):
     from mlplab.errors import InputError
 

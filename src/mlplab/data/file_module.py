@@ -72,6 +72,8 @@ class FileDataModule(ArrayDataModule):
         copy: bool = False,
         **base,
     ):
+        self.save_hyperparameters(logger=False)
+        self.hparams.update({name: str(value) for name, value in self.hparams.items() if isinstance(value, Path)})
         super().__init__(**base, validation_points=0, fresh_points=0)
         self.path, self.label, self.group, self.copy = path, label, group, copy
         self.file_sha256, self.validation_sha256, self.test_sha256 = file_sha256, validation_sha256, test_sha256

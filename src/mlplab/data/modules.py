@@ -90,6 +90,7 @@ class SpiralDataModule(SyntheticDataModule):
         with_ends: bool = False,
         **base,
     ):
+        self.save_hyperparameters(logger=False)
         super().__init__(options.SPIRAL["arms"].check("data.arms", arms), points_per_arm, noise, **base)
         self.t_min = options.SPIRAL["t_min"].check("data.t_min", t_min)
         self.t_max = options.SPIRAL["t_max"].check("data.t_max", t_max)
@@ -133,6 +134,7 @@ class CirclesDataModule(SyntheticDataModule):
     """Serve :func:`mlplab.data.datasets.circles`; the other arguments are those of `ArrayDataModule`."""
 
     def __init__(self, classes: int = 2, points_per_class: int = 1000, noise: float = 0.1, **base):
+        self.save_hyperparameters(logger=False)
         super().__init__(options.CLASSES["classes"].check("data.classes", classes), points_per_class, noise, **base)
 
     def sample(self, counts, stream):
@@ -148,6 +150,7 @@ class MoonsDataModule(SyntheticDataModule):
     """Serve :func:`mlplab.data.datasets.moons`; the other arguments are those of `ArrayDataModule`."""
 
     def __init__(self, points_per_class: int = 1000, noise: float = 0.2, **base):
+        self.save_hyperparameters(logger=False)
         super().__init__(2, points_per_class, noise, **base)
 
     def sample(self, counts, stream):
@@ -161,6 +164,7 @@ class XorDataModule(SyntheticDataModule):
     """Serve :func:`mlplab.data.datasets.xor`; the other arguments are those of `ArrayDataModule`."""
 
     def __init__(self, points_per_class: int = 1000, noise: float = 0.35, **base):
+        self.save_hyperparameters(logger=False)
         super().__init__(2, points_per_class, noise, **base)
 
     def sample(self, counts, stream):
@@ -174,6 +178,7 @@ class BlobsDataModule(SyntheticDataModule):
     """Serve :func:`mlplab.data.datasets.blobs`; the other arguments are those of `ArrayDataModule`."""
 
     def __init__(self, classes: int = 3, points_per_class: int = 1000, noise: float = 0.4, **base):
+        self.save_hyperparameters(logger=False)
         super().__init__(options.CLASSES["classes"].check("data.classes", classes), points_per_class, noise, **base)
 
     def sample(self, counts, stream):

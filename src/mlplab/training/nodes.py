@@ -38,6 +38,8 @@ def _module_node(module: nn.Module) -> dict[str, Any] | None:
     if not type(module).__module__.startswith(("torch.nn.", "mlplab.nn.")) or list(module.children()):
         return None
     node: dict[str, Any] = {"_target_": _name(type(module))}
+    if type(module).__init__ is nn.Module.__init__ or type(module) is nn.Identity:
+        return node
     for name in inspect.signature(type(module)).parameters:
         if name in ("device", "dtype", "size_average", "reduce"):
             continue
