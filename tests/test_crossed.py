@@ -40,10 +40,21 @@ def test_the_parts_are_the_mean_squares_of_a_two_way_analysis_of_variance():
     rest = ((table - rows[:, None] - columns + mean) ** 2).sum() / 15
     assert parts.mean == pytest.approx(mean) and parts.columns == pytest.approx(tuple(columns))
     assert parts.column_variance == pytest.approx(4 * columns.var(ddof=1) / 24)
-    assert parts.row_variance == pytest.approx((6 * rows.var(ddof=1) - rest) / 24)
+    assert parts.row_variance == pytest.approx((6 * rows.var(ddof=1) - 0.85 * rest) / 24)
     found = summarise_grid(grid_of(table))
     reach = math.sqrt(stats.t.ppf(0.975, 5) ** 2 * parts.column_variance + stats.t.ppf(0.975, 3) ** 2 * parts.row_variance)
     assert (found.count, found.low, found.high) == (6, pytest.approx(mean - reach), pytest.approx(mean + reach))
+
+
+@pytest.mark.parametrize("draws, seeds", [(10, 2), (3, 3), (10, 3), (5, 10)])
+@pytest.mark.parametrize("shares", [(1, 1, 1), (1, 0.3, 1), (0.3, 1, 1), (0, 1, 1), (1.7, 1, 1)], ids=str)
+def test_intervals_cover_whatever_the_shares_of_seeds_draws_and_rest(draws, seeds, shares):
+    stream, trials, covered = np.random.default_rng(seeds), 1500, 0
+    for _ in range(trials):
+        size = [(seeds, 1), (1, draws), (seeds, draws)]
+        found = summarise_grid(grid_of(sum(share * stream.normal(size=shape) for share, shape in zip(shares, size))))
+        covered += found.low <= 0 <= found.high
+    assert (0.915 if seeds == 2 else 0.93) <= covered / trials <= 0.99
 
 
 @pytest.mark.parametrize("draws, seeds", [(2, 10), (4, 5), (10, 2)])
