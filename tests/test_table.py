@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from mlplab.data import fast_csv
 from mlplab.data import table as reader
 from mlplab.data.table import matrix, read_table, share_of_numbers
 from mlplab.errors import InputError
@@ -72,30 +73,68 @@ def test_csv_in_its_usual_forms(csv_file, text, separator, given):
     assert table.separator == separator and table.header and len(table) == 4
 
 
-@pytest.mark.parametrize("fast", [False, True])
-def test_the_fast_reader_and_the_careful_one_agree_to_the_bit(csv_file, monkeypatch, fast):
-    pytest.importorskip("pyarrow")
+READERS = {"pyarrow": fast_csv.by_pyarrow, "pandas": fast_csv.by_pandas, "numpy": fast_csv.by_numpy}
+
+
+def reader_of(name, monkeypatch):
+    """Let one fast reader alone read files of any size; returns what it found, a list that grows."""
+    if name != "numpy":
+        pytest.importorskip(name)
+    monkeypatch.setattr(reader, "FAST_FROM_BYTES", 0)
+    monkeypatch.setattr(fast_csv, "PANDAS_FROM_BYTES", 0)
+
+    def absent(path, form):
+        raise ImportError
+
+    found = []
+    for other, own in READERS.items():
+        def told(path, form, own=own):
+            found.append(own(path, form))
+            return found[-1]
+
+        monkeypatch.setattr(fast_csv, own.__name__, told if other == name else absent)
+    return found
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_the_fast_readers_and_the_careful_one_agree_to_the_bit(csv_file, monkeypatch, name, separator):
     rng = np.random.default_rng(0)
     values = rng.normal(size=(3000, 3)) * 10.0 ** rng.integers(-30, 30, (3000, 3))
-    rows = [",".join(map(repr, row.tolist())) + f",{'NA' if i % 7 == 0 else ' kind ' + str(i % 4)}"
+    rows = [",".join(map(repr, row.tolist())) + f",{'NA' if i % 7 == 0 else ' kind ' + str(i % 4)},z"
             for i, row in enumerate(values)]  # fmt: skip
-    path = csv_file("a,b,,kind\n" + "\n".join(rows))
-    monkeypatch.setattr(reader, "FAST_FROM_BYTES", 0 if fast else 10**12)
-    seen = []
-    for name in ("_read_fast", "_read_carefully"):
-        monkeypatch.setattr(reader, name, lambda *a, own=getattr(reader, name), name=name: seen.append(name) or own(*a))
+    path = csv_file(("\ufeffa,b,,kind,last\n" + "\n".join(rows)).replace(",", separator))
+    careful = read_table(path)
+    found = reader_of(name, monkeypatch)
     table = read_table(path)
-    assert seen == ["_read_fast" if fast else "_read_carefully"] and (table.lines is None) == fast
-    assert table.names == ["a", "b", "", "kind"]
-    for j in range(3):
-        assert table.columns[j].values.tolist() == values[:, j].tolist()
+    assert len(found) == 1 and found[0] is not None and table.lines is None and careful.lines is not None
+    assert table.names == careful.names == ["a", "b", "", "kind", "last"]
+    for own, other, wanted in zip(table.columns, careful.columns, (*values.T, None, None)):
+        assert own.levels == other.levels and own.values.tolist() == other.values.tolist()
+        assert wanted is None or own.values.tolist() == wanted.tolist()
     assert table.columns[3].levels == ("kind 0", "kind 1", "kind 2", "kind 3")
     assert table.columns[3].values[:4].tolist() == [-1, 1, 2, 3]
 
 
-def test_a_file_that_the_fast_reader_refuses_is_answered_with_its_line(csv_file, monkeypatch):
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize(
+    "text, said",
+    [("a,b\n" + "1,2\n" * 249 + "1\n", "row 250 (line 251)"), ("a,b\n" + "1,2\n" * 249 + "1,2,3\n", "row 250 (line 251)"),
+     ("a,b\n" + "1,2\n" * 249 + "1,word\n", None), ("a,b\n" + "1,2\n" * 249 + "1,\n,\n", None),
+     ("a;b\n" + "1,5;2,5\n" * 250, None), ("a,b\n" + "1,2\n# a remark\n" * 250, None), ("a,b\n" + "1,2\n\n" * 250, None)],
+)  # fmt: skip
+def test_what_a_fast_reader_cannot_read_is_read_with_care(csv_file, monkeypatch, name, text, said):
+    path = csv_file(text)
+    careful = None if said else columns(read_table(path))
+    reader_of(name, monkeypatch)
+    if said:
+        assert said in refusal(path)
+    else:
+        assert columns(read_table(path)) == careful
+
+
+def test_a_word_late_in_a_large_file_makes_a_column_of_words(csv_file, monkeypatch):
     monkeypatch.setattr(reader, "FAST_FROM_BYTES", 0)
-    assert "row 250 (line 251)" in refusal(csv_file("a,b\n" + "1,2\n" * 249 + "1\n"))
     late = read_table(csv_file("a,b\n" + "1,2\n" * 249 + "1,word\n"))
     assert late.columns[1].levels == ("2", "word") and share_of_numbers(late.columns[1]) == 249 / 250
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from mlplab.data import archives
 from mlplab.data.columns import SEPARATORS, Column, Table, listed
+from mlplab.data.fast_csv import Form, read_fast
 from mlplab.errors import InputError
 
 # Cells that stand for a value that is not there.
@@ -24,7 +25,7 @@ MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null")
 OTHERS = (".npy", ".xlsx", ".xls", ".ods", ".json", ".pkl", ".mat", ".h5", ".feather", ".arff", ".zip", ".gz")
 SAMPLE = 200  # rows from which separator, header and decimal mark are read
 CHUNK = 4096  # rows turned to numbers at a time
-FAST_FROM_BYTES = 1_000_000  # smaller files are read before pyarrow is imported
+FAST_FROM_BYTES = 1_000_000  # smaller ones are read row by row before pyarrow is imported
 _COMMA_NUMBER = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _POINT_NUMBER = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
 
@@ -227,44 +228,15 @@ def _number(cell: str, decimal: str, either: bool = False) -> float | None:
 
 
 def _read_fast(path: Path, dialect: _Dialect, names: list[str], text: set[int]):
-    """Read by pyarrow where it is installed; None where the file needs a closer look."""
+    """Read without a look at each row; None where the file needs one."""
     if dialect.separator == "blanks":
         return None
-    try:
-        import pyarrow
-        import pyarrow.csv
-    except ImportError:
+    words = [j in text for j in range(len(names))]
+    read = read_fast(path, Form(SEPARATORS[dialect.separator], dialect.decimal, dialect.names is not None, MISSING, words))
+    if read is None:
         return None
-    with path.open("rb") as file:
-        if file.read(4).lstrip(b"\xef\xbb\xbf").startswith(b"#"):
-            return None
-    # Positions for names: those of the file may be empty.
-    places = [str(j) for j in range(len(names))]
-    words = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
-    try:
-        read = pyarrow.csv.read_csv(
-            path,
-            read_options=pyarrow.csv.ReadOptions(column_names=places, skip_rows_after_names=dialect.skipped),
-            parse_options=pyarrow.csv.ParseOptions(delimiter=SEPARATORS[dialect.separator]),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types={name: words if j in text else pyarrow.float64() for j, name in enumerate(places)},
-                null_values=list(MISSING), strings_can_be_null=True, decimal_point=dialect.decimal,
-            ),
-        )  # fmt: skip
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowKeyError, UnicodeDecodeError):
-        return None
-    columns, empty = [], True
-    for j, name in enumerate(names):
-        column = read.column(j)
-        empty = empty and column.null_count  # a row may be of separators alone
-        if j in text:
-            whole = column.unify_dictionaries().combine_chunks()
-            whole = whole.chunk(0) if isinstance(whole, pyarrow.ChunkedArray) else whole
-            codes = whole.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
-            columns.append(_words(name, codes, whole.dictionary.to_pylist()))
-        else:
-            columns.append(Column(name, column.to_numpy()))
-    return None if empty else (columns, None)
+    pairs = zip(names, read)
+    return [_words(name, *values) if isinstance(values, tuple) else Column(name, values) for name, values in pairs], None
 
 
 def _read_carefully(path: Path, dialect: _Dialect, names: list[str], text: set[int]):

@@ -1,0 +1,138 @@
+"""Large CSV files read fast, by pyarrow or pandas where installed, else by numpy; what is odd is left to the careful reader.
+
+Each reader gives, a column, numbers (N,) float64 with NaN where missing, or codes (N,) int32, -1 where missing, and the
+words they stand for; or None where the file needs a closer look.
+"""
+
+import warnings
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+Values = np.ndarray | tuple[np.ndarray, list[str]]
+PANDAS_FROM_BYTES = 20_000_000  # smaller files are read before pandas is imported
+ROWS = 65_536  # read by numpy at a time
+
+
+class Form(NamedTuple):
+    """How a file is written: its separator (one letter), decimal mark, whether it has a header, the cells that stand for
+    nothing, and for each column whether it holds words."""
+
+    separator: str
+    decimal: str
+    header: bool
+    missing: tuple[str, ...]
+    words: Sequence[bool]
+
+
+def read_fast(path: Path, form: Form) -> list[Values] | None:
+    """Read a file by the first reader that can; None where none can."""
+    with path.open("rb") as file:
+        if file.read(4).lstrip(b"\xef\xbb\xbf").startswith(b"#"):
+            return None
+    for reader in (by_pyarrow, by_pandas, by_numpy):
+        try:
+            return reader(path, form)
+        except ImportError:
+            continue
+    return None
+
+
+def by_pyarrow(path: Path, form: Form) -> list[Values] | None:
+    """Read by pyarrow."""
+    import pyarrow
+    import pyarrow.csv
+
+    # Positions for names: those of the file may be empty.
+    places = [str(j) for j in range(len(form.words))]
+    words = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
+    try:
+        read = pyarrow.csv.read_csv(
+            path,
+            read_options=pyarrow.csv.ReadOptions(column_names=places, skip_rows_after_names=int(form.header)),
+            parse_options=pyarrow.csv.ParseOptions(delimiter=form.separator),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types={name: words if form.words[j] else pyarrow.float64() for j, name in enumerate(places)},
+                null_values=list(form.missing), strings_can_be_null=True, decimal_point=form.decimal,
+            ),
+        )  # fmt: skip
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowKeyError, UnicodeDecodeError):
+        return None
+    found: list[Values] = []
+    if all(column.null_count for column in read.columns):
+        return None  # a row may be of separators alone
+    for column, is_words in zip(read.columns, form.words):
+        if is_words:
+            whole = column.unify_dictionaries().combine_chunks()
+            whole = whole.chunk(0) if isinstance(whole, pyarrow.ChunkedArray) else whole
+            codes = whole.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+            found.append((codes, whole.dictionary.to_pylist()))
+        else:
+            found.append(column.to_numpy())
+    return found
+
+
+def by_pandas(path: Path, form: Form) -> list[Values] | None:
+    """Read by pandas."""
+    if path.stat().st_size < PANDAS_FROM_BYTES:
+        raise ImportError
+    import pandas
+
+    places = [str(j) for j in range(len(form.words))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # float_precision is the default from 3 on
+        warnings.simplefilter("error", pandas.errors.ParserWarning)  # of a row that is too long
+        try:
+            read = pandas.read_csv(
+                path, sep=form.separator, header=0 if form.header else None, names=places, index_col=False,
+                dtype={name: "category" if form.words[j] else "float64" for j, name in enumerate(places)},
+                na_values=list(form.missing), keep_default_na=False, decimal=form.decimal, skipinitialspace=True,
+                float_precision="round_trip", encoding="utf-8-sig",
+            )  # fmt: skip
+        except (ValueError, TypeError, pandas.errors.ParserError, pandas.errors.ParserWarning, UnicodeDecodeError):
+            return None
+    if read[places[-1]].isna().any():
+        return None  # a row may be too short
+    found: list[Values] = []
+    for name, is_words in zip(places, form.words):
+        column = read[name]
+        if is_words:
+            found.append((column.cat.codes.to_numpy().astype(np.int32), column.cat.categories.astype(str).tolist()))
+        else:
+            found.append(column.to_numpy())
+    return found
+
+
+def by_numpy(path: Path, form: Form) -> list[Values] | None:
+    """Read by numpy, some rows at a time; None where a number is missing or written with a comma."""
+    if form.decimal != ".":
+        return None
+    kinds = np.dtype([(str(j), "O" if is_words else "f8") for j, is_words in enumerate(form.words)])
+    chunks: list[list[np.ndarray]] = [[] for _ in form.words]
+    levels: list[dict[str, int]] = [{} for _ in form.words]
+    with path.open(encoding="utf-8-sig") as file:
+        try:
+            rows = (line for line in file if not line.isspace())
+            next(rows) if form.header else None
+            while lines := list(islice(rows, ROWS)):
+                read = np.loadtxt(lines, kinds, comments=None, delimiter=form.separator, quotechar='"', ndmin=1)
+                for j, is_words in enumerate(form.words):
+                    column = read[str(j)]
+                    if is_words:
+                        own = levels[j]
+                        words = (word.strip() for word in column)
+                        codes = [-1 if word in form.missing else own.setdefault(word, len(own)) for word in words]
+                        chunks[j].append(np.array(codes, np.int32))
+                    else:
+                        chunks[j].append(column.copy())
+        except ValueError:
+            return None
+    if all(any((codes == -1 if is_words else np.isnan(codes)).any() for codes in part) for part, is_words in zip(chunks, form.words)):
+        return None  # as above
+    return [
+        (np.concatenate(part), list(own)) if is_words else np.concatenate(part)
+        for part, own, is_words in zip(chunks, levels, form.words)
+    ]
