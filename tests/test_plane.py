@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from mlplab.data.file_module import FileDataModule
@@ -123,3 +124,13 @@ def test_thirty_classes_have_thirty_colours_and_a_name_on_the_map():
     assert {"kind 11", "kind 9"} <= {text.get_text() for text in figure.findobj(Text)}
     plain = decision_map(share, 1.0, title="t", class_names=names)
     assert pixels(figure).shape == pixels(plain).shape and (pixels(figure) != pixels(plain)).any()
+
+
+def test_of_very_many_points_some_are_drawn_and_it_is_said():
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(-1, 1, (12_000, 2)), np.arange(12_000) % 2
+    figure = decision_map(np.full((4, 4, 2), 0.5), 1.0, x, y, predicted=1 - y, title="t")
+    drawn = [line for line in figure.findobj(Line2D) if line.get_linestyle() == "None"]
+    assert sum(len(line.get_xdata()) for line in drawn) == 4_000 and max(line.get_markersize() for line in drawn) < 4
+    background = next(artist for artist in figure.get_children() if type(artist).__name__ == "Background")
+    assert dict(background.of[3])["count"] == "4,000 of 12,000"

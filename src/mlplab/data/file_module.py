@@ -136,7 +136,7 @@ class FileDataModule(ArrayDataModule):
         how = f"{table.separator}-separated, " if table.separator not in (None, "comma") else ""
         names = "" if table.header else "without a header, "
         chance = " (data.label names another)" if self.label is None else ""
-        self.notes.append(f"read {how}{names}{len(table)} rows; the label is '{self.label_name}'{chance}")
+        self.notes.append(f"read {how}{names}{len(table):,} rows; the label is '{self.label_name}'{chance}")
 
     def _say_how_prepared(self, table: Table, chosen: Sequence[int], train: np.ndarray) -> None:
         columns = [table.columns[j] for j in chosen]

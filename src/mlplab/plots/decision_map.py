@@ -10,10 +10,12 @@ from mlplab.plots.panel import Square, checked_points, draw_field, draw_frame, d
 from mlplab.plots.style import COLOURS, MUTED, figure, text
 from mlplab.plots.style import class_names as named
 
+MOST_POINTS = 5_000  # drawn, in even steps where there are more
+
 
 def summary(accuracy: float, wrong: int, count: int, nll: float | None = None, *, split: str = "test") -> str:
     """Write the line under a title: accuracy (0 to 1), points wrong of ``count``, mean NLL."""
-    words = f"{split} accuracy {100 * accuracy:.1f} %  ·  {wrong} of {count} wrong"
+    words = f"{split} accuracy {100 * accuracy:.1f} %  ·  {wrong:,} of {count:,} wrong"
     return words if nll is None else f"{words}  ·  NLL {nll:.3f}"
 
 
@@ -62,6 +64,8 @@ def decision_map(
     logs = padded_log(probabilities)
     best = None if bayes is None else padded_log(bayes)
     points, labels, predicted = checked_points(points, labels, predicted, logs, extent)
+    count = len(points)
+    points, labels, predicted = (part[:: -(-count // MOST_POINTS) or 1] for part in (points, labels, predicted))
     if card:
         return draw_card(logs, extent, points, labels, predicted, title, subtitle, box, best)
     return draw_map(
@@ -77,13 +81,16 @@ def decision_map(
         bayes=best,
         split=split,
         axis_names=axis_names,
+        count=count,
     )
 
 
 def draw_map(
-    logs, extent, points, labels, predicted, title, subtitle, *, box, class_names, bayes, split, shown=None, axis_names=None
+    logs, extent, points, labels, predicted, title, subtitle, *, box, class_names, bayes, split, shown=None, axis_names=None,
+    count=None
 ) -> Figure:
-    """Draw the full decision map from checked arrays; ``shown`` is the extent of the picture, if wider."""
+    """Draw the full decision map from checked arrays; ``shown`` is the extent of the picture, if wider, and ``count`` the
+    number of points of which these are drawn."""
     shown = extent if shown is None else shown
     made = figure(1320, 1060)
     left, top, side = 116, 122, 836
@@ -96,7 +103,7 @@ def draw_map(
             (left, top, side),
             shown,
             names=names,
-            count=len(points),
+            count=len(points) if count in (None, len(points)) else f"{len(points):,} of {count:,}",
             outside=int(outside.sum()),
             sample=int(labels[0]) if len(labels) else 0,
             box=box is not None,
@@ -110,8 +117,9 @@ def draw_map(
     made.square = Square(made, left, top, side, shown)
     draw_field(made.square, logs, box=box, bayes=bayes, extent=extent)
     # Where many points are wrong, large marks would hide the map.
-    many = (labels != predicted).sum() > max(100, 0.15 * len(labels))
-    draw_points(made.square, points, labels, predicted, wrong_size=11.5 if many else 17.0)
+    wrong = (labels != predicted).sum()
+    many = wrong > max(100, 0.15 * len(labels))
+    draw_points(made.square, points, labels, predicted, wrong_size=7.0 if wrong > 1000 else 11.5 if many else 17.0)
     if len(logs) > len(COLOURS):
         draw_region_names(made.square, logs, extent, names)
     draw_frame(made.square)

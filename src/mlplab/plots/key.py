@@ -57,7 +57,7 @@ def draw_key(figure: Figure, left, top, width, names, *, count, outside, sample,
         left: pixels from the figure's left; ``top`` from its top.
         width: pixels at hand.
         names: one name for each class.
-        count: how many points are drawn; 0 leaves the points' part out.
+        count: how many points are drawn, or such a phrase as "5,000 of 20,000"; 0 leaves the points' part out.
         outside: how many more lie outside the picture.
         sample: the class whose marker stands for right and wrong points.
         box: whether a training box is drawn.

@@ -49,6 +49,7 @@ def scatter_matrix(
     wide = np.where(high > low, high - low, np.maximum(np.abs(low), 1.0))
     spans = np.stack([low - 0.07 * wide, high + 0.07 * wide], 1)
     judged = predicted >= 0
+    few = (judged & (labels != predicted)).sum() <= 300
     classes = int(max(labels.max(), predicted.max())) + 1 if class_names is None else len(class_names)
     made = figure(1320, 1320)
     text(made, LEFT, 54, title, 34, width=1320 - LEFT - 20, weight="bold")
@@ -69,7 +70,7 @@ def scatter_matrix(
                     if len(rest):
                         style = {"ls": "none", "marker": "o", "ms": points_of(faint), "mew": 0, "zorder": 3}
                         square.add(Line2D(*rest.T, mfc=mix(class_colour(k), 0.5, "#ffffff"), **style))
-                draw_points(square, pair[judged], labels[judged], predicted[judged], size=size, wrong_size=size + 6)
+                draw_points(square, pair[judged], labels[judged], predicted[judged], size=size, wrong_size=size + 6 if few else size + 1)
             draw_frame(square)
             edge = row == count - 1, column == 0 and row > 0
             draw_numbers(square, below=edge[0], left=edge[1])

@@ -18,7 +18,7 @@ from mlplab.training.plane import by_f_ratio, components_of, in_units
 from mlplab.training.record import Record
 
 FIGURES = ("all", "map", "none")
-MOST_SHOWN, MOST_PAIRED = 3_000, 32  # points in a scatter matrix; inputs beyond which it tells nothing
+MOST_SHOWN, MOST_PAIRED = 1_500, 32  # test points in a scatter matrix, and others; inputs beyond which it tells nothing
 
 
 def model_title(classifier: Any, index: int) -> str:
@@ -205,11 +205,11 @@ def table_figures(
             made["first_layer"] = weight_images(arrays["first_layer"], title=title, subtitle=about)
     elif len(data.input_shape) == 1 and data.input_shape[0] <= MOST_PAIRED:
         parts = [data.test, *(part for part in (data.train, data.validation) if part is not None)]
-        x, y = torch.cat([part.x for part in parts])[:MOST_SHOWN], torch.cat([part.y for part in parts])[:MOST_SHOWN]
+        x, y = (torch.cat([part[k][:MOST_SHOWN] for part in parts])[: 2 * MOST_SHOWN] for k in (0, 1))
         chosen = sorted(by_f_ratio(data.train.x.double(), data.train.y)[:MOST])
         features = getattr(data, "feature_names", None) or [f"x{j + 1}" for j in range(x.shape[1])]
         judged = np.full(len(y), -1)
-        judged[: len(said)] = said[: len(y)]
+        judged[: min(len(said), MOST_SHOWN)] = said[:MOST_SHOWN]
         arrays |= {"matrix/values": in_units(data, x)[:, chosen].numpy(), "matrix/labels": y.numpy(), "matrix/predicted": judged}
         arrays["matrix/names"] = np.array([features[j] for j in chosen])
         about = f"{subtitle}  ·  the {len(chosen)} of {x.shape[1]} inputs that tell most" if len(chosen) < x.shape[1] else subtitle
