@@ -118,11 +118,11 @@ def stamps(logs):
 
 @pytest.mark.parametrize("kind", ["hang", "hang_in_c"])
 def test_a_job_that_hangs_is_killed_and_says_where(networks, tmp_path, kind):
-    words = ["launcher.timeout_s=6", faults(seed1=kind), "seed=0,1"]
+    words = ["launcher.timeout_s=4", faults(seed1=kind), "seed=0,1"]
     assert sweep(tmp_path, *networks, *words) == 1
     jobs = jobs_of(tmp_path)
     assert jobs["0"]["status"] == "finished" and jobs["1"]["status"] == "failed"
-    assert jobs["1"]["error"] == "no sign of life for 6 s (launcher.timeout_s)"
+    assert jobs["1"]["error"] == "no sign of life for 4 s (launcher.timeout_s)"
     assert "faulty.py" in (folder_of(tmp_path) / jobs["1"]["name"] / "traceback.txt").read_text()
 
 

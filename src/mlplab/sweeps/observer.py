@@ -1,5 +1,6 @@
 """The callback by which a population tells its sweep how far it is."""
 
+from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as L
@@ -14,12 +15,16 @@ class Observer(MemberCallback):
 
     Args:
         tell: where to.
+        began: called when a training begins.
     """
 
     takes_blocks = True
 
-    def __init__(self, tell: Messages) -> None:
-        self.tell = tell
+    def __init__(self, tell: Messages, began: Callable[[], None]) -> None:
+        self.tell, self.began = tell, began
+
+    def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.began()
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         self.tell.progress(members_of(trainer, module).epochs, trainer.max_epochs)

@@ -14,7 +14,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from hydra.core.utils import env_override
 
@@ -24,6 +24,8 @@ from mlplab.sweeps.messages import Messages
 
 PR_SET_PDEATHSIG = 1
 LOOK_EVERY_S = 0.25
+# The log of a process of its own.
+_log: IO[str] | None = None
 
 
 def run_group(payload: dict[str, Any]) -> None:
@@ -99,7 +101,7 @@ def _train(payload: dict[str, Any], folders: list[Path], tell: Messages) -> None
     posteriors.share(Path(payload["messages"]).parent)
     try:
         fit_members(
-            payload["configs"], folders, resume=payload["resume"], observer=Observer(tell),
+            payload["configs"], folders, resume=payload["resume"], observer=Observer(tell, enable_fault_handler),
             on_result=lambda index, result: tell("done", index=index, result=result),
         )  # fmt: skip
     finally:
@@ -131,8 +133,17 @@ def process_main(payload: dict[str, Any]) -> None:
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
     sys.stdout = sys.stderr = log
-    faulthandler.enable(log)
+    global _log
+    _log = log
+    enable_fault_handler()
     run_group(payload)
+
+
+def enable_fault_handler() -> None:
+    """Let a process of a group write where it stands when it is killed; Lightning's loop undoes it as it ends."""
+    if _log is not None:
+        faulthandler.disable()
+        faulthandler.enable(_log)
 
 
 def one_line(error: BaseException) -> str:
