@@ -59,7 +59,7 @@ def sweep_page(
         for setting, config in zip(table.settings, configs)
     ]
     header, cells = words.people_table(table)
-    own = range(len(table.keys), len(header)) if table.chosen_by is None else [k for k, name in enumerate(header) if name in VERDICT]
+    own = range(len(table.keys) + 1, len(header)) if table.chosen_by is None else [k for k, name in enumerate(header) if name in VERDICT]
     ranked = [table.settings.index(setting) for setting in table.ranked]
     for place_in, told in zip(ranked, cells):
         rows[place_in]["extra"] = [told[k] for k in own]
@@ -131,12 +131,16 @@ def address_of(config: dict[str, Any], seeds: Sequence[int] = ()) -> str | None:
 
 def command_of(table: Table, setting: Setting, config: dict[str, Any], defaults: Defaults) -> str:
     """Write the command that trains a setting again with all its seeds."""
-    changed = {key: value for key, value in defaults.changes(config).items() if key not in table.replicates}
+    study = table.study or "train"
+    changed = {key: value for key, value in defaults.changes(config, study).items() if key not in table.replicates}
+    if study != "train":  # what is swept there are mostly groups, such as target=sin
+        own = dict(zip(table.keys, setting.values))
+        changed = own | {key: value for key, value in changed.items() if key.partition(".")[0] not in own and key not in own}
     options = [f"{key}={typed(value)}" for key, value in changed.items()]
     seeds = {key: list(dict.fromkeys(typed(job.swept.get(key)) for job in setting.jobs)) for key in table.replicates}
     options += [f"{key}={','.join(values)}" for key, values in seeds.items()]
     many = ["-m"] if any(len(values) > 1 for values in seeds.values()) else []
-    return shlex.join(["scripts/lab", "train", *many, *options])
+    return shlex.join(["scripts/lab", study, *many, *options])
 
 
 def typed(value: Any) -> str:

@@ -14,7 +14,7 @@ const numeric = text => (text === null || text.trim() === '' || Number.isNaN(Num
 const COLUMNS = [
   ...keys.map((key, k) => ({ name: DATA.short[k], key: `key${k}`, value: row => numeric(row.values[k]) ?? row.values[k] ?? '', text: row => row.values[k] ?? 'null', left: true })),
   { name: 'runs', key: 'runs', value: row => row.finished, text: row => (row.finished === row.count ? String(row.count) : `${row.finished} of ${row.count}`) },
-  { name: 'parameters', key: 'parameters', value: row => row.parameters ?? -1, text: row => row.parameters?.toLocaleString('en') ?? '–' },
+  ...(rows.some(row => row.parameters) ? [{ name: 'parameters', key: 'parameters', value: row => row.parameters ?? -1, text: row => row.parameters?.toLocaleString('en') ?? '–' }] : []),
   ...METRICS.map(m => ({ name: m.label, key: m.key, metric: m, value: row => meanOf(row, m.key) ?? (m.higher ? -Infinity : Infinity), text: row => {
     const f = row.figures[m.key]
     return f ? `${inWords(m, f.mean)}${f.half ? ` ± ${m.percent ? (100 * f.half).toFixed(2) : short(f.half, 2)}` : ''}` : '–'
@@ -72,7 +72,9 @@ $('table').addEventListener('keydown', e => {
 // The heat map: the mean of a metric over the settings of each pair of values; a click opens the best of them.
 const heat = { cells: [], at: 0 }
 function drawHeat() {
-  $('heatCard').hidden = !keys.length || !METRICS.length
+  // Of a search every setting has values of its own: no two would share a row.
+  const scattered = rows.length > 8 && keys.length > 1 && keys.some((_, k) => new Set(rows.map(row => row.values[k])).size === rows.length)
+  $('heatCard').hidden = !keys.length || !METRICS.length || scattered
   if ($('heatCard').hidden) return
   const metric = metricOf(view.metric), kx = keys.indexOf(view.x), ky = keys.indexOf(view.y)
   const valuesOf = k => (k < 0 ? [''] : [...new Set(rows.map(row => row.values[k]))].sort((a, b) => (numeric(a) ?? 0) - (numeric(b) ?? 0) || String(a).localeCompare(String(b), 'en', { numeric: true })))
@@ -203,9 +205,11 @@ function maps(row) {
   })
   const missing = row.runs.length - entries.length
   $('epoch').textContent = view.at === null ? '' : `epoch ${view.at}`
-  if (missing && row.runs.length) $('maps').append(make('p', { className: 'muted', textContent: entries.length ? `${missing} more without weights in this page.` : 'No weights of these runs stand in this page.' }))
+  if (missing && row.runs.length && DATA.nets.length) $('maps').append(make('p', { className: 'muted', textContent: entries.length ? `${missing} more without weights in this page.` : 'No weights of these runs stand in this page.' }))
 }
 function curves(row) {
+  $('lossPart').hidden = row.runs.every(run => run.history === null)
+  if ($('lossPart').hidden) return
   const found = row.runs.map(run => (run.history === null ? null : DATA.histories[run.history])).filter(Boolean), band = name => {
     const epochs = [...new Set(found.flatMap(h => h.epoch))].sort((a, b) => a - b)
     return epochs.map(e => {
