@@ -201,5 +201,5 @@ def draw_legend(made, left: float, top: float, wide: float, tall: float, near: b
     if near:
         parts.append(("□", "#e59400", "not significantly different"))
     if tall >= 62 and wide >= 80:
-        parts.append(("•", INK, "seeds, from the worst run (left) to the best, by log error"))
+        parts.append(("•", INK, "runs, from the worst (left) to the best, by log error"))
     legend_row(made, left, top, parts, size=20, color=MUTED)

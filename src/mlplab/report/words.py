@@ -175,8 +175,9 @@ def near_words(table: Table) -> str:
     unit = "data draws" if table.draws else "seeds"
     if not table.verdict:
         most = max((setting.log_nll.count for setting in table.settings if setting.log_nll), default=0)
+        why = f"with {plural(most, unit[:-1])} a setting" if most < LEAST_SEEDS else f"where only one setting has {LEAST_SEEDS} {unit}"
         return (
-            f"No verdict: with {plural(most, unit[:-1])} a setting nobody can tell its luck from its worth. Give {LEAST_SEEDS} or "
+            f"No verdict: {why} nobody can tell its luck from its worth. Give {LEAST_SEEDS} or "
             f"more ({'data.seed' if table.draws else 'seed'}=0,1,2,...); the order of the settings may be chance."
         )
     few = sum(setting.difference is None and not setting.best for setting in table.settings if setting.log_nll)
