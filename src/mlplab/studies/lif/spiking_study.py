@@ -198,7 +198,7 @@ def spread(times_ms) -> str:
 def draw_few_steps(record: Recording, networks: Sequence[measure.Trained], neuron: Neuron, config: Mapping[str, Any]) -> dict[str, Any]:
     """Measure and draw what is lost at a few time steps, by layer scaling, balanced, centred and fitted."""
     found = measure.at_few_steps(networks, neuron, config["few_steps"], config["seed"])
-    names = {"layers": "a scale a layer", "balanced": "a scale a neuron", "centred": "and a start", "fitted": "and outputs fitted"}
+    names = {"layers": "a scale a layer", "balanced": "a scale a neuron", "centred": "and a start", "fitted": "outputs fitted"}
     over = f", mean of {len(networks)} networks ± standard error" if len(networks) > 1 else ", ± standard error"
     figure = pictures.few_steps(
         found["steps"],
