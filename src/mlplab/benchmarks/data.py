@@ -10,7 +10,8 @@ import numpy as np
 
 from mlplab.benchmarks.benchmark import Row, in_turn, installed, row
 from mlplab.config.composition import compose
-from mlplab.data.table import read_table
+from mlplab.data.fast_csv import Form, by_numpy
+from mlplab.data.table import MISSING, read_table
 from mlplab.training.fit import fit
 
 SETS = ("iris", "wine", "breast_cancer", "digits")
@@ -42,7 +43,8 @@ def reading(place: Path, repeats: int) -> Iterator[Row]:
             values, labels = rng.normal(size=(ROWS // 100, COLUMNS)), rng.integers(0, 3, ROWS // 100)
             line = ",".join(["%.6f"] * COLUMNS) + ",%d"
             file.write("\n".join(line % (*row, label) for row, label in zip(values.tolist(), labels)) + "\n")
-    systems = {"mlplab": lambda: read_table(path)}
+    form = Form(",", ".", True, MISSING, [False] * (COLUMNS + 1))
+    systems = {"mlplab": lambda: read_table(path), "numpy": lambda: by_numpy(path, form)}
     if installed("pandas"):
         import pandas
 
@@ -55,6 +57,8 @@ def reading(place: Path, repeats: int) -> Iterator[Row]:
     fits = own <= MOST_SECONDS and (ratio is None or ratio <= MOST_RATIO)
     how = "pyarrow" if installed("pyarrow") else "without pyarrow"
     yield row(work, f"mlplab, {how}", own, ratio=ratio, target=f"<= {MOST_RATIO}, {MOST_SECONDS:g} s", ok=fits)
+    alone = taken["numpy"]
+    yield row(work, "mlplab, numpy alone", alone, ratio=other and alone / other, target=f"{MOST_SECONDS:g} s", ok=alone <= MOST_SECONDS)
 
 
 def accuracy(place: Path, name: str) -> Iterator[Row]:
