@@ -22,7 +22,7 @@ from mlplab.training.checkpoint_content import network_state
 from mlplab.training.classifier import Classifier
 from mlplab.training.data_view import viewed
 from mlplab.training.members import MemberRun, share_data
-from mlplab.training.objects import arguments_of, build, find_class, try_loss, try_optimizer
+from mlplab.training.objects import arguments_of, build, find_class, try_loss, try_optimizer, try_schedule
 from mlplab.training.single import SingleNetwork
 from mlplab.training.weights_file import read_weights
 
@@ -117,6 +117,7 @@ def build_module(config: dict[str, Any], data: Any) -> L.LightningModule:
         try_optimizer(more["optimizer"])
     if wants("schedule"):
         more["schedule"] = build(config["schedule"], "schedule")
+        try_schedule(more["schedule"])
     known = {"monitor": config.get("monitor"), "seed": config["seed"], **features_of(data)}
     more |= {name: value for name, value in known.items() if name in accepted and wants(name) and value is not None}
     if takes_all:

@@ -49,7 +49,10 @@ def best_checkpoint(run: MemberRun, model: Mapping[str, Tensor], buffers: Mappin
     """Collect the best state of a member: the network alone."""
     member = {"model": model, "buffers": buffers}
     own = {"format": FORMAT, "config_digest": run.digest, "value": best["value"], "epoch": best["epoch"]}
-    state = {PREFIX + name: value for name, value in _in_order(run.module.model, member).items()} | _loss_state(run.module)
+    if hasattr(run.module, "make_optimizer"):
+        state = {PREFIX + name: value for name, value in _in_order(run.module.model, member).items()} | _loss_state(run.module)
+    else:
+        state = _in_order(run.module, member)  # a module of one's own is one network as a whole
     return {**_head(run, best["epoch"], 0), "state_dict": state, KEY: own}
 
 

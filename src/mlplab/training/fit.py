@@ -151,6 +151,9 @@ def lightning_trainer(run: MemberRun, options: Mapping[str, Any], callbacks: Seq
     }  # fmt: skip
     with quiet():
         trainer = L.Trainer(callbacks=own, **{**fixed, **plugins, **options})
+    if trainer.world_size > 1:
+        asked = f"trainer.devices={options.get('devices')} with trainer.strategy={options.get('strategy', 'auto')}"
+        raise InputError(f"{asked} is {trainer.world_size} processes, and a run is one: use trainer.devices=1, or Lightning's Trainer in Python")
     trainer.runs = [run]
     return trainer
 

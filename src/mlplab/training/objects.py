@@ -158,9 +158,29 @@ def try_optimizer(make: Any) -> None:
     except InputError:
         raise
     except Exception as error:  # a user's own code, or torch's word on a setting
-        kind = getattr(make, "func", make)
-        name = f"{kind.__module__}.{kind.__qualname__}"
-        raise InputError(f"optimizer._target_={name} cannot train here: {_words(error)}") from error
+        raise InputError(_refusal("optimizer", make, error)) from error
+
+
+def try_schedule(schedule: Any) -> None:
+    """Refuse a schedule of torch's that does not take its settings, before anything is trained.
+
+    Args:
+        schedule: one of the lab's, or a function from an optimiser to a scheduler.
+    """
+    if hasattr(schedule, "at"):
+        return
+    try:
+        schedule(torch.optim.SGD([nn.Parameter(torch.zeros(2, 2))], lr=0.1, momentum=0.9))
+    except Exception as error:
+        raise InputError(_refusal("schedule", schedule, error)) from error
+
+
+def _refusal(group: str, make: Any, error: Exception) -> str:
+    kind = getattr(make, "func", make)
+    unknown = [name for name in getattr(make, "keywords", {}) if f"'{name}'" in str(error)]
+    out = f"; leave it out with ~{group}.{unknown[0]}" if unknown else ""
+    name = f"{kind.__module__}.{getattr(kind, '__qualname__', type(kind).__name__)}"
+    return f"{group}._target_={name} cannot train here: {_words(error)}{out}"
 
 
 def try_loss(loss: nn.Module, classes: int, dtype: torch.dtype) -> None:

@@ -130,6 +130,9 @@ def _obstacles(module: Any, data: Any, trainer: Mapping[str, Any], callbacks: It
         yield "trainer.enable_checkpointing=True asks for Lightning's own checkpoints"
     if trainer.get("precision") not in (None, *PRECISIONS):
         yield f"trainer.precision={trainer['precision']}"
+    devices = trainer.get("devices", 1)
+    if devices not in (1, "1", "auto") and not (isinstance(devices, (list, tuple)) and len(devices) == 1):
+        yield f"trainer.devices={devices}"
     if not isinstance(trainer.get("accumulate_grad_batches", 1), int):
         yield "trainer.accumulate_grad_batches is not a number"
 

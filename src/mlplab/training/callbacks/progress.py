@@ -89,10 +89,10 @@ class Progress(MemberCallback):
 
 
 def describe(metrics: dict[str, Any]) -> str:
-    """Write loss and accuracy of both parts: ``train 0.123 98.1 %  val 0.145 97.5 %`` (means over members)."""
+    """Write loss and accuracy of both parts, where they were logged: ``train 0.123 98.1 %  val 0.145 97.5 %`` (means over members)."""
     parts = []
     for part in ("train", "val"):
-        if f"{part}/loss" in metrics:
-            loss, accuracy = (float(metrics[f"{part}/{figure}"].nanmean()) for figure in ("loss", "accuracy"))
-            parts.append(f"{part} {loss:.3f} {100 * accuracy:.1f} %")
+        values = [float(metrics[name].nanmean()) if (name := f"{part}/{kind}") in metrics else None for kind in ("loss", "accuracy")]
+        words = [form.format(value) for form, value in zip(("{:.3f}", "{:.1%}"), values) if value is not None]
+        parts += [" ".join([part, *words]).replace("%", " %")] if words else []
     return "  ".join(parts)
