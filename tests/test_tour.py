@@ -1,6 +1,5 @@
-"""The tour holds the lab's own numbers, and its notebook is the file."""
+"""The tour holds the lab's own numbers."""
 
-import json
 import runpy
 from pathlib import Path
 
