@@ -11,7 +11,7 @@ CONFIG = {
 
 def test_the_digest_leaves_out_what_version_0_1_left_out():
     before = {"name", "paths", "resume", "logger", "figures", "sweep", "launcher", "search"}
-    assert before <= set(without(Role.IDENTITY)) <= before | {"hydra", "figure_formats"}
+    assert before <= set(without(Role.IDENTITY)) <= before | {"hydra", "figure_formats", "data.copy"}
 
 
 @pytest.mark.parametrize(
