@@ -40,7 +40,8 @@ def _content(path: Path, root: Path) -> Any:
         for states in (payload, payload.get("mlplab", {})):
             states.get("callbacks", {}).pop("Timing", None)
         if payload.get("mlplab", {}).get("engine") == "lightning":
-            payload.pop("loops")  # Lightning counts on otherwise after going on
+            for name in ("loops", "epoch"):
+                payload.pop(name)  # Lightning counts on otherwise after going on
         return tensor_sha256(payload)
     data = path.read_bytes()
     if path.suffix == ".json":

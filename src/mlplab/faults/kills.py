@@ -41,20 +41,22 @@ def kills(effort: str, place: Path) -> Outcome:
     return outcome
 
 
+def again(words: list[str], root: Path) -> list[str]:
+    """Give the words by which work goes on that was cut off: resume the run, or the same again."""
+    folders = [path.parent for path in root.rglob("config.yaml") if path.parent.name != ".hydra"]
+    return ["train", f"resume={folders[0]}"] if folders and "-m" not in words else [*words, f"paths.logs={root}"]
+
+
 def _until_whole(words: list[str], root: Path, faults: list) -> None:
     """Start work, kill it at each of some operations or moments, going on in between, and let it end."""
     for fault in (*faults, None):
-        folders = [] if "-m" in words else [path.parent for path in root.rglob("config.yaml") if path.parent.name != ".hydra"]
-        own = ["train", f"resume={folders[0]}"] if folders else [*words, f"paths.logs={root}"]
         if isinstance(fault, float):
-            started = Started(own)
+            started = Started(again(words, root))
             time.sleep(fault)
             started.send(SIGKILL)
             started.wait()
         else:
-            told = run(own, fault)
-            if fault is None and told.code:
-                print(told.err)
+            run(again(words, root), fault)
 
 
 def _note(outcome: Outcome, whole: dict, root: Path, words: str) -> None:

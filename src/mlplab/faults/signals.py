@@ -11,7 +11,7 @@ from signal import SIGINT, SIGTERM
 
 from mlplab.faults.campaign import Outcome
 from mlplab.faults.contents import contents, differences
-from mlplab.faults.kills import WORK
+from mlplab.faults.kills import WORK, again
 from mlplab.faults.trials import Started, Told, run
 
 ENDS_WITHIN_S = 2.0
@@ -35,7 +35,7 @@ def signals(effort: str, place: Path) -> Outcome:
                 started.send(number)
             told = started.wait()
             _judge(outcome, f"{kind}, {number.name} after {moment:.2f} s", root, told, time.monotonic() - asked, number, started.orphans())
-            told = run(_again(words, root))
+            told = run(again(words, root))
             same = differences(whole, contents(root, root))
             outcome.note(not same, f"{kind}, gone on after {number.name} at {moment:.2f} s: {same} {told.err[-200:]}")
             shutil.rmtree(root, ignore_errors=True)
@@ -54,11 +54,6 @@ def _judge(outcome: Outcome, name: str, root: Path, told: Told, seconds: float, 
     outcome.note(finished or seconds < ENDS_WITHIN_S, f"{name}: took {seconds:.1f} s")
     outcome.note(true and not wrong, f"{name}: the folders say {states}, with results {done}; without a word {wrong}")
     outcome.note(not orphans, f"{name}: orphans {orphans}")
-
-
-def _again(words: list[str], root: Path) -> list[str]:
-    folders = [path.parent for path in root.rglob("config.yaml") if path.parent.name != ".hydra"]
-    return ["train", f"resume={folders[0]}"] if folders and "-m" not in words else [*words, f"paths.logs={root}"]
 
 
 def _from_the_start(outcome: Outcome, pick: random.Random, root: Path, count: int) -> None:
