@@ -4,8 +4,9 @@ import pytest
 import yaml
 
 from mlplab.config import composition as configs
-from mlplab.config.recorded import LARGEST_BYTES, expect_class
+from mlplab.config.recorded import expect_class
 from mlplab.errors import InputError
+from mlplab.runs.plain_yaml import LARGEST_BYTES
 
 ALLOWED = ("mlplab.", "torch.nn.", "torch.optim.", "lightning.pytorch.")
 
@@ -70,7 +71,7 @@ def test_files_that_would_fill_the_memory_are_refused(tmp_path):
     path = tmp_path / "config.yaml"
     lines = ["a0: &a0 [x, x]"] + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
     path.write_text("\n".join(lines))
-    assert "holds no YAML aliases" in line_of(path)
+    assert "must hold no YAML aliases" in line_of(path)
     path.write_text("#" * (LARGEST_BYTES + 1))
     assert f"at most {LARGEST_BYTES} bytes, got {LARGEST_BYTES + 1}" in line_of(path)
     path.write_text("a: " + "[" * 5000)

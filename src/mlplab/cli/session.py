@@ -21,6 +21,7 @@ from mlplab.runs.folder import RunFolder, claimed, open_run
 from mlplab.runs.lock import owned
 from mlplab.runs.names import run_name as name_run
 from mlplab.runs.names import shape_of
+from mlplab.runs.plain_yaml import read_plain
 from mlplab.runs.status import is_alive, read_status
 from mlplab.terminal import front_door, short_path
 
@@ -198,6 +199,6 @@ def _choices(path: Path) -> dict[str, str | None]:
     if not path.is_file():
         return {}
     try:
-        return dict(OmegaConf.load(path).hydra.runtime.choices)
-    except Exception as error:  # yaml and OmegaConf errors share no base
+        return dict(read_plain(path.read_bytes())["hydra"]["runtime"]["choices"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged: it does not say hydra.runtime.choices") from error

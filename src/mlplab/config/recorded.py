@@ -4,16 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from mlplab.config.schema import TARGETS
 from mlplab.errors import InputError
 from mlplab.runs.moved import name_today, with_added
+from mlplab.runs.plain_yaml import expect_bounded
 from mlplab.runs.trusted import allowed_names, expect_class
-
-# Recorded configs have a few thousand.
-LARGEST_BYTES = 1_000_000
 
 
 def read_recorded(path: Path) -> DictConfig:
@@ -27,13 +24,7 @@ def read_recorded(path: Path) -> DictConfig:
             class that is allowed.
     """
     try:
-        text = path.read_bytes()
-        if len(text) > LARGEST_BYTES:
-            raise InputError(f"{path} is damaged: it must have at most {LARGEST_BYTES} bytes, got {len(text)}")
-        events = yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        if any(isinstance(event, yaml.AliasEvent) for event in events):
-            # A few lines of them may unfold to more than the memory holds.
-            raise InputError(f"{path} is damaged: a recorded config holds no YAML aliases")
+        expect_bounded(path.read_bytes())
         config = OmegaConf.load(path)
     except InputError:
         raise

@@ -19,6 +19,7 @@ PROMISES = {
     "owner": "a run folder belongs to one run",
     "kills": "killed at any moment, a run goes on to the same folder",
     "disk": "a disk that fails or is full loses nothing, and the answer names the path",
+    "damage": "damaged, swapped and forged files are refused in one line",
     "signals": "Ctrl-C and SIGTERM end a command within 2 s, and it goes on",
 }
 # What a command imports, once for all of them.

@@ -75,12 +75,9 @@ def read_block(text: str) -> dict[str, Any]:
 
 def _loaded(text: str) -> Any:
     # Imported here: the report of a sweep that has its sweep.json reads no config.
-    import yaml
+    from mlplab.runs.plain_yaml import read_plain
 
-    try:
-        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(str(error)) from error
+    return read_plain(text)
 
 
 def flatten(value: dict, prefix: str = "") -> dict[str, Any]:

@@ -300,7 +300,7 @@ def read_run(folder: Path, path: str, defaults: Defaults) -> Run | None:
             result = json.loads(file.read())
         status = str(result.get("status", "finished"))
         when = os.stat(f"{where}/result.json").st_mtime
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         result = {}
     if status != "finished":
         try:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mlplab.runs.files import finite, write_text
+from mlplab.runs.plain_yaml import read_plain
 from mlplab.runs.sweep_record import FORMAT
 from mlplab.sweeps.jobs import PlannedJob, entries_of, swept_values
 
@@ -79,8 +78,8 @@ class Record:
 def _config(folder: Path) -> dict[str, Any]:
     """Read the config of an earlier call's job; nothing where it cannot be read."""
     try:
-        value = yaml.load((folder / "config.yaml").read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (OSError, yaml.YAMLError):
+        value = read_plain((folder / "config.yaml").read_bytes())
+    except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
 

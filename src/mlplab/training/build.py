@@ -18,7 +18,7 @@ from mlplab.runs.fingerprint import config_digest
 from mlplab.runs.folder import RunFolder, open_run
 from mlplab.seeds import derive
 from mlplab.training.callbacks import MemberCallback, Progress
-from mlplab.training.checkpoint_content import network_state
+from mlplab.training.checkpoint_content import digest_of, network_state
 from mlplab.training.classifier import Classifier
 from mlplab.training.data_view import viewed
 from mlplab.training.members import MemberRun, share_data
@@ -57,7 +57,10 @@ def start_from(module: L.LightningModule, path: str) -> None:
         folder = open_run(path)
         result = read_record(folder.result) if folder.result.is_file() else {}
         file = folder.checkpoints / f"{result.get('evaluated', 'last')}.ckpt"
-        state = network_state(checkpoint.load(file), file)
+        content = checkpoint.load(file)
+        if isinstance(result.get("config_digest"), str) and digest_of(content) != result["config_digest"]:
+            raise InputError(f"{file} is of another config than {folder.config}: one of the two was changed")
+        state = network_state(content, file)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:

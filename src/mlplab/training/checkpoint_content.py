@@ -4,7 +4,8 @@
 ``torch.load(FILE, weights_only=True)["state_dict"]`` holds the network.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from torch import Tensor
 
 from mlplab.errors import InputError
 from mlplab.lightning_names import loops_state, set_place
+from mlplab.population.limits import Stop
 from mlplab.population.schedules import Constant
 from mlplab.population.state import engine_state, expect_the_order, member_state, restore
+from mlplab.rules import shown
 from mlplab.runs import checkpoint
 from mlplab.training.callbacks.member import MemberCallback
 from mlplab.training.members import MemberRun
@@ -64,6 +67,8 @@ def network_state(payload: Mapping[str, Any], path: Path | str) -> dict[str, Ten
     """
     if "state_dict" in payload:
         named = payload["state_dict"]
+        if not isinstance(named, Mapping) or not all(isinstance(value, Tensor) for value in named.values()):
+            raise InputError(f"the checkpoint {path} holds no network: its state_dict must hold arrays by name")
         own = {name.removeprefix(PREFIX): value for name, value in named.items() if name.startswith(PREFIX)}
         return own or dict(named)
     if isinstance(payload.get("model"), Mapping):
@@ -73,7 +78,44 @@ def network_state(payload: Mapping[str, Any], path: Path | str) -> dict[str, Ten
 
 def digest_of(payload: Mapping[str, Any]) -> Any:
     """Give the digest of the config that a checkpoint belongs to."""
-    return payload.get(KEY, payload).get("config_digest")
+    own = payload.get(KEY, payload)
+    return own.get("config_digest") if isinstance(own, Mapping) else None
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Answer in one line what fails because a checkpoint, whole as it is, holds something else than it should."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"the checkpoint {file} does not fit this run ({type(error).__name__}: {reason})") from error
+
+
+def expect_last(run: MemberRun, payload: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint that is no last state of a run: of another config, with other arrays, or at no place that there is.
+
+    Raises:
+        InputError: one of these.
+    """
+    file, own = run.folder.checkpoints / "last.ckpt", payload.get(KEY)
+    if isinstance(own, Mapping) and (own.get("format") != FORMAT or own.get("config_digest") != run.digest):
+        raise InputError(f"the checkpoint {file} is of another config than {run.folder.config}")
+    if not isinstance(own, Mapping) or "epochs" not in own or own.get("engine") != run.plan.engine:
+        raise InputError(f"the checkpoint {file} is no last state of a run that the engine {run.plan.engine} trains")
+    with reading(file):
+        counts = [own["epochs"], own["steps"], own.get("minibatches", payload["epoch"] + 1)]
+        if not all(type(count) is int and count >= 0 for count in counts) or counts[0] > counts[2]:
+            raise InputError(f"the checkpoint {file} stands nowhere: its epochs, steps and minibatches are {shown(counts)}")
+        like = {name.removeprefix(PREFIX): value.shape for name, value in run.module.state_dict().items()}
+        held = {name.removeprefix(PREFIX): value.shape for name, value in payload["state_dict"].items()}
+        for name, shape in [*held.items(), *((name, value.shape) for name, value in own["best"]["model"].items())]:
+            if shape != like[name]:
+                raise InputError(f"the checkpoint {file} does not fit this run: {name} is {tuple(shape)}, not {tuple(like[name])}")
+        if own["stop"] is not None:
+            Stop(**own["stop"])
 
 
 def callback_states(trainer: L.Trainer, index: int) -> dict[str, Any]:
@@ -92,30 +134,24 @@ def restore_engine(trainer: L.Trainer, engine: Any, payloads: list[dict[str, Any
         InputError: a checkpoint is of another config, or the members stopped at different places.
     """
     engine.place()
-    own = [payload.get(KEY) for payload in payloads]
-    for state, run in zip(own, trainer.runs):
-        file = run.folder.checkpoints / "last.ckpt"
-        if not isinstance(state, Mapping) or "minibatches" not in state:
-            raise InputError(f"the checkpoint {file} is no last state of a run")
-        if state.get("format") != FORMAT or state.get("config_digest") != run.digest:
-            raise InputError(f"the checkpoint {file} is of another config than {run.folder.config}")
+    own = [payload[KEY] for payload in payloads]
     names = {name for name, _ in engine.population.names()}
     members = []
     for payload, run in zip(payloads, trainer.runs):
-        named = network_state(payload, run.folder.checkpoints / "last.ckpt")
-        try:
+        file = run.folder.checkpoints / "last.ckpt"
+        with reading(file):
+            named = network_state(payload, file)
             members.append({
                 "model": {name: named[name] for name in names},
                 "buffers": {name: value for name, value in named.items() if name not in names},
                 "optimizer": _moments(run.module, payload["optimizer_states"][0]["state"]),
             })
-        except (KeyError, IndexError) as error:
-            raise InputError(f"the checkpoint {run.folder.checkpoints / 'last.ckpt'} lacks {error}") from error
-    restore(engine, members, own)
-    for index, state in enumerate(own):
-        for callback in trainer.callbacks:
-            if isinstance(callback, MemberCallback):
-                callback.load_member_state(index, state["callbacks"].get(type(callback).__name__, {}), engine)
+    with reading(trainer.runs[0].folder.checkpoints / "last.ckpt"):
+        restore(engine, members, own)
+        for index, state in enumerate(own):
+            for callback in trainer.callbacks:
+                if isinstance(callback, MemberCallback):
+                    callback.load_member_state(index, state["callbacks"].get(type(callback).__name__, {}), engine)
     first = next((state for state in own if not state["stop"]), own[0])
     expect_the_order(trainer.strategy.root_device, [run.data.drawn_order_seed for run in trainer.runs], first)
     set_place(trainer, engine.epochs, engine.steps)

@@ -24,7 +24,7 @@ from mlplab.runs.status import write_status
 from mlplab.training.build import build_callbacks, build_runs, trainer_options
 from mlplab.training.callbacks import MemberCallback
 from mlplab.training.callbacks.checkpoints import RunState
-from mlplab.training.checkpoint_content import WholeFile, restore_engine
+from mlplab.training.checkpoint_content import WholeFile, expect_last, reading, restore_engine
 from mlplab.training.loggers import RunFolderLogger
 from mlplab.training.members import MemberRun
 from mlplab.training.objects import within_memory
@@ -71,7 +71,7 @@ def fit_members(
     places = [RunFolder(Path(folder)) if folder is not None else None for folder in folders]
     _expect_alike(plain)
     with threads(plain[0]["trainer"]["threads"]), within_memory(plain):
-        with failing(places, resume):  # a folder that was never described stays as it was
+        with failing(places, lambda: resume):  # a folder that was never described stays as it was
             runs = build_runs(plain, places)
             options = trainer_options(plain[0])
             callbacks = build_callbacks(plain[0], observer)
@@ -171,15 +171,15 @@ def _train(
     members = members_of(trainer, module)
     folders = [run.folder for run in runs]
     goes_on = resume and any(f is not None and (f.checkpoints / "last.ckpt").exists() for f in folders)
-    with failing(folders, goes_on, done):
+    record = next(callback for callback in trainer.callbacks if isinstance(callback, Record))
+    with failing(folders, lambda: goes_on and not record.began, done):
         if goes_on:
             restart(runs, trainer, module)
         else:
             start(runs, trainer)
-        for folder in folders:
-            if folder is not None:
-                write_status(folder.path, "running", sync=False)
-    with failing(folders, False, done):
+            for folder in folders:
+                if folder is not None:
+                    write_status(folder.path, "running", sync=False)
         with stoppable(members):
             run_loop(runs, trainer, module, goes_on)
         if members.interrupted:
@@ -200,6 +200,11 @@ def run_loop(runs: Sequence[MemberRun], trainer: L.Trainer, module: L.LightningM
                 return
             path = runs[0].folder.checkpoints / "last.ckpt" if goes_on else None
             trainer.fit(module, datamodule=getattr(runs[0].data, "module", runs[0].data), ckpt_path=path)
+    except Exception as error:
+        if goes_on and not next(callback for callback in trainer.callbacks if isinstance(callback, Record)).began:
+            with reading(runs[0].folder.checkpoints / "last.ckpt"):
+                raise error
+        raise
     except SystemExit as error:
         # Lightning turns a Ctrl-C inside of a step into an exit code of 1.
         if isinstance(error.__context__, KeyboardInterrupt):
@@ -249,15 +254,17 @@ def config_text(run: MemberRun) -> str:
 def restart(runs: Sequence[MemberRun], trainer: L.Trainer, module: L.LightningModule) -> None:
     """Go back to the runs' checkpoints, and cut what was written after them."""
     payloads = [checkpoint.load(run.folder.checkpoints / "last.ckpt") for run in runs]
+    for run, payload in zip(runs, payloads):
+        expect_last(run, payload)
     if isinstance(module, PopulationModule):
         restore_engine(trainer, module, payloads)
     for run, payload in zip(runs, payloads):
-        own = payload.get("mlplab") or {}
+        own = payload["mlplab"]
         write_text(run.folder.config, config_text(run), sync=False)  # a run that is made longer has a new one
         remove_leftovers(run.folder.path)  # what a kill cut off
         for logger in run.loggers:
             if isinstance(logger, RunFolderLogger):
-                logger.cut(own.get("epochs", 0), own.get("steps", 0))
+                logger.cut(own["epochs"], own["steps"])
 
 
 def hand_back(runs: Sequence[MemberRun], members: Any) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import lightning.pytorch as L
 import numpy as np
 
+from mlplab.runs.status import write_status
 from mlplab.training.callbacks.member import MemberCallback
 from mlplab.training.members import runs_of
 from mlplab.training.single import SingleMember, members_of
@@ -16,11 +17,18 @@ class Record(MemberCallback):
     """Hand each member's figures to its own loggers once an epoch, and keep them."""
 
     def __init__(self) -> None:
+        self.began = False  # to train: until then a run that goes on is as it was
         self._before: dict[int, dict[str, list[float]]] = {}  # of members that go on from a checkpoint
         self._epochs: list[int] = []
         self._figures: list[dict[str, np.ndarray]] = []  # of each epoch, each (P,)
         self._ended: dict[int, int] = {}  # epochs kept of members that stopped before the others
         self._stacked: dict[str, np.ndarray] = {}
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.began = True
+        for run in runs_of(trainer):
+            if run.folder is not None:
+                write_status(run.folder.path, "running", sync=False)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         members = members_of(trainer, module)

@@ -6,7 +6,6 @@ from typing import Any
 import lightning.pytorch as L
 from lightning.pytorch.callbacks import Checkpoint
 
-from mlplab.errors import InputError
 from mlplab.runs import checkpoint
 from mlplab.training.callbacks.member import MemberCallback
 from mlplab.training.checkpoint_content import FORMAT, KEY, best_checkpoint, engine_checkpoint
@@ -86,10 +85,4 @@ class RunState(MemberCallback):
         }  # fmt: skip
 
     def on_load_checkpoint(self, trainer: L.Trainer, module: L.LightningModule, content: dict[str, Any]) -> None:
-        (run,), own = runs_of(trainer), content.get(KEY)
-        file = run.folder.checkpoints / "last.ckpt"
-        if not isinstance(own, dict) or own.get("engine") != "lightning":
-            raise InputError(f"the checkpoint {file} is no last state of a run in Lightning's own loop")
-        if own.get("format") != FORMAT or own.get("config_digest") != run.digest:
-            raise InputError(f"the checkpoint {file} is of another config than {run.folder.config}")
-        members_of(trainer, module).load_state(own)
+        members_of(trainer, module).load_state(content[KEY])

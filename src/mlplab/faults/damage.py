@@ -1,0 +1,131 @@
+"""Damaged, swapped and forged files of a run, through every command that reads one."""
+
+import copy
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mlplab.faults.campaign import Outcome
+from mlplab.faults.owner import train
+from mlplab.faults.trials import run
+from mlplab.runs import checkpoint
+
+REFUSED_WITHIN_S, MEMORY = 5.0, 1 << 30
+READ_THE_NETWORK = ("evaluate", "spiking", "init_from")
+# Forged contents, correctly signed -> whether they concern the network, or only how a training goes on.
+FORGED: dict[str, tuple[bool, Callable[[dict[str, Any]], Any]]] = {
+    "no state_dict": (True, lambda c: c.pop("state_dict")),
+    "an empty state_dict": (True, lambda c: c.update(state_dict={})),
+    "a state_dict of numbers": (True, lambda c: c.update(state_dict={name: 1 for name in c["state_dict"]})),
+    "a state_dict that is a list": (True, lambda c: c.update(state_dict=[1, 2])),
+    "other shapes": (True, lambda c: c.update(state_dict={name: torch.zeros(3, 7) for name in c["state_dict"]})),
+    "another digest": (True, lambda c: c["mlplab"].update(config_digest="0" * 64)),
+    "nothing of the lab": (True, lambda c: c.pop("mlplab")),
+    "a lab's part that is a text": (True, lambda c: c.update(mlplab="x")),
+    "-5 epochs": (False, lambda c: c["mlplab"].update(epochs=-5)),
+    "a billion epochs": (False, lambda c: c["mlplab"].update(epochs=10**9)),
+    "epochs that are a text": (False, lambda c: c["mlplab"].update(epochs="three")),
+    "-5 steps": (False, lambda c: c["mlplab"].update(steps=-5)),
+    "no steps": (False, lambda c: c["mlplab"].pop("steps")),
+    "no optimisers": (False, lambda c: c.update(optimizer_states=[])),
+    "an optimiser of other shapes": (False, lambda c: c["optimizer_states"][0]["state"][0].update(exp_avg=torch.zeros(9))),
+    "an optimiser that is a text": (False, lambda c: c.update(optimizer_states="x")),
+    "no best": (False, lambda c: c["mlplab"].pop("best")),
+    "a best of other shapes": (False, lambda c: c["mlplab"]["best"].update(model={n: torch.zeros(2) for n in c["mlplab"]["best"]["model"]})),
+    "a stop of nonsense": (False, lambda c: c["mlplab"].update(stop={"why": 1})),
+    "callbacks that are a number": (False, lambda c: (c.update(callbacks=5), c["mlplab"].update(callbacks=5))),
+    "a history of nonsense": (False, lambda c: (c["callbacks"].update(Record={"history": 3}), c["mlplab"].get("callbacks", {}).update(Record={"history": 3}))),
+    "another format": (False, lambda c: c["mlplab"].update(format=99)),
+}  # fmt: skip
+BOMB = b"a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + b"".join(b"a%d: &a%d [%s]\n" % (n, n, b",".join([b"*a%d" % (n - 1)] * 9)) for n in range(1, 30))
+CONTENTS = {
+    "nothing": b"", "null": b"null", "a list": b"[1, 2]", "a text": b"hello", "zeros": bytes(2000), "a bomb of aliases": BOMB,
+    "depth": b"[" * 100_000, "depth of keys": b"{a: " * 20_000, "blocks in blocks": b"\n".join(b" " * n + b"a:" for n in range(3000)),
+    "a number of 5,001 digits": b"seed: " + b"9" * 5001, "a JSON number of 5,001 digits": b'{"status": ' + b"9" * 5001 + b"}",
+    "a tag": b"!!python/object/apply:os.system ['touch escaped']", "a command": b"seed: ${oc.env:HOME}\n",
+    "JSON depth": b'{"a":' * 100_000, "numbers for texts": b'{"status": 5, "name": 7, "evaluated": 3, "jobs": 9, "config_digest": []}',
+    "10 MB": b"a: 1\n" * 2_000_000,
+}  # fmt: skip
+RECORDS = ("config.yaml", "status.json", "result.json", "manifest.json", ".hydra/hydra.yaml", ".hydra/config.yaml", "metrics.csv",
+           "checkpoints/snapshots.npz", "figures/arrays.npz", "figures/decision_map.png", "tensorboard/events.out.tfevents.0000000001.mlplab")  # fmt: skip
+
+
+def damage(effort: str, place: Path) -> Outcome:
+    """Damage copies of small runs, one thing at a time, and give them to the commands."""
+    outcome, pick = Outcome(), random.Random(3)
+    other, here = train(place / "other", "seed=1"), place / "here"
+    for engine in ("population", "lightning"):
+        whole = train(place / engine, f"trainer.engine={engine}", "figures=map" if engine == "lightning" else "figures=all")
+        forged = [(name, about, change) for name, (about, change) in FORGED.items()]
+        for name, about, change in pick.sample(forged, {"short": 2, "quick": 10, "long": len(forged)}[effort]):
+            shutil.copytree(whole, here)
+            for file in (here / "checkpoints").glob("*.ckpt"):
+                content = copy.deepcopy(checkpoint.load(file))
+                try:
+                    change(content)
+                except (KeyError, TypeError):
+                    continue  # the best has no optimiser
+                checkpoint.save(file, content)
+            commands = _commands(here, other, place) if about else {"resume": ["train", f"resume={here}"]}
+            for command in READ_THE_NETWORK + ("resume",) if about else ("resume",):
+                _note(outcome, f"{engine}, {name}: {command}", commands[command], refused=True)
+            shutil.rmtree(here)
+        for number in range({"short": 1, "quick": 5, "long": 40}[effort]):
+            shutil.copytree(whole, here)
+            name = _spoilt(pick, here, other)
+            for command in READ_THE_NETWORK + ("resume",):
+                _note(outcome, f"{engine}, {name}: {command}", _commands(here, other, place)[command], refused=True)
+            shutil.rmtree(here)
+    whole = train(place / "records")
+    pairs = [(record, name) for record in RECORDS for name in CONTENTS]
+    for record, name in pick.sample(pairs, {"short": 2, "quick": 24, "long": len(pairs)}[effort]):
+        commands = _commands(here, other, place)
+        for command in commands if effort == "long" else pick.sample(list(commands), 4):
+            shutil.copytree(whole, here)
+            (here / record).write_bytes(CONTENTS[name])
+            _note(outcome, f"{record} holds {name}: {command}", commands[command])
+            shutil.rmtree(here)
+    outcome.note(not list(place.rglob("escaped")) and not Path("escaped").exists(), "a tag was obeyed")
+    return outcome
+
+
+def _commands(here: Path, other: Path, place: Path) -> dict[str, list[str]]:
+    logs = f"paths.logs={place / 'more'}"
+    return {
+        "evaluate": ["evaluate", str(here)], "evaluate elsewhere": ["evaluate", str(here), "data.noise=0.3", logs],
+        "spiking": ["spiking", str(here), logs, "figures=[]", "simulation.steps=[4]"], "resume": ["train", f"resume={here}"],
+        "init_from": ["train", f"init_from={here}", "model.width=6", "data.points_per_arm=40", "trainer.max_epochs=1", "figures=none", logs],
+        "report": ["report", str(here.parent)], "runs": ["runs", f"paths.logs={here.parent}"], "compare": ["compare", str(here), str(other)],
+        "reproduce": ["reproduce", str(here), logs], "redraw": ["redraw", str(here)], "playground": ["playground", str(here), logs],
+    }  # fmt: skip
+
+
+def _note(outcome: Outcome, name: str, words: list[str], refused: bool = False) -> None:
+    told = run(words, within_s=60, memory=MEMORY)
+    fine = told.is_refusal or told.code == 0 and not refused or told.code == 1 and told.is_clean and not refused
+    outcome.note(fine and told.is_clean, f"{name}: ended with {told.code}: {told.err[-300:]}")
+    if told.is_refusal:
+        outcome.note(told.seconds < REFUSED_WITHIN_S, f"{name}: refused after {told.seconds:.1f} s")
+
+
+def _spoilt(pick: random.Random, here: Path, other: Path) -> str:
+    """Spoil both checkpoints, unsigned; say how."""
+    how = pick.choice(("a flipped bit", "cut short", "of another run", "gone", "zeros"))
+    for file in (here / "checkpoints").glob("*.ckpt"):
+        data = bytearray(file.read_bytes())
+        if how == "a flipped bit":
+            data[pick.randrange(len(data))] ^= 1 << pick.randrange(8)
+        elif how == "cut short":
+            del data[pick.randrange(len(data)) :]
+        elif how == "of another run":
+            data = bytearray((other / "checkpoints" / file.name).read_bytes())
+        elif how == "zeros":
+            data = bytearray(len(data))
+        file.write_bytes(data)
+        if how == "gone":
+            file.unlink()
+    return f"checkpoints: {how}"
