@@ -8,8 +8,6 @@ from mlplab.config.recorded import expect_class
 from mlplab.errors import InputError
 from mlplab.runs.plain_yaml import LARGEST_BYTES
 
-ALLOWED = ("mlplab.", "torch.nn.", "torch.optim.", "lightning.pytorch.")
-
 
 @pytest.fixture
 def recorded(tmp_path):
@@ -62,9 +60,9 @@ def test_only_classes_that_are_defined_in_allowed_modules_may_be_named(recorded,
 
 
 def test_classes_of_the_lab_torch_and_lightning_are_allowed():
-    for target in ("mlplab.nn.mlp.MLP", "mlplab.data.arrays.ArrayDataModule", "torch.nn.Linear",
-                   "torch.optim.Adam", "lightning.pytorch.callbacks.ModelSummary"):  # fmt: skip
-        expect_class("here", target, ALLOWED)
+    for key, target in (("model", "mlplab.nn.mlp.MLP"), ("data", "mlplab.data.arrays.ArrayDataModule"), ("model.x.0", "torch.nn.Linear"),
+                        ("optimizer", "torch.optim.Adam"), ("callbacks.mine", "lightning.pytorch.callbacks.ModelSummary")):  # fmt: skip
+        expect_class("here", key, {"_target_": target})
 
 
 def test_files_that_would_fill_the_memory_are_refused(tmp_path):

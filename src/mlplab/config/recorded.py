@@ -10,7 +10,7 @@ from mlplab.config.schema import TARGETS
 from mlplab.errors import InputError
 from mlplab.runs.moved import name_today, with_added
 from mlplab.runs.plain_yaml import expect_bounded
-from mlplab.runs.trusted import allowed_names, expect_class
+from mlplab.runs.trusted import expect_class
 
 
 def read_recorded(path: Path) -> DictConfig:
@@ -37,9 +37,8 @@ def read_recorded(path: Path) -> DictConfig:
     plain = _with_names_today(OmegaConf.to_container(config))
     if "${" in str(plain):
         raise InputError(f"{path} is damaged: a recorded config holds no ${{...}}")
-    allowed = allowed_names()
-    for key, target in _targets(plain):
-        expect_class(f"{path}: {key}", target, allowed, TARGETS)
+    for key, node in _nodes(plain):
+        expect_class(f"{path}: {key}._target_", key, node, TARGETS)
     return OmegaConf.create(with_added(plain))
 
 
@@ -49,12 +48,10 @@ def _with_names_today(value: Any) -> Any:
     return [_with_names_today(part) for part in value] if isinstance(value, list) else value
 
 
-def _targets(value: Any, prefix: str = "") -> Iterator[tuple[str, object]]:
-    if isinstance(value, dict):
-        for key, entry in value.items():
-            if key == "_target_":
-                yield f"{prefix}_target_", entry
-            yield from _targets(entry, f"{prefix}{key}.")
-    elif isinstance(value, list):
-        for index, entry in enumerate(value):
-            yield from _targets(entry, f"{prefix}{index}.")
+def _nodes(value: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give each mapping that names a class, and where it stands."""
+    if isinstance(value, dict) and "_target_" in value:
+        yield key, value
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, part in parts:
+        yield from _nodes(part, f"{key}.{name}" if key else str(name))

@@ -19,6 +19,7 @@ PROMISES = {
     "owner": "a run folder belongs to one run",
     "kills": "killed at any moment, a run goes on to the same folder",
     "disk": "a disk that fails or is full loses nothing, and the answer names the path",
+    "classes": "a run folder's config may name classes of each place's kind alone, and no places",
     "damage": "damaged, swapped and forged files are refused in one line",
     "signals": "Ctrl-C and SIGTERM end a command within 2 s, and it goes on",
 }

@@ -47,7 +47,7 @@ def interruptible() -> Iterator[None]:
         yield
         return
     global _listening
-    before = {number: signal.signal(number, interrupt) for number in NUMBERS}
+    before = {number: signal.getsignal(number) for number in NUMBERS}
     _listening, outer = True, _listening
     ear, mouth = os.pipe()
     os.set_blocking(mouth, False)
@@ -55,6 +55,7 @@ def interruptible() -> Iterator[None]:
     over = threading.Event()
     threading.Thread(target=_watch, args=(ear, over), daemon=True).start()
     try:
+        listen()
         yield
     finally:
         over.set()

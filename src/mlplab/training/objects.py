@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import Logger
 from torch import nn
 
 from mlplab.errors import InputError
-from mlplab.runs.trusted import allowed_names, expect_class
+from mlplab.runs.trusted import expect_class
 
 # What the node of each group must name.
 KINDS: dict[str, type] = {
@@ -122,7 +122,7 @@ def expect_allowed(node: Mapping[str, Any], key: str) -> None:
         InputError: it names something else.
     """
     if "_target_" in node:
-        expect_class(f"{key}._target_", node["_target_"], allowed_names())
+        expect_class(f"{key}._target_", key, node)
     for name, value in node.items():
         for part in value if isinstance(value, list) else [value]:
             if isinstance(part, Mapping):
