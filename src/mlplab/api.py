@@ -31,7 +31,7 @@ from mlplab.training.members import MemberRun
 from mlplab.training.plan import plan
 from mlplab.training.plane import plane_of
 from mlplab.training.results import part_figures, part_logits
-from mlplab.training.single import SingleNetwork
+from mlplab.training.single import SingleNetwork, network_of
 from mlplab.training.stopping import threads
 from mlplab.training.weights_file import read_weights
 
@@ -218,7 +218,7 @@ class _Holder(NamedTuple):
 
 
 def _network(model: nn.Module) -> SingleNetwork:
-    return SingleNetwork(model.model if isinstance(model, Classifier) else model)
+    return SingleNetwork(network_of(model))
 
 
 def _require_fit(model: nn.Module, view: Any) -> None:

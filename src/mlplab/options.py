@@ -82,4 +82,21 @@ FILE = DATA | {
 REDUCTION = choice("mean", "sum", "none")
 # "cuda" is Lightning's other word for an NVIDIA GPU.
 ACCELERATOR = choice("auto", "cpu", "gpu", "cuda", "mps")
+TRAINER = {
+    "accelerator": ACCELERATOR,
+    "devices": either(integer(-1), many(integer(0), least=1), choice("auto")),
+    "max_epochs": integer(-1),
+    "max_steps": integer(-1),
+    "limit_train_batches": either(integer(1), number(0, 1, above=True)),
+    "overfit_batches": either(integer(0), number(0, 1)),
+    "fast_dev_run": either(boolean(), integer(0)),
+    "check_val_every_n_epoch": optional(integer(1)),
+    "accumulate_grad_batches": integer(1),
+    "gradient_clip_val": optional(number(0, above=True)),
+    "gradient_clip_algorithm": optional(choice("norm", "value")),
+    "precision": choice("32-true", "64-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true"),
+    "engine": choice("auto", "population", "lightning"),
+    "profiler": optional(choice("simple", "advanced")),
+    "threads": integer(1, 1024),  # torch itself crashes where it cannot start so many
+}
 MONITOR = choice("val/loss", "val/nll", "val/accuracy", "train/loss", "train/accuracy")

@@ -10,7 +10,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mlplab.options import (
-    ACCELERATOR,
     CLASSES,
     COLUMN,
     FILE,
@@ -23,6 +22,7 @@ from mlplab.options import (
     SEED,
     SPIRAL,
     SYNTHETIC,
+    TRAINER,
 )
 from mlplab.rules import Rule, boolean, choice, either, integer, many, mapping, number, optional, text
 from mlplab.search.objectives import OBJECTIVES
@@ -134,24 +134,6 @@ ALSO: dict[str, dict[str, Rule]] = {
     "torch.optim.Adam": _OF_TORCH | {"amsgrad": boolean(), "capturable": boolean()},
     "torch.optim.AdamW": _OF_TORCH | {"amsgrad": boolean(), "capturable": boolean()},
     "torch.optim.SGD": _OF_TORCH | {"dampening": number()},
-}
-
-TRAINER: dict[str, Rule] = {
-    "accelerator": ACCELERATOR,
-    "devices": either(integer(-1), many(integer(0), least=1), choice("auto")),
-    "max_epochs": integer(-1),
-    "max_steps": integer(-1),
-    "limit_train_batches": either(integer(1), number(0, 1, above=True)),
-    "overfit_batches": either(integer(0), number(0, 1)),
-    "fast_dev_run": either(boolean(), integer(1)),
-    "check_val_every_n_epoch": integer(1),
-    "accumulate_grad_batches": integer(1),
-    "gradient_clip_val": optional(number(0, above=True)),
-    "gradient_clip_algorithm": choice("norm", "value"),
-    "precision": choice("32-true", "64-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true"),
-    "engine": choice("auto", "population", "lightning"),
-    "profiler": optional(choice("simple", "advanced")),
-    "threads": integer(1, 1024),  # torch itself crashes where it cannot start so many
 }
 
 

@@ -1,13 +1,12 @@
 """The explorer of the LIF neuron: one self-contained page to turn R, tau_ref, C, current and noise by hand."""
 
-import json
 import math
-from importlib.resources import files
 
 import numpy as np
 from scipy.special import erfcx
 
 from mlplab.errors import InputError
+from mlplab.pages.page import page
 
 _POSITIVE = ("resistance_kohm", "capacitance_uf")
 NODES = 64
@@ -49,11 +48,9 @@ def lif_explorer(
         "R": resistance_kohm, "tau": tau_ref_ms, "C": capacitance_uf, "E": rest_v, "Vth": threshold_v, "Vr": reset_v,
         "I": current_ma, "N": intensity_ma_sqrt_ms,
     }  # fmt: skip
-    page = files("mlplab.pages").joinpath("lif_explorer.html").read_text(encoding="utf-8")
-    # JSON calls infinity Infinity, as JavaScript does.
-    page = _put(page, "START", json.dumps({key: value for key, value in start.items() if value is not None}))
-    page = _put(page, "ERFCX", json.dumps(erfcx_series().tolist()))
-    return _put(page, "NODES", json.dumps(np.column_stack(np.polynomial.legendre.leggauss(NODES)).tolist()))
+    start = {key: value for key, value in start.items() if value is not None}
+    nodes = np.column_stack(np.polynomial.legendre.leggauss(NODES))
+    return page("lif_explorer.html", {"start": start, "erfcx": erfcx_series(), "nodes": nodes})
 
 
 def erfcx_series() -> np.ndarray:
@@ -64,8 +61,3 @@ def erfcx_series() -> np.ndarray:
 def _bounded_erfcx(t):
     x = 3.0 * (1.0 + t) / (1.0 - t)
     return erfcx(x) * (1.0 + 2.0 * x)
-
-
-def _put(page: str, name: str, text: str) -> str:
-    head, rest = page.split(f"/*{name}*/", 1)
-    return head + text + rest.split("/*END*/", 1)[1]

@@ -10,26 +10,20 @@ import lightning.pytorch as L
 from lightning.pytorch.callbacks import Checkpoint
 
 from mlplab.errors import InputError
+from mlplab.options import TRAINER
 from mlplab.population.blocks import BlockLoader, WholeLoader
 from mlplab.population.engine import PopulationModule
 from mlplab.population.limits import PRECISIONS, Rules
 from mlplab.population.member_data import MemberData
-from mlplab.rules import boolean, check_all, choice, either, integer, number, optional
+from mlplab.rules import check_all, choice
 
 # Lightning tells at every start which accelerators it sees, and advises on loaders that the lab does not use.
 QUIET = (
     ".*does not have many workers.*", ".*is smaller than the logging interval.*", ".*`isinstance\\(treespec.*",
-    ".*available but not used.*", ".*o `.*_dataloader.*", ".*log_every_n_steps.*", ".*Checkpoint directory.*", ".*barebones.*",
+    ".*available but not used.*", ".*[Nn]o `.*_dataloader.*", ".*log_every_n_steps.*", ".*Checkpoint directory.*", ".*barebones.*",
 )  # fmt: skip
-# A number of minibatches, or a fraction of them.
-SHARE = either(integer(0), number(0, 1))
-RULES = {
-    "max_epochs": integer(-1), "max_steps": integer(-1), "accumulate_grad_batches": integer(1),
-    "check_val_every_n_epoch": optional(integer(1)), "precision": choice(*PRECISIONS), "limit_train_batches": SHARE,
-    "overfit_batches": SHARE, "fast_dev_run": either(boolean(), integer(0)),
-    "gradient_clip_val": optional(number(0, above=True)),
-    "gradient_clip_algorithm": optional(choice("norm", "value")),
-}  # fmt: skip
+# What the engine can do of it; no minibatch at all is answered with how many there are.
+RULES = TRAINER | {"precision": choice(*PRECISIONS), "limit_train_batches": TRAINER["overfit_batches"]}
 
 
 class BlockTrainer(L.Trainer):
@@ -116,8 +110,11 @@ class BlockTrainer(L.Trainer):
             if self.limits["overfit"]:
                 seen = train.per_epoch * train.batch_size
                 loaders["val_dataloaders"] = WholeLoader(train.x[:, :seen], train.y[:, :seen])
-        held = loaders.pop("val_dataloaders", None)
-        model.held = None if held is None else next(iter(held.to(self.strategy.root_device)))
+        model.held = None
+        if isinstance(held := loaders.get("val_dataloaders"), WholeLoader):  # others are Lightning's to walk
+            del loaders["val_dataloaders"]
+            held.to(self.strategy.root_device)
+            model.held = held.x, held.y
         with quiet(self._profiled):
             super().fit(model, datamodule=datamodule, **loaders)
         # Lightning takes its module back to the CPU at the end; the population stays where it was trained.

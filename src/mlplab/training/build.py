@@ -23,7 +23,7 @@ from mlplab.training.classifier import Classifier
 from mlplab.training.data_view import viewed
 from mlplab.training.members import MemberRun, share_data
 from mlplab.training.objects import arguments_of, build, find_class, try_loss, try_optimizer, try_schedule
-from mlplab.training.single import SingleNetwork
+from mlplab.training.single import SingleNetwork, network_of
 from mlplab.training.weights_file import read_weights
 
 # What is not Lightning's among the keys of `trainer`.
@@ -50,7 +50,7 @@ def start_from(module: L.LightningModule, path: str) -> None:
     Raises:
         InputError: there is no such run or file, or its network is another.
     """
-    network = module.model if isinstance(module, Classifier) else module
+    network = network_of(module)
     if path.endswith(".json"):
         state = read_weights(path)[0].state_dict()
     else:

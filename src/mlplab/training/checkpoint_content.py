@@ -23,6 +23,7 @@ from mlplab.rules import shown
 from mlplab.runs import checkpoint
 from mlplab.training.callbacks.member import MemberCallback
 from mlplab.training.members import MemberRun
+from mlplab.training.single import network_of
 
 FORMAT = 2
 KEY = "mlplab"
@@ -52,10 +53,11 @@ def best_checkpoint(run: MemberRun, model: Mapping[str, Tensor], buffers: Mappin
     """Collect the best state of a member: the network alone."""
     member = {"model": model, "buffers": buffers}
     own = {"format": FORMAT, "config_digest": run.digest, "value": best["value"], "epoch": best["epoch"]}
-    if hasattr(run.module, "make_optimizer"):
-        state = {PREFIX + name: value for name, value in _in_order(run.module.model, member).items()} | _loss_state(run.module)
+    network = network_of(run.module)
+    if network is run.module:  # a module of one's own
+        state = _in_order(network, member)
     else:
-        state = _in_order(run.module, member)  # a module of one's own is one network as a whole
+        state = {PREFIX + name: value for name, value in _in_order(network, member).items()} | _loss_state(run.module)
     return {**_head(run, best["epoch"], 0), "state_dict": state, KEY: own}
 
 

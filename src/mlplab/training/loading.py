@@ -14,7 +14,7 @@ from mlplab.runs.folder import RunFolder
 from mlplab.training.build import build_module
 from mlplab.training.checkpoint_content import digest_of, network_state
 from mlplab.training.classifier import Classifier
-from mlplab.training.single import SingleNetwork
+from mlplab.training.single import SingleNetwork, network_of
 
 
 def load_network(module: L.LightningModule, folder: RunFolder, config: Mapping[str, Any], which: str) -> None:
@@ -27,7 +27,7 @@ def load_network(module: L.LightningModule, folder: RunFolder, config: Mapping[s
     payload = checkpoint.load(path)
     if digest_of(payload) != config_digest(config):
         raise InputError(f"{path} is of another config than {folder.config}: one of the two was changed")
-    network = module.model if isinstance(module, Classifier) else module
+    network = network_of(module)
     try:
         network.load_state_dict(network_state(payload, path))
     except RuntimeError as error:
@@ -49,4 +49,4 @@ def load_population(folder: RunFolder, config: Mapping[str, Any], data: Any, whi
     manifest = read_record(folder.manifest) if folder.manifest.is_file() else {}
     if manifest.get("engine", "population") == "population" and isinstance(module, Classifier):
         return stack([module.model], [config["seed"]])
-    return SingleNetwork(module.model if isinstance(module, Classifier) else module)
+    return SingleNetwork(network_of(module))

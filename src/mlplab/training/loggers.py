@@ -1,6 +1,7 @@
 """Loggers for Lightning: TensorBoard event files and ``metrics.csv``, buffered and without threads."""
 
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,9 @@ class RunFolderLogger(Logger):
     def log_dir(self) -> str:
         return str(self.folder)
 
+    @abstractmethod
     def cut(self, epochs: int, steps: int) -> None:
         """Drop what was logged after a number of epochs and of steps, -1 for all of it."""
-        raise NotImplementedError
 
     def log_config(self, text: str) -> None:
         """Take the text of the run's config."""

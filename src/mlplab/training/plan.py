@@ -122,7 +122,7 @@ def _obstacles(module: Any, data: Any, trainer: Mapping[str, Any], callbacks: It
             for name in MINIBATCH_HOOKS:
                 if getattr(type(callback), name) is not getattr(MemberCallback, name):
                     yield f"the callback {type(callback).__name__} has its own {name}"
-    defaults = trainer_defaults()
+    defaults = parameters_of(L.Trainer.__init__)
     for name, value in trainer.items():
         if name not in OPTIONS and value != defaults[name].default and value is not None:
             yield f"trainer.{name}={value}"
@@ -170,9 +170,9 @@ def drawing_parts(model: nn.Module) -> Iterable[str]:
 
 
 @functools.cache
-def trainer_defaults() -> Mapping[str, inspect.Parameter]:
-    """The options of Lightning's Trainer by name."""
-    return inspect.signature(L.Trainer.__init__).parameters
+def parameters_of(function: Any) -> Mapping[str, inspect.Parameter]:
+    """The arguments of a function or a class by name."""
+    return inspect.signature(function).parameters
 
 
 def optimizer_obstacles(make: Any) -> Iterable[str]:
@@ -181,7 +181,7 @@ def optimizer_obstacles(make: Any) -> Iterable[str]:
     if kind not in OPTIMIZERS or (isinstance(make, functools.partial) and make.args):
         yield f"the optimizer is {getattr(kind, '__name__', type(kind).__name__)}; the engine knows Adam, AdamW and SGD"
         return
-    defaults = inspect.signature(kind).parameters
+    defaults = parameters_of(kind)
     for name, value in settings.items():
         if name not in (*OPTIMIZERS[kind][1], *KERNEL_CHOICES) and (name not in defaults or value != defaults[name].default):
             yield f"optimizer.{name}={value}"
@@ -216,7 +216,7 @@ def member_optimizer(makes: list[Any]) -> functools.partial:
     """Give the engine's optimiser for members that each have one of torch's; settings that differ become lists."""
     kind, names = OPTIMIZERS[makes[0].func if isinstance(makes[0], functools.partial) else makes[0]]
     torchs = makes[0].func if isinstance(makes[0], functools.partial) else makes[0]
-    defaults = inspect.signature(torchs).parameters
+    defaults = parameters_of(torchs)
     settings = {}
     for name in names:
         column = [_setting(make, name, defaults[name].default) for make in makes]

@@ -12,6 +12,12 @@ from torch import Tensor, nn
 from mlplab.population.limits import Stop
 from mlplab.population.module_population import trainable
 from mlplab.population.selection import BestState
+from mlplab.training.classifier import Classifier
+
+
+def network_of(module: nn.Module) -> nn.Module:
+    """Give the network of a classifier; any other module is one itself."""
+    return module.model if isinstance(module, Classifier) else module
 
 
 class SingleNetwork:
@@ -93,9 +99,7 @@ class SingleMember:
 
     def __init__(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.trainer, self.module = trainer, module
-        own = getattr(module, "model", None)
-        # A classifier's network; another module is asked itself.
-        self.population = SingleNetwork(own if isinstance(own, nn.Module) and hasattr(module, "make_optimizer") else module)
+        self.population = SingleNetwork(network_of(module))
         self.monitor = getattr(module, "monitor", "val/loss")
         self.best = BestState(self.population, getattr(module, "mode", "min"))
         self.metrics: dict[str, Tensor] = {}

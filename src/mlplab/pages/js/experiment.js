@@ -121,8 +121,8 @@ class Experiment {
   readAxis(axis, text) {
     this[axis] = null
     if (!text) return
-    const [, labName, list] = /^([^:]*):(.*)$/.exec(text) ?? [], key = this.keyOf(labName)
-    if (!key || !KEYS[key].sweep) { this.problems.push(`${labName ?? text} cannot be swept`); return }
+    const [labName, ...rest] = text.split(':'), list = rest.join(':'), key = this.keyOf(labName)
+    if (!key || !KEYS[key].sweep) { this.problems.push(`${labName} cannot be swept`); return }
     const values = outsideBrackets(list).map(word => parsed(key, word))
     if (!values.length || values.includes(undefined) || values.length > 16) this.problems.push(`${labName} cannot be ${list}: up to 16 values`)
     else this[axis] = { key, values: [...new Map(values.map(v => [written(v), v])).values()] }
@@ -226,7 +226,7 @@ function parsed(key, text) {
       const each = outsideBrackets(value.slice(1, -1)).map(word => parsed(key, word))
       return each.includes(undefined) || each.some(Array.isArray) ? undefined : each
     }
-    const match = key === 'model.activation' && /^\{\s*name:\s*(\w+)\s*,?(.*)\}$/.exec(value)
+    const match = key === 'model.activation' && value.match(/^\{\s*name:\s*(\w+)\s*,?(.*)\}$/)
     if (!match || !spec.choices.includes(match[1])) return undefined
     const given = match[2].split(',').filter(w => w.trim()).map(w => w.split(':').map(t => t.trim()))
     const known = ACTIVATION_ARGUMENTS[match[1]] ?? {}

@@ -85,7 +85,7 @@ function toState(shape, theta) {
   return state
 }
 function fromState(state) {
-  const number = name => +/(\d+)\.weight$/.exec(name)?.[1]
+  const number = name => +name.split('.').at(-2)
   const names = Object.keys(state).filter(name => /(^|\.)layers\.\d+\.weight$/.test(name)).sort((a, b) => number(a) - number(b))
   if (!names.length) throw new RangeError('the file holds no layers.0.weight: it is no network of the lab')
   const layers = names.map(name => [state[name], state[name.replace(/weight$/, 'bias')]])

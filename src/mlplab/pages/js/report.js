@@ -24,7 +24,7 @@ const COLUMNS = [
 // A filter's words all hold: KEY=VALUE, KEY<VALUE, KEY>VALUE of a column, or a part of the row's text.
 function passes(row) {
   return view.filter.toLowerCase().split(/\s+/).filter(Boolean).every(word => {
-    const match = /^([^=<>]+)(<=|>=|=|<|>)(.+)$/.exec(word), column = match && COLUMNS.find(c => c.name.toLowerCase() === match[1] || c.key.toLowerCase() === match[1])
+    const match = word.match(/^([^=<>]+)(<=|>=|=|<|>)(.+)$/), column = match && COLUMNS.find(c => c.name.toLowerCase() === match[1] || c.key.toLowerCase() === match[1])
     if (!column) return COLUMNS.some(c => c.text(row).toLowerCase().includes(word)) || row.label.toLowerCase().includes(word)
     const value = column.value(row), wanted = numeric(match[3].replace('%', '')), scaled = wanted !== null && column.metric?.percent ? wanted / 100 : wanted
     if (scaled === null || typeof value !== 'number') return match[2] === '=' && String(value).toLowerCase() === match[3]
