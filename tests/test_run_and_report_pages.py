@@ -298,3 +298,10 @@ def test_small_parts_of_the_pages():
     torch.nn.utils.vector_to_parameters(torch.from_numpy(of_units(flat, 5, shift, scale)), model.parameters())
     torch.testing.assert_close(model((x * torch.tensor(scale) + torch.tensor(shift)).float()), expected, atol=1e-5, rtol=1e-4)
     assert of_units(flat, 5, np.zeros(3), np.ones(3)) is flat
+
+
+def test_the_page_of_a_run_is_titled_by_its_network_and_what_was_changed(tmp_path):
+    from mlplab.cli.app import main
+
+    assert main(["train", "trainer.max_epochs=1", "data.fresh_points=100", "name=a", f"paths.logs={tmp_path}"]) == 0
+    assert "<title>MLP 2–128–4 (ReLU): " in (tmp_path / "train" / "a" / "run.html").read_text(encoding="utf-8")

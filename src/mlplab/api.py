@@ -24,14 +24,13 @@ from mlplab.training.callbacks import Progress
 from mlplab.training.callbacks.decision_maps import map_of
 from mlplab.training.classifier import Classifier
 from mlplab.training.data_view import viewed
-from mlplab.training.figures import network_title
 from mlplab.training.fit import fit_runs
 from mlplab.training.loading import load_network
 from mlplab.training.members import MemberRun
 from mlplab.training.plan import plan
 from mlplab.training.plane import plane_of
 from mlplab.training.results import part_figures, part_logits
-from mlplab.training.single import SingleNetwork, network_of
+from mlplab.training.single import SingleNetwork, network_of, network_title
 from mlplab.training.stopping import threads
 from mlplab.training.weights_file import read_weights
 

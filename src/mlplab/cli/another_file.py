@@ -18,9 +18,9 @@ from mlplab.population.stacking import Population
 from mlplab.runs.files import write_bytes, write_json, write_text
 from mlplab.runs.folder import RunFolder, claim, open_run
 from mlplab.terminal import short_path as shown
-from mlplab.training.figures import network_title
 from mlplab.training.loading import load_population
 from mlplab.training.results import part_figures
+from mlplab.training.single import network_title
 
 # What may be said of the other file, besides where it is; the rest is the run's.
 KEYS = ("path", "separator", "header", "missing", "file_sha256")

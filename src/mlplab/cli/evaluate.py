@@ -21,10 +21,10 @@ from mlplab.runs.fingerprint import config_digest
 from mlplab.runs.folder import RunFolder, claim, open_run
 from mlplab.terminal import short_path as shown
 from mlplab.training.data_view import viewed
-from mlplab.training.figures import network_title
 from mlplab.training.loading import load_population
 from mlplab.training.objects import build, within_memory
 from mlplab.training.results import PARTS, part_figures, part_logits
+from mlplab.training.single import network_title
 from mlplab.words import columns
 
 # What an evaluation may change: the data. The network and its training are the folder's.

@@ -16,6 +16,7 @@ from mlplab.training.callbacks.decision_maps import DecisionMaps, map_of
 from mlplab.training.members import MemberRun
 from mlplab.training.plane import by_f_ratio, components_of, in_units
 from mlplab.training.record import Record
+from mlplab.training.single import network_title
 
 FIGURES = ("all", "map", "none")
 MOST_SHOWN, MOST_PAIRED = 1_500, 32  # test points in a scatter matrix, and others; inputs beyond which it tells nothing
@@ -24,11 +25,6 @@ MOST_SHOWN, MOST_PAIRED = 1_500, 32  # test points in a scatter matrix, and othe
 def model_title(classifier: Any, index: int) -> str:
     """Name a member's network for a title."""
     return network_title(classifier.population.member(index))
-
-
-def network_title(network: Any) -> str:
-    """Name a network for a title."""
-    return network.describe() if hasattr(network, "describe") else type(network).__name__
 
 
 def data_title(run: MemberRun) -> str:

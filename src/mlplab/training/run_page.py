@@ -21,6 +21,7 @@ from mlplab.runs.folder import RunFolder
 from mlplab.runs.names import label, shown
 from mlplab.runs.snapshots import read_snapshots, save_snapshots
 from mlplab.training.plane import Plane, in_units
+from mlplab.training.single import network_title
 
 PARTS = ("test", "fresh", "validation", "train")
 
@@ -66,10 +67,13 @@ def keep_run(
         features=getattr(data, "feature_names", None) or [f"x{k + 1}" for k in range(count)],
     )  # fmt: skip
     arrays = read_snapshots(run.folder)
-    write_text(run.folder.path / "run.html", run_page(describe(run.folder, run.config, arrays, finite(result))), sync=False)
+    told = describe(run.folder, run.config, arrays, finite(result), network_title(member))
+    write_text(run.folder.path / "run.html", run_page(told), sync=False)
 
 
-def describe(folder: RunFolder, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], result: Mapping[str, Any]) -> dict[str, Any]:
+def describe(
+    folder: RunFolder, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], result: Mapping[str, Any], network: str
+) -> dict[str, Any]:
     """Put together what :func:`mlplab.pages.run_page.run_page` takes."""
     flat = read_flat(folder.config)
     defaults = defaults_in(conf_folder())
@@ -86,7 +90,7 @@ def describe(folder: RunFolder, config: Mapping[str, Any], arrays: Mapping[str, 
     playground = playground_of(folder, config)
     with_weights = len(arrays["widths"]) > 0
     return {
-        "name": folder.name, "title": label(changed), "lead": lead(result, folder),
+        "name": folder.name, "title": f"{network}: {label(changed)}" if changed else f"{network}, default settings", "lead": lead(result, folder),
         "classes": arrays["classes"].tolist(), "features": features,
         "widths": arrays["widths"].tolist() if with_weights else None,
         "activation": model.get("activation", "relu"), "dropout": model.get("dropout", 0),

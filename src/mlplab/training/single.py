@@ -20,6 +20,11 @@ def network_of(module: nn.Module) -> nn.Module:
     return module.model if isinstance(module, Classifier) else module
 
 
+def network_title(network: Any) -> str:
+    """Name a network for a title."""
+    return network.describe() if hasattr(network, "describe") else type(network).__name__
+
+
 class SingleNetwork:
     """The parameters of an ordinary module as one row; read afresh at each look, written by :meth:`at` only.
 
