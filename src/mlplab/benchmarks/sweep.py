@@ -47,14 +47,13 @@ def whole_rows(rounds: int) -> Iterator[Row]:
     folder = Path(tempfile.mkdtemp())
     owns, ordinaries, reports = [], [], []
     try:
-        program = str(write_ordinary(folder))
         for number in range(rounds):
             logs = folder / str(number)
             owns.append(timed(["-m", "mlplab.cli.app", "train", "-m", *SWEEP, f"paths.logs={logs}"]))
             (sweep,) = (logs / "sweep").iterdir()
             multiply(sweep, logs / "thousand", 16)
             reports.append(timed(["-m", "mlplab.cli.app", "report", str(logs / "thousand")]))
-            few = timed([program, "-m", "width=16,128", "depth=1,4", f"hydra.sweep.dir={logs}/ordinary"])
+            few = timed(["-m", "mlplab.benchmarks.ordinary", "-m", "width=16,128", "depth=1,4", f"hydra.sweep.dir={logs}/ordinary"])
             none = timed(["-c", "import hydra, lightning, matplotlib.figure, tensorboard"])
             # The four corners of the grid cost on average what the grid does; imports are paid once.
             ordinaries.append(none + (few - none) / 4 * JOBS)
@@ -92,75 +91,6 @@ def timed(words: list[str]) -> float:
     if done.returncode:
         raise RuntimeError(f"{' '.join(words)} failed: {done.stderr[-2000:]}")
     return time.perf_counter() - start
-
-
-def write_ordinary(folder: Path) -> Path:
-    """Write the program that one would write by the guides: Hydra's basic launcher around a LightningModule."""
-    (folder / "ordinary.yaml").write_text("width: 128\ndepth: 1\nseed: 0\n")
-    path = folder / "ordinary.py"
-    path.write_text(ORDINARY)
-    return path
-
-
-ORDINARY = '''
-import hydra, lightning.pytorch as L, numpy as np, torch
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from torch.utils.data import DataLoader, TensorDataset
-from mlplab.data.modules import SpiralDataModule
-
-
-class Ordinary(L.LightningModule):
-    def __init__(self, width, depth):
-        super().__init__()
-        layers, before = [], 2
-        for _ in range(depth):
-            layers += [nn.Linear(before, width), nn.ReLU()]
-            before = width
-        self.net = nn.Sequential(*layers, nn.Linear(before, 4))
-
-    def training_step(self, batch, index):
-        loss = nn.functional.cross_entropy(self.net(batch[0]), batch[1])
-        self.log("train/loss", loss)
-        return loss
-
-    def validation_step(self, batch, index):
-        logits = self.net(batch[0])
-        self.log("val/loss", nn.functional.cross_entropy(logits, batch[1]))
-        self.log("val/accuracy", (logits.argmax(1) == batch[1]).float().mean())
-
-    def configure_optimizers(self):
-        return torch.optim.Adam(self.parameters(), lr=1e-3)
-
-
-@hydra.main(version_base="1.3", config_path=".", config_name="ordinary")
-def main(config):
-    L.seed_everything(config.seed, verbose=False)
-    data = SpiralDataModule()
-    data.setup()
-    folder = hydra.core.hydra_config.HydraConfig.get().runtime.output_dir
-    train = DataLoader(TensorDataset(*data.train), batch_size=128, shuffle=True, drop_last=True)
-    held = DataLoader(TensorDataset(*data.validation), batch_size=128)
-    model = Ordinary(config.width, config.depth)
-    trainer = L.Trainer(
-        max_epochs=100, accelerator="cpu", enable_progress_bar=False, enable_model_summary=False,
-        logger=[CSVLogger(folder), TensorBoardLogger(folder)], callbacks=[ModelCheckpoint(folder, monitor="val/loss", save_last=True)],
-    )
-    trainer.fit(model, train, held)
-    with torch.no_grad():
-        x = torch.linspace(-2, 2, 500)
-        grid = torch.stack(torch.meshgrid(x, x, indexing="xy"), -1).reshape(-1, 2)
-        picture = model.net(grid).argmax(1).reshape(500, 500).numpy()
-    figure = Figure((6, 6))
-    FigureCanvasAgg(figure)
-    figure.add_subplot().imshow(picture, origin="lower")
-    figure.savefig(f"{folder}/map.png")
-
-
-main()
-'''
 
 
 def settings() -> Iterator[list[int]]:
