@@ -1,4 +1,4 @@
-"""The README's numbers: each beside what a benchmark recorded, or what it is when it is computed again."""
+"""The README files' numbers: each beside what a benchmark recorded, or what it is when it is computed again."""
 
 import json
 import math
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from readmes import TEXT
 
 from mlplab.config.composition import compose
 from mlplab.studies.lif.neuron import Neuron, rate_hz
@@ -18,15 +19,15 @@ from mlplab.studies.relu.targets import make_target
 from mlplab.training.fit import fit
 
 HERE = Path(__file__).resolve().parent
-README = " ".join((HERE.parent / "README.md").read_text(encoding="utf-8").split())
+README = " ".join(TEXT.split())
 # What a benchmark gave when it was last run: command, the sentence, its numbers, and the digits it is rounded to.
 RECORDED = json.loads((HERE / "measured.json").read_text(encoding="utf-8"))
 
 
 def in_readme(pattern):
-    """The numbers of a sentence of the README; a sentence that is gone takes its row here with it."""
+    """The numbers of a sentence of the README files; a sentence that is gone takes its row here with it."""
     found = re.search(pattern, README)
-    assert found, f"the README no longer says {pattern!r}: change or remove its row"
+    assert found, f"no README says {pattern!r}: change or remove its row"
     return [float(number) for number in found.groups()]
 
 
@@ -35,8 +36,9 @@ def test_what_a_benchmark_recorded(row):
     assert row["command"].startswith("scripts/lab ")
     said = in_readme(row["readme"])
     assert len(said) == len(row["values"])
-    for number, value in zip(said, row["values"]):
-        assert number == pytest.approx(value, abs=0.501 * 10.0 ** -row["digits"]), row["command"]
+    digits = row["digits"] if isinstance(row["digits"], list) else [row["digits"]] * len(said)
+    for number, value, places in zip(said, row["values"], digits, strict=True):
+        assert number == pytest.approx(value, abs=0.501 * 10.0**-places), row["command"]
 
 
 def test_minimax_errors():
@@ -51,7 +53,7 @@ def test_minimax_errors():
 def test_least_squares_and_depth():
     sine, square = make_target("sin"), make_target("x2")
     assert errors(sine, least_squares(sine, 9), sample(sine, 512).x)[1] == pytest.approx(in_readme(r"n = 9 \| RMS ([0-9.]+) in 4 ms")[0], rel=1e-3)
-    for target, n, pattern in ((sine, 64, r"n=64`\) \| ([0-9.e-]+), where"), (square, 11, r"n=11`\) \| ([0-9.e-]+) written")):
+    for target, n, pattern in ((sine, 64, r"n=64`\) \| ([0-9.e-]+), where"), (square, 11, r"n=11`\) \| ([0-9.e-]+) by construction")):
         x = np.linspace(target.low, target.high, 20_001)
         assert np.abs(deep(target, n)(x) - target(x)).max() == pytest.approx(in_readme(pattern)[0], rel=5e-3)
 
@@ -74,5 +76,5 @@ def test_the_default_run():
         # On another CPU the last bits differ, and after 2500 steps the points by a little.
         assert 100 * part["accuracy"] == pytest.approx(accuracy, abs=0.15)
         assert 100 * part["accuracy_se"] == pytest.approx(error, abs=0.03) and part["nll"] == pytest.approx(nll, rel=0.02)
-    points, nll = in_readme(r"regret on fresh points: ([0-9.]+) ± [0-9.]+ points of accuracy, ([0-9.]+)")
+    points, nll = in_readme(r"regret on fresh points: ([0-9.]+) ± [0-9.]+ percentage points of accuracy, ([0-9.]+)")
     assert 100 * fresh["accuracy_regret"] == pytest.approx(points, abs=0.03) and fresh["nll_regret"] == pytest.approx(nll, rel=0.03)

@@ -1,23 +1,22 @@
-"""What teachers and students want to do: each task in at most two commands, and each command shown by --help or the README."""
+"""What teachers and students want to do: each task in at most two commands, and each command shown by --help or a README."""
 
 import json
 import re
 import shutil
-from pathlib import Path
 
 import pytest
+from readmes import TEXT
 
 import mlplab
 from mlplab.cli import help as helping
 from mlplab.cli.app import main
 from mlplab.cli.commands import COMMANDS
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 QUICK = [
     "data.points_per_arm=60", "data.batch_size=48", "data.fresh_points=400", "data.validation_points=80", "trainer.max_epochs=4",
     "launcher=inline", "callbacks.progress=null",
 ]  # fmt: skip
-# Words that stand in --help or the README as they are, but for the name of a run.
+# Words that stand in --help or a README as they are, but for the name of a run.
 SHOWN = [
     ["playground"],  # the map against depth, live: model.depth as an axis of the page
     ["train -m model.activation=relu,tanh seed=0,1,2,3,4", "report last"],
@@ -51,7 +50,7 @@ def said(capsys, *words):
 
 @pytest.mark.parametrize("commands", SHOWN, ids=lambda commands: commands[0])
 def test_the_commands_of_a_task_are_at_most_two_and_shown(commands, capsys):
-    text = README + "".join(helping.command_help(name) for name in helping.COMMANDS)
+    text = TEXT + "".join(helping.command_help(name) for name in helping.COMMANDS)
     for name in ("runs", "compare", "redraw", "tensorboard"):
         text += said(capsys, name, "--help")
     assert len(commands) <= 2

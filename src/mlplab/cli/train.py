@@ -35,7 +35,7 @@ def summary(result: Mapping[str, Any], folder: Path) -> str:
     if result["fresh"] and result["fresh"]["accuracy_regret"] is not None:
         fresh = result["fresh"]
         regret = with_error(fresh, "accuracy_regret", 100, 2), with_error(fresh, "nll_regret", 1, 4)
-        lines.append(f"regret on fresh points: {regret[0]} points of accuracy, {regret[1]} of NLL")
+        lines.append(f"regret on fresh points: {regret[0]} percentage points of accuracy, {regret[1]} of NLL")
         lines.append("(±: standard error over points; training points and seed held fixed)")
     epoch = f"epoch {result['best_epoch']}, the best on validation" if result["evaluated"] == "best" else "the last epoch"
     lines += [

@@ -127,6 +127,6 @@ def draw_key(figure: Figure, left, top, width, names, *, count, outside, sample,
     figure.add_artist(Swatch(np.broadcast_to(np.array([200, 206, 216, 255], np.uint8), (14, 40, 4)), left, y - 7))
     row(f"probability {SURE:g}", {"color": "#ffffff", "lw": points_of(2.4)})
     if box:
-        row("box of training data", {"color": INK, "lw": points_of(1.8), "ls": (0, (5, 3))})
+        row("range of training data", {"color": INK, "lw": points_of(1.8), "ls": (0, (5, 3))})
         figure.add_artist(Swatch(veiled(40, 26), left, y - 13))
-        row("never trained here")
+        row("no training data")

@@ -301,7 +301,7 @@ def screen(table: Table, brief: bool = False) -> list[str]:
     limits = {(setting.mean(part, "bayes_accuracy"), setting.mean(part, "bayes_nll")) for setting in ordered}
     limit = limits.pop()
     if not limits and None not in limit:
-        regret = "; regret: points of accuracy below it" if "regret" in rows[0] else ""
+        regret = "; regret: percentage points of accuracy below it" if "regret" in rows[0] else ""
         lines.append(f"   Bayes limit: {100 * limit[0]:.2f} %, NLL {limit[1]:.4f}{regret}")
     if table.bests and len(table.settings) > 1:
         rest = "; ~ not significantly different (95 %)" if table.verdict else ""

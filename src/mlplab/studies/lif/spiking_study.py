@@ -204,7 +204,7 @@ def draw_few_steps(record: Recording, networks: Sequence[measure.Trained], neuro
         found["steps"],
         [(name, found[key], found[f"{key}_error"]) for key, name in names.items()],
         title="In few time steps: what the spiking network loses",
-        subtitle=f"points of accuracy below the ReLU network's {100 * found['relu_accuracy']:.2f} %, on {found['points']:,} points{over}",
+        subtitle=f"percentage points of accuracy below the ReLU network's {100 * found['relu_accuracy']:.2f} %, on {found['points']:,} points{over}",
     )
     record.figure("few_steps", figure, found)
     return found
