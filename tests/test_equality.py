@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import nn
 
 import mlplab
@@ -38,6 +39,10 @@ FEATURES = {
     "class weights": ({}, {"loss": mlplab.CrossEntropy(weight=torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64))}, {}, {}),
     "an ignored class": ({}, {"loss": mlplab.CrossEntropy(ignore_index=2)}, {}, {}),
     "torch's loss": ({}, {"loss": nn.CrossEntropyLoss()}, {}, {}),
+    "torch's loss, options": (
+        {}, {"loss": nn.CrossEntropyLoss(torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64), label_smoothing=0.1, ignore_index=1)}, {}, {}
+    ),
+    "margin loss": ({}, {"loss": nn.MultiMarginLoss(p=2, margin=0.7)}, {}, {}),
     "dropout": ({}, {}, {"dropout": 0.3}, {}),
     "three classes": ({}, {}, {}, {"arms": 3}),
     **{f"depth {depth}": ({}, {}, {"hidden": [7] * depth, "activation": "tanh"}, {}) for depth in (0, 1, 3, 8)},
@@ -164,6 +169,7 @@ def plain(**options):
         (lambda: Own(mlplab.MLP(2, [4], 4, seed=0)), {}, "the module is Own, not Classifier itself"),
         (frozen, {}, "nothing to train"),
         (hooked, {}, "has hooks"),
+        (lambda: plain(loss=Squared()), {}, "the loss is Squared"),
         (lambda: plain(optimizer=torch.optim.RMSprop), {}, "the optimizer is RMSprop"),
         (lambda: plain(optimizer=partial(torch.optim.Adam, amsgrad=True)), {}, "optimizer.amsgrad=True"),
         (lambda: plain(schedule=partial(torch.optim.lr_scheduler.StepLR, step_size=1)), {}, "the schedule is StepLR"),
@@ -196,3 +202,34 @@ def test_a_callback_that_looks_at_minibatches_is_trained_with_minibatch_by_minib
     result = mlplab.fit(plain(), spirals(torch.float32), callbacks=[counter], max_epochs=2)
     assert result["engine"] == "lightning" and "Counter has its own on_train_batch_end" in result["engine_reason"]
     assert counter.count == result["steps"]
+
+
+class Squared(mlplab.CrossEntropy):
+    """A loss that inherits how the lab's is taken of many minibatches, and is another one."""
+
+    def forward(self, logits, labels):
+        value = super().forward(logits, labels) ** 2
+        return value if self.training else value + 1.0  # Lightning validates in evaluation mode
+
+
+def test_a_loss_of_ones_own_is_the_one_that_is_trained():
+    data, plain_weights = spirals(torch.float32), plain(loss=Squared()).model
+    shown = []
+
+    class Shown(Callback):
+        def on_validation_epoch_end(self, trainer, module):
+            shown.append(float(trainer.callback_metrics["val/loss"]))
+
+    result = mlplab.fit(module := plain(loss=Squared()), data, max_epochs=2, callbacks=[Shown()])
+    optimizer = ADAM(plain_weights.parameters())
+    for epoch in range(2):
+        for batch in data.order(epoch)[: len(data.train.y) // 16 * 16].split(16):
+            optimizer.zero_grad()
+            (nn.functional.cross_entropy(plain_weights(data.train.x[batch]), data.train.y[batch]) ** 2).backward()
+            optimizer.step()
+    assert result["engine"] == "lightning"
+    for own, other in zip(module.model.parameters(), plain_weights.parameters()):
+        torch.testing.assert_close(own, other, rtol=1e-5, atol=1e-6)
+    with torch.no_grad():
+        loss = nn.functional.cross_entropy(plain_weights(data.validation.x), data.validation.y) ** 2 + 1.0
+    assert shown[-1] == pytest.approx(float(loss), rel=1e-5)

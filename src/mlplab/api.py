@@ -204,7 +204,7 @@ def draw_decision_map(
     return decision_map(
         grid, plane.extent, plane.points(x), y.numpy(), predicted=predicted.numpy(), bayes=best,
         title=network_title(network.module), subtitle=summary(metrics["accuracy"], wrong, len(y), metrics["nll"]),
-        box=plane.box, class_names=getattr(view, "class_names", None), axis_names=plane.names,
+        box=plane.box, class_names=view.class_names, axis_names=plane.names,
     )  # fmt: skip
 
 

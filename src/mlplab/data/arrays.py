@@ -2,7 +2,8 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -25,7 +26,47 @@ class Points(NamedTuple):
     y: Tensor
 
 
-class ArrayDataModule(LightningDataModule, ABC):
+class LabelledData:
+    """What the lab asks of data, answered as where nothing is known; a data set overrides what it knows.
+
+    Attributes:
+        train, validation, test, fresh: points, or None.
+        classes: number of classes, or None.
+        input_shape: shape of one input, or None.
+        density: where points come from (`MixtureDensity`), or None.
+        drawn_order_seed: seed by which a GPU may draw orders of its own, or None.
+        class_names, feature_names: a name for each class and each input, or None.
+    """
+
+    train: Points | None = None
+    validation: Points | None = None
+    test: Points | None = None
+    fresh: Points | None = None
+    classes: int | None = None
+    input_shape: tuple[int, ...] | None = None
+    density: Any = None
+    drawn_order_seed: int | None = None
+    class_names: Sequence[str] | None = None
+    feature_names: Sequence[str] | None = None
+
+    def log_posterior(self, part: str) -> Tensor | None:
+        """Give the Bayes log posterior (N, C) on a part; None where the density or the part is not there."""
+        return None
+
+    def to_units(self, x: Tensor) -> Tensor:
+        """Turn inputs (N, *shape) into the units of the data as given."""
+        return x
+
+    def to_inputs(self, x: Tensor) -> Tensor:
+        """Turn values in the units of the data as given (N, *shape) into inputs."""
+        return x
+
+    def recorded(self) -> dict[str, Any] | None:
+        """Give what it takes to read another file in the same way; None of data that is of no file."""
+        return None
+
+
+class ArrayDataModule(LabelledData, LightningDataModule, ABC):
     """Serve data that fits in memory as ordinary DataLoaders of ``(x, y)``.
 
     Beside its loaders it offers its tensors and the order of each epoch, by which many networks are trained at once.
@@ -67,7 +108,6 @@ class ArrayDataModule(LightningDataModule, ABC):
         self.fresh_points = rules["fresh_points"].check("data.fresh_points", fresh_points)
         self.order_seed = rules["order_seed"].check("data.order_seed", order_seed)
         self.seeding = rules["seeding"].check("data.seeding", seeding)
-        self.train: Points | None = None
         self._replay: tuple[int, torch.Generator] | None = None
         # One mapping for all copies that share these points, so that each posterior is computed once.
         self._posteriors: dict[str, Tensor] = {}
@@ -103,7 +143,6 @@ class ArrayDataModule(LightningDataModule, ABC):
         self.sha256 = _digest(parts)
 
     def log_posterior(self, part: str) -> Tensor | None:
-        """Give the Bayes log posterior (N, C) on a part, None where the density or the part is not there."""
         points = getattr(self, part)
         if self.density is None or points is None:
             return None

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from mlplab import options
-from mlplab.data.arrays import ArrayDataModule, Points
+from mlplab.data.arrays import ArrayDataModule, LabelledData, Points
 from mlplab.data.columns import Table, listed
 from mlplab.data.features import Preparation, complete_rows, fit_preparation, inputs_of, refuse_missing, select
 from mlplab.data.labels import classes_of, codes_among, find_label, words_of
@@ -297,7 +297,7 @@ def _many(names: Sequence[str | int] | str | int | None) -> list[str | int]:
     return [names] if isinstance(names, (str, int)) else list(names)
 
 
-class WholeFile:
+class WholeFile(LabelledData):
     """All rows of a file as the test points of a network that was trained on another, with what a data module has.
 
     Args:
@@ -309,8 +309,6 @@ class WholeFile:
     Raises:
         InputError: see :meth:`FileDataModule.points_of`.
     """
-
-    train = validation = fresh = density = None
 
     def __init__(
         self, path: str | Path, recorded: dict[str, Any], *, labelled: bool = True, separator: str | None = None,
@@ -326,6 +324,3 @@ class WholeFile:
         self.inputs = self.test.x if labelled else torch.from_numpy(inputs_of(table, self.preparation))
 
     to_units, to_inputs = FileDataModule.to_units, FileDataModule.to_inputs
-
-    def log_posterior(self, part: str) -> None:
-        """Give None: the density of a file is not known."""

@@ -1,5 +1,7 @@
 """Cross entropy, written by the lab: exact for large margins, finite for large logits."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
@@ -174,7 +176,28 @@ def _check_options(weight: Tensor | None, label_smoothing: float, classes: int) 
         raise InputError(f"loss.weight must hold one number for each of the {classes} classes, got {tuple(weight.shape)}")
 
 
-class CrossEntropy(nn.Module):
+class BatchedLoss(nn.Module, ABC):
+    """A loss that can be taken of many minibatches at once, with its gradient at the logits written out."""
+
+    @abstractmethod
+    def per_batch(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Compute the mean loss of each minibatch: (..., B, C) and (..., B) to (...), labels known to be good."""
+
+    @abstractmethod
+    def targets(self, labels: Tensor, classes: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Prepare the gradient of :meth:`per_batch`, which is a_i softmax_ic - q_ic.
+
+        Args:
+            labels: integers of shape (..., B).
+            classes: number of classes C.
+            dtype: of the logits.
+
+        Returns:
+            q of shape (..., B, C) and a of shape (..., B, 1), both divided by the minibatch's norm.
+        """
+
+
+class CrossEntropy(BatchedLoss):
     """The lab's cross entropy as a module, with the closed form of its gradient.
 
     Args:
@@ -214,21 +237,10 @@ class CrossEntropy(nn.Module):
         )
 
     def per_batch(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Compute the mean loss of each minibatch: (..., B, C) and (..., B) to (...), labels known to be good."""
         losses, norm = _losses(logits, labels, self.weight, self.ignore_index, self.label_smoothing)
         return losses.sum(dim=-1) / norm
 
     def targets(self, labels: Tensor, classes: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Prepare the gradient of :meth:`per_batch`, which is a_i softmax_ic - q_ic.
-
-        Args:
-            labels: integers of shape (..., B).
-            classes: number of classes C.
-            dtype: of the logits.
-
-        Returns:
-            q of shape (..., B, C) and a of shape (..., B, 1), both divided by the minibatch's norm.
-        """
         q, norm = soft_targets(
             labels,
             classes,

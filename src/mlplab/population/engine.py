@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mlplab.errors import InputError
 from mlplab.lightning_names import count_steps
-from mlplab.nn.losses import CrossEntropy, count_hits, gradient_at_logits
+from mlplab.nn.losses import BatchedLoss, CrossEntropy, count_hits, gradient_at_logits
 from mlplab.population.blocks import Block, BlockLoader
 from mlplab.population.devices import subnormals_flushed, wide_float
 from mlplab.population.epoch import EpochSums
@@ -146,7 +146,7 @@ class PopulationModule(L.LightningModule):
         if isinstance(self.optimizer, MemberOptimizer):
             runs = self.population.chunks(block.x.shape[2])
         # Without autograd each of the many small operations costs less.
-        plain = self.population.is_written_out and hasattr(self.loss, "targets")
+        plain = self.population.is_written_out and isinstance(self.loss, BatchedLoss)
         for members in runs:
             if any(active[members]):
                 with torch.inference_mode(plain):
@@ -167,7 +167,7 @@ class PopulationModule(L.LightningModule):
     def _walk(self, members: slice, block: Block, count: int, active: list[bool]) -> tuple[Tensor, Tensor]:
         """Train a run of p members through a block; give loss and hits of each minibatch, (p, S)."""
         population, rules = self.population, self.rules
-        classes_of = getattr(self.loss, "targets", None)
+        written_out = isinstance(self.loss, BatchedLoss)
         labels = block.y[members].transpose(0, 1).contiguous()  # (S, p, B)
         batches, answers = population.minibatches(block.x[members]), labels.unbind(0)
         keep = self.guard or not all(active[members])
@@ -175,12 +175,12 @@ class PopulationModule(L.LightningModule):
         every, last = rules.accumulate_grad_batches, self.minibatches_per_epoch - 1
         step, logits, losses, targets = self.steps, [], [], None
         for k in range(count):
-            if classes_of is None:
+            if not written_out:
                 gradient_of = partial(self._gradient_by_autograd, labels=answers[k], losses=losses)
             else:
                 if targets is None:
                     classes = self._classes(members, batches[k])
-                    q, a = classes_of(labels, classes, population.theta.dtype)
+                    q, a = self.loss.targets(labels, classes, population.theta.dtype)
                     targets = q.unbind(0), a.unbind(0)
                 gradient_of = partial(gradient_at_logits, q=targets[0][k], a=targets[1][k])
             logits.append(population.backward(members, batches[k], gradient_of, self.minibatches + k))
@@ -197,7 +197,7 @@ class PopulationModule(L.LightningModule):
         # (S, p, B, C), laid out as each minibatch's.
         stacked = torch.stack([part.transpose(1, 2) for part in logits]).transpose(2, 3)
         labels = labels[:count]
-        loss = in_pieces(self.loss.per_batch, stacked, labels).T if classes_of else torch.stack(losses, 1)
+        loss = in_pieces(self.loss.per_batch, stacked, labels).T if written_out else torch.stack(losses, 1)
         hits = in_pieces(count_hits, stacked, labels).T
         if keep:
             self._keep(members, saved, loss, active, block.first)
@@ -375,7 +375,7 @@ def in_pieces(function: Callable[[Tensor, Tensor], Tensor], logits: Tensor, labe
 
 def _per_batch(loss: nn.Module, logits: Tensor, labels: Tensor) -> Tensor:
     """Loss of each member: (P, B, C) and (P, B) to (P,), by the loss's own batched form where it has one."""
-    if hasattr(loss, "per_batch"):
+    if isinstance(loss, BatchedLoss):
         return loss.per_batch(logits, labels)
     return torch.stack([loss(rows, answers) for rows, answers in zip(logits, labels)])
 

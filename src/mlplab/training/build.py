@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from torch import nn
 
+from mlplab.data.arrays import ArrayDataModule
 from mlplab.errors import InputError
 from mlplab.population.devices import choose_accelerator
 from mlplab.population.limits import PRECISIONS
@@ -71,7 +72,7 @@ def build_data(configs: Sequence[dict[str, Any]]) -> list[Any]:
     """Make each job's data, set up; jobs with the same points share them."""
     keys = [config_digest({k: v for k, v in c["data"].items() if k != "order_seed"}, ()) for c in configs]
     modules = [build(config["data"], "data") for config in configs]
-    if all(hasattr(module, "drawn_order_seed") for module in modules):
+    if all(isinstance(module, ArrayDataModule) for module in modules):
         return share_data(modules, keys)
     return [viewed(module) for module in modules]
 

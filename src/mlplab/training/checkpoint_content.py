@@ -173,7 +173,7 @@ class WholeFile(CheckpointIO):
 
 
 def _head(run: MemberRun, epochs: int, steps: int) -> dict[str, Any]:
-    kept = run.data.state_dict() if hasattr(run.data, "state_dict") else {}
+    kept = run.data.state_dict()
     return {
         "epoch": max(0, epochs - 1), "global_step": steps, "pytorch-lightning_version": L.__version__,
         "hparams_name": "kwargs", "hyper_parameters": dict(run.module.hparams),

@@ -8,15 +8,18 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from mlplab.data.arrays import ArrayDataModule, Points
+from mlplab.data.arrays import ArrayDataModule, LabelledData, Points
 
 # More points than these are not gathered: what is measured and drawn is then what the module's own test logs.
 MOST_POINTS = 1_000_000
 LOADERS = {"train": "train_dataloader", "validation": "val_dataloader", "test": "test_dataloader"}
 
 
-class DataView:
+class DataView(LabelledData):
     """What the lab asks of data, answered for a data module of somebody else's.
+
+    Names of classes and inputs, and the units, are the module's where it has `class_names`, `feature_names`, `to_units`
+    and `to_inputs`.
 
     Args:
         module: yields ``(x, y)`` with integer labels from its loaders; of any other the parts are None.
@@ -29,16 +32,14 @@ class DataView:
         training_box, density, sha256: as for `ArrayDataModule`.
     """
 
-    density = None
-    drawn_order_seed = None
-    fresh: Points | None = None
-
     def __init__(self, module: LightningDataModule) -> None:
         self.module = module
         module.prepare_data()
         module.setup("fit")
         module.setup("test")
-        self.train = self.validation = self.test = None
+        for name in ("class_names", "feature_names", "to_units", "to_inputs"):
+            if getattr(module, name, None) is not None:
+                setattr(self, name, getattr(module, name))
         # Looking at a shuffled loader draws from torch's global generator, which is put back.
         with torch.random.fork_rng([]):
             for part, name in LOADERS.items():
@@ -54,9 +55,6 @@ class DataView:
     def features(self) -> int | None:
         """Numbers of one input."""
         return None if self.input_shape is None else math.prod(self.input_shape)
-
-    def log_posterior(self, part: str) -> None:
-        """Give None: the density of somebody else's data is not known."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["module"], name)

@@ -14,7 +14,7 @@ from mlplab.nn.mlp import MLP
 from mlplab.runs.files import write_bytes
 from mlplab.training.callbacks.decision_maps import DecisionMaps, map_of
 from mlplab.training.members import MemberRun
-from mlplab.training.plane import by_f_ratio, components_of, in_units
+from mlplab.training.plane import by_f_ratio, components_of
 from mlplab.training.record import Record
 from mlplab.training.single import network_title
 
@@ -29,7 +29,7 @@ def model_title(classifier: Any, index: int) -> str:
 
 def data_title(run: MemberRun) -> str:
     """Name a run's data for a title."""
-    if hasattr(run.data, "recorded"):
+    if run.data.recorded() is not None:
         return Path(run.data.path).name
     return f"{type(run.data).__name__.removesuffix('DataModule').lower()} data"
 
@@ -95,7 +95,7 @@ def map_figures(
     figures_of = result["test"]
     wrong = int((predicted != labels).sum())
     subtitle = summary(figures_of["accuracy"], wrong, len(labels), figures_of["nll"])
-    common = {"predicted": predicted, "box": box, "class_names": getattr(run.data, "class_names", None)}
+    common = {"predicted": predicted, "box": box, "class_names": run.data.class_names}
     arrays |= {"map": grid, "extent": np.array(extent), "points": points, "labels": labels, "predicted": predicted}
     words = {"box": box, "axis_names": plane.names, "class_names": common["class_names"]}
     arrays |= {name: np.array(value) for name, value in words.items() if value is not None}
@@ -147,7 +147,7 @@ def curve_figures(
             probabilities, run.data.test.y.numpy(), title=f"{model_title(classifier, index)}: test points",
             subtitle=f"accuracy {100 * result['test']['accuracy']:.1f} %  ·  "
             f"expected calibration error {100 * result['test']['calibration_error']:.1f} points",
-            class_names=getattr(run.data, "class_names", None),
+            class_names=run.data.class_names,
         )
     }  # fmt: skip
     history, limit = record.history(index), result["fresh"] or result["test"]
@@ -175,7 +175,7 @@ def table_figures(
 
     figures = result["test"]
     said, labels = test_logits.argmax(1).numpy(), data.test.y.numpy()
-    names = getattr(data, "class_names", None)
+    names = data.class_names
     subtitle = summary(figures["accuracy"], int((said != labels).sum()), len(labels), figures["nll"])
     grid, points = map_of(classifier, index, plane, 128), plane.points(data.test.x)
     arrays |= {"projection/map": grid, "projection/extent": np.array(plane.extent), "projection/points": points}
@@ -188,7 +188,7 @@ def table_figures(
         )
     }  # fmt: skip
     if len(data.input_shape) == 2:
-        images, network = in_units(data, data.test.x).numpy(), classifier.population.member(index)
+        images, network = data.to_units(data.test.x).numpy(), classifier.population.member(index)
         probabilities = test_logits.double().softmax(1).numpy()
         arrays["images"] = images.astype(np.float32)
         about = f"{subtitle}  ·  wrong ones, the surest first, then right ones, the least sure first"
@@ -203,10 +203,10 @@ def table_figures(
         parts = [data.test, *(part for part in (data.train, data.validation) if part is not None)]
         x, y = (torch.cat([part[k][:MOST_SHOWN] for part in parts])[: 2 * MOST_SHOWN] for k in (0, 1))
         chosen = sorted(by_f_ratio(data.train.x.double(), data.train.y)[:MOST])
-        features = getattr(data, "feature_names", None) or [f"x{j + 1}" for j in range(x.shape[1])]
+        features = data.feature_names or [f"x{j + 1}" for j in range(x.shape[1])]
         judged = np.full(len(y), -1)
         judged[: min(len(said), MOST_SHOWN)] = said[:MOST_SHOWN]
-        arrays |= {"matrix/values": in_units(data, x)[:, chosen].numpy(), "matrix/labels": y.numpy(), "matrix/predicted": judged}
+        arrays |= {"matrix/values": data.to_units(x)[:, chosen].numpy(), "matrix/labels": y.numpy(), "matrix/predicted": judged}
         arrays["matrix/names"] = np.array([features[j] for j in chosen])
         about = f"{subtitle}  ·  the {len(chosen)} of {x.shape[1]} inputs that tell most" if len(chosen) < x.shape[1] else subtitle
         made["scatter_matrix"] = scatter_matrix(

@@ -15,6 +15,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from mlplab.data.arrays import ArrayDataModule
 from mlplab.errors import InputError
+from mlplab.nn.losses import CrossEntropy
 from mlplab.population.limits import PRECISIONS
 from mlplab.population.optimizers import SGD, Adam, AdamW, MemberOptimizer
 from mlplab.population.schedules import Schedule
@@ -27,6 +28,8 @@ OPTIMIZERS: dict[type, tuple[type[MemberOptimizer], tuple[str, ...]]] = {
     torch.optim.AdamW: (AdamW, ("lr", "betas", "eps", "weight_decay")),
     torch.optim.SGD: (SGD, ("lr", "momentum", "weight_decay", "nesterov")),
 }
+# Losses that keep nothing from call to call, each with a row in the test of equality.
+LOSSES = (CrossEntropy, nn.CrossEntropyLoss, nn.MultiMarginLoss)
 # Which kernel computes a step changes its rounding only.
 KERNEL_CHOICES = ("foreach", "fused")
 # Options of the trainer that the engine knows, each with a row in the test of equality, or of no effect on the result.
@@ -105,8 +108,10 @@ def _obstacles(module: Any, data: Any, trainer: Mapping[str, Any], callbacks: It
     if module.seed is None and (drawing := next(drawing_parts(module.model), None)):
         yield f"{drawing} may draw at random, and the module has no seed"
     yield from optimizer_obstacles(module.make_optimizer)
-    if any(True for _ in module.loss.parameters()):
-        yield "the loss has parameters that are trained"
+    if type(module.loss) not in LOSSES or vars(module.loss).keys() & {"forward", "per_batch", "targets"}:
+        yield f"the loss is {_name(module.loss)}; the engine knows CrossEntropy and torch's CrossEntropyLoss and MultiMarginLoss"
+    elif module.loss._forward_hooks or module.loss._forward_pre_hooks or module.loss._backward_hooks:
+        yield "the loss has hooks"
     if not isinstance(module.schedule, Schedule) and not callable(getattr(module.schedule, "at", None)):
         yield f"the schedule is {_name(module.schedule)}, not one of the lab's"
     if not isinstance(data, ArrayDataModule):

@@ -44,11 +44,11 @@ class Plane:
             whole = self.middle.repeat(len(places), 1)
             whole[:, list(self.pair)] = places
             places = whole
-        return places if not hasattr(self.data, "to_inputs") else self.data.to_inputs(places)
+        return self.data.to_inputs(places)
 
     def points(self, x: Tensor) -> np.ndarray:
         """Give the pair's values of inputs (N, D) in the units of the data, (N, 2)."""
-        return in_units(self.data, x)[:, list(self.pair)].numpy()
+        return self.data.to_units(x)[:, list(self.pair)].numpy()
 
     @property
     def remark(self) -> str:
@@ -57,11 +57,6 @@ class Plane:
             return ""
         others = len(self.middle) - 2
         return f"{others} other input{'s' * (others > 1)} at the median"
-
-
-def in_units(data: Any, x: Tensor) -> Tensor:
-    """Turn inputs (N, D) into the units of the data as given."""
-    return data.to_units(x) if hasattr(data, "to_units") else x
 
 
 def plane_of(data: Any, limit: float | None = None, pair: Sequence[str | int] | None = None) -> Plane | None:
@@ -85,8 +80,8 @@ def plane_of(data: Any, limit: float | None = None, pair: Sequence[str | int] | 
     shape = data.input_shape
     if shape is None or len(shape) != 1 or shape[0] < 2 or data.test is None or data.train is None:
         return None
-    train = in_units(data, data.train.x[:MOST_ROWS])
-    names = getattr(data, "feature_names", None)
+    train = data.to_units(data.train.x[:MOST_ROWS])
+    names = data.feature_names
     if pair is not None:
         pair = chosen_pair(pair, names or [f"x{j + 1}" for j in range(shape[0])])
     elif shape[0] > 2:
@@ -95,7 +90,7 @@ def plane_of(data: Any, limit: float | None = None, pair: Sequence[str | int] | 
         pair = (0, 1)
     middle = train.median(dim=0).values if shape[0] > 2 else None
     parts = [data.train, data.test] + ([data.validation] if data.validation is not None else [])
-    low, high = (torch.stack([f(in_units(data, part.x)[:, list(pair)], 0) for part in parts]) for f in (torch.amin, torch.amax))
+    low, high = (torch.stack([f(data.to_units(part.x)[:, list(pair)], 0) for part in parts]) for f in (torch.amin, torch.amax))
     low, high = low.amin(0).double(), high.amax(0).double()
     if limit is not None:
         extent = (-float(limit), float(limit)) * 2
@@ -105,7 +100,7 @@ def plane_of(data: Any, limit: float | None = None, pair: Sequence[str | int] | 
         wide = torch.where(high > low, high - low, torch.clamp(low.abs(), min=1.0))
         low, high = low - MARGIN * wide, high + MARGIN * wide
         extent = (float(low[0]), float(high[0]), float(low[1]), float(high[1]))
-    every = in_units(data, data.train.x)[:, list(pair)]
+    every = data.to_units(data.train.x)[:, list(pair)]
     box = every.amin(0).numpy(), every.amax(0).numpy()
     return Plane(data, pair, names and (names[pair[0]], names[pair[1]]), extent, box, middle)
 

@@ -20,7 +20,7 @@ from mlplab.runs.flat_config import read_flat
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.names import label, shown
 from mlplab.runs.snapshots import read_snapshots, save_snapshots
-from mlplab.training.plane import Plane, in_units
+from mlplab.training.plane import Plane
 from mlplab.training.single import network_title
 
 PARTS = ("test", "fresh", "validation", "train")
@@ -53,9 +53,9 @@ def keep_run(
     shape = points.x.shape[1:]
     count = shape.numel()
     seen = points if data.train is None else data.train
-    train = in_units(data, seen.x).reshape(len(seen.x), count).double()
-    shift = in_units(data, torch.zeros(1, *shape)).double().reshape(count)
-    scale = in_units(data, torch.ones(1, *shape)).double().reshape(count) - shift
+    train = data.to_units(seen.x).reshape(len(seen.x), count).double()
+    shift = data.to_units(torch.zeros(1, *shape)).double().reshape(count)
+    scale = data.to_units(torch.ones(1, *shape)).double().reshape(count) - shift
     save_snapshots(
         run.folder, widths=[member.in_features, *member.hidden, member.out_features] if is_plain else [],
         weights=weights if is_plain else {}, chosen=plain_weights(population, population.theta[index]), epoch=epoch,
@@ -63,8 +63,8 @@ def keep_run(
         probabilities=test_logits.double().softmax(1).numpy(), shift=shift.numpy(), scale=scale.numpy(),
         box=torch.stack([train.amin(0), train.amax(0)]).numpy(),
         pair=plane.pair if plane else (), extent=plane.extent if plane else (),
-        classes=getattr(data, "class_names", None) or [f"class {k}" for k in range(test_logits.shape[1])],
-        features=getattr(data, "feature_names", None) or [f"x{k + 1}" for k in range(count)],
+        classes=data.class_names or [f"class {k}" for k in range(test_logits.shape[1])],
+        features=data.feature_names or [f"x{k + 1}" for k in range(count)],
     )  # fmt: skip
     arrays = read_snapshots(run.folder)
     told = describe(run.folder, run.config, arrays, finite(result), network_title(member))

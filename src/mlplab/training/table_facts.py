@@ -12,12 +12,13 @@ def table_facts(data: Any) -> dict[str, Any]:
     """Give ``result.json``'s entries of a file: ``class_names``, ``feature_names``, ``data`` and ``baselines``.
 
     Args:
-        data: a data module, set up. Of one that has no `recorded` only the names are given, where it has some.
+        data: a data module, set up. Of data that is of no file only the names are given, where it has some.
     """
-    names = {name: list(getattr(data, name)) for name in ("class_names", "feature_names") if getattr(data, name, None)}
-    if not hasattr(data, "recorded"):
+    named = {"class_names": data.class_names, "feature_names": data.feature_names}
+    names = {name: list(own) for name, own in named.items() if own}
+    if (recorded := data.recorded()) is None:
         return names
     if data.sha256 not in _counted:
         _counted.clear()
         _counted[data.sha256] = baselines(data.train, data.test, data.classes)
-    return {**names, "data": data.recorded(), "baselines": _counted[data.sha256]}
+    return {**names, "data": recorded, "baselines": _counted[data.sha256]}
