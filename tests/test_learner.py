@@ -56,9 +56,15 @@ def test_rivals_by_hand():
     x, y = torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([0, 1, 1])
     shares = nearest_neighbours(x, y, torch.tensor([[0.2], [2.9]]), neighbours=2, classes=2).exp()
     assert shares.tolist() == [pytest.approx([0.5, 0.5]), pytest.approx([0.5 / 3, 2.5 / 3])]
+    near = nearest_neighbours(x, y, torch.tensor([[0.2]]), neighbours=2, classes=2, prior=0.1).exp()[0]
+    assert near.tolist() == pytest.approx([1.05 / 2.1, 1.05 / 2.1])
     one = kernel_densities(x, y, torch.tensor([[0.2]]), bandwidth=0.5, classes=2).exp()[0]
     own = math.exp(-0.5 * 0.16), 0.5 * (math.exp(-0.5 * 2.56) + math.exp(-0.5 * 31.36))
     assert one.tolist() == pytest.approx([own[0] / sum(own), own[1] / sum(own)])
+    # Three points in all: half a point at the place itself for the two classes is a third of half of one each.
+    more = kernel_densities(x, y, torch.tensor([[0.2], [99.0]]), bandwidth=0.5, classes=2, prior=0.5).exp()
+    own = [value + 0.5 / 3 for value in own]
+    assert more.tolist() == [pytest.approx([own[0] / sum(own), own[1] / sum(own)]), pytest.approx([0.5, 0.5])]
 
 
 def test_the_command_splits_a_runs_regret(base, tmp_path, capsys, monkeypatch):
@@ -77,8 +83,37 @@ def test_the_command_splits_a_runs_regret(base, tmp_path, capsys, monkeypatch):
         assert split["data"] == found["bayes_learner"][kind] >= 0
     # The best were chosen on validation points, among all.
     assert found["best_network"]["validation"] <= found["best_of_architecture"]["validation"] <= result["validation"]["nll_regret"]
+    assert json.loads((folder / "result.json").read_text()) == result_of(result) | {"split": found["split"]}
     assert main(["limits", str(folder), "data.noise=0.3"]) == 2
     assert main(["limits", "data=moons"]) == 2 and "limits needs data=spiral" in capsys.readouterr().err
+
+
+def test_runs_on_the_same_points_share_their_rivals_and_a_report_shows_the_split(base, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(rivals, "plain_config", lambda *words: quick(plain_config(*words), trainer__max_epochs=3))
+    calls = []
+    measured = rivals.without_training
+    monkeypatch.setattr(rivals, "without_training", lambda *given: calls.append(given) or measured(*given))
+    folders = [tmp_path / "sweep" / name for name in ("a", "b")]
+    for folder, rate in zip(folders, (0.01, 0.05)):
+        train(quick(base, optimizer__lr=rate), folder)
+    assert main(["limits", str(tmp_path / "sweep")]) == 0
+    found = [json.loads((folder / "limits.json").read_text()) for folder in folders]
+    assert len(calls) == 1 and found[0]["bayes_learner"] == found[1]["bayes_learner"]
+    # The better of the two runs counts among the architecture's for both.
+    assert found[0]["best_of_architecture"] == found[1]["best_of_architecture"]
+    assert found[0]["best_of_architecture"]["validation"] <= min(one["run_figures"]["validation"] for one in found)
+    assert main(["report", str(tmp_path / "sweep")]) == 0
+    text = (tmp_path / "sweep" / "sweep.md").read_text()
+    assert "## Where the NLL regret comes from" in text and f"{found[0]['split']['nll_regret']['bias']:.5f}" in text
+    assert "of it data" in (tmp_path / "sweep" / "report.html").read_text()
+    assert main(["limits", *map(str, folders), "sizes=[10,20]"]) == 2 and "need one run, got 2" in capsys.readouterr().err
+    (tmp_path / "none").mkdir()
+    assert main(["limits", str(tmp_path / "none")]) == 2
+
+
+def result_of(result):
+    """What result.json holds of a result."""
+    return json.loads(json.dumps(result))
 
 
 def test_the_command_draws_it_over_points_and_widths(base, tmp_path, monkeypatch):

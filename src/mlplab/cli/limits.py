@@ -1,7 +1,8 @@
 """What given training points allow: the Bayes learner, rivals without a network, and the best networks on a run's points."""
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from omegaconf import OmegaConf
 
 from mlplab.cli import rivals
+from mlplab.cli.runs import run_folder
 from mlplab.config import composition as configs
 from mlplab.data.modules import SpiralDataModule
 from mlplab.errors import InputError
@@ -19,6 +21,8 @@ from mlplab.rules import boolean, integer, many, optional
 from mlplab.runs.files import read_record, write_json, write_text
 from mlplab.runs.fingerprint import config_digest
 from mlplab.runs.folder import RunFolder, claim, open_run
+from mlplab.runs.lock import owned
+from mlplab.runs.sweep_folder import read_sweep
 from mlplab.terminal import short_path
 from mlplab.training.objects import build
 from mlplab.words import columns
@@ -28,12 +32,14 @@ DEFAULTS = {"networks": True, "sizes": None, "widths": None, "draws": 4}
 
 
 def limits(words: Sequence[str]) -> dict[str, Any]:
-    """Say what training points allow: ``limits [RUN_FOLDER] [data.KEY=VALUE ...] [KEY=VALUE ...]``.
+    """Say what training points allow: ``limits [RUN_FOLDER ... | SWEEP_FOLDER] [data.KEY=VALUE ...] [KEY=VALUE ...]``.
 
-    With the folder of a finished run the points are that run's, and its regret is split into *data*, that of the
+    With folders of finished runs the points are theirs, and each run's regret is split into *data*, that of the
     Bayes learner, which nobody who has these points can be expected to go below; *bias*, what the best network known
-    has beyond it; *architecture*, what the run's own network has beyond that when it is tuned; and *optimisation*, what
-    this training of it has beyond that. The result stands in the run's ``limits.json``, without a run in ``logs/limits``.
+    has beyond it; *architecture*, what the best of the run's own architecture has beyond that when it is tuned; and
+    *optimisation*, what this training of it has beyond that. Among several runs on the same points the best of them
+    counts too. The split stands in each run's ``result.json``, where ``report`` finds it, and all figures in its
+    ``limits.json``; without a run in ``logs/limits``.
 
     Options:
         networks=false: train none, and leave the split out.
@@ -42,51 +48,109 @@ def limits(words: Sequence[str]) -> dict[str, Any]:
         draws=4: of data and weights, for both.
 
     Returns:
-        The result, as it is written.
+        The result of the last run, as it is written.
 
     Raises:
         InputError: data that are no spirals with a known density and fresh points, or an unknown option.
     """
-    named = bool(words) and "=" not in words[0]
-    folder = open_run(words[0]) if named else None
-    asked, logs, rest = _asked(list(words[1:] if named else words), named)
-    config = configs.load_recorded(folder.config) if named else configs.compose("train", rest)
-    torch.set_num_threads(config.trainer.threads)
-    plain = OmegaConf.to_container(config, resolve=True)
-    data = _built(plain)
-    depth = len(_hidden(plain)) or 1
-    result: dict[str, Any] = {
-        "status": "finished", "run": None if folder is None else str(folder.path), "data_sha256": data.sha256,
-        "train_points": len(data.train.y), **rivals.without_training(data, depth),
-    }  # fmt: skip
-    run = None
-    if folder is not None:
-        recorded = read_record(folder.result)
-        if (recorded.get("fresh") or {}).get("nll_regret") is None:
-            raise InputError(f"{words[0]} has no regret on fresh points in its result.json: the run has not finished")
-        run = recorded["fresh"] | {"validation": (recorded["validation"] or {}).get("nll_regret", math.inf), "setting": "the run"}
-        result["run_figures"] = run
-    if asked["networks"]:
-        found = rivals.networks(plain, run)
-        result |= {name: found[name] for name in ("best_network", "best_of_architecture")} | {"run_figures": found["run"]}
-        result["split"] = rivals.split(result | {"run": found["run"]})
-    if folder is None:
-        target = RunFolder(claim(logs / "limits", f"spiral-{config_digest(plain['data'])[:8]}"))
-        write_text(target.config, OmegaConf.to_yaml(config))
-        path, figures = target.result, target.figures
-    else:
-        path, figures = folder.path / "limits.json", folder.figures
-    print("\n".join(columns(_table(result))))
-    print(f"\n(on {data.fresh_points:,} fresh points, ±: standard error over them; training points held fixed)")
-    made = []
-    for name, study in (("sizes", over_points), ("widths", over_widths)):
-        if asked[name]:
-            result[name], picture = study(plain, asked[name], asked["draws"], result)
-            made.append(save(picture, figures / f"limits_{name}.png"))
-    write_json(path, result)
-    for place in (path, *made):
-        print(short_path(place))
-    return result
+    count = next((k for k, word in enumerate(words) if "=" in word), len(words))
+    folders = _runs(words[:count])
+    asked, logs, rest = _asked(list(words[count:]), bool(count))
+    known = [configs.load_recorded(folder.config) for folder in folders] or [configs.compose("train", rest)]
+    plain = [OmegaConf.to_container(config, resolve=True) for config in known]
+    if len(plain) > 1 and (asked["sizes"] or asked["widths"]):
+        raise InputError(f"sizes and widths need one run, got {len(plain)}")
+    torch.set_num_threads(known[0].trainer.threads)
+    results = _measured(plain, [_figures_of(folder) for folder in folders], asked["networks"])
+    for place, (config, result) in enumerate(zip(plain, results)):
+        if folders:
+            folder, path = folders[place], folders[place].path / "limits.json"
+            result["run"] = str(folder.path)
+        else:
+            folder = RunFolder(claim(logs / "limits", f"spiral-{config_digest(config['data'])[:8]}"))
+            write_text(folder.config, OmegaConf.to_yaml(known[place]))
+            path = folder.result
+        print("\n".join(columns(_table(result))))
+        points = config["data"]["fresh_points"]
+        print(f"\n(on {points:,} fresh points, ±: standard error over them; training points held fixed)")
+        made = []
+        for name, study in (("sizes", over_points), ("widths", over_widths)):
+            if asked[name]:
+                result[name], picture = study(config, asked[name], asked["draws"], result)
+                made.append(save(picture, folder.figures / f"limits_{name}.png"))
+        with owned(folder.path):
+            write_json(path, result)
+            if folders and "split" in result:
+                write_json(folder.result, read_record(folder.result) | {"split": result["split"]})
+        for file in (path, *made):
+            print(short_path(file))
+    return results[-1]
+
+
+def _runs(words: Sequence[str]) -> list[RunFolder]:
+    """Open the folders of runs that were named; of a sweep, its finished runs.
+
+    Raises:
+        InputError: one is neither, or a sweep has no finished run.
+    """
+    found = []
+    for word in words:
+        if (Path(word) / "config.yaml").is_file() or not Path(word).is_dir():
+            found.append(open_run(run_folder(word)))
+            continue
+        jobs = [job for job in read_sweep(word).jobs if job.is_finished]
+        if not jobs:
+            raise InputError(f"{word} has no finished run")
+        found += [open_run(job.folder) for job in jobs]
+    return found
+
+
+def _figures_of(folder: RunFolder) -> rivals.Figures:
+    """Read a run's figures on fresh points, and its KL on validation points.
+
+    Raises:
+        InputError: it has none.
+    """
+    recorded = read_record(folder.result)
+    if (recorded.get("fresh") or {}).get("nll_regret") is None:
+        raise InputError(f"{folder.path} has no regret on fresh points in its result.json: the run has not finished")
+    validation = (recorded["validation"] or {}).get("nll_regret", math.inf)
+    return recorded["fresh"] | {"validation": validation, "setting": "the run"}
+
+
+def _measured(configs_of: Sequence[dict[str, Any]], runs: Sequence[rivals.Figures], networks: bool) -> list[dict[str, Any]]:
+    """Measure what the points of each config allow; what several have in common is measured once.
+
+    Args:
+        configs_of: resolved, of spirals.
+        runs: figures of their runs; empty where they have none.
+        networks: whether to train the best networks known, and the architectures with training of their own.
+    """
+    shared: dict[str, Any] = {}
+
+    def once(key: str, make: Callable[..., Any], *arguments: Any) -> Any:
+        if key not in shared:
+            shared[key] = make(*arguments)
+        return shared[key]
+
+    found, data_of = [], [json.dumps(rivals.points_of(config), sort_keys=True) for config in configs_of]
+    for config, own in zip(configs_of, data_of):
+        data, depth = once(own, _built, config), len(_hidden(config)) or 1
+        about = {"status": "finished", "run": None, "data_sha256": data.sha256, "train_points": len(data.train.y)}
+        found.append(about | once(f"{depth} {own}", rivals.without_training, data, depth))
+    if networks:
+        runs = list(runs) or [one | {"setting": "the run's own"} for one in rivals.trained(configs_of)]
+        kinds = [json.dumps(rivals.architecture(config), sort_keys=True) for config in configs_of]
+        for place, config in enumerate(configs_of):
+            own = once(kinds[place], rivals.own_tuned, config)
+            best = once(f"best {data_of[place]}", rivals.best_known, config)
+            same = [run for run, kind in zip(runs, kinds) if kind == kinds[place]]
+            here = [run for run, data in zip(runs, data_of) if data == data_of[place]]
+            found[place] |= rivals.best_of(runs[place], [*same, *own], [*here, *best])
+            found[place]["split"] = rivals.split(found[place])
+    elif runs:
+        found = [one | {"run_figures": run} for one, run in zip(found, runs)]
+    return found
 
 
 def _asked(words: list[str], named: bool) -> tuple[dict[str, Any], Path, list[str]]:
@@ -141,22 +205,25 @@ def _table(result: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def over_points(config: dict[str, Any], sizes: Sequence[int], draws: int, _: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-    """Measure everybody at several numbers of points an arm, on some draws of the data each; draw the means."""
+    """Measure everybody at several numbers of points an arm, on some draws of the data each; draw the split of the means."""
     points, regrets = [], {name: [] for name in rivals.LABELS}
     for size in sizes:
         own: dict[str, list[float]] = {name: [] for name in regrets}
         for draw in range(draws):
             changed, stretch = rivals.resized(config, size, draw)
             data = _built(changed)
-            found = rivals.without_training(data, len(_hidden(changed)) or 1) | rivals.networks(changed, lengths=(1,), stretch=stretch)
+            run = rivals.trained([changed])[0] | {"setting": "the run's own"}
+            tried = [run, *rivals.own_tuned(changed, lengths=(1,))]
+            found = rivals.without_training(data, len(_hidden(changed)) or 1) | rivals.best_of(run, tried, rivals.best_known(changed, stretch))
             for name in regrets:
-                own[name].append(found[name]["nll_regret"])
+                own[name].append(found["run_figures" if name == "run" else name]["nll_regret"])
         points.append(len(data.train.y))
         for name, values in own.items():
             regrets[name].append(values)
-    lines = [Line(label, points, regrets[name]) for name, label in rivals.LABELS.items()]
+    lines = {name: Line(label, points, regrets[name]) for name, label in rivals.LABELS.items()}
     picture = regret_curves(
-        lines, x_name="training points", title="What the points allow",
+        [lines.pop(name) for name in rivals.LEVELS], others=list(lines.values()), parts=list(rivals.PARTS), x_name="training points",
+        title="What the points allow, and what is lost beyond",
         subtitle=f"regret to Bayes on {config['data']['fresh_points']:,} fresh points, mean of {draws} draws of the data ± standard error",
     )  # fmt: skip
     return {"points_per_arm": list(sizes), "train_points": points, "nll_regret": regrets}, picture

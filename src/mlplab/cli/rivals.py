@@ -18,7 +18,10 @@ from mlplab.training.evaluation import measure
 from mlplab.training.fit import fit_members
 
 NEIGHBOURS = (5, 10, 20, 40, 80)
-BANDWIDTHS = (0.05, 0.1, 0.15, 0.2, 0.3)
+BANDWIDTHS = tuple(np.geomspace(0.05, 0.6, 9).round(3).tolist())
+# Points that are added to a place's own, evenly over the classes: of neighbours, and of a kernel density, where without
+# them the nearest of all points alone decides far outside, at any distance, and a few fresh points cost more than all others.
+PRIORS, OUTSIDE = (1.0, 0.1, 0.01), 1e-5
 # Of the infinitely wide networks: variance of the biases (of the weights: 2 over the fan-in), ridge, and what the
 # regression on the labels is multiplied by to be logits.
 BIASES = (0.01, 0.1, 1.0)
@@ -32,6 +35,9 @@ LABELS = {
     "nngp": "infinitely wide, random (NNGP)", "ntk": "infinitely wide, trained (NTK)",
     "best_network": "best network known", "best_of_architecture": "best of this architecture", "run": "this run",
 }  # fmt: skip
+# Of a run's regret: the parts, and whose regret each ends at.
+PARTS = ("data", "bias", "architecture", "optimisation")
+LEVELS = ("bayes_learner", "best_network", "best_of_architecture", "run")
 Figures = dict[str, Any]
 
 
@@ -51,15 +57,16 @@ def without_training(data: SpiralDataModule, depth: int) -> dict[str, Figures]:
         "noise": float(torch.tensor(learner.mode[0]).exp()), "turn_degrees": float(learner.mode[1]), "winding": float(learner.mode[2]),
     }  # fmt: skip
 
-    def neighbours(part: str, k: int) -> Tensor:
-        return nearest_neighbours(x, y, data.posterior_inputs(part), neighbours=k, classes=data.classes)
+    def neighbours(part: str, setting: tuple) -> Tensor:
+        k, prior = setting
+        return nearest_neighbours(x, y, data.posterior_inputs(part), neighbours=k, classes=data.classes, prior=prior)
 
     def densities(part: str, width: float) -> Tensor:
         own, other = (polar_features(points)[:, :3] for points in (x, data.posterior_inputs(part)))
-        return kernel_densities(own, y, other, bandwidth=width, classes=data.classes)
+        return kernel_densities(own, y, other, bandwidth=width, classes=data.classes, prior=OUTSIDE)
 
     found["kernel_density"] = chosen(data, densities, BANDWIDTHS)
-    found["neighbours"] = chosen(data, neighbours, [k for k in NEIGHBOURS if k <= len(y)] or [1])
+    found["neighbours"] = chosen(data, neighbours, list(product([k for k in NEIGHBOURS if k <= len(y)] or [1], PRIORS)))
     return found | infinitely_wide(data, depth)
 
 
@@ -120,38 +127,52 @@ def trained(configs: Sequence[dict[str, Any]]) -> list[Figures]:
     return [result["fresh"] | {"validation": result["validation"]["nll_regret"]} for result in results]
 
 
-def networks(
-    config: dict[str, Any], run: Figures | None = None, *, lengths: Sequence[float] = LENGTHS, stretch: float = 1.0
-) -> dict[str, Figures]:
-    """Train on a config's points the best networks known, and its own architecture at three rates for each length.
+def points_of(config: dict[str, Any]) -> dict[str, Any]:
+    """Take of a config what its points are, without the order in which they are trained on."""
+    return {key: value for key, value in config["data"].items() if key not in ("order_seed", "batch_size", "drop_last")}
 
-    Args:
-        config: resolved, of spirals.
-        run: what is known of the config's own training: figures with ``validation``; None trains it.
-        lengths: what its epochs are multiplied by.
-        stretch: what the epochs of the best networks known are multiplied by.
 
-    Returns:
-        Figures on fresh points of the ``run``, of ``best_of_architecture`` and ``best_network``, the last two chosen
-        on validation points among all that were trained, the run included.
-    """
-    run = run or trained([config])[0] | {"setting": "the run's own"}
+def architecture(config: dict[str, Any]) -> dict[str, Any]:
+    """Take of a config what its points and its network are, and how it is regularised, without rate, length and seed."""
+    optimizer = {key: value for key, value in config["optimizer"].items() if key not in ("lr", "betas", "eps")}
+    model = {key: value for key, value in config["model"].items() if key != "init_seed"}
+    return {"data": points_of(config), "model": model, "loss": config["loss"], "optimizer": optimizer}
+
+
+def own_tuned(config: dict[str, Any], lengths: Sequence[float] = LENGTHS) -> list[Figures]:
+    """Train a config's own architecture along a cosine at three rates, for its epochs times each of ``lengths``."""
     schedule = plain_config("schedule=cosine")["schedule"]
-    own = [run]
+    found = []
     for length in lengths:
         rates = [config["optimizer"]["lr"] * factor for factor in RATES]
         longer = {"schedule": schedule, "trainer": lengthened(config["trainer"], length)}
         figures = trained([config | longer | {"optimizer": config["optimizer"] | {"lr": rate}} for rate in rates])
-        own += [one | {"setting": {"lr": rate, "length": length}} for one, rate in zip(figures, rates)]
-    best_own = min(own, key=lambda figures: figures["validation"])
-    others = []
+        found += [one | {"setting": {"lr": rate, "length": length}} for one, rate in zip(figures, rates)]
+    return found
+
+
+def best_known(config: dict[str, Any], stretch: float = 1.0) -> list[Figures]:
+    """Train the best networks known on a config's points, their epochs times ``stretch``."""
+    found = []
     for name in BEST:
         whole = plain_config(f"experiment={name}", f"seed={config['seed']}")
         data = config["data"] | {"inputs": whole["data"]["inputs"]}
         figures = trained([whole | {"data": data, "trainer": lengthened(whole["trainer"], stretch)}])[0]
-        others.append(figures | {"setting": f"experiment={name}"})
+        found.append(figures | {"setting": f"experiment={name}"})
+    return found
+
+
+def best_of(run: Figures, own: Sequence[Figures], others: Sequence[Figures]) -> dict[str, Any]:
+    """Choose on validation points the best of a run's architecture, and the best of all.
+
+    Args:
+        run: figures of the run, with ``validation``.
+        own: of networks of its architecture, the run among them.
+        others: of further ones on the same points.
+    """
+    best_own = min(own, key=lambda figures: figures["validation"])
     best = min([best_own, *others], key=lambda figures: figures["validation"])
-    return {"best_network": best, "best_of_architecture": best_own, "run": run}
+    return {"best_network": best, "best_of_architecture": best_own, "run_figures": run}
 
 
 def plain_config(*words: str) -> dict[str, Any]:
@@ -196,10 +217,8 @@ def split(found: dict[str, Figures]) -> dict[str, dict[str, float]]:
     training of the run's own network has beyond that; ``optimisation`` the rest. A part may be a little below 0: the
     best are chosen on validation points.
     """
-    order = ("bayes_learner", "best_network", "best_of_architecture", "run")
-    parts = ("data", "bias", "architecture", "optimisation")
     result = {}
     for kind in ("nll_regret", "accuracy_regret"):
-        levels = [0.0, *(found[name][kind] for name in order)]
-        result[kind] = {part: after - before for part, before, after in zip(parts, levels, levels[1:])}
+        levels = [0.0, *(found["run_figures" if name == "run" else name][kind] for name in LEVELS)]
+        result[kind] = {part: after - before for part, before, after in zip(PARTS, levels, levels[1:])}
     return result

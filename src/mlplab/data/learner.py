@@ -131,14 +131,15 @@ def _density(theta: np.ndarray, arms: int, t_min: float, t_max: float):
     return spiral_density(arms=arms, noise=noise, t_min=t_min, t_max=t_max, rotation_degrees=turn, winding=winding)
 
 
-def nearest_neighbours(train_x: Tensor, train_y: Tensor, x: Tensor, *, neighbours: int, classes: int) -> Tensor:
-    """Predict by the shares of the classes among the k nearest training points, each share (count + 1/C)/(k + 1).
+def nearest_neighbours(train_x: Tensor, train_y: Tensor, x: Tensor, *, neighbours: int, classes: int, prior: float = 1.0) -> Tensor:
+    """Predict by the shares of the classes among the k nearest training points, each share (count + a/C)/(k + a).
 
     Args:
         train_x, train_y: shapes (N, D), (N,), N >= k.
         x: points of shape (M, D).
         neighbours: k.
         classes: C.
+        prior: a > 0, points that are added to each point's neighbours, evenly over the classes.
 
     Returns:
         Log probabilities (M, C), float64.
@@ -147,10 +148,10 @@ def nearest_neighbours(train_x: Tensor, train_y: Tensor, x: Tensor, *, neighbour
     for part in x.split(2000):
         near = torch.cdist(part.double(), train_x.double()).topk(neighbours, largest=False).indices
         counts.append(torch.nn.functional.one_hot(train_y[near], classes).double().sum(dim=1))
-    return ((torch.cat(counts) + 1 / classes) / (neighbours + 1)).log()
+    return ((torch.cat(counts) + prior / classes) / (neighbours + prior)).log()
 
 
-def kernel_densities(train_x: Tensor, train_y: Tensor, x: Tensor, *, bandwidth: float, classes: int) -> Tensor:
+def kernel_densities(train_x: Tensor, train_y: Tensor, x: Tensor, *, bandwidth: float, classes: int, prior: float = 0.0) -> Tensor:
     """Predict by a Gaussian kernel density of each class, all with one bandwidth, and equal priors.
 
     Args:
@@ -158,13 +159,17 @@ def kernel_densities(train_x: Tensor, train_y: Tensor, x: Tensor, *, bandwidth: 
         x: points of shape (M, D).
         bandwidth: standard deviation of the kernel, the same for every feature.
         classes: C.
+        prior: a >= 0, training points at the very place that are added to each point's, evenly over the classes: far from all
+            training points nothing is known. Without them the nearest one alone decides there, however far it is.
 
     Returns:
         Log probabilities (M, C), float64.
     """
     logs = []
+    even = math.log(prior / len(train_y)) if prior else -math.inf
     for part in x.split(2000):
         exponent = -0.5 * (torch.cdist(part.double(), train_x.double()) / bandwidth) ** 2
         own = [torch.logsumexp(exponent[:, train_y == k], 1) - math.log(int((train_y == k).sum())) for k in range(classes)]
-        logs.append(torch.stack(own, dim=1).log_softmax(dim=1))
+        joint = torch.stack(own, dim=1)
+        logs.append(torch.logaddexp(joint, torch.full_like(joint, even)).log_softmax(dim=1))
     return torch.cat(logs)

@@ -4,12 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from mlplab.plots.against import short
-from mlplab.plots.charts import add_chart, end_names, label, log_ticks, positive_range
-from mlplab.plots.style import COLOURS, MUTED, figure, points_of, text
+from mlplab.plots.charts import DASHED, add_chart, dots, end_names, label, log_scale, note, positive_range
+from mlplab.plots.style import COLOURS, DPI, MUTED, figure, points_of, text
+
+# Those of the colours that a thin line and its name can be read in.
+DARK = tuple(COLOURS[k] for k in (0, 3, 5, 2, 8, 6, 9))
+QUIET = "#8a8f99"
 
 
 @dataclass
@@ -28,12 +33,15 @@ class Line:
 
 
 def regret_curves(
-    lines: Sequence[Line], *, levels: Mapping[str, float] | None = None, x_name: str, title: str, subtitle: str = ""
-) -> Figure:
+    lines: Sequence[Line], *, others: Sequence[Line] = (), parts: Sequence[str] = (), levels: Mapping[str, float] | None = None,
+    x_name: str, title: str, subtitle: str = "",
+) -> Figure:  # fmt: skip
     """Draw the mean of each line over its draws, a bar of one standard error to each side, and named level lines.
 
     Args:
-        lines: at least one.
+        lines: at least one; with ``parts`` the lowest first.
+        others: drawn in grey behind them.
+        parts: a name for what lies under each line, down to the one before it: an area of that line's colour.
         levels: name to regret.
         x_name: what x is.
         title: of the picture.
@@ -47,28 +55,45 @@ def regret_curves(
     text(made, 60, 50, title, 32, width=1460, weight="bold")
     text(made, 60, 90, subtitle, 23, width=1460, color=MUTED)
     axes = add_chart(made, 150, 130, 940, 660)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
     means = [np.mean(line.values, axis=1) for line in lines]
-    low, high = positive_range([*means, list(levels.values())], floor=1e-7)
-    axes.set_ylim(low, high)
-    log_ticks(axes.yaxis, low, high)
-    every = np.unique(np.concatenate([np.asarray(line.x, dtype=float) for line in lines]))
-    axes.set_xlim(*positive_range([every]))
+    grey = [np.mean(line.values, axis=1) for line in others]
+    low, high = log_scale(axes, "y", [*means, *grey, list(levels.values())], floor=1e-7)
+    every = np.unique(np.concatenate([np.asarray(line.x, dtype=float) for line in [*lines, *others]]))
+    axes.set(xscale="log", xlim=positive_range([every]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_locator(FixedLocator(list(every)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
     names = []
-    for line, mean, colour in zip(lines, means, COLOURS):
+    for line, mean in zip(others, grey):
+        axes.plot(line.x, mean, color=QUIET, lw=points_of(2), ls=DASHED, zorder=2)
+        names.append((float(mean[-1]), line.name, QUIET))
+    below = np.full(len(lines[0].x), low)
+    for place, (line, mean, colour) in enumerate(zip(lines, means, DARK)):
         x, values = np.asarray(line.x, dtype=float), np.asarray(line.values, dtype=float)
+        if parts:
+            axes.fill_between(x, below, mean, color=colour, alpha=0.13, lw=0, zorder=1)
+            _name_area(axes, parts[place], x, below, mean, colour)
+            below = np.maximum(below, mean)
         if values.shape[1] > 1:
             error = values.std(axis=1, ddof=1) / np.sqrt(values.shape[1])
             axes.vlines(x, np.maximum(mean - error, low / 10), mean + error, color=colour, lw=points_of(5), alpha=0.45, zorder=3)
-        axes.plot(x, mean, color=colour, lw=points_of(3), marker="o", ms=points_of(11), mec="#ffffff", mew=points_of(2), zorder=4)
+        axes.plot(x, mean, color=colour, lw=points_of(3), zorder=4)
+        dots(axes, x, mean, colour, 11, zorder=4)
         names.append((float(mean[-1]), line.name, colour))
-    for (name, level), colour in zip(levels.items(), COLOURS[len(lines) :]):
-        axes.axhline(level, color=colour, lw=points_of(3), ls=(0, (4, 2)), zorder=2)
+    for (name, level), colour in zip(levels.items(), DARK[len(lines) :]):
+        axes.axhline(level, color=colour, lw=points_of(3), ls=DASHED, zorder=2)
         names.append((level, name, colour))
     end_names(axes, names)
     label(axes, f"{x_name}, log scale", "NLL regret, nats")
     return made
+
+
+def _name_area(axes: Axes, name: str, x: np.ndarray, below: np.ndarray, above: np.ndarray, colour: str) -> None:
+    """Write what an area is where it is highest, if there is room for letters."""
+    ends = axes.transData.transform
+    heights = [ends((x[k], above[k]))[1] - ends((x[k], below[k]))[1] for k in range(len(x))]
+    # At an end of the axis half of the word would lie outside.
+    inner = range(1, len(x) - 1) if len(x) > 2 else range(len(x))
+    at = max(inner, key=lambda k: heights[k])
+    if heights[at] > 34 * axes.get_figure(root=True).dpi / DPI:
+        note(axes, name, (x[at], np.sqrt(below[at] * above[at])), xycoords="data", color=colour, ha="center", va="center")

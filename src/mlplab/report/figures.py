@@ -6,6 +6,7 @@ import numpy as np
 
 from mlplab.plots.against import Series, against
 from mlplab.plots.heat_map import Cells, heat_map
+from mlplab.plots.limits import Line, regret_curves
 from mlplab.plots.mosaic import MOST as MOST_LINES
 from mlplab.plots.ranking import MOST, ranking
 from mlplab.report.axes import Axis, axes_of, plain
@@ -15,9 +16,10 @@ from mlplab.report.intervals import summarise
 from mlplab.report.maps import draw_mosaic
 from mlplab.report.scales import SCALES, on_scale
 from mlplab.report.table import Setting, Table
+from mlplab.report.tuned import compare_tuned
 from mlplab.runs.names import shown
 from mlplab.runs.sweep_record import Job
-from mlplab.words import thinned
+from mlplab.words import plural, thinned
 
 MOST_PANELS = 6
 MOST_CELLS = 40
@@ -43,6 +45,9 @@ def draw(table: Table) -> tuple[list[Drawing], list[str]]:
             figures.append(draw_heat_map(table, axes, part))
     if axes:
         figures.append(draw_against(table, axes, part))
+    tuned = draw_tuned(table, axes)
+    if tuned is not None:
+        figures.append(tuned)
     made = draw_mosaic(table, axes, part)
     if made is None:
         without.append("No decision maps: no run has one in its figures/arrays.npz (figures=map draws it).")
@@ -182,6 +187,21 @@ def limits(table: Table, x: Axis, part: str, names) -> tuple[list, list, list] |
         return None
     known = [(index if names else at, *next(iter(by[at]))) for index, at in enumerate(x.values) if at in by]
     return tuple(map(list, zip(*known)))
+
+
+def draw_tuned(table: Table, axes: Sequence[Axis]) -> Drawing | None:
+    """Draw the regret after each one's own tuning against the key that is compared, where that is one of numbers."""
+    found = compare_tuned(table)
+    axis = next((axis for axis in axes if found and found.keys == [axis.key]), None)
+    rows = sorted(found.rows, key=lambda row: row.values) if axis and axis.is_number and min(axis.at) > 0 else []
+    if len(rows) < 3:
+        return None
+    made = regret_curves(
+        [Line("tuned", [row.values[0] for row in rows], [row.nll for row in rows])], x_name=plain(axis),
+        title=f"{plain(axis)[0].upper()}{plain(axis)[1:]}, each after its own tuning",
+        subtitle=f"regret to Bayes on fresh points, mean of {plural(len(found.units), 'draw' if found.of_draws else 'seed')} ± standard error",
+    )  # fmt: skip
+    return Drawing("tuned", f"Regret after each one's own tuning, against {plain(axis)}.", made)
 
 
 def draw_ranking(table: Table) -> Drawing:

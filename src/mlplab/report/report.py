@@ -12,7 +12,9 @@ from mlplab.report.page import sweep_page
 from mlplab.report.playground import write_playground
 from mlplab.report.search import Search, read_search
 from mlplab.report.search import lead as search_lead
+from mlplab.report.split import SPLIT, split_lines, split_markdown
 from mlplab.report.table import Table, build
+from mlplab.report.tuned import TUNED, tuned_lines, tuned_markdown, tuned_screen
 from mlplab.rules import near
 from mlplab.runs.files import write_bytes, write_text
 from mlplab.runs.find import find_sweep
@@ -22,7 +24,7 @@ from mlplab.words import plural, wrapped
 USAGE = "report SWEEP_FOLDER [SWEEP_FOLDER ...] [paths.logs=DIR]; a sweep's name, or last for the newest, stands for it"
 # Drawn by some report or other: what an earlier one left and this one does not draw would be out of date.
 PICTURES = (
-    "heat_map", "decision_maps", "learning_curves", "ranking", "search_history", "search_keys", "front", "measured"
+    "heat_map", "decision_maps", "learning_curves", "ranking", "search_history", "search_keys", "front", "measured", "tuned"
 )  # fmt: skip
 AGAINST = "against_"
 
@@ -111,10 +113,12 @@ def write(table: Table, place: Path, search: Search | None = None) -> None:
     write_text(place / "seconds.csv", csv.seconds_csv(table), sync=False)
     figures, without = draw_figures(table, place / "figures", search)
     sentences = leads(table, search)
-    text = words.markdown(table, [(f"{name}.png", caption) for name, caption, _ in figures], sentences, without)
+    more = [*tuned_markdown(table), *split_markdown(table)]
+    text = words.markdown(table, [(f"{name}.png", caption) for name, caption, _ in figures], sentences, without, more)
     write_text(place / "sweep.md", text, sync=False)
-    pictures = figures if search is not None or table.chosen_by is None else []
-    html = sweep_page(table, place, sentences, [("Figures left out", without)], pictures)
+    pictures = figures if search is not None or table.chosen_by is None else [one for one in figures if one[0] == "tuned"]
+    sections = [(TUNED, tuned_lines(table)), (SPLIT, split_lines(table)), ("Figures left out", without)]
+    html = sweep_page(table, place, sentences, sections, pictures)
     write_text(place / "report.html", html, sync=False)
     if '"playground":"playground.html' in html:
         write_playground(place)
@@ -164,6 +168,7 @@ def tell(table: Table, place: Path, search: Search | None = None) -> None:
             print(wrapped(line))
         print()
     print("\n".join(words.screen(table, brief=search is not None)))
+    print("\n".join(tuned_screen(table)))
     lost = words.failures(table)
     if lost:
         number = len(lost)

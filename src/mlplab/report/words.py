@@ -217,14 +217,16 @@ def times(table: Table) -> list[str]:
 
 
 def markdown(
-    table: Table, figures: Sequence[tuple[str, str]], sentences: Sequence[str] | None = None, without: Sequence[str] = ()
-) -> str:
+    table: Table, figures: Sequence[tuple[str, str]], sentences: Sequence[str] | None = None, without: Sequence[str] = (),
+    more: Sequence[str] = (),
+) -> str:  # fmt: skip
     """Write the report in Markdown.
 
     Args:
         figures: (file name, caption) in ``figures/``.
         sentences: those of :func:`lead` by default.
         without: why other figures are left out.
+        more: lines of further sections, after the table's own.
     """
     sentences = lead(table) if sentences is None else sentences
     header, rows = people_table(table)
@@ -232,7 +234,7 @@ def markdown(
     cells = [[*row, mark(table, setting)] for setting, row in zip(table.ranked, rows)]
     parts.append(markdown_table([[*header, ""], *cells], left=0))
     parts += ["", legend(table), ""]
-    parts += [line + "\n" for line in sentences[1:]]
+    parts += [line + "\n" for line in sentences[1:]] + list(more)
     for heading, lines in (
         ("Without a result", failures(table)),
         ("Notes", table.notes),
