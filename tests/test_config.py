@@ -121,7 +121,7 @@ def test_every_wrong_value_of_every_rule_is_refused_by_its_key(default):
         ("width=3", ["width is not an option", "did you mean model.width?"]),
         ("trainerr=gpu", ["trainerr is not an option", "did you mean trainer?"]),
         ("trainer=gpuu", ["must be one of auto, cpu, debug, gpu, mps", "'gpuu'", "did you mean gpu?"]),
-        ("experiment=nope", ["experiment must be one of debug, ", "near_bayes, ", "'nope'"]),
+        ("experiment=nope", ["experiment must be one of activation, debug, ", "near_bayes, ", "'nope'"]),
         ("model.width=0", ["model.width must be an integer >= 1, got 0"]),
         ("model.width=abc", ["model.width must be an integer >= 1, got 'abc'"]),
         ("model.width.foo=1", ["model.width.foo is not an option"]),

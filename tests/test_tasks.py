@@ -73,7 +73,7 @@ def test_noise_stands_beside_its_limit(logs, capsys):
     said(capsys, "train", "-m", "experiment=noise", "data.noise=0.1,0.4", "seed=0", "sweep=noise", f"paths.logs={logs}", *QUICK)
     out = said(capsys, "report", str(logs / "noise" / "noise"))
     rows = (logs / "noise" / "noise" / "sweep.csv").read_text(encoding="utf-8").splitlines()
-    assert len(rows) == 3 and "bayes" in rows[0] and out
+    assert len(rows) == 7 and "bayes" in rows[0] and "Each after its own tuning" in out  # two levels, each at three rates
 
 
 def test_three_arms_are_one_word(logs, capsys):
