@@ -1,8 +1,10 @@
 """What Hydra's own keys do in the lab is what they do in any Hydra app, or they are refused by name."""
 
+import errno
 import logging
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -259,3 +261,14 @@ def test_an_override_keeps_its_interpolation_and_a_later_one_counts(calls, tmp_p
     assert run(tmp_path, "model.width=${nope}", "model.width=4", "model.depth=${seed}", "seed=5") == 0
     recorded = yaml.safe_load((calls[0][1] / ".hydra" / "overrides.yaml").read_text())
     assert "model.depth=${seed}" in recorded and calls[0][0].model.depth == 5
+
+
+def test_a_disk_that_fails_under_hydras_own_writing_is_answered_in_one_line(monkeypatch, tmp_path, capsys):
+    def full(config, name, folder):
+        raise OSError(errno.ENOSPC, "No space left on device", str(folder / name))
+
+    monkeypatch.setattr("hydra.core.utils._save_config", full)
+    assert app.main(["train", f"paths.logs={tmp_path / 'logs'}"]) == 2
+    told = capsys.readouterr().err
+    assert "Traceback" not in told and re.fullmatch(r"mlplab: cannot write .*config.yaml: No space left on device", told.splitlines()[-1])
+    assert not (tmp_path / "logs").exists() and os.environ.get("HYDRA_FULL_ERROR") is None

@@ -3,7 +3,15 @@
 Written for Hydra 1.3; tests/test_hydra_names.py says what changed under another version.
 """
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from mlplab.errors import UNWRITABLE
+
+# By which a person asks Hydra for whole tracebacks.
+FULL_ERROR = "HYDRA_FULL_ERROR"
 
 
 def core_plugins() -> tuple[Any, Any, Any]:
@@ -16,6 +24,34 @@ def core_plugins() -> tuple[Any, Any, Any]:
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 
     return BasicLauncher, BasicSweeper, BasicSweeperConf
+
+
+@contextmanager
+def raising_disk_errors() -> Iterator[None]:
+    """Have hydra.main raise where the disk fails under its own writing; all else it prints, and exits, as ever."""
+    from hydra._internal.utils import run_and_report
+
+    before = os.environ.get(FULL_ERROR)
+    os.environ[FULL_ERROR] = "1"
+    try:
+        yield
+    except Exception as error:
+        if before == "1" or isinstance(error, PermissionError) or isinstance(error, OSError) and error.errno in UNWRITABLE:
+            raise
+        del os.environ[FULL_ERROR]
+        run_and_report(lambda: _again(error))
+    finally:
+        os.environ.pop(FULL_ERROR, None)
+        if before is not None:
+            os.environ[FULL_ERROR] = before
+
+
+def _again(error: Exception) -> None:
+    """Raise an error as from Hydra's run_job, to which Hydra looks for the beginning of a job's traceback."""
+    place = error.__traceback__
+    while place is not None and place.tb_frame.f_code.co_name != "run_job":
+        place = place.tb_next
+    raise error.with_traceback(place or error.__traceback__)
 
 
 # Beginnings of messages of hydra.errors.HydraException, as regular expressions.

@@ -23,6 +23,7 @@ from mlplab.config.grammar import quoted
 from mlplab.config.messages import one_line
 from mlplab.config.sweep_values import check_sweep
 from mlplab.errors import Ended, InputError
+from mlplab.hydra_names import raising_disk_errors
 from mlplab.report.playground import write_playground
 from mlplab.runs.files import read_json
 from mlplab.runs.folder import claim, claimed, take, unless_used
@@ -193,7 +194,7 @@ def through_hydra(config_name: str, task: Task, words: Words, more: Sequence[str
         flags.append(f"--config-dir={words.config_dir}")
     entry = hydra.main(version_base="1.3", config_path=str(configs.conf_folder()), config_name=config_name)(task)
     try:
-        with command_line([*flags, "--", *words.overrides, *more]):
+        with command_line([*flags, "--", *words.overrides, *more]), raising_disk_errors():
             entry()
     except Ended as ended:
         if isinstance(ended.__cause__, HydraException):

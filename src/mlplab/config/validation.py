@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from mlplab.config.schema import ALSO, INSTANTIATE, ROOTS, STUDY, TARGETS, Object, Objects, Rule, lightning_options
 from mlplab.errors import InputError
 from mlplab.rules import near, shown
+from mlplab.runs.memory import expect_memory
 
 
 def validate(config: Mapping, study: str = "train") -> None:
@@ -129,6 +130,7 @@ def check_training(config: Mapping) -> None:
         raise InputError(f"loss.weight must be a list of {data['arms']}, one a class, got {shown(weight)}")
     if weight is not None and not any(weight):
         raise InputError(f"loss.weight must have an entry above 0, got {shown(weight)}")
+    expect_memory(config)
 
 
 def train_points(data: Mapping) -> int | None:

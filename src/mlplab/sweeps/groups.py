@@ -8,6 +8,7 @@ from typing import Any
 
 from mlplab.runs.fingerprint import config_digest
 from mlplab.runs.identity import may_differ
+from mlplab.runs.memory import parameters, points_of
 from mlplab.sweeps.jobs import PlannedJob
 
 # More groups than workers, so that the last to finish are short; but not fewer members than make stacking pay.
@@ -56,28 +57,19 @@ def on_gpu(config: dict[str, Any]) -> bool:
 
 def cost(config: dict[str, Any]) -> float:
     """Estimate the seconds of a job on one core, for the order and the size of groups only."""
-    widths, points = shape_of(config)
-    trainer, data = config.get("trainer", {}), config.get("data", {})
-    steps = trainer.get("max_epochs", 1) * max(1, points // data.get("batch_size", 128))
-    weights = sum(a * b for a, b in zip([2, *widths], [*widths, 4]))
-    return steps * (4e-5 + 6 * data.get("batch_size", 128) * weights / 5e10) + 0.1
+    trainer, batch = config.get("trainer", {}), config.get("data", {}).get("batch_size", 128)
+    steps = trainer.get("max_epochs", 1) * max(1, train_points(config) // batch)
+    return steps * (4e-5 + 6 * batch * parameters(config) / 5e10) + 0.1
 
 
-def shape_of(config: dict[str, Any]) -> tuple[list[int], int]:
-    """Guess hidden widths and number of train points of a job from its config."""
-    model, data = config.get("model", {}), config.get("data", {})
-    widths = model.get("hidden")
-    if widths is None:
-        widths = [model.get("width", 128)] * model.get("depth", 1)
-    each = data.get("points_per_arm", data.get("points_per_class", 800))
-    return list(widths), int(each * data.get("arms", data.get("classes", 4)) * (1 - data.get("test_fraction", 0.2)))
+def train_points(config: dict[str, Any]) -> int:
+    """Guess the number of train points of a job from its config."""
+    return int(points_of(config) * (1 - config.get("data", {}).get("test_fraction", 0.2)))
 
 
 def member_bytes(config: dict[str, Any]) -> int:
-    """Estimate the memory of one member while it trains: parameters and their copies, data, a minibatch."""
-    widths, points = shape_of(config)
-    weights = sum((a + 1) * b for a, b in zip([2, *widths], [*widths, 4]))
-    return 4 * (10 * weights + 8 * points)
+    """Estimate what one more member of a population takes beside data that they share: parameters, copies, orders."""
+    return 4 * (10 * parameters(config) + 8 * train_points(config))
 
 
 def make_groups(

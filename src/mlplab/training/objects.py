@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import Logger
 from torch import nn
 
 from mlplab.errors import InputError
+from mlplab.runs.memory import expect_memory
 from mlplab.runs.trusted import expect_class
 
 # What the node of each group must name.
@@ -213,6 +214,8 @@ def wants_memory(error: BaseException) -> bool:
 @contextmanager
 def within_memory(configs: Sequence[Mapping[str, Any]]) -> Iterator[None]:
     """Answer what does not fit into memory in one line that names the keys which decide it."""
+    for config in configs:
+        expect_memory(config)
     try:
         yield
     except Exception as error:

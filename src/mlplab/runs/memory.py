@@ -1,0 +1,103 @@
+"""How much memory a job takes, estimated from its config before anything is built, and how much there is."""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from mlplab.errors import InputError
+
+GB = 1e9
+# The variable by which a person sets another limit than the machine's.
+LIMIT = "MLPLAB_MEMORY_GB"
+# What the program itself, its libraries and the system around it leave of that.
+SHARE = 0.9
+# Measured (peak of whole commands, networks of up to 16 million parameters, up to four million points) and rounded
+# down: numbers kept for each parameter (weights, gradients, moments, checkpoints in the making), bytes for each point,
+# numbers for each unit and point of a minibatch, and those that a spiking unit keeps each step for the way back.
+NUMBERS_A_PARAMETER, BYTES_A_POINT, NUMBERS_A_UNIT, NUMBERS_A_SPIKING_STEP = 16, 200, 2, 10
+
+
+def hidden_widths(config: Mapping[str, Any]) -> list[int]:
+    """Guess the hidden widths of a job's network from its config."""
+    model = config.get("model", {})
+    return list(model["hidden"]) if model.get("hidden") is not None else [model.get("width", 128)] * model.get("depth", 1)
+
+
+def points_of(config: Mapping[str, Any]) -> int:
+    """Guess the number of a job's points before they are split from its config."""
+    data = config.get("data", {})
+    return data.get("points_per_arm", data.get("points_per_class", 800)) * _classes(data)
+
+
+def _classes(data: Mapping[str, Any]) -> int:
+    return data.get("arms", data.get("classes", 4))
+
+
+def parameters(config: Mapping[str, Any]) -> int:
+    """Count the parameters of a perceptron with the config's widths, two inputs and the data's classes."""
+    widths = hidden_widths(config)
+    return sum((a + 1) * b for a, b in zip([2, *widths], [*widths, _classes(config.get("data", {}))]))
+
+
+def needs(config: Mapping[str, Any]) -> dict[str, float]:
+    """Estimate the bytes that training a job takes: what decides them, in words -> bytes."""
+    model, data = config.get("model", {}), config.get("data", {})
+    widths, points = hidden_widths(config), points_of(config)
+    size = 8 if str(config.get("trainer", {}).get("precision", "")).startswith("64") else 4
+    given = [f"model.{name}={model[name]}" for name in ("hidden", "width", "depth") if model.get(name) is not None]
+    if model.get("hidden") is not None:
+        given = [f"model.hidden of {len(widths)} layers"]
+    found = {}
+    if given:
+        count = parameters(config)
+        found[f"{' and '.join(given)} ({count:,} parameters)"] = NUMBERS_A_PARAMETER * size * count
+        batch = min(data.get("batch_size", 1), points)
+        steps = model["steps"] * NUMBERS_A_SPIKING_STEP if "steps" in model else NUMBERS_A_UNIT
+        words = f"model.steps={model['steps']}" if "steps" in model else f"data.batch_size={batch}"
+        found[f"{words} (of {sum(widths):,} units)"] = steps * size * batch * sum(widths)
+    for name in ("points_per_arm", "points_per_class", "validation_points", "fresh_points"):
+        if name in data:
+            count = data[name] if name.startswith(("validation", "fresh")) else points
+            found[f"data.{name}={data[name]} ({count:,} points)"] = BYTES_A_POINT * count
+    return found
+
+
+def machine_bytes() -> float:
+    """Give the memory that this process may take: the machine's, its control group's, its own limit or the person's.
+
+    Raises:
+        InputError: the person's is no number.
+    """
+    own = os.environ.get(LIMIT)
+    if own:
+        try:
+            return float(own) * GB
+        except ValueError:
+            raise InputError(f"{LIMIT} must be a number of gigabytes, got {own!r}") from None
+    limits = [float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))]
+    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # "max" is no limit
+            limits.append(float(Path(name).read_text()))
+    with suppress(ImportError):
+        import resource
+
+        limits += [float(limit) for limit in resource.getrlimit(resource.RLIMIT_AS)[:1] if limit != resource.RLIM_INFINITY]
+    return min(limits)
+
+
+def expect_memory(config: Mapping[str, Any]) -> None:
+    """Refuse a job that cannot fit into memory, before anything of it is built.
+
+    Raises:
+        InputError: names the figure that is too large, how much it takes and how much there is.
+    """
+    found = needs(config)
+    total, limit = sum(found.values()), machine_bytes()
+    if total > SHARE * limit:
+        largest = max(found, key=found.__getitem__)
+        raise InputError(
+            f"this does not fit into memory, got {largest}: about {total / GB:,.1f} GB in all, and there are {limit / GB:,.1f} GB; "
+            f"take a smaller one, or set another limit by {LIMIT}"
+        )

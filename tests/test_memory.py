@@ -1,0 +1,74 @@
+"""How much memory a job takes is estimated before anything is built, and what does not fit is refused by its figure."""
+
+import os
+import re
+import resource
+
+import pytest
+
+from mlplab.cli.app import main
+from mlplab.config.composition import compose
+from mlplab.errors import InputError
+from mlplab.nn.mlp import MLP
+from mlplab.runs import memory
+
+
+@pytest.mark.parametrize(
+    ("words", "figure"),
+    [
+        (["model.width=60000", "model.depth=2"], r"model.width=60000 and model.depth=2 \(3,600,480,004 parameters\)"),
+        (["model.hidden=[200000,200000]"], "model.hidden of 2 layers"),
+        (["data.points_per_arm=1000000000"], r"data.points_per_arm=1000000000 \(4,000,000,000 points\)"),
+        (["data=blobs", "data.points_per_class=1000000000"], "data.points_per_class=1000000000"),
+        (["data.fresh_points=1000000000"], "data.fresh_points=1000000000"),
+        (["data.validation_points=1000000000"], "data.validation_points=1000000000"),
+        (["model=spiking_mlp", "model.steps=1000000"], r"model.steps=1000000 \(of 128 units\)"),
+        (["data.batch_size=3000", "model.depth=10000", "model.width=100"], r"data.batch_size=3000 \(of 1,000,000 units\)"),
+    ],
+)
+@pytest.mark.parametrize("many", [[], ["-m", "seed=0,1"]])
+def test_what_cannot_fit_is_refused_before_a_folder_is_made(words, figure, many, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("MLPLAB_MEMORY_GB", "16")
+    assert main(["train", *many, *words, f"paths.logs={tmp_path / 'logs'}"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "and there are 16.0 GB" in told and "MLPLAB_MEMORY_GB" in told
+    assert re.search(figure, told), told
+    assert not (tmp_path / "logs").exists()
+
+
+def test_parameters_are_those_of_the_network():
+    for words in (["model.width=7", "model.depth=3"], ["model.hidden=[5,9]"], ["model.hidden=[]"], ["data.arms=9"]):
+        config = compose("train", words)
+        network = MLP(2, memory.hidden_widths(config), config.data.arms, seed=0)
+        assert memory.parameters(config) == sum(p.numel() for p in network.parameters())
+
+
+def test_the_default_run_needs_little_and_a_smaller_limit_refuses_it(monkeypatch):
+    config = compose("train")
+    assert 1e6 < sum(memory.needs(config).values()) < 1e8
+    memory.expect_memory(config)
+    monkeypatch.setenv("MLPLAB_MEMORY_GB", "0.001")
+    with pytest.raises(InputError, match=r"got data.fresh_points=20000 \(20,000 points\)"):
+        memory.expect_memory(config)
+
+
+def test_double_precision_takes_twice_as_much():
+    single, double = (memory.needs(compose("train", ["model.depth=3", f"trainer.precision={p}-true"])) for p in (32, 64))
+    (name,) = (name for name in single if name.startswith("model."))
+    assert double[name] == 2 * single[name] > 0
+
+
+def test_the_limit_is_the_least_of_the_machines_its_groups_and_the_process_own(monkeypatch):
+    monkeypatch.delenv("MLPLAB_MEMORY_GB", raising=False)
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert 0 < memory.machine_bytes() <= whole
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (12345, 99999))
+    assert memory.machine_bytes() == 12345
+    monkeypatch.setenv("MLPLAB_MEMORY_GB", "much")
+    with pytest.raises(InputError, match="MLPLAB_MEMORY_GB must be a number of gigabytes, got 'much'"):
+        memory.machine_bytes()
+
+
+def test_what_says_nothing_of_its_size_is_not_guessed_at():
+    assert memory.needs({"model": {"_target_": "mine.Network"}, "data": {"_target_": "mine.Data"}}) == {}
+    assert memory.needs({}) == {}
