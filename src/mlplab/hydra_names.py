@@ -6,6 +6,7 @@ Written for Hydra 1.3; tests/test_hydra_names.py says what changed under another
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from mlplab.errors import UNWRITABLE
@@ -39,7 +40,7 @@ def raising_disk_errors() -> Iterator[None]:
         if before == "1" or isinstance(error, PermissionError) or isinstance(error, OSError) and error.errno in UNWRITABLE:
             raise
         del os.environ[FULL_ERROR]
-        run_and_report(lambda: _again(error))
+        run_and_report(partial(_again, error))
     finally:
         os.environ.pop(FULL_ERROR, None)
         if before is not None:

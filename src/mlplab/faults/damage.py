@@ -78,7 +78,7 @@ def damage(effort: str, place: Path) -> Outcome:
             shutil.copytree(whole, here)
             name = _spoilt(pick, here, other)
             for command in READ_THE_NETWORK + ("resume",):
-                _note(outcome, f"{engine}, {name}: {command}", _commands(here, other, place)[command], refused=True)
+                _note(outcome, f"{engine}, {name}: {command}", _commands(here, other, place)[command], refused=command != "resume" or "gone" not in name)
             shutil.rmtree(here)
     whole = train(place / "records")
     pairs = [(record, name) for record in RECORDS for name in CONTENTS]
