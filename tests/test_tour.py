@@ -1,11 +1,13 @@
-"""The tour holds the lab's own numbers."""
+"""The tour and its notebook hold the lab's own numbers."""
 
-import runpy
+import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tour_notebook import SHOW, cells, executed
 
 import mlplab
 from mlplab.data.bayes import log_posterior
@@ -19,12 +21,23 @@ SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 
 
 @pytest.fixture(scope="module")
-def tour(tmp_path_factory):
+def notebook():
+    return json.loads((SCRIPTS / "tour.ipynb").read_text(encoding="utf-8"))["cells"]
+
+
+@pytest.fixture(scope="module")
+def run(notebook, tmp_path_factory):
+    """Execute the notebook: the names that it defines, and the outputs of its cells."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("tour"))
-        names = runpy.run_path(str(SCRIPTS / "tour.py"))
+        names, outputs = executed([(cell["cell_type"], "".join(cell["source"])) for cell in notebook])
         assert Path("tour.png").stat().st_size > 100_000
-    return names
+    return names, outputs
+
+
+@pytest.fixture(scope="module")
+def tour(run):
+    return run[0]
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +52,18 @@ def test_it_is_one_file_that_imports_little():
     assert len(lines) <= 300
     imported = {line.split()[1].split(".")[0] for line in lines if line.startswith(("import ", "from "))}
     assert imported == {"hashlib", "math", "numpy", "torch", "matplotlib"}
+
+
+def test_the_notebook_is_the_file_and_its_outputs_are_kept(notebook, run):
+    assert [(cell["cell_type"], "".join(cell["source"])) for cell in notebook] == cells()
+    for cell, outputs in zip(notebook, run[1], strict=True):
+        kept = cell.get("outputs", [])
+        assert [one["output_type"] for one in kept] == [one["output_type"] for one in outputs]
+        if "".join(cell["source"]) != SHOW:
+            shown, again = (["".join(one["text"]) for one in some] for some in (kept, outputs))
+            assert [re.sub(r"[0-9.e-]+", "#", text) for text in shown] == [re.sub(r"[0-9.e-]+", "#", text) for text in again]
+            numbers = [[float(word) for text in some for word in re.findall(r"(?<!e-)\b[0-9]+[.]?[0-9]*\b(?!e-)", text)] for some in (shown, again)]
+            assert numbers[0] == pytest.approx(numbers[1], rel=0.1)  # on another CPU the last bits differ
 
 
 def test_the_points_are_equal_to_the_bit(tour, data):
