@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 from sweep_folders import make_sweep, read_record, write_record
 
-from mlplab.report.crossed import not_significantly_worse, parts_of, summarise_grid
-from mlplab.report.intervals import Summary, not_distinguishable, summarise
+from mlplab.report.crossed import parts_of, summarise_grid, worse
+from mlplab.report.intervals import Summary, holm, summarise, welch
 from mlplab.report.table import build
 from mlplab.runs.sweep_folder import read_sweep
 
@@ -72,6 +72,10 @@ def test_intervals_over_seeds_and_draws_cover_as_often_as_they_say(draws, seeds)
     assert counted / trials < 0.92  # what counting every run as independent gives
 
 
+def kept(tables, best):
+    return [p is None or p > 0.05 for p in worse(tables, best)]
+
+
 def folds(stream, settings, seeds, points=800, count=20):
     """Losses by fold of equally good settings on shared points of very different difficulty."""
     difficulty = stream.lognormal(-1, 1.5, points)
@@ -87,8 +91,11 @@ def test_the_set_holds_the_truly_best_setting_as_often_as_it_says(seeds):
         tables = folds(stream, 4, seeds)
         means = tables.mean(axis=(1, 2))
         best = int(means.argmin())
-        held += not_significantly_worse(tables.tolist(), best)[0]
-        by_seeds += not_distinguishable([summarise(one.mean(1).tolist()) for one in tables], best)[0]
+        held += kept(tables.tolist(), best)[0]
+        alone = [summarise(one.mean(1).tolist()) for one in tables]
+        others = [index for index in range(4) if index != best]
+        p_values = dict(zip(others, holm([welch(alone[index], alone[best]) for index in others])))
+        by_seeds += p_values.get(0, 1.0) > 0.05
     assert 0.94 <= held / trials <= 0.98
     assert by_seeds / trials < held / trials
 
@@ -96,12 +103,12 @@ def test_the_set_holds_the_truly_best_setting_as_often_as_it_says(seeds):
 def test_clear_differences_are_seen():
     steady = [[1.0, 2.0, 3.0], [1.01, 2.0, 2.99]]
     worse = [[2.0, 3.0, 4.1], [2.0, 3.1, 4.0]]
-    assert not_significantly_worse([worse, steady, [[9.0, 9.0, 9.0]]], 1) == [False, True, True]
-    assert not_significantly_worse([steady], 0) == [True]
-    assert not_significantly_worse([steady, [[math.nan] * 3] * 2], 0) == [True, False]
-    assert not_significantly_worse([[[1.0]], [[1.0]]], 0) == [True, True]
+    assert kept([worse, steady, [[9.0, 9.0, 9.0]]], 1) == [False, True, True]
+    assert kept([steady], 0) == [True]
+    assert kept([steady, [[math.nan] * 3] * 2], 0) == [True, False]
+    assert kept([[[1.0]], [[1.0]]], 0) == [True, True]
     with pytest.raises(ValueError, match="the same columns"):
-        not_significantly_worse([steady, [[1.0]]], 0)
+        kept([steady, [[1.0]]], 0)
 
 
 def test_a_report_marks_what_the_shared_points_cannot_tell_apart(tmp_path):
@@ -115,3 +122,5 @@ def test_a_report_marks_what_the_shared_points_cannot_tell_apart(tmp_path):
     write_record(folder, record["jobs"])
     after = build([read_sweep(folder)])
     assert [one.near for one in before.settings].count(True) == 1 and all(one.near for one in after.settings)
+    other = next(one for one in after.settings if not one.best)
+    assert other.p > 0.05 and other.difference.low < 0 < other.difference.high  # p and interval say what the mark says

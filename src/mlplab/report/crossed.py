@@ -13,7 +13,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlplab.report.intervals import LEVEL, Summary, summarise
-from mlplab.report.student import quantile
+from mlplab.report.student import quantile, two_tails
 
 Grid = Mapping[tuple[Hashable, Hashable], float]
 
@@ -89,26 +89,26 @@ def summarise_grid(values: Grid, level: float = LEVEL) -> Summary | None:
     return Summary(whole.count, whole.mean, whole.sd, whole.mean - reach, whole.mean + reach)
 
 
-def not_significantly_worse(tables: Sequence[Sequence[Sequence[float]]], best: int, level: float = LEVEL) -> list[bool]:
-    """Say which settings are not significantly worse than the selected one: a set that holds the truly best one.
+def worse(tables: Sequence[Sequence[Sequence[float]]], best: int) -> list[float | None]:
+    """Test whether settings are worse than the selected one, judged on the same points.
 
     Every setting has a table of losses: a row a seed, a column for each fold of the validation points (or each draw of
-    the data), the columns the same for all settings. A setting is left out where its mean exceeds the selected one's by
-    more than h,
+    the data), the columns the same for all settings. The p-value is one-sided (Hsu 1984 for why one side is enough), times the
+    K - 1 comparisons of K settings (Bonferroni), for
 
-        h^2 = t^2 ( Var(difference of the column means) / C + V_rows + V_rows' ),
+        t = (difference of the means) / sqrt( Var(difference of the column means) / C + V_rows + V_rows' )
 
-    t the one-sided quantile at 1 - (1 - level)/(K - 1) for K settings (Bonferroni; Hsu 1984 for why one side is
-    enough), its degrees of freedom by Satterthwaite's rule. The columns' part is that of the points that all seeds are judged on, and does not fall with more seeds.
+    with degrees of freedom by Satterthwaite's rule. The columns' part is that of the points that all seeds are judged on,
+    and does not fall with more seeds.
 
     Args:
         tables: one a setting, at least one row each, all with the same number of columns C >= 1.
         best: index of the setting with the lowest mean.
-        level: probability that the truly best setting is in the set.
 
     Returns:
-        A flag for each setting. The selected one's is True, and so is that of a setting with a single seed, of which
-        nothing can be said; that of one with losses that are not finite is False unless the selected one has such too.
+        p for each setting; those above 0.05 make a set that holds the truly best one with probability 0.95. None for the
+        selected one, for a setting with a single seed, of which nothing can be said, and for all where the selected one
+        has losses that are not finite; 0 for another that has.
 
     Raises:
         ValueError: the tables have different numbers of columns.
@@ -116,31 +116,31 @@ def not_significantly_worse(tables: Sequence[Sequence[Sequence[float]]], best: i
     if len({len(table[0]) for table in tables}) > 1:
         raise ValueError("all tables must have the same columns")
     known = [parts_of(table) if all(map(math.isfinite, sum(map(list, table), []))) else None for table in tables]
-    if known[best] is None:
-        return [True] * len(tables)
-    probability = 1 - (1 - level) / max(len(tables) - 1, 1)
-    return [
-        index == best
-        or (
-            known[index] is not None
-            and (
-                min(len(tables[index]), len(tables[best])) == 1
-                or known[index].mean - known[best].mean <= _reach(known[index], known[best], tables[index], tables[best], probability)
-            )
-        )
-        for index in range(len(tables))
-    ]
+    found: list[float | None] = []
+    for index, (parts, table) in enumerate(zip(known, tables)):
+        if index == best or known[best] is None or min(len(table), len(tables[best])) == 1:
+            found.append(None)
+        elif parts is None:
+            found.append(0.0)
+        else:
+            variance, freedom = variance_of_difference(parts, known[best], len(table), len(tables[best]))
+            excess = parts.mean - known[best].mean
+            if variance == 0 or excess <= 0:
+                p = 1.0 if excess <= 0 else 0.0
+            else:
+                p = two_tails(excess / math.sqrt(variance), freedom) / 2
+            found.append(min(1.0, p * max(len(tables) - 1, 1)))
+    return found
 
 
-def _reach(one: Parts, other: Parts, table: Sequence, other_table: Sequence, probability: float) -> float:
-    """Give h of :func:`not_significantly_worse` for two settings."""
+def variance_of_difference(one: Parts, other: Parts, rows: int, other_rows: int) -> tuple[float, float]:
+    """Give the variance of the difference of two settings' means on the same columns, and its degrees of freedom."""
     columns = len(one.columns)
-    parts = [(found.row_variance, rows - 1) for found, rows in ((one, len(table)), (other, len(other_table)))]
+    parts = [(one.row_variance, rows - 1), (other.row_variance, other_rows - 1)]
     if columns > 1:
         differences = summarise([a - b for a, b in zip(one.columns, other.columns)])
         parts.append((differences.sd**2 / columns, columns - 1))
     total = math.fsum(variance for variance, _ in parts)
     if total == 0:
-        return 0.0
-    freedom = 1 / math.fsum((variance / total) ** 2 / freedom for variance, freedom in parts)
-    return quantile(round(freedom, 1), probability) * math.sqrt(total)
+        return 0.0, 1.0
+    return total, 1 / math.fsum((variance / total) ** 2 / freedom for variance, freedom in parts)

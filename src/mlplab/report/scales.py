@@ -37,20 +37,22 @@ def on_scale(summary: Summary | None, scale: str | None) -> Summary | None:
     return replace(summary, low=low / (1 + low), high=1 - 1 / (1 + high))
 
 
-def difference(one: Summary, other: Summary, level: float = LEVEL) -> Summary:
+def difference(one: Summary, other: Summary, level: float = LEVEL, shared: tuple[float, int] | None = None) -> Summary:
     """Give the difference of two means with Welch's interval.
 
     Args:
         one: of at least two numbers.
         other: likewise; what is subtracted.
         level: of the interval.
+        shared: variance of the difference, and its degrees of freedom, that comes from what both have in common.
     """
-    parts = [summary.sd**2 / summary.count for summary in (one, other)]
+    parts = [(summary.sd**2 / summary.count, summary.count - 1) for summary in (one, other)]
+    parts += [shared] if shared is not None else []
     mean, count = one.mean - other.mean, min(one.count, other.count)
-    spread = math.sqrt(sum(parts))
+    total = sum(part for part, _ in parts)
+    spread = math.sqrt(total)
     if spread == 0:
         return Summary(count, mean, 0.0, mean, mean)
-    shares = [part / sum(parts) for part in parts]
-    freedom = 1 / sum(share**2 / (summary.count - 1) for share, summary in zip(shares, (one, other)))
-    reach = quantile(freedom, (1 + level) / 2) * spread
+    degrees = 1 / sum((part / total) ** 2 / freedom for part, freedom in parts)
+    reach = quantile(degrees, (1 + level) / 2) * spread
     return Summary(count, mean, spread, mean - reach, mean + reach)

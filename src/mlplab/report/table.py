@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlplab.errors import InputError
-from mlplab.report.crossed import not_significantly_worse, summarise_grid
-from mlplab.report.intervals import Summary, holm, not_distinguishable, summarise, welch
+from mlplab.report.crossed import parts_of, summarise_grid, worse
+from mlplab.report.intervals import LEVEL, Summary, holm, summarise, welch
 from mlplab.report.scales import SCALES, difference, on_scale
 from mlplab.rules import is_number
 from mlplab.runs.identity import REPEATING, Role, role_of
@@ -45,9 +45,10 @@ class Setting:
         log_nll: of the logarithms of the NLL that chooses; None where no run finished.
         best: whether it is the selected setting.
         near: whether it is not significantly different from the selected one.
-        difference: of its log NLL from the selected setting's, with Welch's interval; None where one of the two
-            has fewer than ``LEAST_SEEDS`` numbers.
-        p: of that difference, corrected for the number of comparisons; None likewise.
+        difference: of its log NLL from the selected setting's, with an interval over seeds and the points that both are
+            judged on; None where one of the two has fewer than ``LEAST_SEEDS`` numbers.
+        p: the larger one of two: over seeds (Welch, Holm) and over seeds and shared points (one-sided, Bonferroni);
+            None likewise.
     """
 
     values: tuple[Any, ...]
@@ -290,17 +291,17 @@ def folds_of(setting: Setting) -> list[list[float]] | None:
     return lists if lists and good else None
 
 
-def kept_by_points(settings: Sequence[Setting], chosen: Setting) -> list[bool]:
-    """Say which settings the points they are all judged on cannot tell from the selected one.
+def tables_of(settings: Sequence[Setting]) -> list[list[list[float]]] | None:
+    """Give each setting's validation losses, a row a run and a column a fold of the points that all are judged on.
 
     Seeds alone leave out the luck of the shared validation points, which does not fall with more seeds. On several
-    draws of the data the draws, each with points of its own, say it already.
+    draws of the data the draws, each with points of its own, say it already: then, and where a run has no losses by fold, None.
     """
-    tables = [folds_of(one) for one in (chosen, *settings)]
-    draws = {job.result.get("data_seed") for one in (chosen, *settings) for job in one.finished}
+    tables = [folds_of(one) for one in settings]
+    draws = {job.result.get("data_seed") for one in settings for job in one.finished}
     if None in tables or len(draws) > 1 or len({len(table[0]) for table in tables}) > 1:
-        return [False] * len(settings)
-    return not_significantly_worse(tables, 0)[1:]
+        return None
+    return tables
 
 
 def summaries_of(jobs: Sequence[Job], replicates: Sequence[str] = ()) -> dict[tuple[str, str], Summary]:
@@ -360,13 +361,28 @@ def mark_best(settings: Sequence[Setting]) -> None:
     if chosen.log_nll.count < LEAST_SEEDS:
         return
     others = [one for one in settings if one is not chosen and one.log_nll.count >= LEAST_SEEDS]
-    p_values = holm([welch(one.log_nll, chosen.log_nll) for one in others])
-    flags = not_distinguishable([chosen.log_nll, *(one.log_nll for one in others)], 0)
     chosen.near = True
-    flags = [near or kept for near, kept in zip(flags[1:], kept_by_points(others, chosen))]
-    for setting, p, near in zip(others, p_values, flags):
-        setting.p, setting.difference = p, difference(setting.log_nll, chosen.log_nll)
-        setting.near = near and (setting.count("diverged") == 0 or chosen.count("diverged") > 0)
+    tables = tables_of([chosen, *others])
+    by_seeds = holm([welch(one.log_nll, chosen.log_nll) for one in others])
+    by_points = worse(tables, 0)[1:] if tables else [None] * len(others)
+    for index, (setting, seeds_p, points_p) in enumerate(zip(others, by_seeds, by_points)):
+        setting.p = max(seeds_p, points_p or 0.0)
+        shared = shared_variance(tables[index + 1], tables[0]) if tables else None
+        setting.difference = difference(setting.log_nll, chosen.log_nll, shared=shared)
+        setting.near = setting.p > 1 - LEVEL and (setting.count("diverged") == 0 or chosen.count("diverged") > 0)
+
+
+def shared_variance(table: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> tuple[float, int]:
+    """Give the variance of the logarithm of a ratio of mean losses that comes from the points both are judged on.
+
+    To first order it is that of the difference of the means, over the square of the second one.
+
+    Returns:
+        The variance, and its degrees of freedom.
+    """
+    one, two = parts_of(table), parts_of(other)
+    found = summarise([a - b for a, b in zip(one.columns, two.columns)])
+    return ((found.sd or 0.0) / max(two.mean, LEAST_NLL)) ** 2 / found.count, max(found.count - 1, 1)
 
 
 def note_rules(table: Table) -> None:

@@ -167,7 +167,7 @@ def geometric(summary: Summary) -> str:
 
 def near_words(table: Table) -> str:
     """Say which settings are not significantly different from the selected one, or why nothing can be said."""
-    near, how = table.near, "Welch's t of log NLL with Holm's correction, and the shared validation points, 95 %"
+    near, how = table.near, "log NLL over seeds and over the shared validation points, corrected for the number of comparisons, 95 %"
     if len(table.settings) == 1:
         return "There is one setting, and so nothing to compare it with."
     if not table.bests:
@@ -261,7 +261,7 @@ def legend(table: Table) -> str:
         return "Means over each setting's finished runs."
     words = [f"Ordered by {table.chosen_by} NLL, its geometric mean; ★ selected by it"]
     if table.verdict:
-        words.append("~ not significantly different from it; x: its NLL over that of the selected, with Welch's interval; p: Holm's")
+        words.append("~ not significantly different from it; x: its NLL over that of the selected, with an interval, and p, over seeds and the points that all are judged on")
     words.append("other cells: mean ± standard deviation [95 % interval]")
     return "; ".join(words) + "."
 
@@ -303,7 +303,7 @@ def screen(table: Table, brief: bool = False) -> list[str]:
     limits = {(setting.mean(part, "bayes_accuracy"), setting.mean(part, "bayes_nll")) for setting in ordered}
     limit = limits.pop()
     if not limits and None not in limit:
-        regret = "; regret: percentage points of accuracy below it" if "regret" in rows[0] else ""
+        regret = "; regret: percentage points of accuracy lost" if "regret" in rows[0] else ""
         lines.append(f"   Bayes limit: {100 * limit[0]:.2f} %, NLL {limit[1]:.4f}{regret}")
     if table.bests and len(table.settings) > 1:
         rest = "; ~ not significantly different (95 %)" if table.verdict else ""

@@ -49,7 +49,7 @@ def loss_folds(logits: Tensor, labels: Tensor, log_posterior: Tensor | None = No
     """Average the loss over each of some folds of the points: point i belongs to fold i mod ``folds``.
 
     Settings that are judged on the same points share the luck of these points. Their losses fold by fold say how
-    large it is (:func:`mlplab.report.intervals.not_significantly_worse`).
+    large it is (:func:`mlplab.report.crossed.worse`).
 
     Args:
         logits, labels, log_posterior: as in :func:`measure`.
