@@ -1,7 +1,6 @@
 """Train a run again from its recorded config and say whether the same state came out, to the bit."""
 
 from pathlib import Path
-from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -9,20 +8,9 @@ from mlplab.config import composition as configs
 from mlplab.errors import InputError
 from mlplab.runs.files import read_json, read_record
 from mlplab.runs.folder import claimed, open_run
+from mlplab.runs.manifest import differences
 from mlplab.terminal import short_path as shown
 from mlplab.training.fit import fit
-
-# What may explain a difference, in the order in which it is told.
-CAUSES = {
-    "data_sha256": "data",
-    "code_digest": "code",
-    "versions": "versions",
-    "torch_build": "torch build",
-    "device": "device",
-    "cpu_capability": "CPU capability",
-    "threads": "threads",
-    "platform": "platform",
-}
 
 
 def reproduce(run_folder: str | Path, logs: str | Path) -> int:
@@ -58,23 +46,3 @@ def reproduce(run_folder: str | Path, logs: str | Path) -> int:
     for name, words in causes:
         print(f"  {name}: {words}")
     return 1
-
-
-def differences(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, str]]:
-    """List what two manifests say differently: the name of the cause and both values."""
-    found = []
-    for key, name in CAUSES.items():
-        old, new = before.get(key), now.get(key)
-        if old == new:
-            continue
-        if isinstance(old, dict) and isinstance(new, dict):
-            parts = [f"{k} {old.get(k)} -> {new.get(k)}" for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
-            found.append((name, ", ".join(parts)))
-        else:
-            found.append((name, f"{_short(old)} -> {_short(new)}"))
-    return found
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text[:12] if len(text) == 64 else text

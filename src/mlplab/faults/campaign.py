@@ -21,6 +21,9 @@ PROMISES = {
     "disk": "a disk that fails or is full loses nothing, and the answer names the path",
     "classes": "a run folder's config may name classes of each place's kind alone, and no places",
     "damage": "damaged, swapped and forged files are refused in one line",
+    "bits": "same config, seed and build: same bits, whatever stands around the run",
+    "secrets": "no secret of a command line or the environment comes into a file",
+    "drift": "other versions, config, data or code than a run began with are refused or named",
     "signals": "Ctrl-C and SIGTERM end a command within 2 s, and it goes on",
 }
 # What a command imports, once for all of them.

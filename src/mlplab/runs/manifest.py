@@ -117,3 +117,36 @@ def _git(folder: Path, *words: str) -> bytes | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None
+
+
+# What may explain a difference, in the order in which it is told.
+CAUSES = {
+    "data_sha256": "data",
+    "code_digest": "code",
+    "versions": "versions",
+    "torch_build": "torch build",
+    "device": "device",
+    "cpu_capability": "CPU capability",
+    "threads": "threads",
+    "platform": "platform",
+}
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, str]]:
+    """List what two manifests say differently: the name of the cause and both values."""
+    found = []
+    for key, name in CAUSES.items():
+        old, new = before.get(key), now.get(key)
+        if old == new or key not in before:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            parts = [f"{k} {old.get(k)} -> {new.get(k)}" for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
+            found.append((name, ", ".join(parts)))
+        else:
+            found.append((name, f"{_short(old)} -> {_short(new)}"))
+    return found
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text[:12] if len(text) == 64 else text

@@ -1,5 +1,6 @@
 """Fit jobs: build each from its config, plan, train by the engine or by Lightning's own loop, measure, leave a run folder."""
 
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,10 +16,10 @@ from mlplab.population.member_data import MemberData
 from mlplab.population.stacking import stack
 from mlplab.population.trainer import BlockTrainer, quiet
 from mlplab.runs import checkpoint
-from mlplab.runs.files import remove_leftovers, write_bytes, write_json, write_text
+from mlplab.runs.files import read_record, remove_leftovers, write_bytes, write_json, write_text
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.identity import CONTENTS, unlike
-from mlplab.runs.manifest import collect
+from mlplab.runs.manifest import collect, differences
 from mlplab.runs.plain_yaml import plain_yaml
 from mlplab.runs.status import write_status
 from mlplab.training.build import build_callbacks, build_runs, trainer_options
@@ -265,6 +266,17 @@ def restart(runs: Sequence[MemberRun], trainer: L.Trainer, module: L.LightningMo
         for logger in run.loggers:
             if isinstance(logger, RunFolderLogger):
                 logger.cut(own["epochs"], own["steps"])
+    _tell_drift(runs[0], trainer)
+
+
+def _tell_drift(run: MemberRun, trainer: L.Trainer) -> None:
+    """Say what is not as it was when a run began, and may keep it from the bits of one that was never interrupted."""
+    before = read_record(run.folder.manifest) if run.folder.manifest.is_file() else {}
+    now = collect(run.config, data_sha256=run.data.sha256, device=describe_device(trainer.strategy.root_device))
+    causes = differences(before, now)
+    if causes:
+        told = "; ".join(f"{name}: {words}" for name, words in causes)
+        print(f"{run.folder.path.name} began with other {told}; its end may differ from that of an uninterrupted run", file=sys.stderr)
 
 
 def hand_back(runs: Sequence[MemberRun], members: Any) -> None:

@@ -1,0 +1,48 @@
+"""No secret that stands on a command line, in the environment or in an address comes into any file."""
+
+import os
+import shutil
+from pathlib import Path
+
+from mlplab.faults.campaign import Outcome
+from mlplab.faults.owner import train
+from mlplab.faults.trials import SMALL, run
+
+SECRET = "hunter22-Vq8xPz"
+GIVEN = (
+    "+token={}", "+model.api_key={}", "++model.apikey={}", "+hf_token={}", "+pwd={}", "+db.pass={}", "+auth={}", "+bearer={}", "+passphrase={}",
+    "+logger.credentials={}", "+access_key={}", "+AWS_SECRET_ACCESS_KEY={}", "++private-key={}", "+authorization='Bearer {}'",
+    "+x=[{{password: {}}}]", "+x=[[a, {{auth: {}}}]]", "+x={{y: {{z: {{client_secret: {}}}}}}}", "+secrets=[{},b]", "+tokens={{a: {}}}",
+    "+db=postgres://me:{}@host/x", "+x=[https://me:{}@host]", "+proxy=http://{}@host", "data.path=https://me:{}@host/x.csv", "password={}",
+    "--password={}", "--token {}", "+model.x=sk-{}", "+header='Authorization: Bearer {}'", "+url=https://host/?api_key={}",
+)  # fmt: skip
+ENVIRONMENT = ("API_TOKEN", "AWS_SECRET_ACCESS_KEY", "WANDB_API_KEY", "PASSWORD", "GITHUB_TOKEN", "DATABASE_URL")
+
+
+def secrets(effort: str, place: Path) -> Outcome:
+    """Give each secret to commands that leave files, and look for it in every byte of these."""
+    outcome, whole = Outcome(), train(place / "run")
+    commands = {
+        "train": ["train", *SMALL, "figures=none"], "sweep": ["train", "-m", "seed=0,1", *SMALL, "figures=none", "launcher=inline"],
+        "search": ["train", "-m", "model.width=int(interval(2,4))", "hydra/sweeper=search", "search.trials=1", *SMALL, "launcher=inline"],
+        "lif": ["lif", "figures=[]"], "relu_approximation": ["relu_approximation", "n=2", "method=uniform", "figures=[]"],
+        "evaluate": ["evaluate", str(whole)], "reproduce": ["reproduce", str(whole)], "report": ["report", str(whole)],
+    }  # fmt: skip
+    given = GIVEN[:: {"short": 8, "quick": 1, "long": 1}[effort]]
+    for name, words in commands.items() if effort == "long" else list(commands.items())[: 1 if effort == "short" else 4]:
+        for form in given:
+            logs = place / "logs"
+            told = run([*words, *form.format(SECRET).split(" " if form.startswith("--") else "\0"), f"paths.logs={logs}"])
+            found = [str(path.relative_to(place)) for root in (logs, place / "run") for path in _holding(root)]
+            outcome.note(not found and told.is_clean, f"{name} {form}: {told.code} in {found} {told.err[-200:]}")
+            shutil.rmtree(logs, ignore_errors=True)
+    for name, words in list(commands.items())[: 2 if effort == "short" else None]:
+        logs = place / "logs"
+        told = run([*words, f"paths.logs={logs}"], lambda: os.environ.update(dict.fromkeys(ENVIRONMENT, SECRET)))
+        outcome.note(not _holding(logs), f"{name} with secrets in its environment: {_holding(logs)}")
+        shutil.rmtree(logs, ignore_errors=True)
+    return outcome
+
+
+def _holding(root: Path) -> list[Path]:
+    return [path for path in root.rglob("*") if SECRET in path.name or path.is_file() and SECRET.encode() in path.read_bytes()]
