@@ -79,7 +79,7 @@ def test_hydra_run_dir_is_the_run_folder(calls, tmp_path, capsys):
     assert run(tmp_path, f"hydra.run.dir={place}") == 0
     assert calls[0][1] == place and not (tmp_path / "logs").exists()
     assert run(tmp_path, f"hydra.run.dir={place}") == 2
-    assert "holds a run already; go on with resume=" in capsys.readouterr().err
+    assert "holds a run already; continue with resume=" in capsys.readouterr().err
     assert len(calls) == 1
 
 

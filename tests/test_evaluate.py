@@ -124,7 +124,7 @@ def test_a_run_measured_on_other_data(finished, tmp_path, capsys):
     assert json.loads((folder / "result.json").read_text())["test"] == result["test"]
     with pytest.raises(InputError, match="evaluate changes the data alone"):
         evaluate(finished, ["optimizer.lr=1"])
-    with pytest.raises(InputError, match="tells 4 classes apart"):
+    with pytest.raises(InputError, match="distinguishes 4 classes"):
         evaluate(finished, ["data.arms=3", f"paths.logs={tmp_path}"])
 
 

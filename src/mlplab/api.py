@@ -74,7 +74,7 @@ def fit(
         **trainer: options of Lightning's Trainer; ``logger`` for a single network only.
 
     Returns:
-        What came of it, as in a run's ``result.json``; a list of them for a list.
+        The result, as in a run's ``result.json``; a list of them for a list.
 
     Raises:
         InputError: the networks do not fit the data, or ``engine="population"`` cannot train them.
@@ -92,7 +92,7 @@ def fit(
     unused = copy.deepcopy(own) if len(modules) > 1 else own
     loggers = _loggers(trainer.pop("logger", None), trainer.get("default_root_dir"))
     if loggers and len(modules) > 1:
-        raise InputError("logger must be left out for a list of networks: their figures are in what fit returns")
+        raise InputError("logger must be left out for a list of networks: their metrics are in what fit returns")
     options = {"max_epochs": max_epochs, "accelerator": "cpu", **trainer}
     config = {"data": {}, "evaluate_state": "last", "figures": "none", "trainer": options}
     runs = [
@@ -176,7 +176,7 @@ def draw_decision_map(
 
     Args:
         model: a `Classifier`, or any module from (B, D) to (B, C), trained or not.
-        data: a data module; of more than two features the two are drawn that tell the classes apart best.
+        data: a data module; of more than two features the two are drawn that separate the classes best.
         limit: the square [-limit, limit] is drawn; by default what holds the data.
         resolution: pixels of the grid along each side.
         bayes: add the boundary of the Bayes classifier.

@@ -2,7 +2,7 @@
 
 import errno
 
-# A disk that is full or cannot be written is nobody's bug.
+# A disk that is full or cannot be written is no bug.
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 

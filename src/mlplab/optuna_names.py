@@ -8,5 +8,5 @@ from optuna.trial import FrozenTrial, Trial
 
 
 def trial_again(study: Study, trial: FrozenTrial) -> Trial:
-    """Make a trial that was asked before one that can be asked and told again."""
+    """Make a trial that was asked before one whose values can be asked and reported again."""
     return Trial(study, trial._trial_id)

@@ -34,7 +34,7 @@ def benchmark(words: Sequence[str]) -> int:
     """Run benchmarks: ``benchmark [NAME ...] [repeats=5] [paths.logs=DIR]``; all of them by default.
 
     Returns:
-        0; a missed target is told in the table, it is no error.
+        0; a missed target is shown in the table, it is no error.
 
     Raises:
         InputError: an unknown benchmark or option.

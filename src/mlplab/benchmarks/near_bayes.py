@@ -28,7 +28,7 @@ def rows(repeats: int, logs: Path) -> Iterator[Row]:
             values = [result["fresh"][figure] for result in results]
             mean, error = statistics.mean(values), statistics.stdev(values) / math.sqrt(len(values))
             # Accuracy in points, as everywhere it is shown.
-            scale, unit = (1, "nats") if most else (100, "points")
+            scale, unit = (1, "nats") if most else (100, "percentage points")
             yield row(
                 f"{name}, {figure.replace('_', ' ')} on fresh points", f"mean of {len(values)} draws", seconds,
                 target=f"at most {most:g} nats" if most else "", ok=mean <= most if most else None, value=mean, error=error,

@@ -1,4 +1,4 @@
-"""Approximation by ReLUs against its reference figures, and against pwlf where that is installed."""
+"""Approximation by ReLUs against its reference values, and against pwlf where that is installed."""
 
 import time
 from collections.abc import Iterator

@@ -69,7 +69,7 @@ def fit_rows(repeats: int) -> Iterator[Row]:
               ok=loop["ours"] <= 1.1 * loop["ordinary"])  # fmt: skip
     bare = taken["bare torch loop (autograd, fused Adam)"]
     for name in own:
-        # The figure is that of the fit itself; making folders and reading configs is in the whole command below.
+        # The time is that of the fit itself; making folders and reading configs is in the whole command below.
         taken[name] = statistics.median(own[name][1:])
     yield row(work, "mlplab", taken["mlplab"], ratio=taken["mlplab"] / bare, target="at most 1.0x the bare loop",
               ok=taken["mlplab"] <= bare)  # fmt: skip

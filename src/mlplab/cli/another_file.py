@@ -56,7 +56,7 @@ def logits_of(network: Population, x: torch.Tensor) -> torch.Tensor:
 def measure_file(
     folder: RunFolder, config: DictConfig, recorded: Mapping[str, Any], pairs: Sequence[tuple[str, Any]], logs: Path
 ) -> dict[str, Any]:
-    """Measure a run's network on all rows of another file; leave figures, config and picture in a folder of their own.
+    """Measure a run's network on all rows of another file; leave metrics, config and picture in a folder of their own.
 
     Args:
         folder: the run.

@@ -65,7 +65,7 @@ def _find_own_classes() -> None:
 
 
 def _open_streams() -> None:
-    """Open the standard streams that whoever started this has closed: else a file of the run takes their place."""
+    """Open the standard streams that the parent process has closed: else a file of the run would take their place."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))

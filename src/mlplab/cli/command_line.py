@@ -31,7 +31,7 @@ class Words:
         overrides: the ``KEY=VALUE`` words, ``resume`` left out.
         flags: Hydra's flags, each with its value.
         config_dir: a further folder of configs.
-        resume: the run folder to go on with.
+        resume: the run folder to resume.
         argv: all words, as they were given.
     """
 
@@ -92,7 +92,7 @@ def split_words(argv: Sequence[str]) -> Words:
     if words.resume == "null":
         words.resume = None
     if words.resume is not None and words.flags:
-        raise InputError(f"resume={words.resume} goes on with one run; leave out {' '.join(words.flags)}")
+        raise InputError(f"resume={words.resume} continues one run; leave out {' '.join(words.flags)}")
     _expect_one_purpose(words)
     return words
 

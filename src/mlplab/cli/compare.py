@@ -105,9 +105,9 @@ def compare_sweeps(folders: Sequence[Path]) -> None:
     print()
     print(wrapped(f"On {pairs[0].part} points; [95 % interval] and p by Student's t for pairs of one seed."))
     if len(pairs) > 1:
-        print(wrapped(f"{len(pairs)} settings: of so many p-values the least must be below {0.05 / len(pairs):.2g} to count (Bonferroni)."))
+        print(wrapped(f"{len(pairs)} settings: of that many p-values the smallest must be below {0.05 / len(pairs):.2g} to be significant (Bonferroni)."))
     if pairs[0].accuracy.count < 3:
-        print(wrapped("No verdict: with fewer than three pairs nobody can tell luck from worth."))
+        print(wrapped("No verdict: with fewer than three pairs chance and effect cannot be separated."))
     if own:
         print(wrapped(f"Only one of the two swept {', '.join(own)}: its values are averaged."))
     alone = sum(pair.alone for pair in pairs)
@@ -181,7 +181,7 @@ def differing(runs: Sequence[RunFolder], letters: Sequence[str]) -> list[str]:
 
 
 def figure_rows(results: Sequence[dict[str, Any]], letters: Sequence[str]) -> list[tuple[str, ...]]:
-    """Give the figures of runs side by side."""
+    """Give the metrics of runs side by side."""
     rows: list[tuple[str, ...]] = [("", *letters)]
     for part in ("test", "fresh"):
         for name, factor, form in FIGURES:

@@ -75,7 +75,7 @@ def run(command: str, config_name: str, study: str, words: Words, load: Callable
 
 
 def objective(result: dict[str, Any], config: Any) -> Any:
-    """Give the figures of a result that its config's ``search.objective`` names."""
+    """Give the metrics of a result that its config's ``search.objective`` names."""
     return judged(result, config["search"]["objective"])
 
 
@@ -135,7 +135,7 @@ def sweep(config_name: str, task: Task, words: Words) -> None:
         except KeyboardInterrupt:
             if folder.is_dir():
                 name = f"sweep={folder.name}" if not chosen else chosen[-1]
-                print(f"the same command goes on where this stopped, in {short_path(folder)} ({name})", file=sys.stderr)
+                print(f"the same command continues where this stopped, in {short_path(folder)} ({name})", file=sys.stderr)
             raise
     if not ours:
         place = short_path(folder)
@@ -145,7 +145,7 @@ def sweep(config_name: str, task: Task, words: Words) -> None:
 
 
 def results_since(folder: Path, began: float) -> list[Any]:
-    """Read from its folder what came of the jobs that a foreign launcher ran elsewhere."""
+    """Read from its folder the results of the jobs that a foreign launcher ran elsewhere."""
     files = [path for path in sorted(folder.rglob("status.json")) if path.stat().st_mtime >= began - 1]
     return [read_json(path) for path in files]
 

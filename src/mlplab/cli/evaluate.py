@@ -1,4 +1,4 @@
-"""Evaluate a finished run from its folder alone: the recorded figures again, or the network on other data."""
+"""Evaluate a finished run from its folder alone: the recorded metrics again, or the network on other data."""
 
 import math
 from collections.abc import Sequence
@@ -33,10 +33,10 @@ RESOLUTION = 128
 
 
 def evaluate(run_folder: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any] | int:
-    """Measure a run's network again and print what came of it.
+    """Measure a run's network again and print the result.
 
-    Without overrides the recorded figures are recomputed on the recorded data and compared. With overrides of
-    ``data.`` the network is measured on those data, and figures and a picture go to a folder of their own under
+    Without overrides the recorded metrics are recomputed on the recorded data and compared. With overrides of
+    ``data.`` the network is measured on those data, and metrics and a picture go to a folder of their own under
     ``logs/evaluate``.
 
     Args:
@@ -45,7 +45,7 @@ def evaluate(run_folder: str | Path, overrides: Sequence[str] = ()) -> dict[str,
             ``["data.rotation_degrees=45"]``.
 
     Returns:
-        0 where the recorded figures are equal, 1 where they are not; on other data the new result.
+        0 where the recorded metrics are equal, 1 where they are not; on other data the new result.
 
     Raises:
         InputError: no run folder, a run without a result, a damaged checkpoint, or an override that cannot be.
@@ -91,9 +91,9 @@ def figures_of(network: Population, data: Any) -> dict[str, dict[str, Any] | Non
 
 
 def compare(network: Population, data: Any, recorded: dict[str, Any], folder: RunFolder) -> int:
-    """Print recorded and recomputed figures side by side; 0 where all are equal to the bit.
+    """Print recorded and recomputed metrics side by side; 0 where all are equal to the bit.
 
-    A run of another version of the lab may have been rounded otherwise: its figures are equal to 1e-6 of themselves.
+    A run of another version of the lab may have been rounded otherwise: its metrics are equal to 1e-6 of themselves.
     """
     rows, equal, other = [("", "", "recorded", "recomputed", "")], True, _other_version(folder)
     for part, figures in figures_of(network, data).items():
@@ -109,7 +109,7 @@ def compare(network: Population, data: Any, recorded: dict[str, Any], folder: Ru
     words = "equal to the recorded ones" if equal else "NOT the recorded ones"
     if equal and other is not None:
         words += f", to the rounding by which this version differs from {other}"
-    print(f"\n{shown(folder.path)}: the figures are {words}")
+    print(f"\n{shown(folder.path)}: the metrics are {words}")
     return 0 if equal else 1
 
 
@@ -130,11 +130,11 @@ def elsewhere(
     network: Population, own: Any, changed: DictConfig, overrides: Sequence[str],
     folder: RunFolder, recorded: dict[str, Any], logs: Path,
 ) -> dict[str, Any]:  # fmt: skip
-    """Measure a network on other data than its own; leave figures, config and picture in a new folder."""
+    """Measure a network on other data than its own; leave metrics, config and picture in a new folder."""
     data = _set_up(changed)
     if data.input_shape != own.input_shape or data.classes != own.classes:
         raise InputError(
-            f"the network takes inputs {own.input_shape} and tells {own.classes} classes apart; "
+            f"the network takes inputs {own.input_shape} and distinguishes {own.classes} classes; "
             f"the data have inputs {data.input_shape} and {data.classes} classes"
         )
     parts = figures_of(network, data)
@@ -169,7 +169,7 @@ def elsewhere(
 
 
 def picture(network: Population, own: Any, data: Any, result: dict[str, Any]) -> bytes:
-    """Draw the points over the network's map, with the box of the data it was trained on, as PNG."""
+    """Draw the points over the network's map, with the range of its training data, as PNG."""
     from mlplab.plots.out_of_distribution import drawn_limit, out_of_distribution
     from mlplab.plots.style import png_bytes
 

@@ -27,7 +27,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[tuple[str, str], ...]]] = {
             ("-m model.activation=relu,tanh seed=0,1,2,3,4", ""),
             ("-m experiment=noise", "noise against the limit"),
             ("-m hydra/sweeper=search 'optimizer.lr=interval(1e-4,1e-1)'", "Optuna chooses"),
-            ("resume=logs/train/NAME", "go on after Ctrl-C or a crash, to the same bits"),
+            ("resume=logs/train/NAME", "continue after Ctrl-C or a crash, to the same bits"),
             ("resume=logs/train/NAME trainer.max_epochs=150", "a longer run of a finished one"),
             ("--help model=mlp", "what a group's file holds; --help model lists the group"),
             ("--cfg job", "show the config and run nothing"),
@@ -37,7 +37,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[tuple[str, str], ...]]] = {
         "measure a run again, or on other data",
         "RUN [data.KEY=VALUE ...] [paths.logs=DIR]",
         (
-            ("logs/train/NAME", "the recorded figures, once more"),
+            ("logs/train/NAME", "the recorded metrics, once more"),
             ("last data.noise=0.3", "on noisier data"),
             ("1a2b3c4d data.t_min=1 data.t_max=1.5", "on longer arms: does it generalise?"),
         ),

@@ -1,4 +1,4 @@
-"""What given training points allow: the Bayes learner, rivals without a network, and the best networks on a run's points."""
+"""What given training points allow: the Bayes learner, classifiers without a network, and the best networks on a run's points."""
 
 import json
 import math
@@ -35,10 +35,10 @@ def limits(words: Sequence[str]) -> dict[str, Any]:
     """Say what training points allow: ``limits [RUN_FOLDER ... | SWEEP_FOLDER] [data.KEY=VALUE ...] [KEY=VALUE ...]``.
 
     With folders of finished runs the points are theirs, and each run's regret is split into *data*, that of the
-    Bayes learner, which nobody who has these points can be expected to go below; *bias*, what the best network known
+    Bayes learner, below which no method can be expected to go; *bias*, what the best network known
     has beyond it; *architecture*, what the best of the run's own architecture has beyond that when it is tuned; and
     *optimisation*, what this training of it has beyond that. Among several runs on the same points the best of them
-    counts too. The split stands in each run's ``result.json``, where ``report`` finds it, and all figures in its
+    counts too. The split stands in each run's ``result.json``, where ``report`` finds it, and all metrics in its
     ``limits.json``; without a run in ``logs/limits``.
 
     Options:
@@ -106,7 +106,7 @@ def _runs(words: Sequence[str]) -> list[RunFolder]:
 
 
 def _figures_of(folder: RunFolder) -> rivals.Figures:
-    """Read a run's figures on fresh points, and its KL on validation points.
+    """Read a run's metrics on fresh points, and its KL on validation points.
 
     Raises:
         InputError: it has none.
@@ -123,7 +123,7 @@ def _measured(configs_of: Sequence[dict[str, Any]], runs: Sequence[rivals.Figure
 
     Args:
         configs_of: resolved, of spirals.
-        runs: figures of their runs; empty where they have none.
+        runs: metrics of their runs; empty where they have none.
         networks: whether to train the best networks known, and the architectures with training of their own.
     """
     shared: dict[str, Any] = {}
@@ -196,11 +196,11 @@ def _table(result: dict[str, Any]) -> list[tuple[str, str, str]]:
         figures = result.get("run_figures" if name == "run" else name)
         if figures is not None:
             nll = f"{figures['nll_regret']:.6f} ± {figures.get('nll_regret_se') or 0:.6f}"
-            accuracy = f"{100 * figures['accuracy_regret']:.3f} ± {100 * (figures.get('accuracy_regret_se') or 0):.3f} points"
+            accuracy = f"{100 * figures['accuracy_regret']:.3f} ± {100 * (figures.get('accuracy_regret_se') or 0):.3f} percentage points"
             rows.append((label, nll, accuracy))
     if "split" in result:
         nll, accuracy = result["split"]["nll_regret"], result["split"]["accuracy_regret"]
-        rows += [(f"  of it {part}", f"{nll[part]:.6f}", f"{100 * accuracy[part]:.3f} points") for part in nll]
+        rows += [(f"  of it {part}", f"{nll[part]:.6f}", f"{100 * accuracy[part]:.3f} percentage points") for part in nll]
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Whoever else has the training points of a run: the Bayes learner, neighbours, densities, infinite and tuned networks."""
+"""Other classifiers on a run's training points: the Bayes learner, neighbours, densities, infinite and tuned networks."""
 
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -42,9 +42,9 @@ Figures = dict[str, Any]
 
 
 def without_training(data: SpiralDataModule, depth: int) -> dict[str, Figures]:
-    """Measure the Bayes learner and the rivals that need no training on fresh points, by name.
+    """Measure the Bayes learner and the classifiers that need no training on fresh points, by name.
 
-    The settings of each rival are chosen on validation points, by KL from the posterior.
+    The settings of each are chosen on validation points, by KL from the posterior.
 
     Args:
         data: with a known density, validation and fresh points.
@@ -84,7 +84,7 @@ def judged(data: SpiralDataModule, part: str, log_probabilities: Tensor) -> Figu
 def infinitely_wide(data: SpiralDataModule, depth: int) -> dict[str, Figures]:
     """Measure ReLU networks of infinite width and some depth: ``nngp`` (random) and ``ntk`` (trained by small steps).
 
-    Both regress the labels, as +1 less the mean, on the kernel; the prediction times a scale is taken for logits.
+    Both regress the labels, as +1 less the mean, on the kernel; the prediction times a scale serves as logits.
     """
     x = data.train.x.flatten(1).double()
     targets = torch.nn.functional.one_hot(data.train.y, data.classes).double() - 1 / data.classes
@@ -119,7 +119,7 @@ def infinitely_wide(data: SpiralDataModule, depth: int) -> dict[str, Figures]:
 
 
 def trained(configs: Sequence[dict[str, Any]]) -> list[Figures]:
-    """Train networks as one population, without folders; give figures on fresh points, and the KL on validation points."""
+    """Train networks as one population, without folders; give metrics on fresh points, and the KL on validation points."""
     quiet = {"figures": "none", "logger": {}}
     kept = ("checkpoints", "divergence_guard")
     plain = [config | quiet | {"callbacks": {key: config["callbacks"].get(key) for key in kept}} for config in configs]
@@ -166,7 +166,7 @@ def best_of(run: Figures, own: Sequence[Figures], others: Sequence[Figures]) -> 
     """Choose on validation points the best of a run's architecture, and the best of all.
 
     Args:
-        run: figures of the run, with ``validation``.
+        run: metrics of the run, with ``validation``.
         own: of networks of its architecture, the run among them.
         others: of further ones on the same points.
     """

@@ -67,7 +67,7 @@ class Query:
 
 
 class SweepRow(Run):
-    """A sweep as one row: its best run's figures, and how many of its runs finished."""
+    """A sweep as one row: its best run's metrics, and how many of its runs finished."""
 
     done = 0
     count = 0
@@ -189,7 +189,7 @@ def show(rows: Sequence[Run], index: Index, asked: Query, count: int) -> None:
     more = f"; {len(rows) - len(kept):,} more rows with limit=all" if len(kept) < len(rows) else ""
     print(f"\n{count:,} runs in {shown_path(index.logs)}{more}")
     if any(isinstance(run, SweepRow) for run in kept):
-        print("N/M: a sweep, N of its M runs finished, figures of its best one; runs sweep=NAME lists it")
+        print("N/M: a sweep, N of its M runs finished, metrics of its best one; runs sweep=NAME lists it")
     print("accuracy, NLL, regret: on fresh points; a command takes a run by its digits, as evaluate " + kept_id(kept))
 
 
@@ -260,7 +260,7 @@ def summary(chosen: Sequence[Removal]) -> str:
 def confirmed(question: str, ask: Callable[[str], str] = input) -> bool:
     """Ask a question on the terminal; no where there is none."""
     if not sys.stdin.isatty():
-        raise InputError(f"{question} say yes=true where nobody can be asked")
+        raise InputError(f"{question} Without a terminal to answer on, pass yes=true")
     return ask(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
 
@@ -284,7 +284,7 @@ def table_of_runs(*, logs: str | Path | None = None, sort: str | None = None, **
         **filters: a fact or a key to a value or a list of values, ``model__depth=2`` for ``model.depth``.
 
     Returns:
-        A row a run: its folder (``run``), status, the keys in which any run differs from the defaults, figures such
+        A row a run: its folder (``run``), status, the keys in which any run differs from the defaults, metrics such
         as ``fresh/accuracy`` (a share) and ``fresh/nll`` (nats), seconds, and the time it was last alive.
     """
     index = Index(logs_folder() if logs is None else Path(logs).expanduser(), conf_folder())

@@ -46,7 +46,7 @@ def resume_hint(command: str, folder: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if any((folder / "checkpoints").glob("*.ckpt")):
-            print(f"go on with: {go_on(command, folder)}", file=sys.stderr)
+            print(f"continue with: {go_on(command, folder)}", file=sys.stderr)
         raise
 
 
@@ -125,10 +125,10 @@ def extend(command: str, load: Callable[[], Callable], old: RunFolder, config: D
     """
     changed = configs.override(config, [f"{key}={value}" for key, value in longer.items()])
     if not (old.checkpoints / "last.ckpt").is_file():
-        raise InputError(f"{short_path(old.path)} has no checkpoint to go on from; start a new run")
+        raise InputError(f"{short_path(old.path)} has no checkpoint to resume from; start a new run")
     if str(changed.schedule.get("_target_", "")).rpartition(".")[2] not in LENGTHLESS:
         print(
-            f"the schedule {changed.schedule['_target_'].rpartition('.')[2]} depends on the length: the run goes on along that of "
+            f"the schedule {changed.schedule['_target_'].rpartition('.')[2]} depends on the length: the run continues along that of "
             f"{', '.join(f'{key}={value}' for key, value in longer.items())}, and ends elsewhere than one of that length from the start",
             file=sys.stderr,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The figures of a result on the terminal: beside the Bayes limit, or beside simple classifiers; per class where it counts."""
+"""The metrics of a result on the terminal: beside the Bayes limit, or beside simple classifiers; per class where it counts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,7 +21,7 @@ def percent(value: float | None) -> str:
 
 
 def figure_lines(result: Mapping[str, Any], names: Mapping[str, str] | None = None) -> list[str]:
-    """Write a result's figures as a table.
+    """Write a result's metrics as a table.
 
     Where the test classes are unequal, accuracy does not stand alone: balanced accuracy, F1 and AUROC stand beside it
     and the recall of each class beneath.
@@ -56,7 +56,7 @@ def figure_lines(result: Mapping[str, Any], names: Mapping[str, str] | None = No
 
 
 def with_error(figures: Mapping[str, Any], name: str, scale: float, digits: int) -> str:
-    """Write a figure times ``scale`` with its standard error, such as ``98.62 ± 0.08``, where it has one."""
+    """Write a metric times ``scale`` with its standard error, such as ``98.62 ± 0.08``, where it has one."""
     error = figures.get(f"{name}_se")
     value = f"{scale * figures[name]:.{digits}f}"
     return value if error is None else f"{value} ± {scale * error:.{digits}f}"

@@ -1,4 +1,4 @@
-"""Train one job and say in a few lines what came of it."""
+"""Train one job and print its result in a few lines."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +27,7 @@ def train(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
 
 
 def summary(result: Mapping[str, Any], folder: Path) -> str:
-    """Write the closing lines of a run: figures beside their Bayes limit, the folder, how to look at it."""
+    """Write the closing lines of a run: metrics beside their Bayes limit, the folder, how to look at it."""
     lines = [""]
     if result["status"] == "diverged":
         lines.append(f"diverged: the loss was not finite at step {result['steps']}; try a smaller optimizer.lr")

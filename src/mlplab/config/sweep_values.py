@@ -14,7 +14,7 @@ from mlplab.runs.identity import Role, role_of
 from mlplab.search.space import read_dimension
 
 ONE_EXPERIMENT = "an experiment that lists what to sweep must be run by itself, got {}"
-# Composing so many takes an hour and some GB; more are a slip of the hand.
+# Composing so many takes an hour and some GB; more are probably a mistake.
 MOST_JOBS = 1_000_000
 
 

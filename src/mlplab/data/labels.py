@@ -94,12 +94,12 @@ def classes_of(table: Table, column: Column) -> tuple[np.ndarray, tuple[str, ...
         example = column.values[0] if column.levels is None else repr(names[codes[0]])
         raise InputError(
             f"'{table.path}': the label '{column.name}' has {len(names)} different values in {len(codes)} rows ({example}, "
-            "...): mlplab tells classes apart and does no regression. If another column is the label, say data.label=NAME; "
+            "...): mlplab classifies and does no regression. If another column is the label, say data.label=NAME; "
             "for a quantity take a LightningModule of your own (module._target_)"
         )
     if len(names) == 1:
         raise InputError(
-            f"'{table.path}': the label '{column.name}' must tell two classes or more apart, got '{names[0]}' in all "
+            f"'{table.path}': the label '{column.name}' must have two classes or more, got '{names[0]}' in all "
             f"{len(codes)} rows; if another column is the label, say data.label=NAME"
         )
     if counts.min() == 1:

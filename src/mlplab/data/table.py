@@ -215,7 +215,7 @@ def _number(cell: str, decimal: str, either: bool = False) -> float | None:
     cell = cell.strip()
     if cell in MISSING:
         return float("nan")
-    if "_" in cell:  # float() also takes "1_000", which is as likely a slip of the pen
+    if "_" in cell:  # float() also takes "1_000", which is as likely a typing error
         return None
     if decimal == ",":
         if "." in cell and not either:

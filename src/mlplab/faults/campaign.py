@@ -17,14 +17,14 @@ from mlplab.words import columns, plural
 # Promise -> (module with a function of that name, from the effort and an empty folder to an Outcome; what is promised).
 PROMISES = {
     "owner": "a run folder belongs to one run",
-    "kills": "killed at any moment, a run goes on to the same folder",
+    "kills": "killed at any moment, a run resumes to the same folder",
     "disk": "a disk that fails or is full loses nothing, and the answer names the path",
     "classes": "a run folder's config may name classes of each place's kind alone, and no places",
     "damage": "damaged, swapped and forged files are refused in one line",
     "bits": "same config, seed and build: same bits, whatever stands around the run",
     "secrets": "no secret of a command line or the environment comes into a file",
     "drift": "other versions, config, data or code than a run began with are refused or named",
-    "signals": "Ctrl-C and SIGTERM end a command within 2 s, and it goes on",
+    "signals": "Ctrl-C and SIGTERM end a command within 2 s, and it resumes",
 }
 # What a command imports, once for all of them.
 WARM = ("mlplab.cli.train", "mlplab.cli.door", "mlplab.cli.evaluate", "mlplab.plots.learning_strip", "mlplab.report.report")
@@ -33,7 +33,7 @@ EFFORTS = ("short", "quick", "long")
 
 @dataclass
 class Outcome:
-    """What came of a promise: how often it was tried and held, and how it was broken."""
+    """The outcome for one promise: how often it was tried and held, and how it was broken."""
 
     tried: int = 0
     broken: list[str] = field(default_factory=list)

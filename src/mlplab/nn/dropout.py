@@ -14,7 +14,7 @@ POINTS_MULTIPLE = 8
 
 
 class Dropout(nn.Dropout):
-    """Drop hidden units (Srivastava et al. 2014) as ``torch.nn.Dropout`` does, from a stream of its own if told to.
+    """Drop hidden units (Srivastava et al. 2014) as ``torch.nn.Dropout`` does, from a stream of its own if asked to.
 
     Args:
         p: probability in [0, 1) that a unit is dropped.

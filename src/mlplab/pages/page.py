@@ -23,7 +23,7 @@ def page(template: str, data: Mapping[str, Any], title: str | None = None) -> st
 
     Args:
         template: name of a template beside this file.
-        data: what the page is told: plain values; numbers that are not finite become null, and no text of it can end
+        data: what the page is given: plain values; numbers that are not finite become null, and no text of it can end
             the element that it stands in.
         title: of the page; None for the template's own.
 

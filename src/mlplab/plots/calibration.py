@@ -1,4 +1,4 @@
-"""Which classes are taken for which, and whether a probability of 0.9 is right nine times in ten."""
+"""Which classes are mistaken for which, and whether a probability of 0.9 is right nine times in ten."""
 
 import numpy as np
 from matplotlib.figure import Figure

@@ -50,7 +50,7 @@ def out_of_distribution(
     split: str = "evaluation",
     axis_names=None,
 ) -> Figure:
-    """Draw evaluation points over the network's map with the box of its training data.
+    """Draw evaluation points over the network's map with the range of its training data.
 
     The picture grows to hold every point: beyond the grid it stays the colour of paper. To have the map all
     over, compute the grid over ``drawn_limit(points)``.

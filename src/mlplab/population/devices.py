@@ -10,7 +10,7 @@ from mlplab.options import ACCELERATOR
 
 
 def choose_accelerator(name: str) -> str:
-    """Turn ``trainer.accelerator`` into what Lightning is told.
+    """Turn ``trainer.accelerator`` into what Lightning is given.
 
     Args:
         name: "auto" takes a GPU where there is one.
@@ -34,7 +34,7 @@ def choose_accelerator(name: str) -> str:
 
 
 def wide_float(device: torch.device) -> torch.dtype:
-    """Give the widest floating type of a device, in which figures are summed: Apple's GPU has no float64."""
+    """Give the widest floating type of a device, in which sums are taken: Apple's GPU has no float64."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 

@@ -112,7 +112,7 @@ class PopulationModule(L.LightningModule):
             self.best = BestState(self.population, self.mode)
             self.optimizer = self.make_optimizer([self.theta])
             return
-        # Placed before Lightning brought the module to its device, as when a run goes on on a GPU.
+        # Placed before Lightning brought the module to its device, as when a run is resumed on a GPU.
         self.best.to(device, dtype)
         self.sums.to(device)
         self.gathered = None if self.gathered is None else self.gathered.to(device, dtype)

@@ -31,7 +31,7 @@ class MemberOptimizer(torch.optim.Optimizer):
         columns = {name: _column(name, value, members) for name, value in settings.items()}
         self.settings = [{name: column[i] for name, column in columns.items()} for i in range(members)]
         self.moments = {name: torch.zeros_like(self.theta) for name in self.state_names}
-        self.count = 0  # of the steps taken by `step`; `update` is told
+        self.count = 0  # of the steps taken by `step`; `update` is given
         self._runs: dict[tuple[int, int], list[tuple[slice, dict]]] = {}
         self._places: list[int] = []
         self._windows: dict[tuple, list[tuple[list, list, dict, dict]]] = {}
@@ -109,7 +109,7 @@ class Adam(MemberOptimizer):
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
     def _kernel(self, theta: list, gradient: list, moments: dict, count: int, lr: float, settings: dict) -> None:
-        # The kernel is told the number of this step, from 1.
+        # The kernel is given the number of this step, from 1.
         step = torch.full((), float(count + 1), device=theta[0].device)
         self.kernel(
             theta, gradient, moments["exp_avg"], moments["exp_avg_sq"], [], [step],

@@ -47,5 +47,5 @@ class BestState:
         self.theta = self.theta.to(device, dtype)
 
     def known(self, index: int) -> bool:
-        """Say whether the member has had a finite figure yet."""
+        """Say whether the member has had a finite metric yet."""
         return int(self.epoch[index]) >= 0

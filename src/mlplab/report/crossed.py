@@ -1,6 +1,6 @@
 """Statistics of runs that share their luck: seeds crossed with draws of the data, or judged on the same points.
 
-Runs are not independent where they share a draw of the data or the points they are judged on: the mean of a figure
+Runs are not independent where they share a draw of the data or the points they are judged on: the mean of a metric
 over S seeds and C columns (draws, or folds of the validation points) follows the mixed model
 
     y_sc = mean + seed_s + column_c + rest_sc,      Var(mean) = V_seed / S + V_column / C + V_rest / (S C)
@@ -67,7 +67,7 @@ def summarise_grid(values: Grid, level: float = LEVEL) -> Summary | None:
     draw are nested: then the means of the draws are the numbers. With one draw the seeds are.
 
     Args:
-        values: a figure by (seed, draw).
+        values: a metric by (seed, draw).
         level: 0 < level < 1.
 
     Returns:

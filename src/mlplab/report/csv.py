@@ -11,7 +11,7 @@ STATISTICS = ("mean", "sd", "low", "high")
 
 
 def settings_csv(table: Table) -> str:
-    """Write a row a setting: its keys, counts, parameters, and mean, sd and 95 % interval of every figure.
+    """Write a row a setting: its keys, counts, parameters, and mean, sd and 95 % interval of every metric.
 
     Nothing in it depends on when or how the runs were made: a sweep that was resumed has the same bytes.
     """
@@ -36,7 +36,7 @@ def settings_csv(table: Table) -> str:
 
 
 def runs_csv(table: Table) -> str:
-    """Write a row a run: its keys, seeds, how it ended, and every figure; without times too."""
+    """Write a row a run: its keys, seeds, how it ended, and every metric; without times too."""
     names = [(part, name) for part in PARTS for name in FIGURES]
     names += [("test", name) for name in MERIT if any(("test", name) in setting.summaries for setting in table.settings)]
     keys = [*table.keys, *table.replicates]

@@ -1,4 +1,4 @@
-"""What the figures of a sweep share: whose figures are shown, over which runs, beside which limit."""
+"""What the figures of a sweep share: whose metrics are shown, over which runs, beside which limit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Drawing:
 
 
 def part_shown(table: Table) -> str | None:
-    """Choose whose figures are drawn: the fresh points', which are most; None where no run finished."""
+    """Choose whose metrics are drawn: the fresh points', which are most; None where no run finished."""
     having = [setting for setting in table.settings if setting.finished]
     for part in SHOWN:
         if having and all(setting.mean(part, "nll") is not None for setting in having):
@@ -47,7 +47,7 @@ def over_seeds(table: Table, what: str) -> str:
 
 
 def subtitle(table: Table, part: str, what: str = "mean ± standard deviation") -> str:
-    """Say how many runs the figures stand on, and the limit where there is one."""
+    """Say how many runs the metrics stand on, and the limit where there is one."""
     words = over_seeds(table, what)
     limit = bayes_of(table, part)
     if limit is not None:
@@ -78,7 +78,7 @@ def jobs_of(table: Table, indices: Sequence[int]) -> list[Job]:
 
 
 def figures_of(jobs: Sequence[Job], part: str, kind: str) -> list[float]:
-    """List a figure of some runs; a run without it is left out."""
+    """List a metric of some runs; a run without it is left out."""
     return [value for job in jobs if (value := job.figure(part, kind)) is not None]
 
 

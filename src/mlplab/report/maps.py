@@ -61,7 +61,7 @@ def map_of(setting: Setting | None, by: str, part: str) -> tuple[np.ndarray | No
     Args:
         setting: None where there is none.
         by: the part whose NLL orders the runs.
-        part: the part whose accuracy is told.
+        part: the part whose accuracy is shown.
 
     Returns:
         The map or None, its extent, and the accuracy of the run in words.

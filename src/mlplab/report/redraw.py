@@ -58,7 +58,7 @@ class Saved:
 
     @property
     def subtitle(self) -> str:
-        """The figures on the test points, for under a title."""
+        """The metrics on the test points, for under a title."""
         from mlplab.plots.decision_map import summary
 
         labels, wrong = self.arrays["labels"], int((self.arrays["predicted"] != self.arrays["labels"]).sum())

@@ -1,4 +1,4 @@
-"""Intervals on the scale of their figure: an accuracy stays between 0 and 1, an NLL above 0."""
+"""Intervals on the scale of their metric: an accuracy stays between 0 and 1, an NLL above 0."""
 
 import math
 from dataclasses import replace
@@ -6,7 +6,7 @@ from dataclasses import replace
 from mlplab.report.intervals import LEVEL, Summary
 from mlplab.report.student import quantile
 
-# Figure -> scale on which its interval is symmetric; the others may have either sign.
+# Metric -> scale on which its interval is symmetric; the others may have either sign.
 SCALES = {
     "accuracy": "logit", "bayes_accuracy": "logit", "calibration_error": "logit", "nll": "log", "bayes_nll": "log",
     "balanced_accuracy": "logit", "f1_macro": "logit", "auroc": "logit",

@@ -184,12 +184,12 @@ def explained(y: np.ndarray, groups: np.ndarray) -> float:
 
 
 def lead(search: Search) -> list[str]:
-    """Say in a few sentences what was searched and what came of it."""
+    """Say in a few sentences what was searched and what resulted."""
     said = ", ".join(f"{count} {state}" for state, count in search.counts.items() if count)
     names = ", ".join(search.names.values())
     lines = [f"A search ({search.sampler}) over {names} for {', '.join(search.objectives)}: {said}."]
     if not search.trials:
-        return [*lines, "No trial came to a result."]
+        return [*lines, "No trial has a result."]
     first = search.ranked()[0]
     keys = " ".join(f"{search.names[key]}={shown_value(value)}" for key, value in first.keys.items())
     lines.append(f"Best trial: {first.number} with {next(iter(search.objectives))} {first.values[0]:.4g}: {keys}.")
@@ -209,7 +209,7 @@ def lead(search: Search) -> list[str]:
         elif pair is not None:
             lines.append(f"No two keys explain much more together than each by itself (at most {100 * pair[2]:.0f} ± {100 * pair[3]:.0f} %).")
     else:
-        lines.append(f"With fewer than {FEWEST_TRIALS} trials no importance is told.")
+        lines.append(f"With fewer than {FEWEST_TRIALS} trials no importance is computed.")
     lines.append(
         "Each trial is one run, the best of many: its objective flatters it. Repeat the best few over seeds before believing "
         "their order."

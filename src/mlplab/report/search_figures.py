@@ -12,7 +12,7 @@ from mlplab.report.search import FEWEST_TRIALS, MOST_MAPS, Search, Trial, import
 def draw_search(search: Search) -> tuple[list[Drawing], list[str]]:
     """Draw history and importance, the objective against each key, the best trials' maps, and the front of two."""
     if not search.trials:
-        return [], ["No figure is drawn: no trial came to a result."]
+        return [], ["No figure is drawn: no trial has a result."]
     without, figures = [], []
     objective, way = next(iter(search.objectives.items()))
     names, values = search.names, [trial.values[0] for trial in search.trials]

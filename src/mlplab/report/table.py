@@ -41,7 +41,7 @@ class Setting:
     Attributes:
         values: of the setting's keys, in the table's order.
         jobs: its runs, by name.
-        summaries: by (part, figure), such as ("test", "accuracy"); absent where no run has the figure.
+        summaries: by (part, metric), such as ("test", "accuracy"); absent where no run has it.
         log_nll: of the logarithms of the NLL that chooses; None where no run finished.
         best: whether it is the selected setting.
         near: whether it is not significantly different from the selected one.
@@ -274,7 +274,7 @@ def independent(jobs: Sequence[Job], values: Sequence[float], replicates: Sequen
 
 
 def over_draws(jobs: Sequence[Job], values: Sequence[float], replicates: Sequence[str]) -> Summary | None:
-    """Summarise a figure over seeds and, where there are several, draws of the data, which the seeds share."""
+    """Summarise a metric over seeds and, where there are several, draws of the data, which the seeds share."""
     seeds = [key for key in replicates if key not in ("data.seed", "data.order_seed")]
     grid = {
         (tuple(job.swept.get(key) for key in seeds), job.swept.get("data.seed")): value for job, value in zip(jobs, values)
@@ -305,7 +305,7 @@ def tables_of(settings: Sequence[Setting]) -> list[list[list[float]]] | None:
 
 
 def summaries_of(jobs: Sequence[Job], replicates: Sequence[str] = ()) -> dict[tuple[str, str], Summary]:
-    """Summarise every figure that all finished runs of a setting have; intervals stay within what it can be."""
+    """Summarise every metric that all finished runs of a setting have; intervals stay within what it can be."""
     found = {}
     for part in PARTS:
         for name in (*FIGURES, *BAYES, *(MERIT if part == "test" and all(job.is_unequal for job in jobs) else ())):
@@ -316,7 +316,7 @@ def summaries_of(jobs: Sequence[Job], replicates: Sequence[str] = ()) -> dict[tu
 
 
 def choose_best(table: Table) -> None:
-    """Mark the setting of the lowest NLL on validation points, and those that cannot be told from it.
+    """Mark the setting of the lowest NLL on validation points, and those not significantly different from it.
 
     What is averaged and tested is the logarithm of the NLL: its spread over seeds is about the same at 1 and
     at 0.1, where that of the NLL itself grows with its size and would leave a few runs without any power.

@@ -63,7 +63,7 @@ def compare_tuned(table: Table) -> Comparison | None:
 
     On each draw of the data (on each seed, where the data were drawn once) the training is chosen by the mean log NLL on
     the validation points of all other draws, by that of KL(p || q) where the posterior p is known, and judged on this
-    draw's fresh points: no figure has a part in a choice that it is judged by.
+    draw's fresh points: no metric has a part in a choice that it is judged by.
 
     Returns:
         None where the sweep varies no training, or nothing else, or has too few finished runs for it.
@@ -94,7 +94,7 @@ def _values(table: Table, setting: Setting, keys: Sequence[str]) -> tuple:
 
 
 def _by_unit(setting: Setting, unit: str | None, units: Sequence[Any], figure) -> list[float]:
-    """Average a figure of a setting's runs on each unit."""
+    """Average a metric of a setting's runs on each unit."""
     found: dict[Any, list[float]] = {}
     for job in setting.finished:
         found.setdefault(job.swept.get(unit), []).append(figure(job))

@@ -58,7 +58,7 @@ def people_table(table: Table) -> tuple[list[str], list[list[str]]]:
 
 
 def count_words(setting: Setting) -> str:
-    """Say how many numbers the figures stand on and, where runs are missing, why: ``1 of 2; 1 diverged``."""
+    """Say how many numbers the metrics stand on and, where runs are missing, why: ``1 of 2; 1 diverged``."""
     lost = lost_words(setting)
     done = len(setting.finished)
     count = setting.log_nll.count if setting.log_nll is not None else done
@@ -133,7 +133,7 @@ def lost_words(setting: Setting) -> str:
 
 
 def lead(table: Table) -> list[str]:
-    """Say in a few sentences what was run and what came of it."""
+    """Say in a few sentences what was run and what resulted."""
     jobs = table.jobs
     done = sum(job.is_finished for job in jobs)
     lines = [f"{plural(len(table.settings), 'setting')}, {plural(len(jobs), 'run')}, of which {done} finished."]
@@ -177,7 +177,7 @@ def near_words(table: Table) -> str:
         most = max((setting.log_nll.count for setting in table.settings if setting.log_nll), default=0)
         why = f"with {plural(most, unit[:-1])} a setting" if most < LEAST_SEEDS else f"where only one setting has {LEAST_SEEDS} {unit}"
         return (
-            f"No verdict: {why} nobody can tell its luck from its worth. Give {LEAST_SEEDS} or "
+            f"No verdict: {why} chance and effect cannot be separated. Give {LEAST_SEEDS} or "
             f"more ({'data.seed' if table.draws else 'seed'}=0,1,2,...); the order of the settings may be chance."
         )
     few = sum(setting.difference is None and not setting.best for setting in table.settings if setting.log_nll)
@@ -270,7 +270,7 @@ def screen(table: Table, brief: bool = False) -> list[str]:
     """Give the lines for the screen, none longer than 80 columns: the best settings first.
 
     Args:
-        brief: whether what the settings are worth was told in other words.
+        brief: whether the comparison of the settings was printed before.
     """
     if table.chosen_by is None:
         return study_screen(table)
@@ -296,14 +296,18 @@ def screen(table: Table, brief: bool = False) -> list[str]:
         column = rows[0].index(heading)
         if not any(row[column] for row in rows[1:]):
             rows = [row[:column] + row[column + 1 :] for row in rows]
-    # What stands in sweep.md makes way for the names, whose ends are what tells settings apart.
+    # Columns that sweep.md has too are dropped first: the ends of the names distinguish the settings.
     lines = columns(rows, left=2, drop=("parameters", "regret", "p", f"{part} accuracy"))
     if len(ordered) > ON_SCREEN:
         lines.append(f"   and {len(ordered) - ON_SCREEN} more")
     limits = {(setting.mean(part, "bayes_accuracy"), setting.mean(part, "bayes_nll")) for setting in ordered}
     limit = limits.pop()
     if not limits and None not in limit:
+<<<<<<< HEAD
         regret = "; regret: percentage points of accuracy lost" if "regret" in rows[0] else ""
+=======
+        regret = "; regret: percentage points below it" if "regret" in rows[0] else ""
+>>>>>>> 14f405f (Plain words: metrics, results and percentage points in messages, help, docstrings and captions; a test holds them and the spelling)
         lines.append(f"   Bayes limit: {100 * limit[0]:.2f} %, NLL {limit[1]:.4f}{regret}")
     if table.bests and len(table.settings) > 1:
         rest = "; ~ not significantly different (95 %)" if table.verdict else ""

@@ -117,7 +117,7 @@ def claimed(parent: str | Path, name: str) -> Iterator[Path]:
 
 
 def _is_new(path: Path) -> bool:
-    """Say whether a folder has been claimed, and nothing of worth is in it yet."""
+    """Say whether a folder has been claimed, and holds no results yet."""
     try:
         names = [entry.name for entry in path.iterdir()]
     except OSError:
@@ -136,7 +136,7 @@ def take(folder: str | Path) -> Iterator[Path]:
     made = absent(folder)
     with locked(folder):
         if (folder / "config.yaml").exists():
-            raise InputError(f"{folder} holds a run already; go on with resume={folder}, or choose another folder")
+            raise InputError(f"{folder} holds a run already; continue with resume={folder}, or choose another folder")
         with unless_used(folder, made[1:]) if made else nullcontext(folder) as path:
             yield path
 

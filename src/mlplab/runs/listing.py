@@ -25,7 +25,7 @@ _SHORT = {
 
 
 def fact(run: Run, key: str, index: Index) -> Any:
-    """Give a fact of a run, a figure, or a key of its config."""
+    """Give a fact of a run, a metric, or a key of its config."""
     if key in FACTS:
         parent = run.parent.split("/")
         facts = {
@@ -72,7 +72,7 @@ def choose(runs: Sequence[Run], filters: Mapping[str, str], index: Index) -> lis
 
 
 def sort(runs: Sequence[Run], key: str, index: Index) -> list[Run]:
-    """Sort runs by a fact, a figure or a key of the config; those without it come last; ``-KEY`` turns the order."""
+    """Sort runs by a fact, a metric or a key of the config; those without it come last; ``-KEY`` turns the order."""
     turned, key = key.startswith("-"), key.removeprefix("-")
     if key == "size":
         index.measure(runs)
@@ -116,7 +116,7 @@ def table(runs: Sequence[Run], index: Index, *, width: int | None = None, now: f
             rows = [(*row[:column], *row[column + 1 :]) for row in rows]
     figures = [place for place, name in enumerate(rows[0]) if name in ("accuracy", "NLL", "regret")]
     for number, words in enumerate(told, 1):
-        if words and figures:  # in the place of its figures
+        if words and figures:  # in the place of its metrics
             cells = [*rows[number]]
             cells[figures[0] : figures[-1] + 1] = [Across(words), *[""] * (len(figures) - 1)]
             rows[number] = tuple(cells)
@@ -135,7 +135,7 @@ def common_changes(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def records(runs: Sequence[Run], index: Index) -> list[dict[str, Any]]:
-    """Give each run as plain values by name: facts, every figure, and the keys in which any of them differs."""
+    """Give each run as plain values by name: facts, every metric, and the keys in which any of them differs."""
     keys = list(dict.fromkeys(key for run in runs for key in run.changed))
     names = [f"{part}/{name}" for part in PARTS for name in FIGURES]
     names = [*(name for name in names if any(name in run.figures for run in runs)), "parameters", "seconds"]

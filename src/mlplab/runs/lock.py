@@ -81,7 +81,7 @@ def is_held(folder: Path) -> bool:
 
 
 def _remove_unneeded(folder: Path) -> None:
-    with suppress(OSError):  # whatever befell the folder, the first error is the one to be told
+    with suppress(OSError):  # whatever happened to the folder, the first error is the one to report
         if {entry.name for entry in folder.iterdir()} <= {LOCK, *LEFTOVERS}:
             shutil.rmtree(folder / ".groups", ignore_errors=True)
             for name in LEFTOVERS[:-1]:
@@ -124,7 +124,7 @@ def _lock(folder: Path, shared: bool = False) -> TextIO:
 
 
 def _unlink(file: TextIO) -> None:
-    """Remove the file of a lock, unless others share it: whoever has opened it finds that its name is gone."""
+    """Remove the file of a lock, unless others share it: a process that has opened it finds that its name is gone."""
     import fcntl
 
     with suppress(OSError):

@@ -91,7 +91,7 @@ def expect_memory(config: Mapping[str, Any]) -> None:
     """Refuse a job that cannot fit into memory, before anything of it is built.
 
     Raises:
-        InputError: names the figure that is too large, how much it takes and how much there is.
+        InputError: names the quantity that is too large, how much it takes and how much there is.
     """
     found = needs(config)
     total, limit = sum(found.values()), machine_bytes()

@@ -17,7 +17,7 @@ LARGEST = sys.float_info.max  # an int may be larger, and is then no number to c
 
 @dataclass
 class Job:
-    """One job of a sweep and what came of it.
+    """One job of a sweep and its outcome.
 
     Attributes:
         folder: its run folder, which may be absent.

@@ -29,7 +29,7 @@ class TensorBoardWriter:
     Args:
         folder: where the event files go, such as ``RUN_FOLDER/tensorboard``.
         name: what HPARAMS calls the run; by default the folder's path as TensorBoard sees it. Rows of
-            one name are taken for repetitions of one trial, and averaged.
+            one name count as repetitions of one trial, and averaged.
         flush_every_s: write when the oldest buffered value is this old; infinity leaves it to
             :meth:`flush`. Flush before a checkpoint, so that a resumed run misses nothing.
         clock: seconds since 1970.

@@ -1,4 +1,4 @@
-"""What a search can aim at: figures of a job's result by name, and which way is better."""
+"""What a search can aim at: metrics of a job's result by name, and which way is better."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,20 +12,20 @@ _FIGURES = {
     "accuracy_regret": MINIMIZE,
 }  # fmt: skip
 
-# Name -> direction. PART/FIGURE is measured on the state that evaluate_state says, by default the best one.
+# Name -> direction. PART/METRIC is measured on the state that evaluate_state says, by default the best one.
 OBJECTIVES: dict[str, str] = {f"{part}/{figure}": way for part in _PARTS for figure, way in _FIGURES.items()}
 OBJECTIVES |= {"parameters": MINIMIZE, "seconds/fit": MINIMIZE, "epochs": MINIMIZE, "steps": MINIMIZE}
 
 
 def read_objective(result: Mapping[str, Any], name: str) -> float | None:
-    """Read a figure from a job's result.
+    """Read a metric from a job's result.
 
     Args:
         result: as in ``result.json``.
         name: a key of :data:`OBJECTIVES`.
 
     Returns:
-        The figure, or None where the result has none or it is not finite.
+        The metric, or None where the result has none or it is not finite.
     """
     value: Any = result
     for part in name.split("/"):
@@ -36,14 +36,14 @@ def read_objective(result: Mapping[str, Any], name: str) -> float | None:
 
 
 def judged(result: Mapping[str, Any], names: str | Sequence[str]) -> float | tuple[float, ...]:
-    """Give the figures of a job's result that a sweeper asks for.
+    """Give the metrics of a job's result that a sweeper asks for.
 
     Args:
         result: as in ``result.json``.
         names: one objective, or several.
 
     Returns:
-        A float, or a tuple of one each. A figure that a finished job does not have is nan; those of a job that did
+        A float, or a tuple of one each. A metric that a finished job does not have is nan; those of a job that did
         not finish are the worst there are: inf, or -inf where more is better.
     """
     if not isinstance(names, str):

@@ -1,4 +1,4 @@
-"""A search as Hydra's sweeper: ask for batches of jobs, launch each as a sweep, tell what came of it."""
+"""A search as Hydra's sweeper: ask for batches of jobs, launch each as a sweep, report the results."""
 
 import math
 import sys
@@ -39,7 +39,7 @@ def search(master: DictConfig, loader: Any, launcher: Any, task: Task, arguments
         The returns of all jobs that this call launched.
 
     Raises:
-        InputError: Optuna is missing, the options do not fit, or no job has a figure of the objective's name.
+        InputError: Optuna is missing, the options do not fit, or no job has a metric of the objective's name.
     """
     try:
         from mlplab.search.record import table, write_record
@@ -72,7 +72,7 @@ def search(master: DictConfig, loader: Any, launcher: Any, task: Task, arguments
         if found:
             print(table(trials, folder.name))
         else:
-            print(f"search: none of {len(trials.ended())} trials came to a result", file=sys.stderr)
+            print(f"search: none of {len(trials.ended())} trials has a result", file=sys.stderr)
     # That some settings diverge is what a search finds out; a crash is not.
     task.conclude({"status": "failed" if crashed or not found else "finished"})
     return returns
@@ -159,15 +159,15 @@ def refusal(job: list[str], master: DictConfig, loader: Any, task: Any) -> str |
 
 
 def judge(outcome: JobReturn | str, objectives: Sequence[str], folder: Path) -> tuple[list[float] | None, dict]:
-    """Read what came of a job.
+    """Read the outcome of a job.
 
     Args:
         outcome: its return, or why there is none.
-        objectives: names of figures.
+        objectives: names of metrics.
         folder: of the search.
 
     Returns:
-        The figures, or None where the trial is to count as failed; and what is kept with it: ``folder``,
+        The metrics, or None where the trial is to count as failed; and what is kept with it: ``folder``,
         ``status`` (finished, diverged, failed, or refused) and ``error``.
     """
     if isinstance(outcome, str):
@@ -180,7 +180,7 @@ def judge(outcome: JobReturn | str, objectives: Sequence[str], folder: Path) -> 
         return None, {"folder": name, "status": "failed", "error": f"{type(error).__name__}: {error}".splitlines()[0]}
     result = getattr(result, "result", result)
     if outcome.status != JobStatus.COMPLETED or not isinstance(result, dict):
-        return None, {"folder": name, "status": "failed", "error": "it told no result"}
+        return None, {"folder": name, "status": "failed", "error": "it returned no result"}
     status = result.get("status", "finished")
     facts = {"folder": name or result.get("name"), "status": status, "error": result.get("error")}
     if status != "finished":
@@ -198,6 +198,6 @@ def _expect_objective(trials: Any, told: Sequence[tuple[Any, dict]]) -> None:
     if without:
         trials.forget()
         raise InputError(
-            f"search.objective={','.join(trials.plan.objectives)} must be figures of the jobs, got none: "
+            f"search.objective={','.join(trials.plan.objectives)} must be metrics of the jobs, got none: "
             f"{len(without)} of {len(told)} jobs finished and {without[0]}; the trained jobs are kept"
         )

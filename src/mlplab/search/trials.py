@@ -78,7 +78,7 @@ class NoLock:
 
 
 class Trials:
-    """Ask for trials and tell what came of them.
+    """Ask for trials and report their results.
 
     Args:
         folder: of the search; its journal is made when missing.
@@ -109,7 +109,7 @@ class Trials:
                 f"{folder} has trials of other code ({begun['code'][:8]}, now {plan.code_digest[:8]}): keep "
                 "them with resume.accept_code=true, or take another name with sweep=NAME"
             )
-        # Trials of older code among those told stay named.
+        # Trials of older code among those reported stay named.
         now = {"identity": plan.identity(), "batch": self.batch, "code": begun["code"] if told else plan.code_digest}
         if now != begun:
             self.study.set_user_attr("search", json.dumps(now))
@@ -128,7 +128,7 @@ class Trials:
         return self.study.get_trials(deepcopy=False)
 
     def ended(self) -> list[FrozenTrial]:
-        """Give the trials of which it is known what came of them."""
+        """Give the trials whose outcome is known."""
         return [trial for trial in self.all() if trial.state.is_finished()]
 
     def ask(self) -> list[FrozenTrial]:
@@ -158,7 +158,7 @@ class Trials:
         return [dimension.override(trial.params[dimension.key]) for dimension in self.plan.space]
 
     def tell(self, trial: FrozenTrial, values: Sequence[float] | None, **facts: Any) -> None:
-        """Write down what came of a trial.
+        """Write down the outcome of a trial.
 
         Args:
             trial: as :meth:`ask` gave it.
@@ -181,7 +181,7 @@ class Trials:
         return trial.values[objective] if better_low else -trial.values[objective]
 
     def forget(self) -> None:
-        """Remove the journal, of a search that told nothing; the same trials would be asked again."""
+        """Remove the journal, of a search that has no result; the same trials would be asked again."""
         self.path.unlink(missing_ok=True)
 
 

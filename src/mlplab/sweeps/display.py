@@ -82,7 +82,7 @@ class Display:
         if not self.live:
             print(text, file=self.stream, flush=True)
             return
-        if not stays:  # what stays, such as the reason of a failure, is told whole
+        if not stays:  # what stays, such as the reason of a failure, is printed whole
             text = text[: max(20, shutil.get_terminal_size().columns - 1)]
         self.stream.write("\r" + text.ljust(self._width) + ("\n" if stays else ""))
         self.stream.flush()

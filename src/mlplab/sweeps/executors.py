@@ -24,7 +24,7 @@ class Handle(Protocol):
         """Say whether it still runs."""
 
     def end(self) -> str:
-        """Say in one line how it ended, where it told nothing itself."""
+        """Say in one line how it ended, where it reported nothing itself."""
 
     def kill(self) -> None:
         """End it at once."""
@@ -201,7 +201,7 @@ class SubmititJob:
     def end(self) -> str:
         try:
             error = self.job.exception()
-        except Exception as failure:  # whatever became of the job's files
+        except Exception as failure:  # whatever happened to the job's files
             error = failure
         return f"job {self.job.job_id}: {worker.one_line(error) if error else self.job.state}"
 

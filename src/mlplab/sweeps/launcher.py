@@ -1,4 +1,4 @@
-"""What Hydra's launcher does: compose every job, run what is missing, tell what came of it."""
+"""What Hydra's launcher does: compose every job, run what is missing, report the results."""
 
 import shlex
 from collections.abc import Sequence
@@ -103,7 +103,7 @@ class JobCallbacks:
 
     Args:
         callbacks: Hydra's, those of ``hydra.callbacks``.
-        task: the task function they are told of.
+        task: the task function to report to them.
     """
 
     def __init__(self, callbacks: Any, task: Task) -> None:
@@ -118,7 +118,7 @@ class JobCallbacks:
             self.callbacks.on_job_start(config=job.whole_config(), task_function=self.task)
 
     def ended(self, job: PlannedJob) -> None:
-        """Tell what came of a job; of one that an earlier call did, its beginning as well."""
+        """Report the outcome of a job; for one of an earlier call, its beginning as well."""
         if not self.wanted:
             return
         self.started(job)
@@ -131,7 +131,7 @@ class JobCallbacks:
 
 
 def tell(sweep: Sweep, display: Display) -> None:
-    """Say what came of the sweep: what failed, each with its folder, the best job, and how to look at all of it."""
+    """Summarise the sweep: what failed, each with its folder, the best job, and how to look at all of it."""
     bad = [job for job in sweep.jobs if job.error]
     good = sum(job.status == "finished" for job in sweep.jobs)
     display.note(f"{good} of {len(sweep.jobs)} jobs finished" + (f", {len(bad)} did not:" if bad else ""))
@@ -156,7 +156,7 @@ def job_return(job: PlannedJob, task: Task) -> JobReturn:
     value.overrides = job.overrides
     value.task_name = str(job.hydra.job.name)
     value.working_dir = str(job.folder)
-    # A failed job is told in the table; Hydra's own sweeper would end with its exception.
+    # A failed job is listed in the table; Hydra's own sweeper would end with its exception.
     value.status = JobStatus.COMPLETED
     value.return_value = task.returned(job.outcome, job.config)
     return value

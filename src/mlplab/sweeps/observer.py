@@ -11,7 +11,7 @@ from mlplab.training.single import members_of
 
 
 class Observer(MemberCallback):
-    """Tell the epoch to whoever started the group.
+    """Report the epoch to the process that started the group.
 
     Args:
         tell: where to.

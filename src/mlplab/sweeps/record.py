@@ -51,7 +51,7 @@ class Record:
             self.take(job)
 
     def take(self, job: PlannedJob) -> None:
-        """Take over what came of a job."""
+        """Take over the outcome of a job."""
         result = job.result
         self.entries[job.digest] |= {
             "status": job.status, "error": job.error, "parameters": (result or {}).get("parameters"),

@@ -17,7 +17,7 @@ MOST_OF_A_LOG = 20_000
 
 
 class Exchange:
-    """The folder ``.groups/`` of a sweep: for each group its messages, its log and the wish that it stop.
+    """The folder ``.groups/`` of a sweep: for each group its messages, its log and the request to stop.
 
     A group whose messages file is gone is no longer wanted and ends by itself: so a new call gets rid of what
     an earlier one, killed, may have left running elsewhere.
@@ -29,7 +29,7 @@ class Exchange:
     def __init__(self, folder: Path) -> None:
         self.root = folder / ".groups"
         shutil.rmtree(self.root, ignore_errors=True)
-        # A name of its own: whoever writes to the old one must not be taken for a new group.
+        # A name of its own: a process that still writes to the old one must not look like a new group.
         self.folder = self.root / secrets.token_hex(4)
         self.folder.mkdir(parents=True)
         self.count = 0
@@ -63,7 +63,7 @@ class Running:
         handle: its process, job or task.
         share: how much of it is done, in [0, 1].
         done: numbers of the jobs that have a result.
-        failure: the message by which it told of its own failure.
+        failure: the message by which it reported its own failure.
     """
 
     group: Group
@@ -81,7 +81,7 @@ class Running:
         return time.monotonic() - self._heard
 
     def listen(self) -> Iterator[dict[str, Any]]:
-        """Read what the group has told since the last time."""
+        """Read what the group has reported since the last time."""
         with open(self.paths["messages"], "rb") as file:
             file.seek(self._read)
             for line in file:

@@ -1,4 +1,4 @@
-"""A sweep that no crash can lose: what is done stays done, what failed is told, the rest goes on."""
+"""A sweep that no crash can lose: what is done stays done, what failed is reported, the rest continues."""
 
 import shutil
 import time
@@ -27,13 +27,13 @@ ATTEMPTS_OF_KILLED = 2
 
 
 class JobObserver(Protocol):
-    """Who is told of every job."""
+    """What is called for every job."""
 
     def started(self, job: PlannedJob) -> None:
         """Hear that a job begins."""
 
     def ended(self, job: PlannedJob) -> None:
-        """Hear what came of a job."""
+        """Receive the outcome of a job."""
 
 
 class Sweep:
@@ -50,7 +50,7 @@ class Sweep:
         accept_code: keep results of other code.
         command: the words of the command line, secrets removed.
         hydra_files: gives the names and texts of the files in a job's ``.hydra/``.
-        callbacks: told when a job begins (``started(job)``) and what came of it (``ended(job)``).
+        callbacks: called when a job begins (``started(job)``) and when it has ended (``ended(job)``).
         display: where progress is shown.
     """
 
@@ -70,7 +70,7 @@ class Sweep:
         self.best: tuple[float, str] | None = None
 
     def run(self) -> list[PlannedJob]:
-        """Run what is missing and give every job with what came of it, in the order of the jobs.
+        """Run what is missing and give every job with its outcome, in the order of the jobs.
 
         Raises:
             InputError: another sweep works in the folder, or results in it are of other code.

@@ -13,13 +13,13 @@ from mlplab.runs.signals import received
 
 
 class Objective(float):
-    """What a job returns to a Hydra sweeper: the figure that is aimed at, and the whole result beside it."""
+    """What a job returns to a Hydra sweeper: the metric that is aimed at, and the whole result beside it."""
 
     result: dict[str, Any]
 
 
 class Objectives(tuple):
-    """The same for several figures."""
+    """The same for several metrics."""
 
     result: dict[str, Any]
 
@@ -34,8 +34,8 @@ class Task:
         resolve: gives the plain values of a config.
         check: checks plain values and gives them back.
         command: the words of the command line.
-        objective: gives the figure, or figures, by which a job's result is judged, from the result and the config.
-        results: of the jobs that ran in this process, or that a launcher told.
+        objective: gives the metric, or metrics, by which a job's result is judged, from the result and the config.
+        results: of the jobs that ran in this process, or that a launcher returned.
     """
 
     study: str

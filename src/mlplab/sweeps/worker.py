@@ -53,7 +53,7 @@ def run_group(payload: dict[str, Any]) -> None:
         except BaseException as error:
             if payload.get("inline") and isinstance(error, KeyboardInterrupt):
                 raise
-            # Lightning turns Ctrl-C into an exit; what nobody asked for is a job's own doing.
+            # Lightning turns Ctrl-C into an exit; an exit that was not requested is a job's own.
             if Path(payload["stop"]).exists():
                 tell("interrupted")
             else:
@@ -122,11 +122,11 @@ def _call_each(payload: dict[str, Any], folders: list[Path], tell: Messages) -> 
 def process_main(payload: dict[str, Any]) -> None:
     """Run a group as a process of its own, which dies with the sweep, its output going to a file."""
     if sys.platform == "linux":
-        # Nobody is to train on for a sweep that was killed.
+        # No group is to train on for a sweep that was killed.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if not multiprocessing.parent_process().is_alive():  # it was killed before this line
             os._exit(1)
-    # Ctrl-C in a terminal reaches all of its group: the sweep alone is to decide what comes of it.
+    # Ctrl-C in a terminal reaches all of its group: the sweep alone decides what follows.
     os.setsid()
     signal.signal(signal.SIGINT, signals.interrupt)
     log = open(payload["log"], "a", buffering=1)

@@ -78,7 +78,7 @@ def build_data(configs: Sequence[dict[str, Any]]) -> list[Any]:
 
 
 def build_loggers(config: dict[str, Any], folder: RunFolder | None) -> list[Any]:
-    """Make a job's loggers; each is told the run's folder by the name that its class has for it."""
+    """Make a job's loggers; each is given the run's folder by the name that its class has for it."""
     loggers = []
     for name, node in (config.get("logger") or {}).items():
         if node is None or folder is None or config["trainer"]["fast_dev_run"]:

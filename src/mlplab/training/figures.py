@@ -146,7 +146,7 @@ def curve_figures(
         "calibration": calibration(
             probabilities, run.data.test.y.numpy(), title=f"{model_title(classifier, index)}: test points",
             subtitle=f"accuracy {100 * result['test']['accuracy']:.1f} %  ·  "
-            f"expected calibration error {100 * result['test']['calibration_error']:.1f} points",
+            f"expected calibration error {100 * result['test']['calibration_error']:.1f} %",
             class_names=run.data.class_names,
         )
     }  # fmt: skip

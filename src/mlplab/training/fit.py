@@ -58,7 +58,7 @@ def fit_members(
         folders: one run folder a job, already claimed; None keeps nothing of it.
         resume: go on from ``checkpoints/last.ckpt`` of each folder.
         observer: a further callback, which takes the place of the progress bar.
-        on_result: told each job's number and result as soon as its folder is complete.
+        on_result: called with each job's number and result as soon as its folder is complete.
 
     Returns:
         One result a job, as in ``result.json``.
@@ -97,7 +97,7 @@ def fit_runs(
         options: of Lightning's Trainer.
         callbacks: of the first training.
         resume: go on from the runs' checkpoints.
-        on_result: told each job's number and result.
+        on_result: called with each job's number and result.
         started: ``time.perf_counter()`` at the start.
         again: makes the callbacks of each further training.
     """

@@ -36,7 +36,7 @@ class RunFolderLogger(Logger):
         """Take the text of the run's config."""
 
     def log_final(self, figures: Mapping[str, float], step: int, status: str) -> None:
-        """Take the final figures, and end the record: ``"success"`` or ``"failed"``."""
+        """Take the final metrics, and end the record: ``"success"`` or ``"failed"``."""
         self.finalize(status)
 
 

@@ -21,7 +21,7 @@ class MemberRun:
         config: the resolved config, plain values.
         folder: where it writes; None to keep nothing.
         data: its data module, set up.
-        loggers: where its figures go.
+        loggers: where its metrics go.
         digest: of the config.
         module: the LightningModule that says what is trained.
         plan: how it is trained, and why so.

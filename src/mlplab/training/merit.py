@@ -1,4 +1,4 @@
-"""Figures of merit where accuracy alone says little: of unequal classes, and of each class, by torchmetrics."""
+"""Metrics for where accuracy alone says little: for unequal classes, and for each class, by torchmetrics."""
 
 import math
 from typing import Any

@@ -62,7 +62,7 @@ class Plane:
 def plane_of(data: Any, limit: float | None = None, pair: Sequence[str | int] | None = None) -> Plane | None:
     """Choose what a map of a data set shows.
 
-    With two inputs these; with more, those named, else the two that tell the classes apart best, each by itself. The map holds all train,
+    With two inputs these; with more, those named, else the two that separate the classes best, each by itself. The map holds all train,
     validation and test points with a margin: data of a file on each axis, synthetic data, whose axes are alike, in a
     square.
 

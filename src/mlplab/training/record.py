@@ -1,4 +1,4 @@
-"""The record of a run: one row of figures an epoch to its loggers, and the history that figures are drawn from."""
+"""The record of a run: one row of metrics an epoch to its loggers, and the history that figures are drawn from."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ NAN = float("nan")
 
 
 class Record(MemberCallback):
-    """Hand each member's figures to its own loggers once an epoch, and keep them."""
+    """Hand each member's metrics to its own loggers once an epoch, and keep them."""
 
     def __init__(self) -> None:
         self.began = False  # to train: until then a run that goes on is as it was
@@ -55,7 +55,7 @@ class Record(MemberCallback):
                 run.heartbeat.beat()
 
     def history(self, index: int) -> dict[str, list[float]]:
-        """Give a member's figures by name, one an epoch and ``epoch`` among them; NaN where one was not taken."""
+        """Give a member's metrics by name, one an epoch and ``epoch`` among them; NaN where one was not taken."""
         before, end = self._before.get(index, {"epoch": []}), self._ended.get(index, len(self._epochs))
         since = {"epoch": self._epochs[:end]}
         since |= {name: column[:end, index].tolist() for name, column in self._columns().items()}
@@ -63,7 +63,7 @@ class Record(MemberCallback):
         return {name: before.get(name, gaps[0]) + since.get(name, gaps[1]) for name in before | since}
 
     def _columns(self) -> dict[str, np.ndarray]:
-        """The figures of all epochs since the start or the last checkpoint, by name, (epochs, P)."""
+        """The metrics of all epochs since the start or the last checkpoint, by name, (epochs, P)."""
         if self._figures and len(next(iter(self._stacked.values()), ())) != len(self._figures):
             names = dict.fromkeys(name for figures in self._figures for name in figures)
             gap = np.full_like(next(iter(self._figures[0].values())), NAN)

@@ -41,7 +41,7 @@ def finish(
         trainer: after ``fit``, with ``runs``.
         classifier: the population, or the one network of Lightning's own loop.
         started: ``time.perf_counter()`` at the start of the job.
-        on_result: told each member's number and result when its folder is complete.
+        on_result: called with each member's number and result when its folder is complete.
 
     Returns:
         One result a member, as in ``result.json``.
@@ -106,7 +106,7 @@ def part_logits(population: Population, index: int, data: ArrayDataModule) -> di
 def part_figures(logits: dict[str, Tensor | None], data: ArrayDataModule) -> dict[str, dict[str, Any] | None]:
     """Measure logits as :func:`part_logits` gives them, beside the Bayes classifier where that is known.
 
-    The test points have :func:`mlplab.training.merit.merit`'s figures too, the validation points their losses by fold.
+    The test points have :func:`mlplab.training.merit.merit`'s metrics too, the validation points their losses by fold.
     """
     figures = {
         name: None if values is None else measure(values, getattr(data, name).y, data.log_posterior(name))

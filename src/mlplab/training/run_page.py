@@ -108,7 +108,7 @@ def describe(
         "commands": [
             ("Measure it again", f"scripts/lab evaluate {name}"),
             ("Train it again and compare, to the bit", f"scripts/lab reproduce {name}"),
-            ("Go on for more epochs", f"scripts/lab train resume={name} trainer.max_epochs={2 * max(1, result['epochs'])}"),
+            ("Train for more epochs", f"scripts/lab train resume={name} trainer.max_epochs={2 * max(1, result['epochs'])}"),
             *([("The same in the playground", f"scripts/lab playground {name}")] if playground else []),
         ],
         "manifest": json.dumps(read_json(folder.manifest), indent=1) if folder.manifest.exists() else "",

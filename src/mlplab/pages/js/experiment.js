@@ -11,7 +11,7 @@ const LESSONS = [
   ['Too few points', 'x=data.points_per_arm:10,25,100,1000&y=seed:0,1,2,3&data.batch_size=32&model.width=64&model.depth=2&optimizer.lr=0.005',
     'With few points the train loss still falls to zero, while the distance to the Bayes limit does not.'],
   ['Beyond the data', 'model.width=64&model.depth=2&optimizer.lr=0.005&limit=6',
-    'Outside the square of the data the boundaries go on as straight rays, and the network is sure of what it never saw.'],
+    'Outside the square of the data the boundaries continue as straight rays, and the network is confident where it has no data.'],
 ]
 
 // Key: label, kind, range or choices, where it stands. Keys are the lab's; data.classes and data.points stand for
@@ -97,7 +97,7 @@ class Experiment {
     return name === 'data.classes' ? `data.${problem.classes}` : name === 'data.points' ? `data.${problem.points}` : name
   }
   keyOf(labName) { return Object.keys(KEYS).find(name => this.labKey(name) === labName) }
-  // Options as KEY: text. What is no option of the page is left alone; a bad value is told and changes nothing.
+  // Options as KEY: text. What is no option of the page is left alone; a bad value is reported and changes nothing.
   read(options) {
     this.problems = []
     if (options.points !== undefined) this.readPoints(options.points)

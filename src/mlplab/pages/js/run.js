@@ -88,14 +88,14 @@ const details = {
     const p = probabilitiesNow(), list = []
     for (let k = 0; k < points.count; k++) { const j = likeliest(p, points.count, k, K); if (j !== points.y[k]) list.push([k, j, p[j * points.count + k]]) }
     list.sort((a, b) => b[2] - a[2])
-    $('wrongSays').textContent = `${list.length} of ${points.count} test points are taken for another class; the surest mistakes first.`
+    $('wrongSays').textContent = `${list.length} of ${points.count} test points are misclassified; the most confident mistakes first.`
     $('wrong').querySelector('table').replaceChildren(make('tr', {}, ...[...RUN.features.slice(0, 4), 'is', 'taken for', 'with'].map(textContent => make('th', { textContent }))),
       ...list.slice(0, 40).map(([k, j, q]) => make('tr', {}, ...[...RUN.features.slice(0, 4).map((_, f) => short(given.x[f * points.count + k])), RUN.classes[points.y[k]], RUN.classes[j], percent(q, 1)].map(textContent => make('td', { textContent })))))
   },
   confusion() { $('confusion').querySelector('.scroll').replaceChildren(confusionTable(confusion(probabilitiesNow(), points, K), RUN.classes)) },
   calibration() {
     const { bins, error } = calibrationBins(probabilitiesNow(), points, K)
-    $('calibrationSays').textContent = `How often it is right beside how sure it is, on ${points.count} test points; expected calibration error ${(100 * error).toFixed(2)} points.`
+    $('calibrationSays').textContent = `How often it is right beside how sure it is, on ${points.count} test points; expected calibration error ${(100 * error).toFixed(2)} percentage points.`
     chart($('calibration').querySelector('canvas'), {
       series: [{ points: [[0, 0], [1, 1]], colour: css('--limit'), dash: [6, 4], width: 1.2 }, { points: bins, colour: css('--train'), dots: true }],
       x: 'mean probability of the class it names', y: 'share that is right', height: 300, square: [0, 1],
@@ -127,7 +127,7 @@ const details = {
     else { c.fillStyle = css('--map'); c.fillRect(0, 0, w, h) }
     const p = probabilitiesNow(), wrong = k => likeliest(p, N, k, K) !== points.y[k]
     drawPoints(c, { count: N, y: points.y, x: flatX }, (a, b) => [(a + reach) / 2 / reach * w, (reach - b) / 2 / reach * h], { wrong })
-    $('projectionSays').textContent = `The test points along the two directions in which they vary most, with ${axes.map(a => percent(a.share, 0)).join(' and ')} of their variance; a dark ring: taken for another class.${lens ? ' Behind them what the network says on that plane through their mean.' : ''}`
+    $('projectionSays').textContent = `The test points along the two directions in which they vary most, with ${axes.map(a => percent(a.share, 0)).join(' and ')} of their variance; a dark ring: misclassified.${lens ? ' Behind them what the network says on that plane through their mean.' : ''}`
   },
   dependence() {
     const feature = +$('dependent').value || 0, n = Math.min(200, points.count), steps = 41, low = RUN.box[0][feature], high = RUN.box[1][feature]
@@ -164,7 +164,7 @@ function principal() {
 }
 
 function figures() {
-  // Name, figure and how it is written; those that no part has are left out.
+  // Name, metric and how it is written; those that no part has are left out.
   const all = [['accuracy', 'accuracy', percent], ['Bayes', 'bayes_accuracy', percent], ['NLL', 'nll', v => short(v, 4)], ['Bayes', 'bayes_nll', v => short(v, 4)], ['regret', 'nll_regret', v => short(v)], ['miscalibrated', 'calibration_error', v => percent(v)]]
   const kept = all.filter(([, key]) => RUN.figures.some(([, f]) => f[key] != null))
   $('figures').replaceChildren(make('tr', {}, make('th', { textContent: 'points', className: 'left' }), ...kept.map(([textContent]) => make('th', { textContent }))),

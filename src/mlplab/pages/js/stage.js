@@ -235,7 +235,7 @@ function takeWeights(text) {
     if (activation !== undefined) experiment.choose('model.activation', activation)
     experiment.choose('model.hidden', widths.slice(1, -1))
     if (PROBLEMS[experiment.values.data]?.classes) experiment.choose('data.classes', widths.at(-1))
-    if (classesOf(experiment.setting().data) !== widths.at(-1)) throw new RangeError(`the network tells ${widths.at(-1)} classes apart, the data set has ${classesOf(experiment.setting().data)}`)
+    if (classesOf(experiment.setting().data) !== widths.at(-1)) throw new RangeError(`the network has ${widths.at(-1)} classes, the data set has ${classesOf(experiment.setting().data)}`)
     loaded = theta
     experiment.problems = []
     restart(false)
@@ -256,7 +256,7 @@ addEventListener('hashchange', () => { if (location.hash === address.own) return
 addEventListener('resize', () => { dirty = engine.stale = true; details() })
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', themed)
 
-// One frame: what has changed is drawn; figures and units a few times a second. A page that falls behind asks the
+// One frame: what has changed is drawn; metrics and units a few times a second. A page that falls behind asks the
 // engine to rest between its slices.
 let lastDetails = 0, lastPace = 0, framesThen = 0, rest = 0
 function tick(now) {

@@ -299,7 +299,7 @@ function drawWarped(canvas, lens, extent, points, [a, b], embed = x => x) {
   c.textAlign = 'right'; c.fillText(`unit A →`, w - 6, h - 6); c.textAlign = 'left'; c.fillText('↑ unit B', 6, 14)
 }
 
-// counts[i][j]: points of class i that are taken for class j.
+// counts[i][j]: points of class i that are predicted as class j.
 function confusion(probabilities, { count, y }, K) {
   const counts = Array.from({ length: K }, () => Array(K).fill(0))
   for (let p = 0; p < count; p++) counts[y[p]][likeliest(probabilities, count, p, K)]++

@@ -28,7 +28,7 @@ def accuracy_over_time(times_ms, accuracies, relu_accuracy, settled_ms, *, title
         times_ms: shape (T,).
         accuracies: 0 to 1, shape (T,).
         relu_accuracy: 0 to 1.
-        settled_ms: from when on it is within one point; infinite draws nothing.
+        settled_ms: from when on it is within one percentage point; infinite draws nothing.
         title, subtitle: words above.
 
     Returns:
@@ -44,7 +44,7 @@ def accuracy_over_time(times_ms, accuracies, relu_accuracy, settled_ms, *, title
     if np.isfinite(settled_ms):
         axes.axvline(settled_ms, color=MUTED, lw=points_of(2), ls=(0, (2, 2)))
         over = {"xycoords": ("data", "axes fraction"), "ha": "center", "va": "bottom"}
-        note(axes, f"within 1 point from {settled_ms:g} ms", (settled_ms, 1), up=8, **over)
+        note(axes, f"within 1 percentage point from {settled_ms:g} ms", (settled_ms, 1), up=8, **over)
     axes.set_xlim(times_ms[0], times_ms[-1])
     axes.set_ylim(max(0.0, percent.min() - 3), 100.5)
     axes.yaxis.set_major_locator(MaxNLocator(6))

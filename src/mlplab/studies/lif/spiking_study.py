@@ -28,7 +28,7 @@ def spiking(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
     """Measure the networks of `config.runs` as spiking ones; leave figures, arrays and a table in the folder.
 
     Returns:
-        The result, as in ``result.json``; its figures are those of the first run.
+        The result, as in ``result.json``; its metrics are those of the first run.
 
     Raises:
         InputError: a run is missing or no ReLU network, or a value is not allowed.
@@ -219,19 +219,19 @@ def summary(result, rows, networks, found, record: Recording) -> str:
     lines.append("")
     for network, values in zip(networks, found, strict=True):
         lines.append(
-            f"{network.name}: within 1 point of its ReLU network from {values['settled_ms']:g} ms on, "
+            f"{network.name}: within 1 percentage point of its ReLU network from {values['settled_ms']:g} ms on, "
             f"{values['spikes']:.1f} spikes a hidden neuron"
         )
     few = result.get("few_steps")
     if few:
         for steps, lost, error in zip(few["steps"], few["fitted"], few["fitted_error"], strict=True):
-            side = f"{100 * abs(lost):.2f} ± {100 * error:.2f} points {'below' if lost >= 0 else 'above'}"
+            side = f"{100 * abs(lost):.2f} ± {100 * error:.2f} percentage points {'below' if lost >= 0 else 'above'}"
             lines.append(f"{steps:3d} time steps, starts and outputs fitted: {side} the ReLU network")
     for depth, times in result.get("by_depth", {}).items():
         words = [spread(times[name]) for name in ("agreed_90_ms", "agreed_99_ms", "within_one_point_ms")]
         lines.append(
             f"depth {depth}: 90 % of the points classified as by the ReLU network after {words[0]} ms, "
-            f"99 % after {words[1]} ms; accuracy within 1 point after {words[2]} ms (mean ± standard error)"
+            f"99 % after {words[1]} ms; accuracy within 1 percentage point after {words[2]} ms (mean ± standard error)"
         )
     lines += ["", f"folder       {shown(record.folder.path)}", f"pictures     {shown(record.folder.figures)}"]
     return "\n".join(lines)

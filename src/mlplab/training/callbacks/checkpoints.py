@@ -55,7 +55,7 @@ class Checkpoints(Checkpoint, MemberCallback):
             if run.folder is None:
                 continue
             run.flush()
-            self._save_best(run, members, index)  # first: whoever goes on from the last meets a best that is not older
+            self._save_best(run, members, index)  # first: a run resumed from the last finds a best that is not older
             if isinstance(members, SingleMember):
                 trainer.save_checkpoint(run.folder.checkpoints / "last.ckpt")
             else:

@@ -32,15 +32,15 @@ def log_spaced(last: int) -> list[int]:
 class DecisionMaps(MemberCallback):
     """Draw a member's class probabilities over the plane as it learns; of more than two inputs, over the two that tell most.
 
-    What a map shows is kept as parameters, and drawn when there is time: at the end, or while the run goes on once
+    What a map shows is kept as parameters, and drawn when there is time: at the end, or while the run continues once
     in ``every_seconds``.
 
     Args:
         epochs: "log" for 0, 1, 2, 5, 10, ... and the last, or a list of epochs.
         resolution: pixels along each side of the grid, >= 2.
         limit: the square drawn is [-limit, limit]; None fits the data, those of a file on each axis.
-        pair: the two inputs drawn, by name or by position from 1, the others at their median; None: the two that tell
-            the classes apart best.
+        pair: the two inputs drawn, by name or by position from 1, the others at their median; None: the two that
+            separate the classes best.
         every_seconds: while training, draw what has gathered when the oldest is this old.
     """
 

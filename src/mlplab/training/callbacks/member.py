@@ -24,7 +24,7 @@ class MemberCallback(L.Callback):
             members.note_validation()
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        # Lightning calls callbacks before the module, so the epoch is summed up by whoever comes first.
+        # Lightning calls callbacks before the module, so the epoch is summed up by the first of them.
         members = members_of(trainer, module)
         if members.close_epoch():
             self.on_epoch(trainer, members)

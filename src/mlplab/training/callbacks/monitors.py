@@ -1,4 +1,4 @@
-"""Callbacks that add figures to the record: the learning rate and the time."""
+"""Callbacks that add metrics to the record: the learning rate and the time."""
 
 import time
 from typing import Any

@@ -58,7 +58,7 @@ class Progress(MemberCallback):
             )  # fmt: skip
 
     def on_epoch(self, trainer: L.Trainer, members: Any) -> None:
-        # The figures are only read where they are shown: on a GPU each reading waits for the device.
+        # The metrics are only read where they are shown: on a GPU each reading waits for the device.
         if self._bar is not None:
             if time.monotonic() - self._last >= 0.1 or members.epochs == members.total_epochs:
                 self._last = time.monotonic()

@@ -49,10 +49,10 @@ class DivergenceGuard(MemberCallback):
 
 
 class EarlyStopping(MemberCallback):
-    """Stop a member whose figure has not improved for some epochs.
+    """Stop a member whose metric has not improved for some epochs.
 
     Args:
-        monitor: a figure of the epoch; accuracies are to rise, the others to fall.
+        monitor: a metric of the epoch; accuracies are to rise, the others to fall.
         patience: measured epochs without improvement after which a member stops, >= 1.
         min_delta: what counts as an improvement must be larger than this, >= 0.
     """
