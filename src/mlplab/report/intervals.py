@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """Statistics over seeds: mean, spread, the 95 % interval, and tests of differences."""
-=======
-"""Statistics over seeds: mean, spread, the 95 % interval, and which settings are not significantly different from the best."""
->>>>>>> 14f405f (Plain words: metrics, results and percentage points in messages, help, docstrings and captions; a test holds them and the spelling)
 
 import math
 from collections.abc import Sequence
@@ -102,33 +98,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - place) * p_values[index]))
         corrected[index] = largest
     return corrected
-<<<<<<< HEAD
-=======
-
-
-def not_distinguishable(settings: Sequence[Summary], best: int, level: float = LEVEL) -> list[bool]:
-    """Say which settings are not significantly different from the best one at this number of seeds.
-
-    Each is compared with the best by :func:`welch`, the p-values corrected by :func:`holm`. The best was
-    chosen by the same numbers, so the marks are a set that holds the truly best setting with probability
-    ``level`` or more; they are no claim that its members are equal.
-
-    Args:
-        settings: a summary for each.
-        best: index of the one with the best mean.
-        level: 0 < level < 1.
-
-    Returns:
-        A flag for each; the best one's is True, and so is that of a setting with a single number, of
-        which nothing can be said.
-    """
-    marks = [True] * len(settings)
-    p_values = {
-        index: p
-        for index, setting in enumerate(settings)
-        if index != best and (p := welch(setting, settings[best])) is not None
-    }
-    for index, p in zip(p_values, holm(list(p_values.values()))):
-        marks[index] = p > 1 - level
-    return marks
->>>>>>> 14f405f (Plain words: metrics, results and percentage points in messages, help, docstrings and captions; a test holds them and the spelling)

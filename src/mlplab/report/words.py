@@ -303,11 +303,7 @@ def screen(table: Table, brief: bool = False) -> list[str]:
     limits = {(setting.mean(part, "bayes_accuracy"), setting.mean(part, "bayes_nll")) for setting in ordered}
     limit = limits.pop()
     if not limits and None not in limit:
-<<<<<<< HEAD
         regret = "; regret: percentage points of accuracy lost" if "regret" in rows[0] else ""
-=======
-        regret = "; regret: percentage points below it" if "regret" in rows[0] else ""
->>>>>>> 14f405f (Plain words: metrics, results and percentage points in messages, help, docstrings and captions; a test holds them and the spelling)
         lines.append(f"   Bayes limit: {100 * limit[0]:.2f} %, NLL {limit[1]:.4f}{regret}")
     if table.bests and len(table.settings) > 1:
         rest = "; ~ not significantly different (95 %)" if table.verdict else ""
