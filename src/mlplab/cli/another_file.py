@@ -22,7 +22,7 @@ from mlplab.training.loading import load_population
 from mlplab.training.results import part_figures
 from mlplab.training.single import network_title
 
-# What may be said of the other file, besides where it is; the rest is the run's.
+# Options that describe the other file, besides its path; all others are the run's.
 KEYS = ("path", "separator", "header", "missing", "file_sha256")
 ROWS = 65_536  # predicted at a time
 

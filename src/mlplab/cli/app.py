@@ -43,7 +43,7 @@ def _answered(argv: list[str]) -> int:
     except KeyboardInterrupt:
         print("mlplab: interrupted", file=sys.stderr)
         return signals.exit_code()
-    except BrokenPipeError:  # the reader of a pipe, such as head, has had enough
+    except BrokenPipeError:  # the reader of a pipe, such as head, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except PermissionError as error:
@@ -70,7 +70,7 @@ def _open_streams() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")  # the name of a folder may hold what it cannot write
+        sys.stdout.reconfigure(errors="backslashreplace")  # a folder's name may hold characters that the terminal cannot show
 
 
 def _dispatched(argv: list[str]) -> int:

@@ -18,7 +18,7 @@ SHORT = {"-m": "--multirun", "-r": "--run", "-h": "--help", "-c": "--cfg", "-p":
          "-sc": "--shell-completion", "-cd": "--config-dir"}
 CHOICES = {"--cfg": ("job", "hydra", "all"),
            "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")}
-# These show something and run nothing; one of them at a time.
+# Flags that show something and run nothing; only one may be given.
 SHOWS = ("--help", "--hydra-help", "--version", "--cfg", "--info", "--shell-completion")
 # Keys whose value is one path, to be taken as it was typed.
 PATHS = ("paths.logs", "hydra.run.dir", "hydra.sweep.dir")

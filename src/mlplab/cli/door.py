@@ -93,7 +93,7 @@ def single(command: str, config_name: str, task: Task, words: Words) -> None:
     else:
         place = take(chosen)
     with place as folder:
-        print(f"{command}: {short_path(folder)}", file=sys.stderr, flush=True)  # torch takes seconds to come
+        print(f"{command}: {short_path(folder)}", file=sys.stderr, flush=True)  # importing torch takes seconds
         with session.resume_hint(command, folder):
             through_hydra(config_name, task, words, [f"hydra.run.dir={quoted(str(folder))}"])
 
@@ -119,17 +119,17 @@ def sweep(config_name: str, task: Task, words: Words) -> None:
     else:
         kind = "search" if first.choices.get("hydra/sweeper") == "search" else "sweep"
         kind = next((text.partition("=")[2] for text in overrides if text.startswith("experiment=")), kind)
-        # More trials of a search belong into the folder of the first ones.
+        # Further trials of a search go to the folder of the first ones.
         naming = [text for text in overrides if not text.startswith(("search.trials=", "search.batch="))]
         folder = sweep_folder(Path(base.paths.logs), kind, base.get("sweep"), naming)
     more = [f"hydra.sweep.dir={quoted(str(folder))}"]
     if isinstance(base.get("figures"), str) and not any(text.startswith("figures=") for text in overrides):
-        more.append("figures=map")  # Of a thousand runs nobody looks at every curve.
+        more.append("figures=map")  # In a large sweep the curves of each run are not drawn.
     words.flags.setdefault("--multirun", None)
     began = time.time()
     with locked(folder):  # before Hydra writes anything there
         if config_name == "train" and base.get("figures") != "none":
-            write_playground(folder)  # to which the pages of its runs lead
+            write_playground(folder)  # the pages of its runs link to it
         try:
             through_hydra(config_name, task, words, more)
         except KeyboardInterrupt:
@@ -172,7 +172,7 @@ def show(config_name: str, task: Task, words: Words) -> None:
         through_hydra(config_name, task, words, [])
     except (InputError, HydraException):
         raise
-    except Exception as error:  # whatever Hydra's printing falls over
+    except Exception as error:  # whatever error Hydra's printing raises
         raise InputError(f"{words.shows} cannot show this: {' '.join(str(error).split())}") from error
 
 
@@ -220,7 +220,7 @@ def command_line(words: Sequence[str]) -> Iterator[None]:
 def run_job(load: Callable[[], Callable], config_name: str, config: DictConfig) -> Any:
     """Run one job in the folder that Hydra has made for it; in the next free one where a run has that."""
     own = HydraConfig.get()
-    with configs.at(own.runtime.cwd):  # relative paths are the person's, whatever hydra.job.chdir says
+    with configs.at(own.runtime.cwd):  # relative paths start at the user's folder, whatever hydra.job.chdir says
         checked = configs.check(config, config_name)
     folder = Path(own.runtime.output_dir)
     if (folder / "config.yaml").exists():

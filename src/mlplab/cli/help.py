@@ -108,7 +108,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[tuple[str, str], ...]]] = {
     ),
     "tensorboard": ("start TensorBoard over runs or a sweep", "", ()),
 }
-# Of a file of conf/: what is for the machinery.
+# Lines of a file in conf/ that --help leaves out: they are not options.
 _HIDDEN = re.compile(r"(_target_|_partial_|defaults|hydra):")
 
 
@@ -172,7 +172,7 @@ def composed_help(command: str, root: str, words: Sequence[str], config_dir: str
 def _group_help(command: str, word: str, folders: Sequence[Path], chosen: dict[str, str | None]) -> str:
     """Show one file of a group, comments included, or all that a group has."""
     group, _, name = word.lstrip("+").partition("=")
-    if "." in group:  # a key: what stands beside it says more than its value
+    if "." in group:  # a key is shown with the others of its file
         group, name = group.partition(".")[0], chosen.get(group.partition(".")[0]) or ""
     if group not in chosen:
         raise InputError(

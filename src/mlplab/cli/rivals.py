@@ -27,7 +27,7 @@ PRIORS, OUTSIDE = (1.0, 0.1, 0.01), 1e-5
 BIASES = (0.01, 0.1, 1.0)
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1)
 SCALES = tuple(np.geomspace(1, 100, 41).round(3).tolist())
-# The network's own learning rate and epochs, times these: six trainings along a cosine.
+# Factors on the network's own learning rate and epochs: six trainings with a cosine schedule.
 RATES, LENGTHS = (1 / 3, 1, 3), (1, 3)
 BEST = ("near_bayes", "near_bayes_polar")
 LABELS = {

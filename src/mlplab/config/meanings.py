@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection
 
-# The word, in lower case and without - and _, to the override that does it; =... where it is one of several.
+# Word (lower case, without - and _) -> the override that means it; =... where it is one of several.
 MEANINGS = {
     **dict.fromkeys(("epoch", "epochs", "nepochs", "numepochs", "maxepochs"), "trainer.max_epochs"),
     **dict.fromkeys(("steps", "step", "maxsteps", "iterations", "iters", "niter"), "trainer.max_steps"),

@@ -91,7 +91,7 @@ def _group_without_name(overrides: list[str]) -> str:
 
 
 def _unknown_key(key: str, error: Exception, config_name: str, overrides: list[str]) -> str:
-    # A dict given for a known key: the culprit is inside it.
+    # A dict given for a known key: the unknown key is inside it.
     inner = re.search(hydra_names.FULL_KEY, str(error.__cause__))
     full = inner["key"] if inner and inner["key"].startswith(key) else key
     given = next((text for text in overrides if text.lstrip("+~").startswith(key)), key)

@@ -53,14 +53,14 @@ def _each(rule: Rule) -> Rule:
     return either(rule, many(rule, least=1))
 
 
-_CURRENT = optional(_each(quantity(number(), "ma")))  # null: what suits the neuron
+_CURRENT = optional(_each(quantity(number(), "ma")))  # null: chosen for the neuron
 _CURRENTS = optional(quantity(number(), "ma"))
 _V = _each(quantity(number(), "v"))
 _MS = quantity(number(0, above=True), "ms")
 _RESISTANCE = quantity(either(number(0, above=True), choice(float("inf"))), "kohm")
 _NOISE = {"dt_ms": _MS, "neurons": integer(1), "seed": SEED}
 
-# The keys of each class that conf/ can name. A class that is not here is its author's own affair.
+# The keys of each class that conf/ can name. The arguments of other classes are not checked.
 TARGETS: dict[str, dict[str, Rule]] = {
     "mlplab.data.modules.SpiralDataModule": SPIRAL,
     "mlplab.data.modules.CirclesDataModule": SYNTHETIC | CLASSES,

@@ -109,5 +109,5 @@ def _expect_once(overrides: Sequence[str], sweeps: Sequence[str]) -> None:
             several = f"; for several write {key}=[{values}]" if key == "search.objective" else ""
             raise InputError(f"{key} takes one value for a whole sweep, got {text}{several}")
         given = [other for other, name in zip(overrides, keys) if name == key]
-        if given[-1] != text or given.count(text) > 1:  # of two values the later counts; a sweep is not to vanish
+        if given[-1] != text or given.count(text) > 1:  # of two values the later counts, which would drop the sweep
             raise InputError(f"{key} is swept and must be given once, got {' and '.join(given)}")

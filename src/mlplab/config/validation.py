@@ -58,7 +58,7 @@ def _expect_mapping(key: str, value: object) -> None:
 def _check_keys(key: str, value: Mapping, table: Mapping) -> None:
     prefix = f"{key}." if key else ""
     if key == "trainer" and not table.keys() >= value.keys():
-        # Whatever else Lightning's Trainer takes is its own affair.
+        # Lightning checks the other options of its Trainer.
         value = {name: entry for name, entry in value.items() if name in table or name not in lightning_options()}
     for name in value:
         if name not in table:

@@ -10,9 +10,9 @@ from mlplab.population.orders import draw_orders
 from mlplab.seeds import derive
 
 BLOCK_BYTES = 512 << 20
-# Between two blocks a run can be stopped and says that it lives: on one core of a CPU, every few seconds.
+# Between two blocks a run can be stopped and its status file is renewed: on one CPU core, every few seconds.
 BLOCK_OPERATIONS = 5e11
-# At the end of a block the host looks at what has come out: on a GPU best once an epoch, also of 10,000 members.
+# At the end of a block the host reads the results: on a GPU best once an epoch, also of 10,000 members.
 GPU_BLOCK_BYTES = 512 << 20
 # Devices that draw the orders themselves.
 DRAWING_DEVICES = ("cuda",)

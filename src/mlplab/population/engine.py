@@ -28,7 +28,7 @@ from mlplab.population.state import all_finite, member_state
 from mlplab.torch_names import foreach_norm
 
 PLAIN = CrossEntropy()
-# Logits that are judged at once, in bytes: a loss makes several arrays of their size, all in a core's cache.
+# Logits whose loss is taken at once, in bytes: a loss makes several arrays of their size, all in a core's cache.
 PIECE_BYTES = 256 << 10
 
 
@@ -141,7 +141,7 @@ class PopulationModule(L.LightningModule):
             return
         active = [i not in self.stops for i in range(self.members)]
         losses, correct = [], []
-        # Other optimisers than the lab's step all members at once, so they cannot walk one run after the other.
+        # Other optimisers than the lab's step all members at once, so groups of members cannot be processed in turn.
         runs = [slice(0, self.members)]
         if isinstance(self.optimizer, MemberOptimizer):
             runs = self.population.chunks(block.x.shape[2])

@@ -34,7 +34,7 @@ def draw_orders(seeds: Tensor, epoch: int, points: int) -> Tensor:
     place = torch.arange(points, device=seeds.device)
     start = splitmix64(seeds + (epoch + 1) * splitmix64(seeds + GOLDEN))
     numbers = splitmix64(start.unsqueeze(1) + (place + 1) * GOLDEN)
-    # A number's low bits make room for its place: no two are equal, and the sorted numbers are the order.
+    # The low bits of each number are replaced by its position: no two are equal, and sorting gives the order.
     room = (1 << max(1, (points - 1).bit_length())) - 1
     return ((numbers & ~room) | place).sort(dim=1).values & room
 

@@ -21,9 +21,9 @@ from mlplab.population.member_axis import ALIGNMENT, Population, round_up
 from mlplab.seeds import derive
 
 # A member then has a multiple of 32 numbers in each layer: none of them is left over for an activation's scalar code.
-# Working set of the members that are walked together, in bytes: a few L2 caches, so that one call serves several.
+# Working set of the members that are processed together, in bytes: a few L2 caches, so that one call serves several.
 CACHE_BYTES = 4 << 20
-# Two hidden layers of what is looked at at once, in bytes: what fits a cache on a CPU, many threads on a GPU.
+# Two hidden layers of what is evaluated at once, in bytes: what fits a cache on a CPU, many threads on a GPU.
 FORWARD_BYTES = 2 << 20
 GPU_FORWARD_BYTES = 256 << 20
 # Points are cut so that whole vectors and tiles of a product stay whole.
@@ -162,7 +162,7 @@ class StackedMLP(Population):
             while len(self._rooms) >= KEPT_SIZES:
                 self._rooms.pop(next(iter(self._rooms)))
             # What flows back is used up before the layer but one below needs the place.
-            with torch.inference_mode(False):  # made there, nobody else could write to them
+            with torch.inference_mode(False):  # made there: only this thread may write to them
                 shared = self.theta.new_empty(2, members * points * max(self.widths[1:]))
                 layers = [self.theta.new_empty(members, width, points) for width in self.widths[1:-1]]
             self._rooms[members, points] = [
@@ -192,7 +192,7 @@ class StackedMLP(Population):
         for start in range(low, high, size):
             stop = min(start + size, high)
             own = x.expand(stop - start, -1, -1) if len(x) == 1 else x[start - low : stop - low]
-            # Not kept, as the views for training are: thousands of members are looked at one by one.
+            # Not kept, as the views for training are: thousands of members are evaluated one by one.
             weights, biases = self._cut(self.theta, start, stop)
             for first in range(0, x.shape[2], span):
                 h = own[:, :, first : first + span]

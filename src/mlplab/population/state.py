@@ -102,7 +102,7 @@ def restore(engine: Any, members: Sequence[Mapping[str, Any]], states: Sequence[
             engine.stops[index] = Stop(**state["stop"])
     first = next((s for s in states if not s["stop"]), states[0])
     engine.steps, engine.minibatches, engine.epochs = first["steps"], first["minibatches"], first["epochs"]
-    # One that had ended may be of an earlier saving than the others; its running epoch is of no account.
+    # One that had ended may be of an earlier saving than the others; its unfinished epoch is ignored.
     running = [s if s["minibatches"] == first["minibatches"] else first for s in states]
     if first["gathered"] is not None:
         engine.gathered = torch.stack([s["gathered"] for s in running]).to(device)

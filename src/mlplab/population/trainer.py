@@ -17,7 +17,7 @@ from mlplab.population.limits import PRECISIONS, Rules
 from mlplab.population.member_data import MemberData
 from mlplab.rules import check_all, choice
 
-# Lightning tells at every start which accelerators it sees, and advises on loaders that the lab does not use.
+# Lightning reports at every start which accelerators it sees, and advises on loaders that the lab does not use.
 QUIET = (
     ".*does not have many workers.*", ".*is smaller than the logging interval.*", ".*`isinstance\\(treespec.*",
     ".*available but not used.*", ".*[Nn]o `.*_dataloader.*", ".*log_every_n_steps.*", ".*Checkpoint directory.*", ".*barebones.*",
@@ -111,7 +111,7 @@ class BlockTrainer(L.Trainer):
                 seen = train.per_epoch * train.batch_size
                 loaders["val_dataloaders"] = WholeLoader(train.x[:, :seen], train.y[:, :seen])
         model.held = None
-        if isinstance(held := loaders.get("val_dataloaders"), WholeLoader):  # others are Lightning's to walk
+        if isinstance(held := loaders.get("val_dataloaders"), WholeLoader):  # Lightning handles the others
             del loaders["val_dataloaders"]
             held.to(self.strategy.root_device)
             model.held = held.x, held.y

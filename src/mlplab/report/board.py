@@ -21,9 +21,9 @@ from mlplab.runs.sweep_record import Job
 from mlplab.words import thinned
 
 FOLDER = ".tensorboard"
-# TensorBoard selects the runs of a page that has at most so many.
+# TensorBoard selects all runs by default up to this number.
 MOST_RUNS = 500
-# A page of 500 curves is there within seconds where each is drawn from so few points.
+# A page of 500 curves loads within seconds with this number of points a curve.
 MOST_POINTS, FEWEST_POINTS, POINTS_IN_ALL = 150, 30, 15_000
 MOST_PICTURES = 100
 # Column of metrics.csv -> tag: training and validation share a first word, and so a group of charts.

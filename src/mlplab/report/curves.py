@@ -39,7 +39,7 @@ def draw_bands(table: Table, axes: Sequence[Axis]) -> Drawing | None:
                 curves.append(Curves(name, *aligned([values for _, values in found])))
         if curves:
             drawn.append((f"{plain(axes[1])} {shown(b)}" if b is not None else "", curves))
-    # Loss of training beside NLL of validation would be two things under one name.
+    # A training loss and a validation NLL may differ: one axis must not show both.
     if not drawn or len(columns) > 1:
         return None
     column = columns.pop()

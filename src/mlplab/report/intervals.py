@@ -45,7 +45,7 @@ def summarise(values: Sequence[float], level: float = LEVEL) -> Summary | None:
     count = len(values)
     if not count:
         return None
-    # fsum rounds once, so that the order of the runs cannot show; equal numbers have their own mean exactly.
+    # fsum rounds once: the result does not depend on the order of the runs, and the mean of equal numbers is exact.
     mean = values[0] if min(values) == max(values) else math.fsum(values) / count
     if count == 1:
         return Summary(1, mean, None, None, None)

@@ -25,7 +25,7 @@ from mlplab.runs.snapshots import read_snapshots
 from mlplab.runs.sweep_folder import config_of
 from mlplab.runs.sweep_record import Job
 
-# From so many runs on, the page holds the weights of each setting's median run alone.
+# From this number of runs on, the page holds the weights of each setting's median run alone.
 MANY_RUNS = 300
 # Columns of the table in words that the page takes as they are.
 VERDICT = ("against the selected", "p")

@@ -11,7 +11,7 @@ from mlplab.runs.sweep_record import Job
 MOST = 8
 # Of the rows of a result, such as those of relu_approximation, what is shown of each method.
 OF_ROWS = ("max_error", "rms_error", "floor")
-# What is measured says more than how long it took or how it was set up; these come first.
+# Measured values come first, before times and settings.
 FIRST = ("mean_rate_hz", "exact_rate_hz", "relu_distance_hz", "max_error", "rms_error", "floor")
 
 

@@ -19,13 +19,13 @@ from mlplab.runs.sweep_record import Job
 
 PARTS = ("test", "fresh", "validation", "train")
 FIGURES = ("accuracy", "nll", "accuracy_regret", "nll_regret", "calibration_error")
-# Of test points whose classes are unequal: accuracy does not stand alone.
+# For test points with unequal classes, where accuracy alone misleads.
 MERIT = ("balanced_accuracy", "f1_macro", "auroc")
 BAYES = ("bayes_accuracy", "bayes_nll")
 # The best setting is chosen on validation points; the others are for data without them.
 CHOOSING = ("validation", "fresh", "test", "train")
 LEAST_NLL = 1e-12
-# Of fewer numbers than these nothing is concluded: an interval of two is wider than what it is about.
+# With fewer numbers there is no verdict: an interval from two numbers is too wide.
 LEAST_SEEDS = 3
 # What may be swept of the data without changing the limit that can be reached.
 SAME_LIMIT = (

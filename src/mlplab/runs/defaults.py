@@ -126,7 +126,7 @@ class Defaults:
         except (OSError, UnicodeDecodeError, Unusual):
             flat = read_flat(path)
             return self.study_of(flat), self.changes(flat), flat.get("seed")
-        # The runs of a sweep have most blocks in common, to the letter.
+        # The runs of a sweep share most blocks of text.
         heads = tuple([next(iter(part)).partition(".")[0] for part in parts])
         study = self.study_of(heads)
         seed = next((part["seed"] for part in parts if "seed" in part), None)

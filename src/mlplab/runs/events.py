@@ -65,7 +65,7 @@ class EventFile:
                 and event.step <= step
                 and not any(value.tag.startswith(drop) for value in event.summary.value)
             ]
-            # A file of an earlier purge holds all that counts of those before it.
+            # A file of an earlier purge replaces all files before it.
             if any(event.HasField("session_log") for event in events[:2]):
                 break
         path = self._next()

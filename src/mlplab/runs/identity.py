@@ -33,7 +33,7 @@ _MEMBER = _COUNTS | Role.IN_GROUP
 _SEED = _MEMBER | Role.REPEATS
 _CALL = Role.IN_GROUP | Role.OF_SWEEP | Role.OF_CALL
 
-# A key that is not here plays the part of the one that holds it, and at last that of "".
+# A key that is not here has the role of its parent, and in the end that of "".
 ROLES: dict[str, Role] = {
     "": _COUNTS,
     "name": Role.IN_GROUP,

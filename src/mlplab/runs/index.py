@@ -19,7 +19,7 @@ from mlplab.runs.status import is_alive, read_status
 FILE = ".runs.sqlite"
 FORMAT = 2
 DEEPEST = 5  # folders between the logs and a run
-# A file that changed so short a time ago may change again without its time showing it.
+# A file that changed this recently may change again within the resolution of its time stamp.
 SETTLED_S = 2.0
 PARTS = ("validation", "fresh", "test", "train")
 FIGURES = ("accuracy", "nll", "accuracy_regret", "nll_regret", "calibration_error")

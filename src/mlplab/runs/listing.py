@@ -110,7 +110,7 @@ def table(runs: Sequence[Run], index: Index, *, width: int | None = None, now: f
         told.append("" if run.status == "finished" else run.status + (f": {run.error}" if run.error else ""))
         size = "" if run.bytes is None else bytes_words(run.bytes)
         rows.append((run.id, run.label_without(common), *cells, age_words(now - run.time), size))
-    for name in ("regret", "NLL", "size", "accuracy"):  # a column that nothing stands in
+    for name in ("regret", "NLL", "size", "accuracy"):  # an empty column
         column = rows[0].index(name)
         if len(rows) > 1 and not any(row[column] for row in rows[1:]) and (name in ("size", "regret") or len(rows[0]) > 5):
             rows = [(*row[:column], *row[column + 1 :]) for row in rows]

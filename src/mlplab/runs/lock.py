@@ -13,7 +13,7 @@ from mlplab.runs.files import absent, remove_empty
 from mlplab.runs.signals import at_the_end
 
 LOCK = ".lock"
-# What stands, beside the lock, in the folder of a sweep that came to nothing: what is written first, and the exchange.
+# Files, beside the lock, in the folder of a sweep that ended before it had begun.
 LEFTOVERS = ("multirun.yaml", "playground.html", ".groups")
 
 _held: set[Path] = set()

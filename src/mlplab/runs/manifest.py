@@ -49,7 +49,7 @@ def collect(
     """
     import torch
 
-    # Asked for in one way everywhere: what is remembered goes by the arguments.
+    # Always called with the same arguments, by which the cache finds it.
     own = () if source == PACKAGE else (source,)
     return {
         "config_digest": config_digest(config),
@@ -106,7 +106,7 @@ def versions() -> dict[str, str | None]:
 
 
 def _git(folder: Path, *words: str) -> bytes | None:
-    # Without the locks: a look at the checkout must not disturb a commit that is being made.
+    # Without the locks: reading the checkout must not disturb a commit in progress.
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
         done = subprocess.run(
@@ -119,7 +119,7 @@ def _git(folder: Path, *words: str) -> bytes | None:
     return done.stdout if done.returncode == 0 else None
 
 
-# What may explain a difference, in the order in which it is told.
+# What may explain a difference, in the order in which it is printed.
 CAUSES = {
     "data_sha256": "data",
     "code_digest": "code",

@@ -11,7 +11,7 @@ from mlplab.errors import InputError
 GB = 1e9
 # The variable by which a person sets another limit than the machine's.
 LIMIT = "MLPLAB_MEMORY_GB"
-# What the program itself, its libraries and the system around it leave of that.
+# The share of it that the program, its libraries and the system leave.
 SHARE = 0.9
 # Measured (peak of whole commands, networks of up to 16 million parameters, up to four million points) and rounded
 # down: numbers kept for each parameter (weights, gradients, moments, checkpoints in the making), bytes for each point,

@@ -7,12 +7,12 @@ from pathlib import PurePath
 from typing import Any
 
 LONGEST = 80
-# Said by the shape of the network, or by words of their own.
+# Keys that a name shows otherwise: by the shape of the network, or by words of their own.
 _SHAPE = ("model.hidden", "model.width", "model.depth")
 _SEEDS = ("seed",)
-# Keys whose last word says less than another one would.
+# Keys whose last word is not clear by itself, and the word used instead.
 _WORDS = {"max_epochs": "epochs", "max_steps": "steps"}
-# Their values speak for themselves: tanh, adamw, cosine.
+# Keys whose value is clear without the key: tanh, adamw, cosine.
 _GROUPS = ("model", "loss", "optimizer", "schedule", "module", "input", "method", "trainer", "callbacks")
 
 

@@ -11,7 +11,7 @@ _SECRET_KEY = re.compile(_SECRET, re.IGNORECASE)
 _VALUE = r"""(?:"[^"]*"|'[^']*'|\[[^\]]*\]|\{[^}]*\}|[^,}\]]+)"""
 _SECRET_PAIR = re.compile(rf"""(?i)([\w.\-]*{_SECRET}[\w\-]*["']?\s*[:=]\s*)({_VALUE})""")
 _URL_PASSWORD = re.compile(r"(\w+://[^/\s:@]*:)[^/\s@]+@")
-# What no secret is: nothing, null, a truth value, a small number such as that of a width.
+# Values that are no secret: nothing, null, a truth value, a small number such as that of a width.
 _HARMLESS = re.compile(r"""\s*["']?(?:null|true|false|[-+]?\d{1,6}|\*\*\*)?["']?\s*""", re.IGNORECASE)
 
 

@@ -11,12 +11,12 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
-# An interrupt that has not ended the command by then, in an import or a long call, ends it from beside.
+# An interrupt that has not ended the command by then (in an import or a long call) ends it from another thread.
 GRACE_S = 1.0
 
 _received: list[int] = []  # since the command began
 _listening = False
-_patient = 0  # so many blocks see to it themselves that they end
+_patient = 0  # number of blocks now running that handle the signal themselves
 _held = 0
 _last_words: list[Callable[[], Any]] = []
 

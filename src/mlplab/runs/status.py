@@ -74,7 +74,7 @@ def is_alive(record: dict[str, Any], *, stale_after_s: float = 120.0, clock: Cal
     process = record.get("process")
     here = record.get("host") == socket.gethostname()
     if here and process is not None and process.split("/")[0] == _boot():
-        # Ids are used again, soon in a container: the time of its start tells one process from the next.
+        # Ids are used again, soon in a container: its start time distinguishes one process from the next.
         return process == _process(record["pid"])
     if here and process is None and _boot() is None:
         return _exists(record["pid"])
@@ -129,6 +129,6 @@ def _exists(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # it is there, and somebody else's
+    except PermissionError:  # it exists, and belongs to another user
         return True
     return True

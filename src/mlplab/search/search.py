@@ -21,7 +21,7 @@ from mlplab.sweeps.executors import physical_cores
 from mlplab.sweeps.groups import FEWEST_MEMBERS
 from mlplab.sweeps.task import Task
 
-# Samplers that learn from results do so this often at least, whatever the cores could take at once.
+# Samplers that learn from results get at least this number of batches, even where more cores could take larger ones.
 ROUNDS = 4
 
 
@@ -73,7 +73,7 @@ def search(master: DictConfig, loader: Any, launcher: Any, task: Task, arguments
             print(table(trials, folder.name))
         else:
             print(f"search: none of {len(trials.ended())} trials has a result", file=sys.stderr)
-    # That some settings diverge is what a search finds out; a crash is not.
+    # Diverging settings are a normal result of a search; a crash is not.
     task.conclude({"status": "failed" if crashed or not found else "finished"})
     return returns
 

@@ -198,7 +198,7 @@ def open_journal(path: Path) -> tuple[JournalStorage, dict[str, Any]]:
         return storage, json.loads(known[0].user_attrs.get("search", "{}")) if known else {}
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except Exception as error:  # Optuna looks at no line before it takes it
+    except Exception as error:  # Optuna does not check a line before it takes it
         reason = " ".join(f"{type(error).__name__} {error}".split())
         raise InputError(
             f"{path} is damaged: Optuna cannot read it ({reason}); remove it to ask again for the same trials, "

@@ -24,7 +24,7 @@ class Composition:
     def __init__(self, config: DictConfig, hydra: DictConfig, names: Sequence[str], plain: dict[str, Any]) -> None:
         self.config, self.hydra, self.plain = config, hydra, plain
         raw = OmegaConf.to_container(config, resolve=False)
-        # Whatever points elsewhere may change with what it points to.
+        # A value with a reference may change with what it refers to.
         self.pointing = sorted({".".join(path[: _first_index(path)]) for path, text in _leaves(raw) if "${" in text})
         self.names = list(names)
 
@@ -95,7 +95,7 @@ class Composer:
             try:
                 plain = base.fill(pairs)
             except OmegaConfBaseException:
-                pass  # composed singly, its words are better
+                pass  # composed alone, its message is better
             else:
                 return self.check(plain), base.hydra
         return self._singly(overrides, number)

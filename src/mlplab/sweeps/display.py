@@ -63,7 +63,7 @@ class Display:
         if best is not None:
             words.append(f"best NLL {best[0]:.4f}")
             room = WIDTH - len("  ".join([*words, ""]))
-            # The end of a name is a digest, which says least.
+            # The end of a name is a digest, the least informative part.
             words += [best[1] if len(best[1]) <= room else f"{best[1][: room - 3]}..."] if room > 10 else []
         self._write("  ".join(words), final)
 

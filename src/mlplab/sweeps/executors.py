@@ -138,7 +138,7 @@ class Process:
 
     def kill(self) -> None:
         if self.process.is_alive():
-            # Its fault handler writes down where it stands; then it goes, whatever it does.
+            # Its fault handler writes a traceback; then it is killed.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.process.pid, signal.SIGABRT)
             self.process.join(KILL_WITHIN_S)

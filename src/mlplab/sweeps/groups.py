@@ -14,7 +14,7 @@ from mlplab.sweeps.jobs import PlannedJob
 # More groups than workers, so that the last to finish are short; but not fewer members than make stacking pay.
 GROUPS_A_WORKER = 4
 FEWEST_MEMBERS = 8
-# What a group may hold: on a CPU a failure is to cost little, on a GPU one population is to fill the device.
+# What a group may hold: on a CPU few members, so that a failure costs little; on a GPU enough to fill the device.
 MOST_MEMBERS = {"cpu": 256, "gpu": 16384}
 MOST_BYTES = {"cpu": 1 << 30, "gpu": 1 << 34}
 

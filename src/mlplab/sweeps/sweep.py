@@ -22,7 +22,7 @@ from mlplab.sweeps.running import Exchange, Running
 
 POLL_S = 0.05
 STOP_WITHIN_S = 120.0  # a second Ctrl-C does not wait
-# A process that was killed may have been the victim of another's hunger for memory: it gets a second chance.
+# A killed process may have been killed for another's use of memory: it is tried once more.
 ATTEMPTS_OF_KILLED = 2
 
 
@@ -234,7 +234,7 @@ class Sweep:
             place = self._place(job, ours=True)
             return [Group(left, resume=place is not None and not one.group.resume, attempts=one.group.attempts)]
         if one.group.resume:
-            return [Group(left, attempts=one.group.attempts)]  # The checkpoint itself may be at fault.
+            return [Group(left, attempts=one.group.attempts)]  # The checkpoint itself may be damaged.
         self._fail(job, error, words)
         return []
 

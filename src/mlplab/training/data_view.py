@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mlplab.data.arrays import ArrayDataModule, LabelledData, Points
 
-# More points than these are not gathered: what is measured and drawn is then what the module's own test logs.
+# Above this number points are not gathered: the metrics are then those that the module's own test logs.
 MOST_POINTS = 1_000_000
 LOADERS = {"train": "train_dataloader", "validation": "val_dataloader", "test": "test_dataloader"}
 
@@ -40,7 +40,7 @@ class DataView(LabelledData):
         for name in ("class_names", "feature_names", "to_units", "to_inputs"):
             if getattr(module, name, None) is not None:
                 setattr(self, name, getattr(module, name))
-        # Looking at a shuffled loader draws from torch's global generator, which is put back.
+        # Reading a shuffled loader draws from torch's global generator, which is put back.
         with torch.random.fork_rng([]):
             for part, name in LOADERS.items():
                 setattr(self, part, _points(module, name))

@@ -19,7 +19,7 @@ from mlplab.training.record import Record
 from mlplab.training.single import network_title
 
 FIGURES = ("all", "map", "none")
-MOST_SHOWN, MOST_PAIRED = 1_500, 32  # test points in a scatter matrix, and others; inputs beyond which it tells nothing
+MOST_SHOWN, MOST_PAIRED = 1_500, 32  # test points in a scatter matrix, and others; number of inputs beyond which it is not drawn
 
 
 def model_title(classifier: Any, index: int) -> str:

@@ -96,7 +96,7 @@ class CSVLogger(RunFolderLogger):
             return
         epoch = int(metrics["epoch"])
         if not self._rows or self._rows[-1]["epoch"] != epoch:
-            # Only here is the row before complete.
+            # The previous row is complete only now.
             if self._rows and self.clock() - self._last >= self.flush_every_s:
                 self.flush()
             self._rows.append({"epoch": epoch})

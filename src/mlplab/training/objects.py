@@ -32,7 +32,7 @@ SCHEDULERS = (torch.optim.lr_scheduler.LRScheduler, torch.optim.lr_scheduler.Red
 # The keys that decide how much memory is needed.
 DATA_SIZES = ("arms", "classes", "points_per_arm", "points_per_class", "validation_points", "fresh_points")
 MODEL_SIZES = ("hidden", "width", "depth")
-# What torch says where there is too little memory, or where a size is more than it can count.
+# Parts of torch's messages for too little memory, and for sizes beyond its integers.
 NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "size calculation overflowed",
              "integer multiplication overflow", "Overflow when unpacking long")  # fmt: skip
 
@@ -96,7 +96,7 @@ def build(node: Mapping[str, Any], key: str, **more: Any) -> Any:
         if isinstance(made, nn.Module) and not more:
             made.node = copy.deepcopy(dict(node))  # what a checkpoint keeps of it
         return made
-    except Exception as error:  # whatever a class says of its arguments
+    except Exception as error:  # whatever error a class raises for its arguments
         if isinstance(error, InputError):
             raise
         cause = (error.__cause__ or error) if isinstance(error, InstantiationException) else error
@@ -158,7 +158,7 @@ def try_optimizer(make: Any) -> None:
         make([nn.Parameter(torch.zeros(2, 2))])
     except InputError:
         raise
-    except Exception as error:  # a user's own code, or torch's word on a setting
+    except Exception as error:  # a user's own code, or torch's error about a setting
         raise InputError(_refusal("optimizer", make, error)) from error
 
 

@@ -108,7 +108,7 @@ def plane_of(data: Any, limit: float | None = None, pair: Sequence[str | int] | 
 def _square(low: Tensor, high: Tensor) -> tuple[float, float, float, float]:
     half = float((high - low).max()) / 2 or 1.0
     centre = (low + high) / 2
-    if float(centre.abs().max()) < 0.2 * half:  # as good as centred: then about 0, with a round limit
+    if float(centre.abs().max()) < 0.2 * half:  # nearly centred: then the square is centred at 0, with a round limit
         farthest = float(torch.maximum(low.abs(), high.abs()).max())
         limit = np.ceil((1 + MARGIN) * farthest / 0.25) * 0.25
         return (-float(limit), float(limit)) * 2

@@ -17,8 +17,8 @@ class Record(MemberCallback):
     """Hand each member's metrics to its own loggers once an epoch, and keep them."""
 
     def __init__(self) -> None:
-        self.began = False  # to train: until then a run that goes on is as it was
-        self._before: dict[int, dict[str, list[float]]] = {}  # of members that go on from a checkpoint
+        self.began = False  # before the first step a resumed run is unchanged
+        self._before: dict[int, dict[str, list[float]]] = {}  # of resumed members
         self._epochs: list[int] = []
         self._figures: list[dict[str, np.ndarray]] = []  # of each epoch, each (P,)
         self._ended: dict[int, int] = {}  # epochs kept of members that stopped before the others

@@ -72,7 +72,7 @@ def finish(
             if run.folder is not None and run.config.get("figures", "all") != "none":
                 write_pages(trainer, classifier, index, result, logits["test"])
             with held():
-                close(run, result)  # last: where there is a result, all else is there
+                close(run, result)  # written last: a result means that everything else is complete
                 results.append(result)
                 if on_result is not None:
                     on_result(index, result)

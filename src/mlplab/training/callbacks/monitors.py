@@ -16,7 +16,7 @@ class LearningRateMonitor(MemberCallback):
     takes_blocks = True
 
     def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
-        # Lightning moves its schedules before the end of a batch, and so before anybody could ask after a step.
+        # Lightning moves its schedules before the end of a batch, and so before it can be read after a step.
         members = members_of(trainer, module)
         if isinstance(members, SingleMember):
             self._rates = members.rates

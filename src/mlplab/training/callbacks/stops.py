@@ -43,7 +43,7 @@ class DivergenceGuard(MemberCallback):
         state = members.module.state_dict()
         if all(bool(torch.isfinite(value).all()) for value in state.values() if value.is_floating_point()):
             self._safe = copy.deepcopy(state)
-        else:  # the epoch's last step shows in no loss of it
+        else:  # no loss of the epoch contains its last step
             members.stop(0, "diverged")
             members.module.load_state_dict(self._safe)
 
