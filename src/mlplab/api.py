@@ -158,7 +158,7 @@ def evaluate(model: nn.Module, data: L.LightningDataModule) -> dict[str, dict[st
         Part ("test", "fresh", "validation", "train"; those that are there) to the metrics of
         :func:`mlplab.training.evaluation.measure`.
     """
-    view = viewed(data)
+    view = viewed(data, again=False)
     _require_fit(model, view)
     figures = part_figures(part_logits(_network(model), 0, view), view)
     return {name: values for name, values in figures.items() if values is not None}
@@ -188,7 +188,7 @@ def draw_decision_map(
         InputError: the inputs are no vectors of two or more features.
     """
     integer(1, 4096).check("resolution", resolution)
-    view = viewed(data)
+    view = viewed(data, again=False)
     plane = plane_of(view, limit)
     if plane is None:
         raise InputError(f"a decision map needs inputs of two features or more, got inputs of shape {view.input_shape}")

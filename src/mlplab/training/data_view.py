@@ -1,18 +1,28 @@
 """Any LightningDataModule as the lab looks at data: its points by part, where its loaders yield ``(x, y)``."""
 
+import copy
 import hashlib
 import math
+import warnings
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import LightningDataModule, Trainer
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
 
 from mlplab.data.arrays import ArrayDataModule, LabelledData, Points
+from mlplab.population.trainer import quiet
+from mlplab.training import randomness
 
 # Above this number points are not gathered: the metrics are then those that the module's own test logs.
 MOST_POINTS = 1_000_000
 LOADERS = {"train": "train_dataloader", "validation": "val_dataloader", "test": "test_dataloader"}
+# Data modules that the lab has set up, each with the stages.
+_SET_UP: "weakref.WeakKeyDictionary[LightningDataModule, set[str]]" = weakref.WeakKeyDictionary()
 
 
 class DataView(LabelledData):
@@ -34,16 +44,13 @@ class DataView(LabelledData):
 
     def __init__(self, module: LightningDataModule) -> None:
         self.module = module
-        module.prepare_data()
-        module.setup("fit")
-        module.setup("test")
         for name in ("class_names", "feature_names", "to_units", "to_inputs"):
             if getattr(module, name, None) is not None:
                 setattr(self, name, getattr(module, name))
-        # Reading a shuffled loader draws from torch's global generator, which is put back.
-        with torch.random.fork_rng([]):
-            for part, name in LOADERS.items():
-                setattr(self, part, _points(module, name))
+        with randomness.kept():
+            self.train, self.validation = (_points(module, LOADERS[part]) for part in ("train", "validation"))
+            with _without("test points", module):
+                self.test = _points(module, LOADERS["test"])
         self.test = self.test or self.validation
         known = next((points for points in (self.train, self.validation, self.test) if points is not None), None)
         self.input_shape = None if known is None else tuple(known.x.shape[1:])
@@ -60,23 +67,109 @@ class DataView(LabelledData):
         return getattr(self.__dict__["module"], name)
 
 
-def viewed(module: LightningDataModule) -> Any:
-    """Set up a data module and give it as the lab looks at data."""
+def viewed(module: LightningDataModule, again: bool = True) -> Any:
+    """Set up a data module and give it as the lab looks at data.
+
+    Args:
+        module: the data module.
+        again: set it up also where the lab has done so before; a split drawn in ``setup`` is then another one.
+    """
+    stages = _SET_UP.setdefault(module, set())
+    if again or not stages or type(module).teardown is not LightningDataModule.teardown:
+        with _attached(module):
+            _set_up(module)
     if isinstance(module, ArrayDataModule):
-        module.setup("fit")
         return module
-    return DataView(module)
+    with _attached(module):
+        return DataView(module)
+
+
+def module_of(data: Any) -> LightningDataModule:
+    """Give the data module that the lab looks at."""
+    return data.module if isinstance(data, DataView) else data
+
+
+@contextmanager
+def set_up_once(modules: Sequence[LightningDataModule], trainer: Trainer) -> Iterator[None]:
+    """Attach data modules to a trainer; what the lab has prepared and set up, the trainer does not do again."""
+    before = [dict(vars(module)) for module in modules]
+    for module in modules:
+        module.trainer = trainer
+        if stages := _SET_UP.get(module):
+            own = module.setup
+            module.prepare_data = _nothing
+            module.setup = lambda stage=None, own=own, stages=stages: None if stage in stages else own(stage)
+    try:
+        yield
+    finally:
+        for module, kept in zip(modules, before):
+            for name in ("trainer", "prepare_data", "setup"):
+                vars(module).pop(name, None)
+                if name in kept:
+                    setattr(module, name, kept[name])
+
+
+def _nothing() -> None:
+    """What was prepared before needs no preparing."""
+
+
+def _set_up(module: LightningDataModule) -> None:
+    stages = _SET_UP[module]
+    stages.clear()
+    module.prepare_data()
+    before = randomness.states()
+    module.setup("fit")
+    stages.add("fit")
+    if isinstance(module, ArrayDataModule):
+        return
+    with randomness.kept():
+        randomness.put_back(before)  # a split that is drawn in each stage is the same one
+        with _without("test points", module):
+            module.setup("test")
+            stages.add("test")
+
+
+@contextmanager
+def _attached(module: LightningDataModule) -> Iterator[None]:
+    """Attach a data module to a trainer, as Lightning does before it sets up one; the lab's own need none."""
+    if getattr(module, "trainer", None) is not None or type(module).__module__.startswith("mlplab."):
+        yield
+        return
+    with quiet():
+        module.trainer = Trainer(
+            accelerator="cpu", devices=1, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
+        )
+    try:
+        yield
+    finally:
+        module.trainer = None
+
+
+@contextmanager
+def _without(what: str, module: LightningDataModule) -> Iterator[None]:
+    """Do without what a data module cannot give: training does not ask for it."""
+    try:
+        yield
+    except Exception as error:  # a user's own code
+        warnings.warn(f"{type(module).__name__} gives no {what}: {type(error).__name__}: {error}", stacklevel=2)
 
 
 def _points(module: LightningDataModule, name: str) -> Points | None:
+    """Gather the labelled points of a loader from a copy of it, which leaves its generators and its dataset as they are.
+
+    None where there is no such loader, or it is no DataLoader of points by number, cannot be copied, or yields something else.
+    """
+    if name not in vars(module) and getattr(type(module), name) is getattr(LightningDataModule, name):
+        return None  # not written
+    loader = getattr(module, name)()
+    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset) or len(loader.dataset) > MOST_POINTS:
+        return None
     try:
-        loader = getattr(module, name)()
-    except Exception:  # Lightning's own data module refuses a loader that was not written
+        loader = copy.deepcopy(loader)
+    except Exception:  # whatever an object says that cannot be copied: an open file, a lock
         return None
     rows: list[tuple[Tensor, Tensor]] = []
     count = 0
-    if isinstance(loader, (list, tuple, dict)):
-        return None
     for batch in loader:
         if not (isinstance(batch, (tuple, list)) and len(batch) == 2 and all(isinstance(part, Tensor) for part in batch)):
             return None

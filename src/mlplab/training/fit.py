@@ -26,6 +26,7 @@ from mlplab.training.build import build_callbacks, build_runs, trainer_options
 from mlplab.training.callbacks import MemberCallback
 from mlplab.training.callbacks.checkpoints import RunState
 from mlplab.training.checkpoint_content import WholeFile, expect_last, reading, restore_engine
+from mlplab.training.data_view import module_of, set_up_once
 from mlplab.training.loggers import RunFolderLogger
 from mlplab.training.members import MemberRun
 from mlplab.training.objects import within_memory
@@ -77,7 +78,7 @@ def fit_members(
             options = trainer_options(plain[0])
             callbacks = build_callbacks(plain[0], observer)
             for run in runs:
-                run.plan = plan(run.module, run.data, options, callbacks, plain[0]["trainer"].get("engine", "auto"))
+                run.plan = plan(run.module, module_of(run.data), options, callbacks, plain[0]["trainer"].get("engine", "auto"))
         return fit_runs(runs, options, callbacks, resume, on_result, started, lambda: build_callbacks(plain[0], observer))
 
 
@@ -193,14 +194,16 @@ def _train(
 def run_loop(runs: Sequence[MemberRun], trainer: L.Trainer, module: L.LightningModule, goes_on: bool) -> None:
     """Train: the engine on blocks of minibatches, or Lightning on the data module as it is."""
     try:
-        with quiet(bool(trainer.profiler and type(trainer.profiler).__name__ != "PassThroughProfiler")):
+        profiled = bool(trainer.profiler and type(trainer.profiler).__name__ != "PassThroughProfiler")
+        modules = [module_of(run.data) for run in runs]
+        with quiet(profiled), set_up_once(modules, trainer):
             if isinstance(module, PopulationModule):
                 data, dtype = MemberData([run.data for run in runs]), module.theta.dtype
                 train, held = data.train_loader(dtype, module.theta.numel()), data.validation_loader(dtype)
                 trainer.fit(module, train_dataloaders=train, val_dataloaders=held)
                 return
             path = runs[0].folder.checkpoints / "last.ckpt" if goes_on else None
-            trainer.fit(module, datamodule=getattr(runs[0].data, "module", runs[0].data), ckpt_path=path)
+            trainer.fit(module, datamodule=modules[0], ckpt_path=path)
     except Exception as error:
         if goes_on and not next(callback for callback in trainer.callbacks if isinstance(callback, Record)).began:
             with reading(runs[0].folder.checkpoints / "last.ckpt"):

@@ -9,6 +9,7 @@ from mlplab.data.arrays import ArrayDataModule
 from mlplab.runs.fingerprint import config_digest
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.status import Heartbeat
+from mlplab.training.data_view import viewed
 from mlplab.training.loggers import RunFolderLogger, TensorBoardLogger
 from mlplab.training.plan import Plan
 
@@ -75,8 +76,7 @@ def share_data(modules: Sequence[ArrayDataModule], keys: Sequence[str]) -> list[
     shared = []
     for module, key in zip(modules, keys):
         if key not in first:
-            module.setup("fit")
-            first[key] = module
+            first[key] = viewed(module)
             shared.append(module)
             continue
         twin = copy.copy(first[key])

@@ -39,9 +39,10 @@ OPTIONS = (
     "engine", "logger", "callbacks", "default_root_dir", "enable_progress_bar", "enable_model_summary",
     "enable_checkpointing", "log_every_n_steps", "num_sanity_val_steps",
 )  # fmt: skip
-# Methods of a data module that decide what a minibatch is.
+# Methods of a data module that decide what a minibatch is, or that only Lightning's loop calls.
 SERVING = (
     "train_dataloader", "val_dataloader", "transfer_batch_to_device", "on_before_batch_transfer", "on_after_batch_transfer",
+    "teardown",
 )  # fmt: skip
 # Hooks of a callback that the engine does not call, or calls once a block of minibatches.
 MINIBATCH_HOOKS = [
