@@ -3,6 +3,7 @@
 import copy
 import functools
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import lightning.pytorch as L
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.compile import from_compiled
 from matplotlib.figure import Figure
 from torch import nn
 
@@ -84,7 +86,11 @@ def fit(
         raise InputError("fit must be given at least one network, got an empty list")
     if len({id(module) for module in modules}) != len(modules):
         raise InputError("fit must be given different networks, got one of them twice")
+    modules = [from_compiled(m) if isinstance(getattr(m, "_orig_mod", None), L.LightningModule) else m for m in modules]
     modules = [m if isinstance(m, L.LightningModule) else Classifier(m, seed=seed + i) for i, m in enumerate(modules)]
+    shared = Counter(id(parameter) for module in modules for parameter in {id(p): p for p in module.parameters()}.values())
+    if max(shared.values(), default=0) > 1:
+        raise InputError("fit must be given networks with parameters of their own, got some that share theirs")
     view = viewed(data)
     for module in modules:
         _require_fit(module, view)
@@ -96,7 +102,8 @@ def fit(
     options = {"max_epochs": max_epochs, "accelerator": "cpu", **trainer}
     config = {"data": {}, "evaluate_state": "last", "figures": "none", "trainer": options}
     runs = [
-        MemberRun({"seed": getattr(m, "seed", seed), **config}, None, view, loggers, digest="-", module=m) for m in modules
+        MemberRun({"seed": getattr(m, "seed", seed), **config}, None, view, loggers, digest="-", module=m, mode=getattr(m, "mode", "min"))
+        for m in modules
     ]
     for run in runs:
         run.plan = plan(run.module, view if view is data else data, options, own, engine)

@@ -26,6 +26,9 @@ class Dropout(nn.Dropout):
         self.layer = layer
         self.stream: tuple[int, int] | None = None
 
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, layer={self.layer}"
+
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.stream is None or not self.p:
             return super().forward(x)

@@ -67,6 +67,11 @@ def _without_the_classifiers_prefix(module: nn.Module, state: dict, prefix: str,
             state[name.removeprefix("model.")] = state.pop(name)
 
 
+def shadowed(module: nn.Module) -> list[str]:
+    """Name the methods of a module's class that the module itself has others for."""
+    return [name for name in vars(module) if callable(getattr(type(module), name, None))]
+
+
 class MLP(nn.Module):
     """A perceptron with any number of hidden layers.
 
@@ -142,6 +147,23 @@ class MLP(nn.Module):
             "in_features": self.in_features, "hidden": list(self.hidden), "out_features": self.out_features,
             "activation": self.activation, "dropout": self.dropout, "initialization": self.initialization,
         }  # fmt: skip
+
+    def is_as_built(self) -> bool:
+        """Say whether the layers are still those that the constructor makes of the arguments, and nothing is put over them."""
+        if type(self) is not MLP or list(self._modules) != ["layers"] or type(self.layers) is not nn.Sequential:
+            return False
+        widths = [self.in_features, *self.hidden, self.out_features]
+        expected: list[tuple[type, str]] = []
+        for layer, (fan_in, fan_out) in enumerate(zip(widths, widths[1:]), -1):
+            if layer >= 0:
+                name, arguments = self.activations[layer]
+                activation = activation_module({"name": name, **arguments})
+                expected.append((type(activation), repr(activation)))
+                if self.dropout:
+                    expected.append((Dropout, repr(Dropout(self.dropout, layer))))
+            expected.append((nn.Linear, f"Linear(in_features={fan_in}, out_features={fan_out}, bias=True)"))
+        parts = list(self.layers)
+        return [(type(part), repr(part)) for part in parts] == expected and not any(map(shadowed, (self, self.layers, *parts)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the logits of a batch.

@@ -37,7 +37,16 @@ class ModulePopulation(Population):
         for row, module in zip(self.theta, self.modules):
             self.join(trainable(module), row)
         self.gradient = torch.zeros_like(self.theta)
+        self._modes = [{part: part.training for part in module.modules()} for module in self.modules]
         self._attach()
+
+    def release(self) -> None:
+        """Give the modules arrays of their own again, no gradients, and the modes that they came with."""
+        for module, modes in zip(self.modules, self._modes):
+            for parameter in trainable(module).values():
+                parameter.data, parameter.grad = parameter.data.clone(), None
+            for part, training in modes.items():
+                part.training = training
 
     def _attach(self) -> None:
         for index, module in enumerate(self.modules):

@@ -21,19 +21,12 @@ def can_stack(a: nn.Module, b: nn.Module) -> bool:
     """Say whether two networks may be members of one population."""
     if _is_written_out(a) and _is_written_out(b):
         return _architecture(a) == _architecture(b)
-    return _arrays(a) == _arrays(b) and _structure(a) == _structure(b)
+    return _arrays(a) == _arrays(b) and structure(a) == structure(b)
 
 
 def _is_written_out(module: nn.Module) -> bool:
     """Say whether a network is an MLP as its constructor made it, all of it to be trained."""
-    # A subclass of MLP may have another forward pass.
-    if type(module) is not MLP or not all(parameter.requires_grad for parameter in module.parameters()):
-        return False
-    widths = [module.in_features, *module.hidden, module.out_features]
-    linear = module.linear_layers()
-    return [(layer.in_features, layer.out_features) for layer in linear] == list(zip(widths, widths[1:])) and all(
-        type(layer) is nn.Linear and layer.bias is not None for layer in linear
-    )
+    return isinstance(module, MLP) and module.is_as_built() and all(parameter.requires_grad for parameter in module.parameters())
 
 
 def _arrays(module: nn.Module) -> list[tuple]:
@@ -41,7 +34,7 @@ def _arrays(module: nn.Module) -> list[tuple]:
     return arrays + [(name, buffer.shape, buffer.dtype) for name, buffer in module.named_buffers()]
 
 
-def _structure(module: nn.Module) -> list[tuple]:
+def structure(module: nn.Module) -> list[tuple]:
     """The parts of a network with what is set on each, such as a slope or a probability of dropout."""
 
     def settings(part: nn.Module) -> dict:

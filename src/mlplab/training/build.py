@@ -99,8 +99,8 @@ def build_loggers(config: dict[str, Any], folder: RunFolder | None) -> list[Any]
 def build_module(config: dict[str, Any], data: Any) -> L.LightningModule:
     """Make a job's LightningModule; it is given what its class asks for by name.
 
-    ``model``, ``loss``, ``optimizer`` and ``schedule`` come from their groups, ``monitor`` and ``seed`` from the
-    config, ``in_features``, ``out_features`` and ``classes`` from the data.
+    ``model``, ``loss``, ``optimizer`` and ``schedule`` come from their groups, ``monitor``, ``mode`` and ``seed``
+    from the config, ``in_features``, ``out_features`` and ``classes`` from the data.
     """
     node = dict(config.get("module") or CLASSIFIER)
     kind = find_class(node, "module")
@@ -122,10 +122,10 @@ def build_module(config: dict[str, Any], data: Any) -> L.LightningModule:
     if wants("schedule"):
         more["schedule"] = build(config["schedule"], "schedule")
         try_schedule(more["schedule"])
-    known = {"monitor": config.get("monitor"), "seed": config["seed"], **features_of(data)}
+    known = {"monitor": config.get("monitor"), "mode": config.get("mode"), "seed": config["seed"], **features_of(data)}
     more |= {name: value for name, value in known.items() if name in accepted and wants(name) and value is not None}
     if takes_all:
-        more |= {name: known[name] for name in ("monitor", "seed") if known[name] is not None}
+        more |= {name: known[name] for name in ("monitor", "mode", "seed") if known[name] is not None}
     with drawing(config["seed"]):
         return build(node, "module", **more)
 

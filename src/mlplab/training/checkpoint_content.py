@@ -22,6 +22,7 @@ from mlplab.population.state import engine_state, expect_the_order, member_state
 from mlplab.rules import shown
 from mlplab.runs import checkpoint
 from mlplab.training.callbacks.member import MemberCallback
+from mlplab.training.classifier import Classifier
 from mlplab.training.members import MemberRun
 from mlplab.training.single import network_of
 
@@ -174,6 +175,8 @@ class WholeFile(CheckpointIO):
 
 def _head(run: MemberRun, epochs: int, steps: int) -> dict[str, Any]:
     kept = run.data.state_dict()
+    if isinstance(run.module, Classifier):
+        run.module.note_hyperparameters()  # of the parts as they now are
     return {
         "epoch": max(0, epochs - 1), "global_step": steps, "pytorch-lightning_version": L.__version__,
         "hparams_name": "kwargs", "hyper_parameters": dict(run.module.hparams),

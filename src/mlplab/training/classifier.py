@@ -16,7 +16,7 @@ from mlplab.nn.mlp import MLP
 from mlplab.population.schedules import Constant, Schedule
 from mlplab.seeds import derive
 from mlplab.training.muon import optimizer_over
-from mlplab.training.nodes import built, node_of
+from mlplab.training.nodes import built, kept
 
 # torch's schedules that move at every step; the others move once an epoch.
 PER_STEP = ("OneCycleLR", "CyclicLR", "CosineAnnealingWarmRestarts")
@@ -31,6 +31,7 @@ class Classifier(L.LightningModule):
         optimizer: function from parameters to an optimiser, such as `partial(torch.optim.Adam, lr=1e-2)`; Adam by default.
         schedule: one of the lab's schedules, or a function from an optimiser to a scheduler of `torch.optim.lr_scheduler`.
         monitor: the metric by which the best state is chosen, and which `ReduceLROnPlateau` watches.
+        mode: "min" or "max", which values of it are better; None is "max" for an accuracy and "min" for others.
         seed: what the network draws while training (dropout) is then a function of seed and step; None leaves it
             to torch's global generator.
     """
@@ -43,6 +44,7 @@ class Classifier(L.LightningModule):
         optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | Mapping | None = None,
         schedule: Schedule | Callable[[torch.optim.Optimizer], Any] | Mapping | None = None,
         monitor: str = "val/loss",
+        mode: str | None = None,
         seed: int | None = None,
     ) -> None:
         super().__init__()
@@ -50,11 +52,14 @@ class Classifier(L.LightningModule):
         self.loss = CrossEntropy() if loss is None else built(loss, "loss")
         self.make_optimizer = torch.optim.Adam if optimizer is None else built(optimizer, "optimizer")
         self.schedule = Constant() if schedule is None else built(schedule, "schedule")
-        self.monitor, self.seed = monitor, seed
+        self.monitor, self.mode, self.seed = monitor, mode or ("max" if monitor.endswith("accuracy") else "min"), seed
+        self.note_hyperparameters()
+
+    def note_hyperparameters(self) -> None:
+        """Keep plain values as hyperparameters: `load_from_checkpoint` needs nothing else, and a checkpoint holds no code."""
         parts = {"model": self.model, "loss": self.loss, "optimizer": self.make_optimizer, "schedule": self.schedule}
-        # Plain values, so that load_from_checkpoint needs nothing else and a checkpoint holds no code.
-        nodes = {name: node_of(part) for name, part in parts.items()}
-        self.save_hyperparameters({name: node for name, node in nodes.items() if node} | {"monitor": monitor, "seed": seed})
+        plain = {"monitor": self.monitor, "mode": self.mode, "seed": self.seed}
+        self.save_hyperparameters({name: kept(part) for name, part in parts.items()} | plain)
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute logits: (B, ...) to (B, C)."""
@@ -114,7 +119,7 @@ class Classifier(L.LightningModule):
             yield
             return
         number = self.current_epoch * self.trainer.num_training_batches + batch_idx
-        if isinstance(self.model, MLP):
+        if isinstance(self.model, MLP) and self.model.is_as_built():
             with streams(self.model, self.seed, number):
                 yield
             return
@@ -124,6 +129,7 @@ class Classifier(L.LightningModule):
             yield
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.note_hyperparameters()  # as the parts now are
         checkpoint["hyper_parameters"], checkpoint["hparams_name"] = dict(self.hparams), "kwargs"
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
+import torch
 from omegaconf import OmegaConf
 
 from mlplab.errors import InputError
 from mlplab.population.devices import describe_device
 from mlplab.population.engine import PopulationModule
 from mlplab.population.member_data import MemberData
-from mlplab.population.stacking import stack
+from mlplab.population.stacking import ModulePopulation, stack
 from mlplab.population.trainer import BlockTrainer, quiet
 from mlplab.runs import checkpoint
 from mlplab.runs.files import read_record, remove_leftovers, write_bytes, write_json, write_text
@@ -185,6 +186,7 @@ def _train(
         with stoppable(members):
             run_loop(runs, trainer, module, goes_on)
         if members.interrupted:
+            hand_back(runs, members)
             raise KeyboardInterrupt
         results = finish(trainer, members, started, tell)
         hand_back(runs, members)
@@ -288,7 +290,12 @@ def hand_back(runs: Sequence[MemberRun], members: Any) -> None:
         return
     for index, run in enumerate(runs):
         named = members.population.split(members.population.theta[index].cpu())
-        run.module.model.load_state_dict({**named, **members.population.buffers(index)})
+        with torch.no_grad():
+            arrays = dict(run.module.model.named_parameters()) | dict(run.module.model.named_buffers())
+            for name, values in {**named, **members.population.buffers(index)}.items():
+                arrays[name].copy_(values)
+    if isinstance(members.population, ModulePopulation):
+        members.population.release()
 
 
 def _expect_alike(configs: Sequence[dict[str, Any]]) -> None:

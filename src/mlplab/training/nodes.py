@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from mlplab.errors import InputError
 from mlplab.nn.mlp import MLP
 
 PLAIN = (type(None), bool, int, float, str)
@@ -15,11 +16,11 @@ PLAIN = (type(None), bool, int, float, str)
 
 def node_of(value: Any) -> dict[str, Any] | None:
     """Describe an object by the class and the plain arguments that make one like it; None where it cannot be."""
+    if type(value) is MLP:
+        return {"_target_": _name(MLP), **value.arguments} if value.is_as_built() else None
     own = getattr(value, "node", None)
     if isinstance(own, Mapping):
         return dict(own)
-    if isinstance(value, MLP) and type(value) is MLP:
-        return {"_target_": _name(MLP), **value.arguments}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {"_target_": _name(type(value)), **dataclasses.asdict(value)}
     if isinstance(value, functools.partial) and isinstance(value.func, type) and not value.args:
@@ -54,10 +55,40 @@ def _module_node(module: nn.Module) -> dict[str, Any] | None:
     return node
 
 
+class Absent(nn.Module):
+    """Stand where a checkpoint holds no part of its own kind, such as a loss of a class without plain arguments.
+
+    Args:
+        group: the argument of the classifier: loss, optimizer or schedule.
+        name: what was there.
+    """
+
+    def __init__(self, group: str, name: str) -> None:
+        super().__init__()
+        self.group, self.name = group, name
+
+    def forward(self, *_: Any) -> Any:
+        raise InputError(
+            f"the checkpoint holds no {self.group}, which was {self.name}; give it, as in load_from_checkpoint(FILE, {self.group}=...)"
+        )
+
+
+def kept(value: Any) -> dict[str, Any]:
+    """Give what a checkpoint keeps of an object: its node, or where it has none the name of what it was."""
+    return node_of(value) or {"_absent_": getattr(value, "__qualname__", type(value).__qualname__)}
+
+
 def built(value: Any, group: str) -> Any:
     """Build the object of a node, whose classes must be ones that a recorded config may name; others pass through."""
     if not isinstance(value, Mapping):
         return value
+    if "_absent_" in value:
+        if group == "model":
+            raise InputError(
+                f"the checkpoint does not say how its network, {value['_absent_']}, is made; give one to take its weights, "
+                "as in load_from_checkpoint(FILE, model=...)"
+            )
+        return Absent(group, str(value["_absent_"]))
     from mlplab.training.objects import build, expect_allowed
 
     expect_allowed(value, group)

@@ -1,5 +1,6 @@
 """The plan: which engine trains a job, and why. The engine is taken where its result is that of Lightning's own loop."""
 
+import copy
 import functools
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,10 +17,12 @@ from torch.nn.modules.dropout import _DropoutNd
 from mlplab.data.arrays import ArrayDataModule
 from mlplab.errors import InputError
 from mlplab.nn.losses import CrossEntropy
+from mlplab.nn.mlp import MLP, shadowed
 from mlplab.population.limits import PRECISIONS
 from mlplab.population.optimizers import SGD, Adam, AdamW, MemberOptimizer
 from mlplab.population.schedules import Schedule
-from mlplab.population.stacking import can_stack
+from mlplab.population.stacking import can_stack, structure
+from mlplab.training.nodes import node_of
 
 ENGINES = ("auto", "population", "lightning")
 # torch's optimisers that the engine has kernels for, with the settings it knows; others must be as torch has them.
@@ -30,6 +33,8 @@ OPTIMIZERS: dict[type, tuple[type[MemberOptimizer], tuple[str, ...]]] = {
 }
 # Losses that keep nothing from call to call, each with a row in the test of equality.
 LOSSES = (CrossEntropy, nn.CrossEntropyLoss, nn.MultiMarginLoss)
+# Where torch keeps what is called with a parameter's gradient.
+ON_GRADIENTS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 # Which kernel computes a step changes its rounding only.
 KERNEL_CHOICES = ("foreach", "fused")
 # Options of the trainer that the engine knows, each with a row in the test of equality, or of no effect on the result.
@@ -103,16 +108,24 @@ def _obstacles(module: Any, data: Any, trainer: Mapping[str, Any], callbacks: It
     if type(module) is not Classifier:
         yield f"the module is {type(module).__name__}, not Classifier itself"
         return
-    if vars(module).keys() & vars(Classifier).keys():
-        yield "the module has a hook of its own"
+    if own := shadowed(module):
+        yield f"the module has a {own[0]} of its own"
+    if not module.automatic_optimization:
+        yield "the module's optimization is manual"
     yield from network_obstacles(module.model)
+    for part in module.modules():
+        if _hooked(part):
+            yield f"{type(part).__name__} has hooks"
+        if own := shadowed(part):
+            yield f"{type(part).__name__} has a {own[0]} of its own"
+    yield from unused_parameters(module.model, data)
     if module.seed is None and (drawing := next(drawing_parts(module.model), None)):
         yield f"{drawing} may draw at random, and the module has no seed"
     yield from optimizer_obstacles(module.make_optimizer)
-    if type(module.loss) not in LOSSES or vars(module.loss).keys() & {"forward", "per_batch", "targets"}:
+    if type(module.loss) not in LOSSES:
         yield f"the loss is {_name(module.loss)}; the engine knows CrossEntropy and torch's CrossEntropyLoss and MultiMarginLoss"
-    elif module.loss._forward_hooks or module.loss._forward_pre_hooks or module.loss._backward_hooks:
-        yield "the loss has hooks"
+    elif module.loss.reduction != "mean":
+        yield f"loss.reduction={module.loss.reduction}"
     if not isinstance(module.schedule, Schedule) and not callable(getattr(module.schedule, "at", None)):
         yield f"the schedule is {_name(module.schedule)}, not one of the lab's"
     if not isinstance(data, ArrayDataModule):
@@ -151,11 +164,9 @@ def network_obstacles(model: nn.Module) -> Iterable[str]:
     kinds = {parameter.dtype for parameter in parameters}
     if len(kinds) > 1 or not kinds <= {torch.float32, torch.float64}:
         yield f"the network's parameters are {', '.join(map(str, kinds))}"
-    if any(parameter.grad_fn is not None or parameter._backward_hooks for parameter in parameters):
+    if any(parameter.grad_fn is not None or any(getattr(parameter, name) for name in ON_GRADIENTS) for parameter in parameters):
         yield "the network's parameters have hooks"
     for part in model.modules():
-        if part._forward_hooks or part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks:
-            yield f"the network's {type(part).__name__} has hooks"
         if hasattr(part, "parametrizations"):
             yield "the network is parametrised"
     for part in model.modules():
@@ -163,6 +174,29 @@ def network_obstacles(model: nn.Module) -> Iterable[str]:
             yield f"the network's {type(part).__name__} is in evaluation mode"  # which Lightning keeps
     if len({id(parameter) for parameter in parameters}) != len(list(model.named_parameters(remove_duplicate=False))):
         yield "the network's layers share parameters"
+
+
+def _hooked(part: nn.Module) -> bool:
+    return bool(part._forward_hooks or part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks)
+
+
+def unused_parameters(model: nn.Module, data: Any) -> Iterable[str]:
+    """Name a parameter that a minibatch leaves without a gradient: torch's optimisers leave it as it is, the engine's would not.
+
+    An MLP uses all of its own. Other networks are tried, on a copy and on the first points.
+    """
+    if isinstance(model, MLP) and model.is_as_built() or not isinstance(data, ArrayDataModule) or data.train is None:
+        return
+    tried = copy.deepcopy(model).cpu()
+    dtype = next((parameter.dtype for parameter in tried.parameters()), torch.float32)
+    try:
+        with torch.random.fork_rng([]), torch.enable_grad():
+            tried(data.train.x[: data.batch_size].to(dtype)).sum().backward()
+    except Exception:  # what is wrong with it is said where it is built for training
+        return
+    for name, parameter in tried.named_parameters():
+        if parameter.requires_grad and parameter.grad is None:
+            yield f"the network's {name} has no part in its output"
 
 
 def drawing_parts(model: nn.Module) -> Iterable[str]:
@@ -187,6 +221,10 @@ def optimizer_obstacles(make: Any) -> Iterable[str]:
     if kind not in OPTIMIZERS or (isinstance(make, functools.partial) and make.args):
         yield f"the optimizer is {getattr(kind, '__name__', type(kind).__name__)}; the engine knows Adam, AdamW and SGD"
         return
+    try:
+        make([nn.Parameter(torch.zeros(1))])
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"optimizer cannot be made: {' '.join(str(error).split())}") from error
     defaults = parameters_of(kind)
     for name, value in settings.items():
         if name not in (*OPTIMIZERS[kind][1], *KERNEL_CHOICES) and (name not in defaults or value != defaults[name].default):
@@ -211,11 +249,15 @@ def trainings_of(runs: Sequence[Any]) -> list[list[int]]:
 
 def _alike(a: L.LightningModule, b: L.LightningModule) -> bool:
     def same(name: str) -> bool:
-        node = a.hparams.get(name)
-        return node == b.hparams.get(name) if node is not None else getattr(a, name) == getattr(b, name)
+        one, other = getattr(a, name), getattr(b, name)
+        if isinstance(one, nn.Module) and isinstance(other, nn.Module):
+            arrays = [[*part.parameters(), *part.buffers()] for part in (one, other)]
+            return structure(one) == structure(other) and len(arrays[0]) == len(arrays[1]) and all(map(torch.equal, *arrays))
+        node = node_of(one)
+        return one == other if node is None or not isinstance(one, Schedule) else node == node_of(other)
 
     kinds = [getattr(module.make_optimizer, "func", module.make_optimizer) for module in (a, b)]
-    return same("loss") and same("schedule") and a.monitor == b.monitor and kinds[0] is kinds[1] and can_stack(a.model, b.model)
+    return same("loss") and same("schedule") and (a.monitor, a.mode) == (b.monitor, b.mode) and kinds[0] is kinds[1] and can_stack(a.model, b.model)
 
 
 def member_optimizer(makes: list[Any]) -> functools.partial:

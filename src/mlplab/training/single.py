@@ -105,8 +105,9 @@ class SingleMember:
     def __init__(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.trainer, self.module = trainer, module
         self.population = SingleNetwork(network_of(module))
-        self.monitor = getattr(module, "monitor", "val/loss")
-        self.best = BestState(self.population, getattr(module, "mode", "min"))
+        run = next(iter(getattr(trainer, "runs", ())), None)
+        self.monitor = getattr(module, "monitor", None) or (run and run.config.get("monitor")) or "val/loss"
+        self.best = BestState(self.population, run.mode if run else getattr(module, "mode", "min"))
         self.metrics: dict[str, Tensor] = {}
         self.stops: dict[int, Stop] = {}
         self.interrupted = False
