@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from mlplab.errors import InputError
@@ -92,7 +93,8 @@ def built(value: Any, group: str) -> Any:
     from mlplab.training.objects import build, expect_allowed
 
     expect_allowed(value, group)
-    return build(dict(value), group)
+    weight = value.get("weight") if group == "loss" else None  # torch's losses take a tensor only
+    return build(dict(value), group, **({"weight": torch.tensor(weight)} if isinstance(weight, list) else {}))
 
 
 def _name(kind: type) -> str:
