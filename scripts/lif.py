@@ -1,4 +1,4 @@
-"""Simulate a LIF neuron, know it exactly and draw it: scripts/lab lif neuron.resistance_kohm=5 input=noise"""
+"""Simulate a LIF neuron beside its exact solution and draw it: scripts/lab lif neuron.resistance_kohm=5 input=noise"""
 
 import sys
 

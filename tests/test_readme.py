@@ -83,6 +83,9 @@ def test_every_command_is_one(command, tmp_path, monkeypatch):
             Path(word.removeprefix("data.path=")).touch()
     assert name in ("test", "tensorboard", "--help") or (ROOT / "scripts" / f"{name}.py").exists()
     study = app.COMMANDS.get(name, (None,))[0]
+    for group, _, choices in (word.partition("=") for word in words if study is not None):
+        if (ROOT / "conf" / group).is_dir() and choices not in ("stripes", "residual"):  # written by the reader
+            assert all((ROOT / "conf" / group / f"{choice}.yaml").is_file() for choice in choices.split(",")), group
     # What needs a class of one's own, a run folder or a sweep is run elsewhere.
     own = any(word.startswith(("data=stripes", "model=residual", "resume=", "-")) or "=" not in word for word in words)
     if study is not None and not own:

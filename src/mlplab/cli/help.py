@@ -70,7 +70,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[tuple[str, str], ...]]] = {
     "compare": ("say what differs between runs or sweeps, with tests", "", ()),
     "redraw": ("draw a run's figures again, such as for a paper", "", ()),
     "relu_approximation": (
-        "approximate a function by ReLUs, up to the best there is",
+        "approximate a function by ReLUs, up to the best possible",
         "[target=NAME] [method=NAME] [n=WIDTH] [KEY=VALUE ...] [-m]",
         (
             ("target=exp method=minimax n=17", ""),
@@ -79,7 +79,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[tuple[str, str], ...]]] = {
         ),
     ),
     "lif": (
-        "simulate a spiking neuron, know it exactly, draw it",
+        "simulate a spiking neuron beside its exact solution, draw it",
         "[neuron=NAME] [input=NAME] [KEY=VALUE ...] [-m]",
         (
             ("neuron=explorer input=noise simulation.duration_ms=500", ""),
