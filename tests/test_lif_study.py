@@ -211,8 +211,9 @@ def test_a_trained_run_as_spiking_neurons(trained, tmp_path, capsys):
         "refractories_ms=[0,5]",
         "depths=[1,2]",
         "depth_width=12",
-        "depth_seeds=1",
+        "depth_seeds=2",
         "depth_training.epochs=3",
+        "depth_training.lr=[1e-4,1e-2]",
         "surrogate.epochs=2",
         "surrogate.steps=8",
     ]
@@ -230,6 +231,13 @@ def test_a_trained_run_as_spiking_neurons(trained, tmp_path, capsys):
         == result["by_neuron"]["by_refractory"][0]
     )
     assert set(result["by_depth"]) == {"1", "2"}
+    # Each depth has the rate of the lower validation loss over both draws of the data.
+    losses = {
+        rate: np.mean([json.loads(file.read_text())["validation"]["nll"] for file in (folder / "networks").glob(f"depth1-lr{rate:g}-draw*/result.json")])
+        for rate in (1e-4, 1e-2)
+    }
+    assert result["by_depth"]["1"]["lr"] == min(losses, key=losses.get) and len(result["by_depth"]["2"]["relu_accuracies"]) == 2
+    assert len({file.read_text() for file in (folder / "networks").glob("depth1-lr0.01-draw*/config.yaml")}) == 2
     few = result["few_steps"]
     assert few["steps"] == [2, 4, 8, 16, 32, 64] and few["points"] == 500 and few["networks"] == 1
     assert abs(few["balanced"][-1]) < 0.05 and abs(few["fitted"][-1]) < 0.05

@@ -209,7 +209,7 @@ ROOTS: dict[str, dict[str, object]] = {
         },
         "resistances_kohm": many(_RESISTANCE),
         "refractories_ms": many(quantity(number(0), "ms")), "depths": many(integer(0)), "depth_width": integer(1),
-        "depth_seeds": integer(1), "depth_training": {"epochs": integer(1), "lr": number(0, above=True)},
+        "depth_seeds": integer(1), "depth_training": {"epochs": integer(1), "lr": _each(number(0, above=True))},
         "few_steps": {"try": many(integer(1, 4096)), "quantile": number(0, 1, above=True)},
         "surrogate": {"epochs": integer(0), "steps": integer(1), "lr": number(0, above=True)},
         "maps": boolean(),

@@ -169,47 +169,40 @@ def by_depth(
     options: Mapping[str, Any],
     folder: Path,
 ) -> dict[str, Any]:
-    """Train ReLU networks of some depths on the run's data; measure how long their twins need to agree.
+    """Train ReLU networks of some depths on draws of the run's data; measure how long their twins need to agree.
 
-    Networks that are trained too little have other latencies: `training` holds the epochs and the first learning rate,
-    which falls along a cosine. The networks stay in run folders of their own under `folder`.
+    Networks that are trained too little have other latencies: each depth has the best of the first learning rates in
+    `training`, by validation loss over all draws, along a cosine. Network k has seed k and its own draw of the data, number k
+    from the run's own on, so that errors hold weights, training points and test points. The networks stay in run folders
+    of their own under `folder`.
     """
-    well = ["schedule=cosine", f"optimizer.lr={training['lr']}", f"trainer.max_epochs={training['epochs']}"]
-    x, y = trained.test
+    well = ["schedule=cosine", f"trainer.max_epochs={training['epochs']}", "data.fresh_points=0"]
+    rates = training["lr"] if isinstance(training["lr"], list) else [training["lr"]]
+    draw = int(trained.config.data.get("seed", 0))
     reads = np.unique(np.round(np.geomspace(1, options["duration_ms"] / options["dt_ms"], 90)))
-    rows, first, settled, within, relu_accuracies = [], [], [], [], []
+    found: dict[str, Any] = {name: [] for name in ("disagreements", "lr", "agreed_90_ms", "agreed_99_ms", "within_one_point_ms", "relu_accuracies")}
     for depth in depths:
-        configs_of = [
-            job(trained, "model.hidden=null", f"model.width={width}", f"model.depth={depth}", f"seed={seed}", *well)
-            for seed in range(seeds)
-        ]
-        folders = [claim(folder, f"depth{depth}-seed{seed}") for seed in range(seeds)]
-        fit_members(configs_of, folders)
-        disagreements, begun, ready, points, reached = [], [], [], [], []
-        for path in folders:
-            twin = load_run(path, trained.data)
+        shape = ["model.hidden=null", f"model.width={width}", f"model.depth={depth}", *well]
+        grid = [(rate, seed) for rate in rates for seed in range(seeds)]
+        configs_of = [job(trained, *shape, f"optimizer.lr={rate}", f"seed={seed}", f"data.seed={draw + seed}") for rate, seed in grid]
+        folders = [claim(folder, f"depth{depth}-lr{rate:g}-draw{draw + seed}") for rate, seed in grid]
+        losses = [result["validation"]["nll"] for result in fit_members(configs_of, folders)]
+        best = min(range(len(rates)), key=lambda place: np.mean(losses[place * seeds : (place + 1) * seeds]))
+        disagreements, own = [], {name: [] for name in found if name.endswith(("_ms", "accuracies"))}
+        for path in folders[best * seeds : (best + 1) * seeds]:
+            twin = load_run(path)
+            x, y = twin.test
             relu = relu_logits(twin.weights, x)
             times, logits, _ = run_spiking(twin.weights, x, neuron, **options, read_ms=reads * options["dt_ms"])
             agreement = (logits.argmax(-1) == relu.argmax(-1)).mean(-1)
-            reached.append(float(accuracy(relu, y)))
             disagreements.append(1 - agreement)
-            begun.append(settling_time_ms(times, agreement, 0.9))
-            ready.append(settling_time_ms(times, agreement, 0.99))
-            points.append(settling_time_ms(times, accuracy(logits, y), float(accuracy(relu, y)) - 0.01))
-        rows.append(np.mean(disagreements, axis=0))
-        first.append(begun)
-        settled.append(ready)
-        within.append(points)
-        relu_accuracies.append(reached)
-    return {
-        "times_ms": times,
-        "disagreements": np.array(rows),
-        "depths": list(depths),
-        "agreed_90_ms": first,
-        "agreed_99_ms": settled,
-        "within_one_point_ms": within,
-        "relu_accuracies": relu_accuracies,
-    }
+            own["relu_accuracies"].append(float(accuracy(relu, y)))
+            own["agreed_90_ms"].append(settling_time_ms(times, agreement, 0.9))
+            own["agreed_99_ms"].append(settling_time_ms(times, agreement, 0.99))
+            own["within_one_point_ms"].append(settling_time_ms(times, accuracy(logits, y), own["relu_accuracies"][-1] - 0.01))
+        for name, values in (own | {"disagreements": np.mean(disagreements, axis=0), "lr": float(rates[best])}).items():
+            found[name].append(values)
+    return found | {"times_ms": times, "depths": list(depths), "disagreements": np.array(found["disagreements"])}
 
 
 def mean_and_error(times_ms: Sequence[float]) -> tuple[float, float]:

@@ -182,10 +182,10 @@ def draw_depths(record: Recording, network: measure.Trained, neuron: Neuron, con
         found["agreed_99_ms"],
         title="What depth costs in time: how long until the spiking network agrees",
         subtitle=f"90 % agree after {firsts} ms (mean ± standard error of {config['depth_seeds']} networks of "
-        f"{config['depth_width']} a layer, {config['depth_training']['epochs']} epochs)",
+        f"{config['depth_width']} a layer, each on a draw of its own, each depth with its own learning rate)",
     )
     record.figure("latency_by_depth", figure, {key: np.asarray(value) for key, value in found.items()})
-    times = ("agreed_90_ms", "agreed_99_ms", "within_one_point_ms", "relu_accuracies")
+    times = ("agreed_90_ms", "agreed_99_ms", "within_one_point_ms", "relu_accuracies", "lr")
     return {str(depth): {name: found[name][k] for name in times} for k, depth in enumerate(found["depths"])}
 
 
