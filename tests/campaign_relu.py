@@ -12,26 +12,16 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.optimize import minimize
 
+from mlplab.benchmarks.relu import WIDTHS, campaign_targets
 from mlplab.studies.relu.greedy import greedy
 from mlplab.studies.relu.hats import Moments, fit_at
 from mlplab.studies.relu.knots import equidistributed, uniform
 from mlplab.studies.relu.least_squares import least_squares
 from mlplab.studies.relu.minimax import minimax
 from mlplab.studies.relu.sampling import errors, sample
-from mlplab.studies.relu.targets import TARGETS, Target, make_points, make_target
+from mlplab.studies.relu.targets import Target, make_points
 
-INTERVALS = [
-    (None, None), (-np.pi, np.pi), (0, 6 * np.pi), (-3.5, 3.5), (0, 1), (0.1, 0.7), (-1, 2), (1e-3, 1e-2), (0.3, 5.0),
-    (-0.5, 0.5), (0, 10), (100, 101),
-]  # fmt: skip
-WIDTHS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 16, 20, 25, 32)
 SLOW_WIDTHS = (1, 2, 3, 5, 9)
-
-
-def targets() -> Iterator[Target]:
-    for name, (low, high) in itertools.product(TARGETS, INTERVALS):
-        if name != "sqrt" or low is None or low >= 0:
-            yield make_target(name, low, high)
 
 
 def named(target: Target, n: int) -> str:
@@ -157,14 +147,14 @@ def _quick(x, y, weight, knots) -> float:
 
 def cases() -> Iterator[tuple[str, object]]:
     """Give every case as its name and a function that says what is wrong, or ''."""
-    for target, n in itertools.product(targets(), WIDTHS):
+    for target, n in itertools.product(campaign_targets(), WIDTHS):
         yield f"minimax {named(target, n)}", lambda target=target, n=n: minimax_fault(target, n)
         for method in (uniform, equidistributed, greedy, *((least_squares,) if n in SLOW_WIDTHS else ())):
             yield (f"{method.__name__} {named(target, n)}",
                    lambda target=target, n=n, method=method: method_fault(target, n, method))  # fmt: skip
     for seed, n in itertools.product(range(100), (2, 3)):
         yield f"least squares of points, seed {seed}, n = {n}", lambda seed=seed, n=n: points_fault(seed, n)
-    for target, n in itertools.product(targets(), (2, 3)):
+    for target, n in itertools.product(campaign_targets(), (2, 3)):
         yield f"least squares of {named(target, n)}", lambda target=target, n=n: function_fault(target, n)
 
 

@@ -233,7 +233,7 @@ def test_a_trained_run_as_spiking_neurons(trained, tmp_path, capsys):
     assert set(result["by_depth"]) == {"1", "2"}
     # Each depth has the rate of the lower validation loss over both draws of the data.
     losses = {
-        rate: np.mean([json.loads(file.read_text())["validation"]["nll"] for file in (folder / "networks").glob(f"depth1-lr{rate:g}-draw*/result.json")])
+        rate: np.mean([json.loads(file.read_text())["validation"]["nll_regret"] for file in (folder / "networks").glob(f"depth1-lr{rate:g}-draw*/result.json")])
         for rate in (1e-4, 1e-2)
     }
     assert result["by_depth"]["1"]["lr"] == min(losses, key=losses.get) and len(result["by_depth"]["2"]["relu_accuracies"]) == 2

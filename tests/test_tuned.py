@@ -57,8 +57,8 @@ def test_training_is_chosen_on_the_other_draws_and_judged_on_this_one(tmp_path):
     assert header[:4] == ["width", "trained by", "NLL regret", "accuracy regret, points"]
     assert first[1] == "lr=0.01 (3 of 4)" and second[1] == "lr=0.01" and first[2].startswith("0.0287 ± 0.001")
     said = " ".join(tuned_sentences(found))
-    assert "KL on the validation points of the other draws" in said and "NLL: worse are width=8" in said
-    assert "At this budget: the lowest lr tried was chosen for width=16, width=8." in said
+    assert "KL on the validation points of the other draws" in said and "worse in NLL: 8" in said
+    assert "At this budget: the lowest lr tried was chosen for 16, 8." in said
 
 
 def test_levels_of_noise_have_limits_of_their_own(tmp_path):
@@ -76,6 +76,6 @@ def test_the_report_has_table_sentences_picture_and_page(tmp_path, capsys):
     sweep_of(tmp_path / "s", REGRETS | more)
     assert main(["report", str(tmp_path / "s")]) == 0
     out, text = capsys.readouterr().out, (tmp_path / "s" / "sweep.md").read_text()
-    assert "Each after its own tuning:" in out and "## Each after its own tuning" in text and "| width=16 | lr=0.01 (3 of 4) |" in text
+    assert "Each after its own tuning:" in out and "## Each after its own tuning" in text and "| 16 | lr=0.01 (3 of 4) |" in text
     assert (tmp_path / "s" / "figures" / "tuned.png").stat().st_size > 20_000
     assert "Each after its own tuning" in (tmp_path / "s" / "report.html").read_text()

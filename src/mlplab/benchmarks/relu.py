@@ -1,5 +1,6 @@
 """Approximation by ReLUs against its reference values, and against pwlf where that is installed."""
 
+import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from mlplab.studies.relu.least_squares import least_squares
 from mlplab.studies.relu.minimax import minimax, smooth_level
 from mlplab.studies.relu.sampling import errors, sample
 from mlplab.studies.relu.sawtooth import square
-from mlplab.studies.relu.targets import make_points, make_target
+from mlplab.studies.relu.targets import TARGETS, Target, make_points, make_target
 
 # Target, n, and the largest error that SPEC's table gives for minimax.
 TABLE = [
@@ -22,6 +23,12 @@ TABLE = [
 ]  # fmt: skip
 SMOOTH = ("sin", "cos", "exp", "x2", "sqrt", "runge", "step", "cubic")
 PWLF_BEST_RMS = 0.009456
+# The campaign: every target on every interval, its own the first, at every n.
+INTERVALS = [
+    (None, None), (-np.pi, np.pi), (0, 6 * np.pi), (-3.5, 3.5), (0, 1), (0.1, 0.7), (-1, 2), (1e-3, 1e-2), (0.3, 5.0),
+    (-0.5, 0.5), (0, 10), (100, 101),
+]  # fmt: skip
+WIDTHS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 16, 20, 25, 32)
 
 
 def rows(repeats: int, logs: Path) -> Iterator[Row]:
@@ -48,6 +55,30 @@ def rows(repeats: int, logs: Path) -> Iterator[Row]:
         yield row(work, "mlplab", taken, target="< 10 s", ok=taken < 10)
     yield from _pwlf(repeats)
     yield from _rounding()
+    yield _campaign()
+
+
+def campaign_targets() -> Iterator[Target]:
+    """Give every target on every interval on which it is defined."""
+    for name, (low, high) in itertools.product(TARGETS, INTERVALS):
+        if name != "sqrt" or low is None or low >= 0:
+            yield make_target(name, low, high)
+
+
+def _campaign() -> Row:
+    """Fit minimax in every case of the campaign: no crash, and the bound within 0.1 % of the error."""
+    begin, tried, crashed, apart = time.process_time(), 0, 0, 0
+    for target, n in itertools.product(campaign_targets(), WIDTHS):
+        tried += 1
+        try:
+            found = minimax(target, n)
+        except Exception:  # whatever it is, it is a case that failed
+            crashed += 1
+            continue
+        size = max(1.0, abs(float(target(target.low))), abs(float(target(target.high))))
+        apart += found.level > 1.001 * found.lower_bound + 1e-12 * size
+    work = f"minimax in {tried:,} cases of target, interval and n: {crashed} crashed, {apart} with a gap over 0.1 %"
+    return row(work, "mlplab", time.process_time() - begin, target="0 and 0", ok=not crashed and not apart, tried=tried)
 
 
 def _rounding() -> Iterator[Row]:

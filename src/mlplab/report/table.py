@@ -394,6 +394,9 @@ def note_rules(table: Table) -> None:
         table.notes.append(
             "runs on one draw of the data count as one number, their mean: intervals and tests are over draws (data.seed)"
         )
+        seeds = {tuple(job.swept.get(key) for key in table.replicates if key not in ("data.seed", "data.order_seed")) for job in table.jobs}
+        if len(seeds) == 2:
+            table.notes.append("two seeds on the same draws say little of their own share: 95 % intervals cover 92 to 98 %; give 3 seeds or more")
     elif table.replicates and table.study in (None, "train"):
         table.notes.append(
             "the data were drawn once (data.seed was not swept): intervals and tests are over the networks' seeds alone, "

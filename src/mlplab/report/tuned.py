@@ -2,13 +2,14 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mlplab.report.intervals import Summary, holm, summarise
 from mlplab.report.paired import p_of
 from mlplab.report.table import LEAST_SEEDS, SAME_LIMIT, Setting, Table, setting_label
+from mlplab.runs.names import shown
 from mlplab.words import columns, markdown_table, plural, wrapped
 
 TUNED = "Each after its own tuning"
@@ -151,14 +152,18 @@ def tuned_table(found: Comparison) -> list[list[str]]:
     header += ["NLL against the lowest", "p", "accuracy, p"] if compared else []
     rows = [header]
     for row, one, other in zip(found.rows, nll, accuracy):
-        label = setting_label(found.keys, row.values)
-        cells = [label, _chosen(row, found), _mean(row.nll, 1, 4), _mean(row.accuracy, 100, 3)]
+        cells = [_name(found, row), _chosen(row, found), _mean(row.nll, 1, 4), _mean(row.accuracy, 100, 3)]
         if compared:
             cells += ["lowest", "", ""] if one is None else [
                 f"{one[0].mean:+.4f} [{one[0].low:+.4f}, {one[0].high:+.4f}]", _p(one[1]), f"{_p(other[1])} ({100 * other[0].mean:+.3f})",
             ]  # fmt: skip
         rows.append(cells)
     return rows
+
+
+def _name(found: Comparison, row: Tuned) -> str:
+    """Name a row: by its value alone where one key is compared, which the heading names."""
+    return shown(row.values[0]) if len(found.keys) == 1 else setting_label(found.keys, row.values)
 
 
 def _chosen(row: Tuned, found: Comparison) -> str:
@@ -189,28 +194,29 @@ def tuned_sentences(found: Comparison) -> list[str]:
         f"Means over {plural(len(found.units), unit)} ± standard error, {held}."
     ]
     if found.same_limit and len(found.units) >= LEAST_SEEDS:
-        lines.append(_verdict(found, "nll", "NLL"))
-        lines.append(_verdict(found, "accuracy", "accuracy"))
-    at_ends: Mapping[str, list[str]] = {}
+        lines.append(_verdict(found))
+    at_ends: dict[str, list[str]] = {}
     for row in found.rows:
         for end in row.ends:
-            at_ends.setdefault(end, []).append(setting_label(found.keys, row.values))
+            at_ends.setdefault(end, []).append(_name(found, row))
     lines += [f"At this budget: {end} was chosen for {', '.join(labels)}." for end, labels in at_ends.items()]
     return lines
 
 
-def _verdict(found: Comparison, name: str, word: str) -> str:
-    """Say which rows are not significantly worse than the one with the lowest NLL."""
-    first = setting_label(found.keys, found.rows[0].values)
-    same, worse, better = [], [], []
-    for row, told in zip(found.rows[1:], differences(found, name)[1:]):
-        kind = same if told[1] > 0.05 else worse if told[0].mean > 0 else better
-        kind.append(setting_label(found.keys, row.values))
-    parts = [
-        f"{word}: {verb} {'; '.join(labels)}"
-        for verb, labels in (("worse are", worse), ("better are", better), ("not significantly different are", same)) if labels
-    ]  # fmt: skip
-    return f"Beside {first}, the lowest in NLL, {'. '.join(parts).replace(f'. {word}: ', ', ')} (paired by {'draw' if found.of_draws else 'seed'}, Holm, 95 %)."
+def _verdict(found: Comparison) -> str:
+    """Say which rows differ from the one with the lowest NLL, in NLL and in accuracy."""
+    parts = []
+    for name, word in (("nll", "NLL"), ("accuracy", "accuracy")):
+        kinds: dict[str, list[str]] = {}
+        for row, told in zip(found.rows[1:], differences(found, name)[1:]):
+            kind = "no significant difference in" if told[1] > 0.05 else "worse in" if told[0].mean > 0 else "better in"
+            kinds.setdefault(kind, []).append(_name(found, row))
+        parts += [f"{kind} {word}: {'; '.join(labels)}" for kind, labels in kinds.items()]
+    keys = " and ".join(key.rpartition(".")[2] for key in found.keys)
+    return (
+        f"The lowest NLL has {keys} {_name(found, found.rows[0])}. Beside it, {'. '.join(parts)} "
+        f"(paired by {'draw' if found.of_draws else 'seed'}, Holm's correction, 95 %)."
+    )
 
 
 def tuned_markdown(table: Table) -> list[str]:
@@ -227,7 +233,7 @@ def tuned_lines(table: Table) -> list[str]:
     if found is None:
         return []
     header, *rows = tuned_table(found)
-    said = [f"{row[0]}: {', '.join(f'{name} {cell}' for name, cell in zip(header[1:4], row[1:4]))}." for row in rows]
+    said = [f"{header[0]} {row[0]}: {', '.join(f'{name} {cell}' for name, cell in zip(header[1:4], row[1:4]))}." for row in rows]
     return [*said, *tuned_sentences(found)]
 
 

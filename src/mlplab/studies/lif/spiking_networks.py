@@ -186,7 +186,9 @@ def by_depth(
         grid = [(rate, seed) for rate in rates for seed in range(seeds)]
         configs_of = [job(trained, *shape, f"optimizer.lr={rate}", f"seed={seed}", f"data.seed={draw + seed}") for rate, seed in grid]
         folders = [claim(folder, f"depth{depth}-lr{rate:g}-draw{draw + seed}") for rate, seed in grid]
-        losses = [result["validation"]["nll"] for result in fit_members(configs_of, folders)]
+        results = [result["validation"] for result in fit_members(configs_of, folders)]
+        judge = "nll" if results[0]["nll_regret"] is None else "nll_regret"
+        losses = [result[judge] for result in results]
         best = min(range(len(rates)), key=lambda place: np.mean(losses[place * seeds : (place + 1) * seeds]))
         disagreements, own = [], {name: [] for name in found if name.endswith(("_ms", "accuracies"))}
         for path in folders[best * seeds : (best + 1) * seeds]:

@@ -190,9 +190,13 @@ def draw_depths(record: Recording, network: measure.Trained, neuron: Neuron, con
 
 
 def spread(times_ms) -> str:
-    """Write a mean over networks with its standard error."""
-    mean, error = measure.mean_and_error(times_ms)
-    return f"{mean:.0f} ± {error:.0f}" if np.isfinite(error) else f"{mean:.0f}"
+    """Write a mean over networks with its standard error; of those alone that came that far, and how many these are."""
+    came = [time for time in times_ms if np.isfinite(time)]
+    if not came:
+        return "never"
+    mean, error = measure.mean_and_error(came)
+    words = f"{mean:.0f} ± {error:.0f}" if np.isfinite(error) else f"{mean:.0f}"
+    return words if len(came) == len(times_ms) else f"{words} ({len(came)} of {len(times_ms)})"
 
 
 def draw_few_steps(record: Recording, networks: Sequence[measure.Trained], neuron: Neuron, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -231,7 +235,7 @@ def summary(result, rows, networks, found, record: Recording) -> str:
         words = [spread(times[name]) for name in ("agreed_90_ms", "agreed_99_ms", "within_one_point_ms")]
         lines.append(
             f"depth {depth}: 90 % of the points classified as by the ReLU network after {words[0]} ms, "
-            f"99 % after {words[1]} ms; accuracy within 1 percentage point after {words[2]} ms (mean ± standard error)"
+            f"99 % after {words[1]} ms; accuracy within 1 percentage point after {words[2]} ms (mean ± standard error; learning rate {times['lr']:g})"
         )
     lines += ["", f"folder       {shown(record.folder.path)}", f"pictures     {shown(record.folder.figures)}"]
     return "\n".join(lines)
