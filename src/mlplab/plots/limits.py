@@ -57,7 +57,9 @@ def regret_curves(
     axes = add_chart(made, 150, 130, 940, 660)
     means = [np.mean(line.values, axis=1) for line in lines]
     grey = [np.mean(line.values, axis=1) for line in others]
-    low, high = log_scale(axes, "y", [*means, *grey, list(levels.values())], floor=1e-7)
+    errors = [np.std(line.values, axis=1, ddof=min(1, np.shape(line.values)[1] - 1)) / np.sqrt(np.shape(line.values)[1]) for line in lines]
+    upper = [mean + error for mean, error in zip(means, errors)]
+    low, high = log_scale(axes, "y", [*means, *upper, *grey, list(levels.values())], floor=1e-7)
     every = np.unique(np.concatenate([np.asarray(line.x, dtype=float) for line in [*lines, *others]]))
     axes.set(xscale="log", xlim=positive_range([every]))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -68,15 +70,13 @@ def regret_curves(
         axes.plot(line.x, mean, color=QUIET, lw=points_of(2), ls=DASHED, zorder=2)
         names.append((float(mean[-1]), line.name, QUIET))
     below = np.full(len(lines[0].x), low)
-    for place, (line, mean, colour) in enumerate(zip(lines, means, DARK)):
-        x, values = np.asarray(line.x, dtype=float), np.asarray(line.values, dtype=float)
+    for place, (line, mean, error, colour) in enumerate(zip(lines, means, errors, DARK)):
+        x = np.asarray(line.x, dtype=float)
         if parts:
             axes.fill_between(x, below, mean, color=colour, alpha=0.13, lw=0, zorder=1)
             _name_area(axes, parts[place], x, below, mean, colour)
             below = np.maximum(below, mean)
-        if values.shape[1] > 1:
-            error = values.std(axis=1, ddof=1) / np.sqrt(values.shape[1])
-            axes.vlines(x, np.maximum(mean - error, low / 10), mean + error, color=colour, lw=points_of(5), alpha=0.45, zorder=3)
+        axes.vlines(x, np.maximum(mean - error, low / 10), mean + error, color=colour, lw=points_of(5), alpha=0.45, zorder=3)
         axes.plot(x, mean, color=colour, lw=points_of(3), zorder=4)
         dots(axes, x, mean, colour, 11, zorder=4)
         names.append((float(mean[-1]), line.name, colour))

@@ -209,12 +209,13 @@ def _verdict(found: Comparison) -> str:
     for name, word in (("nll", "NLL"), ("accuracy", "accuracy")):
         kinds: dict[str, list[str]] = {}
         for row, told in zip(found.rows[1:], differences(found, name)[1:]):
-            kind = "no significant difference in" if told[1] > 0.05 else "worse in" if told[0].mean > 0 else "better in"
+            kind = "no significant difference" if told[1] > 0.05 else "worse" if told[0].mean > 0 else "better"
             kinds.setdefault(kind, []).append(_name(found, row))
-        parts += [f"{kind} {word}: {'; '.join(labels)}" for kind, labels in kinds.items()]
+        told = "; ".join(f"{kind}: {', '.join(labels)}" for kind, labels in kinds.items())
+        parts.append(f"in {word} {told}")
     keys = " and ".join(key.rpartition(".")[2] for key in found.keys)
     return (
-        f"The lowest NLL has {keys} {_name(found, found.rows[0])}. Beside it, {'. '.join(parts)} "
+        f"The lowest NLL has {keys} {_name(found, found.rows[0])}. Beside it, {'; and '.join(parts)} "
         f"(paired by {'draw' if found.of_draws else 'seed'}, Holm's correction, 95 %)."
     )
 
