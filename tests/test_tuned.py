@@ -54,7 +54,7 @@ def test_training_is_chosen_on_the_other_draws_and_judged_on_this_one(tmp_path):
     paired = stats.ttest_rel(other.nll, best.nll)
     assert p == pytest.approx(paired.pvalue) and difference.low == pytest.approx(paired.confidence_interval().low)
     header, first, second = tuned_table(found)
-    assert header[:4] == ["width", "trained by", "NLL regret", "accuracy regret, points"]
+    assert header[:4] == ["width", "trained by", "NLL regret", "accuracy regret, percentage points"]
     assert first[1] == "lr=0.01 (3 of 4)" and second[1] == "lr=0.01" and first[2].startswith("0.0287 ± 0.001")
     said = " ".join(tuned_sentences(found))
     assert "KL on the validation points of the other draws" in said and "Beside it, in NLL worse: 8; and in accuracy" in said

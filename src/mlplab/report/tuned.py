@@ -145,7 +145,7 @@ def differences(found: Comparison, name: str) -> list[tuple[Summary, float] | No
 
 def tuned_table(found: Comparison) -> list[list[str]]:
     """Give header and rows for people: means with their standard errors over draws."""
-    what = ("NLL regret", "accuracy regret, points") if found.regret else ("NLL", "wrong answers, %")
+    what = ("NLL regret", "accuracy regret, percentage points") if found.regret else ("NLL", "wrong answers, %")
     header = [" ".join(key.rpartition(".")[2] for key in found.keys), "trained by", what[0], what[1]]
     nll, accuracy = differences(found, "nll"), differences(found, "accuracy")
     compared = any(nll)
