@@ -12,6 +12,7 @@ import yaml
 from readmes import BLOCKS, COMMANDS, FILES, ROOT, TEXTS, anchors, links
 from torch import nn
 
+import mlplab
 from mlplab.cli import app
 from mlplab.config.composition import compose
 from mlplab.nn.activations import ACTIVATIONS, Activation
@@ -90,6 +91,11 @@ def test_every_command_is_one(command, tmp_path, monkeypatch):
     own = any(word.startswith(("data=stripes", "model=residual", "resume=", "-")) or "=" not in word for word in words)
     if study is not None and not own:
         compose(study, words)
+
+
+def test_the_citation_is_of_this_version():
+    assert f"version = {{{mlplab.__version__}}}" in block("@software{mlplab") and f"## {mlplab.__version__} " in TEXTS["src/mlplab/CHANGES.md"]
+    assert f'version = "{mlplab.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
 def test_every_block_can_be_read():
