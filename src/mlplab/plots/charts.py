@@ -8,7 +8,7 @@ from mlplab.plots.style import DPI, FAINT, INK, MUTED, points_of, text, width_of
 
 GRID = "#e6e8ec"
 DASHED = (0, (4, 2))
-# With fewer numbers than these nobody could read a value between them.
+# An axis with fewer numbers than these does not show the values between them.
 FEW = 3
 
 

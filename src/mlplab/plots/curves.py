@@ -112,7 +112,7 @@ def draw(axes, epochs, curves, level, best_epoch, other, *, accuracy=False) -> N
         dots(axes, [best_epoch], [at], "#ffffff", 15, edge=INK, width=3, zorder=5, clip_on=False)
         axes.axvline(best_epoch, color=MUTED, lw=points_of(1.5), zorder=1.5)
         share = float(epoch_place(best_epoch) / epoch_place(max(epochs.max(), 1.0)))
-        # Over the frame nothing can be in the way of the words.
+        # Above the frame no line crosses the text.
         side = "right" if share > 0.8 else "left" if share < 0.2 else "center"
         note(axes, f"best: epoch {best_epoch:g}", (share, 1), up=8, va="bottom", ha=side)
     end_names(axes, names)

@@ -59,7 +59,7 @@ def mosaic(
     """
     rows, columns = len(y_values), len(x_values)
     captions = captions or [[""] * columns] * rows
-    # One row of few maps would else be a row of giants.
+    # A single row of few maps would otherwise be drawn far too large.
     side = int(np.clip((1500 - LEFT - EDGE) / max(columns, 3 if rows > 1 else 4) - GAP, 90, 330))
     if rows > 2:
         side = max(110, min(side, 1040 // rows))

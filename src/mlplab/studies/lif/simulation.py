@@ -19,7 +19,7 @@ from mlplab.studies.lif.neuron import Neuron
 # The input is drawn for as many steps at a time as fit into this memory. A block of neurons then stays in the
 # cache for all of them: with a million neurons 32 steps, a twentieth faster than 8.
 _INPUT_BYTES = 2**28
-# More spikes in a step are no list that anybody reads.
+# More spikes in a step than this are not kept as a list.
 MOST_SPIKES = 10**8
 
 

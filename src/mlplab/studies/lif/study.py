@@ -70,7 +70,7 @@ def draw(record: Recording, config: Mapping[str, Any], neuron, current, steps: i
     options, one, measured = config["simulation"], one_neuron(neuron), {}
     dt_ms, wanted = options["dt_ms"], config["figures"]
     if "membrane" in wanted and steps:
-        # The picture holds what an eye can tell apart; counts and arrays are of the whole run.
+        # The picture is thinned to what can be seen; counts and arrays are of the whole run.
         shown_steps = min(steps, lif_figures.MOST_STEPS)
         stable = dt_ms <= float(one.time_constant_ms)
         method = "euler" if options["method"] == "euler" or options["method"] == "exact" and stable else "exponential"

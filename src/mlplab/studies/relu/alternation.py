@@ -95,7 +95,7 @@ def polish(chain: Chain, target: Target, level: float, end: str = "right", round
         The chain and the level of the last step that made sense; whether it is right is for the caller to
         measure.
     """
-    # A wrong guess may run off to infinity: that is noticed below, and no news to anybody.
+    # A wrong guess may run off to infinity: that is checked below and needs no warning.
     with np.errstate(all="ignore"):
         return _polish(chain, target, level, end, rounds)
 
