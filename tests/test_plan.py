@@ -194,3 +194,19 @@ def test_a_checkpoint_says_what_it_does_not_hold(data, tmp_path):
     network = mlplab.MLP(2, [8, 8], 4)
     network.layers[1] = nn.Tanh()
     assert torch.equal(load(tmp_path / "c.ckpt", model=network)(x), edited(x))
+
+
+class Sometimes(Unused):
+    """A network of which a part is used on every other minibatch only."""
+
+    calls = 0
+
+    def forward(self, x):
+        self.calls += self.training
+        return self.used(x) + (self.spare(x) if self.calls % 2 else 0)
+
+
+def test_a_part_that_is_used_now_and_then_is_refused_by_the_engine(data):
+    with pytest.raises(InputError, match="spare.weight has no part in its output on some minibatches.*engine=lightning"):
+        mlplab.fit(Sometimes(), data, callbacks=[])
+    assert mlplab.fit(Sometimes(), data, callbacks=[], engine="lightning", max_epochs=1)["engine"] == "lightning"

@@ -6,6 +6,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
+from mlplab.errors import InputError
 from mlplab.population.member_axis import ALIGNMENT, Population, round_up
 from mlplab.seeds import derive
 
@@ -120,9 +121,18 @@ class ModulePopulation(Population):
                 with torch.enable_grad():
                     outputs.append(self.modules[index].train()(x[row]))
         logits = torch.stack([output.detach() for output in outputs])
-        for output, flow in zip(outputs, loss_gradient(logits)):
-            if output.requires_grad:
-                output.backward(flow)
+        for index, output, flow in zip(range(low, high), outputs, loss_gradient(logits)):
+            parameters = trainable(self.modules[index])
+            found = [None] * len(parameters)
+            if parameters and output.requires_grad:
+                found = torch.autograd.grad(output, list(parameters.values()), flow, allow_unused=True)
+            for (name, parameter), gradient in zip(parameters.items(), found):
+                if gradient is None:  # torch's optimisers leave such a parameter as it is in this step
+                    raise InputError(
+                        f"the network's {name} has no part in its output on some minibatches, which the engine cannot train: "
+                        "use trainer.engine=lightning"
+                    )
+                parameter.grad.add_(gradient)
         return logits
 
 
