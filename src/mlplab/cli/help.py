@@ -79,7 +79,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[tuple[str, str], ...]]] = {
         ),
     ),
     "lif": (
-        "simulate a spiking neuron beside its exact solution, draw it",
+        "simulate a spiking neuron beside its exact solution",
         "[neuron=NAME] [input=NAME] [KEY=VALUE ...] [-m]",
         (
             ("neuron=explorer input=noise simulation.duration_ms=500", ""),
