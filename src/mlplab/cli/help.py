@@ -44,7 +44,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[tuple[str, str], ...]]] = {
     ),
     "limits": (
         "say what a run's training points allow at best",
-        "[RUN] [data.KEY=VALUE ...] [networks=false] [sizes=[N,...]] [widths=[N,...]] [draws=N] [paths.logs=DIR]",
+        "[RUN ... | SWEEP] [data.KEY=VALUE ...] [networks=false] [sizes=[N,...]] [widths=[N,...]] [draws=N] [paths.logs=DIR]",
         (
             ("logs/train/NAME", "the run's regret: data, bias, architecture, optimisation"),
             ("last sizes=[25,100,400] widths=[16,64,256]", "pictures over the number of points, and over the width"),
