@@ -38,6 +38,7 @@ def summary(result: Mapping[str, Any], folder: Path) -> str:
         lines.append(f"regret on fresh points: {regret[0]} percentage points of accuracy, {regret[1]} of NLL")
         lines.append("(±: standard error over points; training points and seed held fixed)")
     epoch = f"epoch {result['best_epoch']}, the best on validation" if result["evaluated"] == "best" else "the last epoch"
+    epoch += f", its weights averaged by {result['averaged_by']}" if result.get("averaged_by") else ""
     lines += [
         f"{result['parameters']:,} parameters, {result['epochs']} epochs, {result['seconds']['total']:.1f} s; measured at {epoch}",
         *([f"trained by Lightning's own loop: {result['engine_reason']}"] if result.get("engine") == "lightning" else []),

@@ -1,6 +1,7 @@
 """From configs to runs: each job's data, module and loggers, and the trainer's options and callbacks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from inspect import Parameter
 from typing import Any
 
@@ -24,6 +25,7 @@ from mlplab.training.classifier import Classifier
 from mlplab.training.data_view import viewed
 from mlplab.training.members import MemberRun, share_data
 from mlplab.training.objects import arguments_of, build, find_class, try_loss, try_optimizer, try_schedule
+from mlplab.training.randomness import kept, seed_all
 from mlplab.training.single import SingleNetwork, network_of
 from mlplab.training.weights_file import read_weights
 
@@ -40,7 +42,7 @@ def build_runs(configs: Sequence[dict[str, Any]], folders: Sequence[RunFolder | 
         run.module = build_module(run.config, run.data)
         if run.config.get("init_from") is not None:
             start_from(run.module, run.config["init_from"])
-        run.mode = run.config.get("mode", "min")
+        run.mode, run.draws = run.config.get("mode", "min"), run.config["seed"]
     try_out(runs[0])
     return runs
 
@@ -71,10 +73,17 @@ def start_from(module: L.LightningModule, path: str) -> None:
 def build_data(configs: Sequence[dict[str, Any]]) -> list[Any]:
     """Make each job's data, set up; jobs with the same points share them."""
     keys = [config_digest({k: v for k, v in c["data"].items() if k != "order_seed"}, ()) for c in configs]
-    modules = [build(config["data"], "data") for config in configs]
+    modules = []
+    for config in configs:
+        with drawing(config["data"].get("seed") or 0, "data"):  # as with the lab's own, another seed of the run is not another split
+            modules.append(build(config["data"], "data"))
     if all(isinstance(module, ArrayDataModule) for module in modules):
         return share_data(modules, keys)
-    return [viewed(module) for module in modules]
+    views = []
+    for config, module in zip(configs, modules):
+        with drawing(config["data"].get("seed") or 0, "points"):
+            views.append(viewed(module))
+    return views
 
 
 def build_loggers(config: dict[str, Any], folder: RunFolder | None) -> list[Any]:
@@ -154,18 +163,12 @@ def build_model(config: dict[str, Any], data: Any) -> nn.Module:
         return build(node, "model")
 
 
-class drawing:
-    """Seed torch's global generator for the length of a block, and put it back."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-    def __enter__(self) -> None:
-        self.state = torch.get_rng_state()
-        torch.default_generator.manual_seed(derive(self.seed, "weights"))
-
-    def __exit__(self, *_: Any) -> None:
-        torch.set_rng_state(self.state)
+@contextmanager
+def drawing(seed: Any, label: str = "weights") -> Iterator[None]:
+    """Seed the global generators for the length of a block, and put them back."""
+    with kept():
+        seed_all(derive(seed if isinstance(seed, int) else 0, label))
+        yield
 
 
 def build_loss(config: dict[str, Any], classes: int | None, dtype: torch.dtype) -> nn.Module:

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,10 @@ from mlplab.training.loggers import RunFolderLogger
 from mlplab.training.members import MemberRun
 from mlplab.training.objects import within_memory
 from mlplab.training.plan import member_optimizer, plan, trainings_of
+from mlplab.training.randomness import EpochStreams, kept
 from mlplab.training.record import Record
 from mlplab.training.results import HYPERPARAMETERS, finish
-from mlplab.training.single import members_of
+from mlplab.training.single import AVERAGING, members_of
 from mlplab.training.stopping import failing, stoppable, threads
 
 OnResult = Callable[[int, dict[str, Any]], None]
@@ -140,7 +142,10 @@ def population_trainer(runs: Sequence[MemberRun], options: Mapping[str, Any], ca
 
 def lightning_trainer(run: MemberRun, options: Mapping[str, Any], callbacks: Sequence[L.Callback]) -> L.Trainer:
     """Make a stock Trainer for one run, with its callbacks, its foreign loggers and its way of writing checkpoints."""
-    own = [*callbacks, Record()]
+    # Averaged weights are to be there when the others look at the end, and the streams seeded after all have drawn.
+    own = [*sorted(callbacks, key=lambda callback: not isinstance(callback, AVERAGING)), Record()]
+    if run.draws is not None:
+        own.append(EpochStreams(run.draws))
     foreign = [logger for logger in run.loggers if logger not in run.recorded_loggers]
     plugins = {}
     if run.folder is not None:
@@ -175,7 +180,8 @@ def _train(
     folders = [run.folder for run in runs]
     goes_on = resume and any(f is not None and (f.checkpoints / "last.ckpt").exists() for f in folders)
     record = next(callback for callback in trainer.callbacks if isinstance(callback, Record))
-    with failing(folders, lambda: goes_on and not record.began, done):
+    seeded = kept() if any(isinstance(callback, EpochStreams) for callback in trainer.callbacks) else nullcontext()
+    with seeded, failing(folders, lambda: goes_on and not record.began, done):
         if goes_on:
             restart(runs, trainer, module)
         else:

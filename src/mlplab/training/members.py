@@ -27,6 +27,7 @@ class MemberRun:
         module: the LightningModule that says what is trained.
         plan: how it is trained, and why so.
         mode: "min" or "max": which values of the module's monitor are better.
+        draws: seed of what is drawn by global generators in Lightning's loop; None leaves these as they are.
     """
 
     config: dict[str, Any]
@@ -38,6 +39,7 @@ class MemberRun:
     module: Any = None
     plan: Plan | None = None
     mode: str = "min"
+    draws: int | None = None
 
     def __post_init__(self) -> None:
         self.digest = self.digest or config_digest(self.config)

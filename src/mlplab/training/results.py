@@ -139,6 +139,7 @@ def describe(
         **table_facts(run.data),
         "best_epoch": best_epoch if best_epoch >= 0 else None,
         "config_digest": run.digest,
+        **({"averaged_by": classifier.averages} if getattr(classifier, "averages", None) else {}),
         **({"engine": run.plan.engine, "engine_reason": run.plan.reason} if run.plan is not None else {}),
     }
 

@@ -7,12 +7,16 @@ from typing import Any
 
 import lightning.pytorch as L
 import torch
+from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 from torch import Tensor, nn
 
 from mlplab.population.limits import Stop
 from mlplab.population.module_population import trainable
 from mlplab.population.selection import BestState
 from mlplab.training.classifier import Classifier
+
+# Callbacks that put averaged weights into the module at the end.
+AVERAGING = (WeightAveraging, StochasticWeightAveraging)
 
 
 def network_of(module: nn.Module) -> nn.Module:
@@ -111,6 +115,8 @@ class SingleMember:
         self.metrics: dict[str, Tensor] = {}
         self.stops: dict[int, Stop] = {}
         self.interrupted = False
+        # What is validated is then not what stands in the module, and the last state is the one to choose.
+        self.averages = next((type(callback).__name__ for callback in trainer.callbacks if isinstance(callback, AVERAGING)), None)
         self._closed, self._validated = -1, -1
 
     @property
@@ -216,7 +222,7 @@ class SingleMember:
             if isinstance(value, Tensor) and value.numel() == 1 and not (stale and name.startswith("val"))
         }
         self.trainer.should_stop |= self.interrupted
-        if self.monitor in self.metrics and 0 not in self.stops:
+        if self.monitor in self.metrics and 0 not in self.stops and not self.averages:
             self.place()
             self.best.offer(self.metrics[self.monitor].to(self.best.value), self.epochs, self.active.to(self.best.value.device))
         return True

@@ -1,5 +1,6 @@
 """Checkpoints: the last state, complete, and the best; written now and then, at the end and on a stop."""
 
+import copy
 import time
 from typing import Any
 
@@ -77,12 +78,19 @@ class Checkpoints(Checkpoint, MemberCallback):
 class RunState(MemberCallback):
     """Add to Lightning's checkpoints of a run what the lab needs when it goes on."""
 
+    _trained: dict[str, Any] | None = None
+
+    def on_epoch(self, trainer: L.Trainer, members: Any) -> None:
+        self._trained = copy.deepcopy(members.module.state_dict()) if members.averages else None
+
     def on_save_checkpoint(self, trainer: L.Trainer, module: L.LightningModule, content: dict[str, Any]) -> None:
         members, (run,) = members_of(trainer, module), runs_of(trainer)
         content[KEY] = {
             "format": FORMAT, "engine": "lightning", "config_digest": run.digest, "epochs": members.epochs,
             "steps": members.steps, **members.state(),
         }  # fmt: skip
+        if "current_model_state" in content and self._trained is not None:
+            content["current_model_state"] = self._trained  # at the end the module holds the average already
 
     def on_load_checkpoint(self, trainer: L.Trainer, module: L.LightningModule, content: dict[str, Any]) -> None:
         members_of(trainer, module).load_state(content[KEY])

@@ -92,7 +92,10 @@ class DecisionMaps(MemberCallback):
             self.draw(trainer, members)
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self.draw(trainer, members_of(trainer, module))
+        members = members_of(trainer, module)
+        if getattr(members, "averages", None) and members.epochs in self.wanted(members):
+            self._snap(members)  # the averaged weights, which have come only now
+        self.draw(trainer, members)
 
     def finish_pending(self, trainer: L.Trainer, members: Any) -> None:
         self.draw(trainer, members)

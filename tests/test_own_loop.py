@@ -1,0 +1,136 @@
+"""Runs of Lightning's own loop from a config: they repeat to the bit, and averaged weights are those that count."""
+
+import json
+
+import lightning.pytorch as L
+import numpy as np
+import pytest
+import torch
+from beside_lightning import QUIET, drawing  # noqa: F401 (a fixture)
+from lightning.pytorch.callbacks import EMAWeightAveraging, StochasticWeightAveraging, WeightAveraging
+from small_runs import assert_same_run, base, changed, interrupt, train  # noqa: F401 (base is a fixture)
+from torch import nn
+
+import mlplab
+from mlplab.cli.app import main
+from mlplab.cli.train import summary
+from mlplab.runs import checkpoint
+from mlplab.training import randomness
+from mlplab.training.build import build_module
+from mlplab.training.plane import plane_of
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+OWN = '''
+import random
+import lightning.pytorch as L
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset, random_split
+
+class Drop(L.LightningModule):
+    """Dropout by torch's global generator, and noise by numpy's and Python's."""
+    def __init__(self, in_features, out_features):
+        super().__init__()
+        self.scale = random.random() + np.random.rand()
+        self.net = nn.Sequential(nn.Linear(in_features, 16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, out_features))
+    def forward(self, x):
+        return self.net(x)
+    def training_step(self, batch, index):
+        noisy = batch[0] + 0.01 * self.scale * (np.random.rand() + random.random())
+        loss = nn.functional.cross_entropy(self(noisy), batch[1])
+        self.log("train/loss", loss)
+        return loss
+    def validation_step(self, batch, index):
+        self.log("val/loss", nn.functional.cross_entropy(self(batch[0]), batch[1]))
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), lr=0.01)
+
+class Shuffled(L.LightningDataModule):
+    def __init__(self, workers=0):
+        super().__init__()
+        self.workers = workers
+    def setup(self, stage):
+        x = torch.randn(160, 2)
+        self.parts = random_split(TensorDataset(x, (x[:, 0] > 0).long() + 2 * (x[:, 1] > 0).long()), [100, 30, 30])
+    def train_dataloader(self):
+        return DataLoader(self.parts[0], batch_size=20, shuffle=True, num_workers=self.workers)
+    def val_dataloader(self):
+        return DataLoader(self.parts[1], batch_size=30)
+    def test_dataloader(self):
+        return DataLoader(self.parts[2], batch_size=30)
+'''
+
+
+@pytest.fixture
+def drawn(base, tmp_path, monkeypatch):  # noqa: F811
+    (tmp_path / "drawnhere.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("MLPLAB_TRUST", "drawnhere")
+    config = changed(base, module={"_target_": "drawnhere.Drop"}, data={"_target_": "drawnhere.Shuffled"})
+    return config | {"figures": "none", "callbacks": {**config["callbacks"], "decision_maps": None}}
+
+
+def test_a_run_that_draws_by_global_generators_repeats_to_the_bit(drawn, tmp_path):
+    with randomness.kept():
+        before = randomness.states()
+        first = train(drawn, tmp_path / "first")
+        after = randomness.states()
+        assert torch.equal(before["torch"], after["torch"]) and before["python"] == after["python"]
+        np.testing.assert_array_equal(before["numpy"][1], after["numpy"][1])
+        randomness.seed_all(99)  # what stands there before is of no account
+        train(drawn, tmp_path / "second")
+        other = train(drawn | {"seed": drawn["seed"] + 1}, tmp_path / "other")
+    assert_same_run(tmp_path / "first", tmp_path / "second")
+    assert first["state_sha256"] != other["state_sha256"]
+    manifests = [json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("first", "other")]
+    assert manifests[0]["data_sha256"] == manifests[1]["data_sha256"]  # another seed is not another split
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_run_that_draws_by_global_generators_goes_on_to_the_same_bits(drawn, tmp_path, workers):
+    drawn["data"]["workers"] = workers
+    train(drawn, tmp_path / "whole")
+    interrupt(drawn, tmp_path / "stopped", 13)  # 5 minibatches an epoch, so within the third
+    train(drawn, tmp_path / "stopped", resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+
+
+AVERAGES = [
+    (EMAWeightAveraging, {"decay": 0.9}), (WeightAveraging, {}), (StochasticWeightAveraging, {"swa_lrs": 0.01, "swa_epoch_start": 2}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind, options", AVERAGES, ids=lambda value: getattr(value, "__name__", ""))
+def test_averaged_weights_are_those_that_are_saved_and_measured(base, tmp_path, kind, options):  # noqa: F811
+    node = {"_target_": f"lightning.pytorch.callbacks.{kind.__name__}", **options}
+    config = changed(base, callbacks__average=node)
+    result = train(config, tmp_path / "run")
+    assert result["evaluated"] == "last" and result["best_epoch"] is None and result["averaged_by"] == kind.__name__
+    assert f"the last epoch, its weights averaged by {kind.__name__}" in summary(result, tmp_path / "run")
+    assert not (tmp_path / "run" / "checkpoints" / "best.ckpt").exists()
+
+    run = mlplab.load(tmp_path / "run")
+    stock = build_module(config, run.data)
+    trainer = L.Trainer(**QUIET, max_epochs=4, callbacks=[kind(**options)], num_sanity_val_steps=0)
+    trainer.fit(stock, datamodule=run.data)
+    for name, value in stock.state_dict().items():
+        torch.testing.assert_close(run.model.state_dict()[name], value, rtol=0, atol=0)
+    x, y = run.data.validation
+    assert result["validation"]["nll"] == pytest.approx(float(nn.functional.cross_entropy(stock(x).double(), y)), rel=1e-6)
+    maps = checkpoint.load(tmp_path / "run" / "checkpoints" / "last.ckpt")["callbacks"]["DecisionMaps"]["maps"]
+    with torch.no_grad():
+        drawn = stock(plane_of(run.data).inputs(8)).softmax(1).reshape(8, 8, -1)
+    torch.testing.assert_close(maps[4], drawn, rtol=0, atol=1e-6)
+
+
+def test_a_run_with_averaged_weights_is_extended_to_the_bits_of_the_longer_one(tmp_path):
+    words = ["data.points_per_arm=40", "data.batch_size=16", "data.fresh_points=50", "data.validation_points=40", "figures=none"]
+    words += ["callbacks.progress=null", "schedule=constant", "optimizer.lr=0.01", "trainer.check_val_every_n_epoch=1"]
+    words += ["+callbacks.average={_target_: lightning.pytorch.callbacks.EMAWeightAveraging, decay: 0.9}"]
+    for name, epochs in (("short", 2), ("long", 5)):
+        assert main(["train", f"paths.logs={tmp_path}", *words, f"name={name}", f"trainer.max_epochs={epochs}"]) == 0
+    assert main(["train", f"resume={tmp_path / 'train' / 'short'}", "trainer.max_epochs=5"]) == 0
+    (extended,) = (path for path in (tmp_path / "train").iterdir() if path.name.startswith("short-"))
+    results = [json.loads((folder / "result.json").read_text()) for folder in (extended, tmp_path / "train" / "long")]
+    assert results[0]["state_sha256"] == results[1]["state_sha256"] and results[0]["epochs"] == 5
