@@ -18,10 +18,10 @@ from torch import nn
 from mlplab.data.bayes import log_posterior
 from mlplab.errors import InputError
 from mlplab.plots.decision_map import decision_map, summary
-from mlplab.rules import integer
+from mlplab.rules import integer, near
 from mlplab.runs.files import read_record
 from mlplab.runs.folder import RunFolder, open_run
-from mlplab.training.build import build_data, build_module
+from mlplab.training.build import build_data, build_module, initialise_lazy
 from mlplab.training.callbacks import Progress
 from mlplab.training.callbacks.decision_maps import map_of
 from mlplab.training.classifier import Classifier
@@ -29,7 +29,7 @@ from mlplab.training.data_view import viewed
 from mlplab.training.fit import fit_runs
 from mlplab.training.loading import load_network
 from mlplab.training.members import MemberRun
-from mlplab.training.plan import plan
+from mlplab.training.plan import parameters_of, plan
 from mlplab.training.plane import plane_of
 from mlplab.training.results import part_figures, part_logits
 from mlplab.training.single import SingleNetwork, network_of, network_title
@@ -81,6 +81,15 @@ def fit(
     Raises:
         InputError: the networks do not fit the data, or ``engine="population"`` cannot train them.
     """
+    if not isinstance(data, L.LightningDataModule):
+        raise InputError(
+            f"data must be a LightningDataModule, got {type(data).__name__}; LightningDataModule.from_datasets makes one of a dataset"
+        )
+    for name in trainer:
+        if name == "ckpt_path":
+            raise InputError("fit has no ckpt_path: go on from a checkpoint with Lightning's Trainer().fit(model, data, ckpt_path=...)")
+        if name not in (known := parameters_of(L.Trainer.__init__)):
+            raise InputError(f"fit must be given options of Lightning's Trainer, got {name}{near(name, ['max_epochs', 'engine', 'seed', *known])}")
     modules = list(model) if isinstance(model, (list, tuple)) else [model]
     if not modules:
         raise InputError("fit must be given at least one network, got an empty list")
@@ -93,6 +102,7 @@ def fit(
         raise InputError("fit must be given networks with parameters of their own, got some that share theirs")
     view = viewed(data)
     for module in modules:
+        initialise_lazy(module, view)
         _require_fit(module, view)
     own = [Progress()] if callbacks is None else [callbacks] if isinstance(callbacks, L.Callback) else list(callbacks)
     unused = copy.deepcopy(own) if len(modules) > 1 else own

@@ -186,6 +186,19 @@ def build_loss(config: dict[str, Any], classes: int | None, dtype: torch.dtype) 
     return loss
 
 
+def initialise_lazy(module: L.LightningModule, data: Any) -> None:
+    """Make the weights of layers that wait for their first batch, from two train points.
+
+    Raises:
+        InputError: there are such layers, and the points are not known.
+    """
+    if not any(isinstance(parameter, nn.parameter.UninitializedParameter) for parameter in module.parameters()):
+        return
+    if data.train is None:
+        raise InputError("the network has lazy layers: give it one batch before it is trained, these data have no points in memory")
+    SingleNetwork(network_of(module)).forward(data.train.x[None, :2])
+
+
 def try_out(run: MemberRun) -> None:
     """Refuse a classifier's network that does not fit the data before anything is trained."""
     if not isinstance(run.module, Classifier) or run.data.train is None:
