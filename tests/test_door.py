@@ -272,3 +272,15 @@ def test_a_disk_that_fails_under_hydras_own_writing_is_answered_in_one_line(monk
     told = capsys.readouterr().err
     assert "Traceback" not in told and re.fullmatch(r"mlplab: cannot write .*config.yaml: No space left on device", told.splitlines()[-1])
     assert not (tmp_path / "logs").exists() and os.environ.get("HYDRA_FULL_ERROR") is None
+
+
+def test_logging_that_cannot_be_set_up_is_answered_in_one_line(tmp_path, capsys):
+    assert app.main(["train", "hydra.job_logging.handlers.console.class=nope", f"paths.logs={tmp_path / 'logs'}"]) == 2
+    told = capsys.readouterr().err
+    assert told.splitlines()[-1].startswith("mlplab: hydra.job_logging cannot be set up so: ") and "Traceback" not in told
+    assert not (tmp_path / "logs").exists()
+
+
+def test_what_is_shown_holds_no_escape_sequence(capsys):
+    assert app.main(["train", "--hydra-help", "model.width={'\x1b]0;x\x07': 1}"]) in (0, 2)
+    assert "\x1b" not in "".join(capsys.readouterr())

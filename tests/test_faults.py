@@ -32,3 +32,14 @@ def test_a_promise_holds(campaign, promise):
 def test_an_unknown_promise_or_option_is_refused(capsys):
     assert main(["faults", "kill"]) == 2 and "did you mean kills?" in capsys.readouterr().err
     assert main(["faults", "seed=1"]) == 2 and "faults takes short, quick, long" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["tensorboard", ".", "x"], ["tensorboard", "--port=6007", "seed=1"], ["tensorboard", "a", "--port", "1", "b"]])
+def test_tensorboard_refuses_what_is_no_flag(words, capsys):
+    assert main(words) == 2 and f"got {words[-1]!r}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["report", "evaluate", "redraw", "runs"])
+def test_a_home_that_is_nobodys_is_refused(command, capsys):
+    more = ["paths.logs=~nobody-of-that-name"] if command == "runs" else ["~nobody-of-that-name/x"]
+    assert main([command, *more]) == 2 and "~ names nobody's home folder" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from mlplab.errors import UNWRITABLE
+from mlplab.errors import UNWRITABLE, InputError
 
 # By which a person asks Hydra for whole tracebacks.
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -39,12 +39,22 @@ def raising_disk_errors() -> Iterator[None]:
     except Exception as error:
         if before == "1" or isinstance(error, PermissionError) or isinstance(error, OSError) and error.errno in UNWRITABLE:
             raise
+        if _is_below(error, "configure_log"):
+            raise InputError(f"hydra.job_logging cannot be set up so: {' '.join(str(error).split())}") from error
         del os.environ[FULL_ERROR]
         run_and_report(partial(_again, error))
     finally:
         os.environ.pop(FULL_ERROR, None)
         if before is not None:
             os.environ[FULL_ERROR] = before
+
+
+def _is_below(error: Exception, function: str) -> bool:
+    """Say whether an error was raised in a function of this name or what it called."""
+    place = error.__traceback__
+    while place is not None and place.tb_frame.f_code.co_name != function:
+        place = place.tb_next
+    return place is not None
 
 
 def _again(error: Exception) -> None:

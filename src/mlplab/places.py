@@ -30,6 +30,18 @@ def logs_folder() -> Path:
     return (_CHECKOUT if _is_checkout() else Path.cwd()) / "logs"
 
 
+def expanded(path: str | Path, key: str = "the folder") -> Path:
+    """Give a path as a person typed it, ``~`` standing for a home folder.
+
+    Raises:
+        InputError: there is no such home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(f"{key} must be a path that can be found, got {str(path)!r}: ~ names nobody's home folder") from None
+
+
 def pip_line(extra: str) -> str:
     """Give the command that adds an extra to the very environment that runs: scripts/lab has one of its own."""
     program = Path(sys.executable)

@@ -7,7 +7,7 @@ from typing import Any
 
 from mlplab.cli.runs import run_folder, shown_path
 from mlplab.errors import InputError
-from mlplab.places import logs_folder
+from mlplab.places import expanded, logs_folder
 from mlplab.report.paired import McNemar, Paired, config_differences, mcnemar, pair_sweeps, paired_t
 from mlplab.report.table import first_config
 from mlplab.report.words import p_words
@@ -48,7 +48,7 @@ def compare(words: Sequence[str]) -> int:
     for word in words:
         key, equals, value = word.partition("=")
         if equals and key == "paths.logs":
-            logs = Path(value).expanduser()
+            logs = expanded(value)
         elif equals and not Path(word).exists():
             raise InputError(f"compare takes runs or sweeps, and paths.logs=DIR, got {word}")
         else:

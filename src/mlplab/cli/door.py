@@ -1,10 +1,11 @@
 """The one door: every run and every sweep of a composed study goes through hydra.main here."""
 
+import io
 import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from mlplab.runs.lock import locked
 from mlplab.search.objectives import judged
 from mlplab.sweeps.folder import sweep_folder
 from mlplab.sweeps.task import Task
-from mlplab.terminal import front_door, short_path
+from mlplab.terminal import front_door, printable, short_path
 
 # Where the jobs of foreign launchers go below the sweep's folder, by default (conf/study.yaml).
 JOB_NAME = "${job_name:}"
@@ -168,8 +169,11 @@ def show(config_name: str, task: Task, words: Words) -> None:
                 of_hydra = words.flags["--cfg"] == "hydra"
                 keys = [key for key in composed if words.flags["--cfg"] == "all" or (key == "hydra") == of_hydra]
                 configs.expect_package(OmegaConf.masked_copy(composed, keys), package)
+    said = io.StringIO()
     try:
-        through_hydra(config_name, task, words, [])
+        with redirect_stdout(said):
+            through_hydra(config_name, task, words, [])
+        print(printable(said.getvalue().expandtabs()), end="")
     except (InputError, HydraException):
         raise
     except Exception as error:  # whatever error Hydra's printing raises

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mlplab.cli.runs import run_folder, shown_path
 from mlplab.errors import InputError
-from mlplab.places import logs_folder
+from mlplab.places import expanded, logs_folder
 from mlplab.rules import near
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.lock import owned
@@ -55,7 +55,7 @@ def redraw(words: Sequence[str]) -> int:
     runs = [RunFolder(run_folder(word, options.get("paths.logs", logs_folder()))) for word in named]
     from mlplab.report.redraw import redraw as draw
 
-    place = Path(options["to"]).expanduser() if "to" in options else None
+    place = expanded(options["to"]) if "to" in options else None
     for run in runs:
         target = place / run.name if place and len(runs) > 1 else place
         with owned(run.path) if target is None else nullcontext():

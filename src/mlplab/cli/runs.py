@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mlplab.errors import InputError
-from mlplab.places import conf_folder, logs_folder
+from mlplab.places import conf_folder, expanded, logs_folder
 from mlplab.rules import near
 from mlplab.runs import listing
 from mlplab.runs.clean import Removal, removable, remove
@@ -97,7 +97,7 @@ def runs(words: Sequence[str]) -> int:
         print(USAGE)
         return 0
     asked = read_words(words)
-    index = Index(Path(asked.options.get("paths.logs", logs_folder())).expanduser(), conf_folder())
+    index = Index(expanded(asked.options.get("paths.logs", logs_folder())), conf_folder())
     found = listing.choose(within(index.runs(), asked.folder, index.logs), asked.filters, index)
     if asked.verb == "clean":
         return clean(found, index, asked)
@@ -120,7 +120,7 @@ def read_words(words: Sequence[str]) -> Query:
     for word in rest:
         key, equals, value = word.partition("=")
         if not equals:
-            if Path(word).expanduser().is_dir() and asked.folder is None:
+            if expanded(word).is_dir() and asked.folder is None:
                 asked.folder = word
                 continue
             raise InputError(f"runs takes {', '.join(VERBS)}, a folder and KEY=VALUE, got {word}{near(word, VERBS)}")
@@ -132,7 +132,7 @@ def within(found: Sequence[Run], folder: str | None, logs: Path) -> list[Run]:
     """Keep the runs in a folder."""
     if folder is None:
         return list(found)
-    place = Path(folder).expanduser().resolve()
+    place = expanded(folder).resolve()
     if place == logs.resolve():
         return list(found)
     if logs.resolve() not in place.parents:
@@ -266,7 +266,7 @@ def confirmed(question: str, ask: Callable[[str], str] = input) -> bool:
 
 def run_folder(word: str, logs: str | Path | None = None) -> Path:
     """Find the folder of a run that was named on the command line, as :func:`mlplab.runs.find.find_run` does."""
-    return find_run(word, Index(logs_folder() if logs is None else Path(logs).expanduser(), conf_folder()))
+    return find_run(word, Index(logs_folder() if logs is None else expanded(logs), conf_folder()))
 
 
 def shown_path(path: Path) -> str:
@@ -287,7 +287,7 @@ def table_of_runs(*, logs: str | Path | None = None, sort: str | None = None, **
         A row a run: its folder (``run``), status, the keys in which any run differs from the defaults, metrics such
         as ``fresh/accuracy`` (a share) and ``fresh/nll`` (nats), seconds, and the time it was last alive.
     """
-    index = Index(logs_folder() if logs is None else Path(logs).expanduser(), conf_folder())
+    index = Index(logs_folder() if logs is None else expanded(logs), conf_folder())
     wanted = {
         key.replace("__", "."): ",".join(map(listing.shown, value)) if isinstance(value, list | tuple) else listing.shown(value)
         for key, value in filters.items()

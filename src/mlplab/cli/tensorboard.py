@@ -38,6 +38,9 @@ def tensorboard(words: Sequence[str]) -> int:
         print(USAGE)
         return 0
     place = words.pop(0) if words and not words[0].startswith("-") else None
+    for before, word in zip(["", *words], words):
+        if not word.startswith("-") and (not before.startswith("-") or "=" in before):
+            raise InputError(f"tensorboard takes one folder and then TensorBoard's own flags, such as --port 6007, got {word!r}")
     folder = found_folder(place)
     board = None
     if (folder / "sweep.json").is_file():

@@ -19,7 +19,7 @@ from mlplab.config.recorded import read_recorded
 from mlplab.config.schema import ROOTS, Object
 from mlplab.config.validation import validate
 from mlplab.errors import InputError
-from mlplab.places import conf_folder, logs_folder
+from mlplab.places import conf_folder, expanded, logs_folder
 from mlplab.rules import shown
 from mlplab.runs.fingerprint import file_sha256
 from mlplab.runs.identity import CONTENTS
@@ -227,8 +227,8 @@ def place(key: str, value: str) -> Path:
         InputError: there is no such home folder, or the current folder is gone.
     """
     try:
-        return Path(value).expanduser().absolute()
-    except (RuntimeError, OSError) as error:
+        return expanded(value, key).absolute()
+    except OSError as error:
         raise InputError(f"{key} must be a path that can be found, got {value!r}: {error}") from error
 
 

@@ -15,6 +15,7 @@ from mlplab.data.labels import classes_of, codes_among, find_label, words_of
 from mlplab.data.splits import split
 from mlplab.data.table import checked_path, read_table
 from mlplab.errors import InputError
+from mlplab.places import expanded
 from mlplab.rules import check_all, number
 from mlplab.runs.fingerprint import file_sha256
 from mlplab.runs.identity import CONTENTS
@@ -198,7 +199,7 @@ class FileDataModule(ArrayDataModule):
     def recorded(self) -> dict[str, Any]:
         """Give what it takes to read another file in the same way, as plain values for JSON."""
         return {
-            "path": str(Path(self.path).expanduser().absolute()),
+            "path": str(expanded(self.path, "data.path").absolute()),
             "sha256": self.file_sha256,
             "label": self.label_name,
             "class_names": list(self.class_names),

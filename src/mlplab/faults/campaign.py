@@ -24,6 +24,7 @@ PROMISES = {
     "bits": "same config, seed and build: same bits, whatever stands around the run",
     "secrets": "no secret of a command line or the environment comes into a file",
     "drift": "other versions, config, data or code than a run began with are refused or named",
+    "words": "what a person types never gives a traceback, an unnamed key, a raw escape or a folder",
     "signals": "Ctrl-C and SIGTERM end a command within 2 s, and it resumes",
 }
 # What a command imports, once for all of them.

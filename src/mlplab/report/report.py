@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlplab.errors import InputError
-from mlplab.places import logs_folder
+from mlplab.places import expanded, logs_folder
 from mlplab.report import csv, words
 from mlplab.report.page import sweep_page
 from mlplab.report.playground import write_playground
@@ -68,7 +68,7 @@ def split(argv: Sequence[str]) -> tuple[list[Path] | None, Path | None]:
         elif equals and not Path(word).exists():
             if key != "paths.logs" or not value:
                 raise InputError(f"report takes paths.logs=DIR alone, got {word}{near(key, ['paths.logs'])}")
-            logs = Path(value).expanduser()
+            logs = expanded(value)
         elif word.startswith("-"):
             raise InputError(f"report takes no flags, got {word}; usage: {USAGE}")
         else:
@@ -85,7 +85,7 @@ def split(argv: Sequence[str]) -> tuple[list[Path] | None, Path | None]:
 
 def place_of(word: str, logs: Path) -> Path:
     """Find a sweep's folder by what was typed: a path as it is, else the name of a sweep, or last."""
-    path = Path(word).expanduser()
+    path = expanded(word)
     return path if path.exists() or os.sep in word else find_sweep(word, logs)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlplab.errors import InputError
+from mlplab.places import expanded
 from mlplab.rules import near
 
 if TYPE_CHECKING:  # the index reads YAML, and a sweep is found without it
@@ -23,7 +24,7 @@ def find_run(word: str, index: "Index") -> Path:
     Raises:
         InputError: there is none, or several.
     """
-    path = Path(word).expanduser()
+    path = expanded(word)
     if (path / "config.yaml").is_file():
         return path
     if path.is_absolute() and not path.exists():
@@ -57,7 +58,7 @@ def find_sweep(word: str, logs: Path) -> Path:
     Raises:
         InputError: there is none, or several sweeps have the name.
     """
-    path = Path(word).expanduser()
+    path = expanded(word)
     if path.is_dir() and word != "last":
         return path
     known = sorted((file.parent for file in Path(logs).glob("*/*/sweep.json")), key=_changed)
