@@ -159,7 +159,7 @@ def show(config_name: str, task: Task, words: Words) -> None:
         if script is not None:
             print(script)
             return
-    elif words.shows not in ("--version", "--hydra-help"):
+    elif words.overrides or words.shows not in ("--version", "--hydra-help"):
         composed = configs.compose_whole(config_name, words.overrides, words.config_dir)
         if "--cfg" in words.flags:
             if "--resolve" in words.flags:
