@@ -159,7 +159,7 @@ def test_every_wrong_value_of_every_rule_is_refused_by_its_key(default):
         ("data.t_max=1e300", ["data.t_max must be a number > 0 and <= 100, got 1e+300"]),
         ("trainer.threads=10000000", ["trainer.threads must be an integer from 1 to 1024, got 10000000"]),
         ("trainer.precision=bf8", ["trainer.precision must be one of 32-true, 64-true,", "got 'bf8'"]),
-        ("trainer.gradient_clip_val=0", ["trainer.gradient_clip_val must be null, or a number > 0, got 0"]),
+        ("trainer.gradient_clip_val=-1", ["trainer.gradient_clip_val must be null, or a number >= 0, got -1"]),
         ("loss.weight=[0,0,0,0]", ["loss.weight must have an entry above 0, got [0, 0, 0, 0]"]),
         ("+data._partial_=true", ["data._partial_ must be false: only optimizer and schedule", "got true"]),
         ("paths.logs=", ["paths.logs must be a path, got ''"]),

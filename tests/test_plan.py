@@ -210,3 +210,27 @@ def test_a_part_that_is_used_now_and_then_is_refused_by_the_engine(data):
     with pytest.raises(InputError, match="spare.weight has no part in its output on some minibatches.*engine=lightning"):
         mlplab.fit(Sometimes(), data, callbacks=[])
     assert mlplab.fit(Sometimes(), data, callbacks=[], engine="lightning", max_epochs=1)["engine"] == "lightning"
+
+
+def test_a_limit_of_nothing_is_no_clipping(data):
+    own, other = classifier(), classifier()
+    assert mlplab.fit(own, data, max_epochs=1, callbacks=[], gradient_clip_val=0)["engine"] == "population"
+    mlplab.fit(other, data, max_epochs=1, callbacks=[])
+    assert all(map(torch.equal, own.parameters(), other.parameters()))
+
+
+class Stream(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        for _ in range(32):
+            yield torch.zeros(2), 0
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_schedule_of_the_labs_says_that_a_stream_has_no_length():
+    class Streams(L.LightningDataModule):
+        def train_dataloader(self):
+            return DataLoader(Stream(), batch_size=8)
+
+    for more in ({"max_epochs": 1}, {"max_steps": 3}):
+        with torch.random.fork_rng([]), pytest.raises(InputError, match="schedule needs (epochs|a training) of known length"):
+            mlplab.fit(classifier(schedule=Cosine()), Streams(), callbacks=[], **more)

@@ -92,7 +92,7 @@ TRAINER = {
     "fast_dev_run": either(boolean(), integer(0)),
     "check_val_every_n_epoch": optional(integer(1)),
     "accumulate_grad_batches": integer(1),
-    "gradient_clip_val": optional(number(0, above=True)),
+    "gradient_clip_val": optional(number(0)),
     "gradient_clip_algorithm": optional(choice("norm", "value")),
     "precision": choice("32-true", "64-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true"),
     "engine": choice("auto", "population", "lightning"),

@@ -36,7 +36,7 @@ class BlockTrainer(L.Trainer):
         overfit_batches: train, unshuffled, and validate on these first minibatches: an integer or a fraction; 0 off.
         fast_dev_run: run this many minibatches (True is one) of one epoch, without loggers and checkpoints.
         accumulate_grad_batches: minibatches whose mean gradient makes one optimiser step.
-        gradient_clip_val: largest norm or absolute value of each member's gradient; None for no limit.
+        gradient_clip_val: largest norm or absolute value of each member's gradient; None or 0 for no limit.
         gradient_clip_algorithm: "norm" or "value".
         precision: "32-true" or "64-true".
         **lightning: whatever else Lightning's Trainer takes.
@@ -71,7 +71,7 @@ class BlockTrainer(L.Trainer):
             max_epochs, limit_train_batches = 1, int(fast_dev_run)
             lightning |= {"logger": False}
         self.rules = Rules(
-            max_epochs, max_steps, accumulate_grad_batches, gradient_clip_val, gradient_clip_algorithm or "norm"
+            max_epochs, max_steps, accumulate_grad_batches, gradient_clip_val or None, gradient_clip_algorithm or "norm"
         )
         # Filled by `fit`: what belongs to each member. Without it nothing is written.
         self.runs: list[Any] = []

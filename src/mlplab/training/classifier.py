@@ -107,6 +107,10 @@ class Classifier(L.LightningModule):
         steps = self.trainer.estimated_stepping_batches
         if steps == float("inf"):
             raise InputError("schedule needs a training of known length: set trainer.max_epochs or trainer.max_steps, got -1 for both")
+        if self.trainer.num_training_batches == float("inf"):
+            raise InputError(
+                "schedule needs epochs of known length, and a stream has none: take one of torch.optim.lr_scheduler, or limit_train_batches"
+            )
         every = self.trainer.accumulate_grad_batches
         factor = partial(self.schedule.at, steps=steps, steps_per_epoch=-(-self.trainer.num_training_batches // every))
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
