@@ -72,7 +72,7 @@ def limits(words: Sequence[str]) -> dict[str, Any]:
             path = folder.result
         print("\n".join(columns(_table(result))))
         points = config["data"]["fresh_points"]
-        print(f"\n(on {points:,} fresh points, ±: standard error over them; training points held fixed)")
+        print(f"\n(accuracy in percentage points; on {points:,} fresh points, ±: standard error over them; training points held fixed)")
         made = []
         for name, study in (("sizes", over_points), ("widths", over_widths)):
             if asked[name]:
@@ -196,11 +196,11 @@ def _table(result: dict[str, Any]) -> list[tuple[str, str, str]]:
         figures = result.get("run_figures" if name == "run" else name)
         if figures is not None:
             nll = f"{figures['nll_regret']:.6f} ± {figures.get('nll_regret_se') or 0:.6f}"
-            accuracy = f"{100 * figures['accuracy_regret']:.3f} ± {100 * (figures.get('accuracy_regret_se') or 0):.3f} percentage points"
+            accuracy = f"{100 * figures['accuracy_regret']:.3f} ± {100 * (figures.get('accuracy_regret_se') or 0):.3f}"
             rows.append((label, nll, accuracy))
     if "split" in result:
         nll, accuracy = result["split"]["nll_regret"], result["split"]["accuracy_regret"]
-        rows += [(f"  of it {part}", f"{nll[part]:.6f}", f"{100 * accuracy[part]:.3f} percentage points") for part in nll]
+        rows += [(f"  of it {part}", f"{nll[part]:.6f}", f"{100 * accuracy[part]:.3f}") for part in nll]
     return rows
 
 

@@ -60,7 +60,7 @@ class Absent(nn.Module):
     """Stand where a checkpoint holds no part of its own kind, such as a loss of a class without plain arguments.
 
     Args:
-        group: the argument of the classifier: loss, optimizer or schedule.
+        group: the argument of the classifier: ``loss``, ``optimizer`` or ``schedule``.
         name: what was there.
     """
 
