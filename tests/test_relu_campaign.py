@@ -23,6 +23,12 @@ def test_ranges_a_few_ulps_apart():
     assert found.level == pytest.approx(49 / (8 * 16), rel=1e-3) and found.lower_bound > found.level / 1.001
 
 
+def test_an_inflection_far_from_zero_ends():
+    # Extrema next to known points by rounding alone doubled them in each round of the exchange.
+    found = minimax(make_target("sin", 100, 101), 32)
+    assert found.lower_bound <= found.level <= 1.001 * found.lower_bound
+
+
 def test_the_best_line_of_a_cubic_by_linear_programming():
     found = minimax(make_target("cubic", -np.pi, np.pi), 1)
     assert found.level == pytest.approx(24.146, abs=2e-3) and 24.12 < found.lower_bound <= found.level

@@ -207,11 +207,19 @@ def _exchange(
         level, at, error = _level(target, fit, ranges.x)
         contacts = Chain.of(short, ranges.x, len(short.contacts))[:n].contacts() if short else best.contacts
         best, guess = _better(best, Minimax(fit, level, low, contacts)), low
-        fresh = np.setdiff1d(at[np.abs(error) > low], ranges.x)
+        fresh = _apart(at[np.abs(error) > low], ranges.x, 1e-7 * (target.high - target.low))
         if best.level <= best.lower_bound * (1 + gap) + rounding or not fresh.size:
             break
         x = np.union1d(ranges.x, fresh)
     return best
+
+
+def _apart(fresh: np.ndarray, known: np.ndarray, least: float) -> np.ndarray:
+    """Leave out places that are next to a known one or to one another: lines through such are rounding alone."""
+    fresh = np.unique(fresh)
+    fresh = fresh[np.diff(fresh, prepend=-np.inf) > least]
+    after = np.minimum(np.searchsorted(known, fresh), known.size - 1)
+    return fresh[np.minimum(np.abs(known[after] - fresh), np.abs(known[np.maximum(after - 1, 0)] - fresh)) > least]
 
 
 def _free(
