@@ -167,6 +167,8 @@ def network_of(job: Job, config: dict[str, Any]) -> dict[str, Any] | None:
     snapshots = [(int(e), w) for e, w in zip(arrays["epochs"], arrays["weights"]) if e != epoch]
     snapshots = [(e, of_units(w, int(arrays["widths"][1]), shift, scale)) for e, w in [*snapshots, (epoch, arrays["chosen"])]]
     nodes = unflatten({key: value for key, value in own.items() if key.startswith(("model.", "data."))})
+    if not isinstance(nodes.get("model"), dict) or not isinstance(nodes.get("data"), dict):  # a damaged config.yaml
+        return None
     return {
         "widths": arrays["widths"].tolist(), "activation": nodes["model"].get("activation", "relu"),
         "dropout": nodes["model"].get("dropout", 0), "extent": arrays["extent"].tolist(), "law": law_of(nodes["data"]),
