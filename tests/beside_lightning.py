@@ -8,9 +8,12 @@ from torch import nn
 import mlplab
 
 QUIET = {
-    "logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False,
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
     "accelerator": "cpu",
-}  # fmt: skip
+}
 
 
 class Ordinary(L.LightningModule):
@@ -39,7 +42,9 @@ class Ordinary(L.LightningModule):
 
 
 def spirals(**options):
-    return mlplab.SpiralDataModule(points_per_arm=100, **{"batch_size": 32, "fresh_points": 0, "validation_points": 60} | options)
+    return mlplab.SpiralDataModule(
+        points_per_arm=100, **{"batch_size": 32, "fresh_points": 0, "validation_points": 60} | options
+    )
 
 
 def network(seed=0, **options):

@@ -33,15 +33,10 @@ class Browser:
         self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         flags = [*FLAGS, f"--user-data-dir={self.folder}", f"--window-size={width},{height}"]
         options = {"binary": CHROMIUM, "args": flags}
-        capabilities = {
-            "browserName": "chrome",
-            "goog:chromeOptions": options,
-            "goog:loggingPrefs": {"browser": "ALL"},
-        }
+        capabilities = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
         self.session = ""
         self.session = (
-            "/session/"
-            + self._ask("POST", "/session", {"capabilities": {"alwaysMatch": capabilities}})["sessionId"]
+            "/session/" + self._ask("POST", "/session", {"capabilities": {"alwaysMatch": capabilities}})["sessionId"]
         )
 
     def _ask(self, method, path, body=None):
@@ -84,12 +79,7 @@ class Browser:
     def drag(self, start: tuple[float, float], *way: tuple[float, float]) -> None:
         """Press the mouse at a point of the window, move it along a way and let go."""
         move = lambda to: {"type": "pointerMove", "duration": 20, "x": round(to[0]), "y": round(to[1])}  # noqa: E731
-        steps = [
-            move(start),
-            {"type": "pointerDown", "button": 0},
-            *map(move, way),
-            {"type": "pointerUp", "button": 0},
-        ]
+        steps = [move(start), {"type": "pointerDown", "button": 0}, *map(move, way), {"type": "pointerUp", "button": 0}]
         pointer = {"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": steps}
         self._ask("POST", "/actions", {"actions": [pointer]})
 

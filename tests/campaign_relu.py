@@ -69,8 +69,9 @@ def brute_force(x: np.ndarray, y: np.ndarray, weight: np.ndarray, n: int, grid: 
     cost = []
     for part in np.array_split(all_knots, max(1, len(all_knots) * x.size // 4_000_000)):
         shape = (len(part), x.size)
-        basis = np.stack([np.ones(shape), np.broadcast_to(x, shape),
-                          *(np.maximum(x - part[:, [k]], 0) for k in range(n - 1))], 2)  # fmt: skip
+        basis = np.stack(
+            [np.ones(shape), np.broadcast_to(x, shape), *(np.maximum(x - part[:, [k]], 0) for k in range(n - 1))], 2
+        )
         gram = np.einsum("kni,n,knj->kij", basis, weight, basis, optimize=True)
         load = np.einsum("kni,n->ki", basis, weight * y)
         gram += 1e-12 * np.eye(n + 1) * np.trace(gram, axis1=1, axis2=2)[:, None, None]
@@ -150,8 +151,10 @@ def cases() -> Iterator[tuple[str, object]]:
     for target, n in itertools.product(campaign_targets(), WIDTHS):
         yield f"minimax {named(target, n)}", lambda target=target, n=n: minimax_fault(target, n)
         for method in (uniform, equidistributed, greedy, *((least_squares,) if n in SLOW_WIDTHS else ())):
-            yield (f"{method.__name__} {named(target, n)}",
-                   lambda target=target, n=n, method=method: method_fault(target, n, method))  # fmt: skip
+            yield (
+                f"{method.__name__} {named(target, n)}",
+                lambda target=target, n=n, method=method: method_fault(target, n, method),
+            )
     for seed, n in itertools.product(range(100), (2, 3)):
         yield f"least squares of points, seed {seed}, n = {n}", lambda seed=seed, n=n: points_fault(seed, n)
     for target, n in itertools.product(campaign_targets(), (2, 3)):

@@ -19,9 +19,14 @@ from sweeping import folder_of, record_of, sweep
 from mlplab.runs.fingerprint import code_digest
 
 WORDS = [
-    "launcher=inline", "launcher.max_members=3", "seed=range(0,6)", "model.width=8", "model.dropout=0.2",
-    "trainer.max_epochs=6", "callbacks.checkpoints.every_seconds=0",
-]  # fmt: skip
+    "launcher=inline",
+    "launcher.max_members=3",
+    "seed=range(0,6)",
+    "model.width=8",
+    "model.dropout=0.2",
+    "trainer.max_epochs=6",
+    "callbacks.checkpoints.every_seconds=0",
+]
 
 
 def attempt(logs: Path, number: int, delay_s: float) -> int | None:

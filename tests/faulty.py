@@ -21,12 +21,7 @@ class Faulty(nn.Module):
     """
 
     def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        seed: int,
-        faults: Mapping[str, str] | None = None,
-        at_step: int = 3,
+        self, in_features: int, out_features: int, seed: int, faults: Mapping[str, str] | None = None, at_step: int = 3
     ) -> None:
         super().__init__()
         self.kind, self.at_step, self.steps = (faults or {}).get(f"seed{seed}"), at_step, 0

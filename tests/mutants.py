@@ -25,10 +25,27 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("nn", "population", "data", "runs")
 MOST_TESTS, MOST_FILES, SECONDS = 60, 6, 240
 SWAPS = {
-    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Is: ast.IsNot,
-    ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
-    ast.FloorDiv: ast.Mult, ast.Mod: ast.Mult, ast.Pow: ast.Mult, ast.And: ast.Or, ast.Or: ast.And, ast.USub: ast.UAdd,
-}  # fmt: skip
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.Mult,
+    ast.Pow: ast.Mult,
+    ast.And: ast.Or,
+    ast.Or: ast.And,
+    ast.USub: ast.UAdd,
+}
 
 
 def mutants(path):
@@ -41,7 +58,9 @@ def mutants(path):
         if isinstance(node, ast.Raise | ast.JoinedStr | ast.Assert):
             quiet = [node]
         elif isinstance(node, ast.FunctionDef):
-            quiet = [part.annotation for part in (*node.args.args, *node.args.kwonlyargs) if part.annotation] + [node.returns]
+            quiet = [part.annotation for part in (*node.args.args, *node.args.kwonlyargs) if part.annotation] + [
+                node.returns
+            ]
         elif isinstance(node, ast.AnnAssign):
             quiet = [node.annotation]
         told |= {id(part) for root in quiet if root is not None for part in ast.walk(root)}
@@ -56,7 +75,9 @@ def mutants(path):
         after = changed(node)
         if after is not None and after != before:
             a, b = starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset
-            found.append((node.lineno, f"{before[:70]} -> {after[:70]}", data, data[:a] + f"({after})".encode() + data[b:]))
+            found.append(
+                (node.lineno, f"{before[:70]} -> {after[:70]}", data, data[:a] + f"({after})".encode() + data[b:])
+            )
     return found
 
 
@@ -64,7 +85,11 @@ def changed(node):
     """Give the text of an expression changed in one place, or None where nothing is to be changed."""
     if isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPS:
         return ast.unparse(ast.Compare(node.left, [SWAPS[type(node.ops[0])](), *node.ops[1:]], node.comparators))
-    if isinstance(node, ast.BinOp) and type(node.op) in SWAPS and not isinstance(node.left, ast.JoinedStr | ast.Constant):
+    if (
+        isinstance(node, ast.BinOp)
+        and type(node.op) in SWAPS
+        and not isinstance(node.left, ast.JoinedStr | ast.Constant)
+    ):
         return ast.unparse(ast.BinOp(node.left, SWAPS[type(node.op)](), node.right))
     if isinstance(node, ast.BoolOp):
         return ast.unparse(ast.BoolOp(SWAPS[type(node.op)](), node.values))
@@ -93,7 +118,9 @@ def tests_of(path, line, data):
     module = f"mlplab.{path.relative_to(ROOT / 'src' / 'mlplab').with_suffix('').as_posix().replace('/', '.')}"
     package, _, name = module.rpartition(".")
     pattern = re.compile(rf"{re.escape(module)}\b|from {re.escape(package)} import .*\b{name}\b")
-    files = [file for file in sorted((ROOT / "tests").glob("test_*.py")) if pattern.search(file.read_text(encoding="utf-8"))]
+    files = [
+        file for file in sorted((ROOT / "tests").glob("test_*.py")) if pattern.search(file.read_text(encoding="utf-8"))
+    ]
     return [str(file.relative_to(ROOT)) for file in files[:MOST_FILES]]
 
 
@@ -128,7 +155,10 @@ def failing(copy, tests):
 
 
 def environment(copy):
-    return os.environ | {"PYTHONPATH": f"{copy / 'src'}:{os.environ.get('PYTHONPATH', '')}", "PYTHONDONTWRITEBYTECODE": "1"}
+    return os.environ | {
+        "PYTHONPATH": f"{copy / 'src'}:{os.environ.get('PYTHONPATH', '')}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
 
 
 def main(count, coverage, seed=0, shard="0/1"):
@@ -144,7 +174,9 @@ def main(count, coverage, seed=0, shard="0/1"):
     killed = tried = 0
     with tempfile.TemporaryDirectory() as place:
         copy = Path(place) / "copy"
-        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "logs", "__pycache__"), symlinks=True)
+        shutil.copytree(
+            ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "logs", "__pycache__"), symlinks=True
+        )
         for number, (path, line, words, _, after) in enumerate(chosen):
             if number % of != this:
                 continue
@@ -152,7 +184,10 @@ def main(count, coverage, seed=0, shard="0/1"):
             left = survives(copy, path, after, tests)
             tried, killed = tried + 1, killed + (left is False)
             name = f"{path.relative_to(ROOT / 'src' / 'mlplab')}:{line}"
-            print(f"{'killed' if left is False else 'SURVIVED' if left else 'NO TEST'}  {name}  {words}  ({len(tests)} tests)", flush=True)
+            print(
+                f"{'killed' if left is False else 'SURVIVED' if left else 'NO TEST'}  {name}  {words}  ({len(tests)} tests)",
+                flush=True,
+            )
     print(f"{killed} of {tried} killed, of {len(every):,} possible ones")
 
 

@@ -4,13 +4,22 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FILES = sorted([*(ROOT / folder / "README.md" for folder in (".", "conf", "logs", "scripts", "tests")), *(ROOT / "src").rglob("*.md")])
+FILES = sorted(
+    [
+        *(ROOT / folder / "README.md" for folder in (".", "conf", "logs", "scripts", "tests")),
+        *(ROOT / "src").rglob("*.md"),
+    ]
+)
 TEXTS = {str(file.relative_to(ROOT)): file.read_text(encoding="utf-8") for file in FILES}
 TEXT = "\n".join(TEXTS.values())
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TEXT, re.DOTALL)
-COMMANDS = sorted({
-    line.split("  #")[0].strip() for line in TEXT.replace("\\\n", " ").splitlines() if re.match(" {4}(scripts/lab|python|[.]venv/bin/python) ", line)
-})  # fmt: skip
+COMMANDS = sorted(
+    {
+        line.split("  #")[0].strip()
+        for line in TEXT.replace("\\\n", " ").splitlines()
+        if re.match(" {4}(scripts/lab|python|[.]venv/bin/python) ", line)
+    }
+)
 
 
 def anchors(text: str) -> set[str]:
@@ -21,4 +30,8 @@ def anchors(text: str) -> set[str]:
 
 def links(text: str) -> list[str]:
     """Give the targets of links and pictures that are no addresses of the web."""
-    return [target for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", text, flags=re.DOTALL)) if "://" not in target]
+    return [
+        target
+        for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+        if "://" not in target
+    ]

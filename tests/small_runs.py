@@ -18,10 +18,16 @@ from mlplab.training.fit import fit, fit_members
 from mlplab.training.single import members_of
 
 SMALL = [
-    "data.points_per_arm=40", "data.batch_size=16", "data.validation_points=40", "data.fresh_points=100",
-    "model.width=6", "trainer.max_epochs=4", "trainer.accelerator=cpu", "callbacks.progress=null",
+    "data.points_per_arm=40",
+    "data.batch_size=16",
+    "data.validation_points=40",
+    "data.fresh_points=100",
+    "model.width=6",
+    "trainer.max_epochs=4",
+    "trainer.accelerator=cpu",
+    "callbacks.progress=null",
     "callbacks.decision_maps.resolution=8",
-]  # fmt: skip
+]
 # Times and names differ from run to run; everything else must not.
 VOLATILE = ("seconds", "name")
 
@@ -34,7 +40,9 @@ def base():
 
 def spirals(**options):
     """64 train points: 8 minibatches of 8."""
-    data = SpiralDataModule(points_per_arm=20, **{"batch_size": 8, "validation_points": 12, "fresh_points": 0} | options)
+    data = SpiralDataModule(
+        points_per_arm=20, **{"batch_size": 8, "validation_points": 12, "fresh_points": 0} | options
+    )
     data.setup()
     return data
 

@@ -61,15 +61,7 @@ def result(error: float, *, seed: int = 0, parameters: int = 100, bayes: bool = 
 def write_run(folder: Path, record: dict | None, *, status="finished", error=None, **config) -> None:
     """Write one run folder: config, status and, where there is a result, result and metrics."""
     folder.mkdir(parents=True)
-    values = {
-        "seed": 0,
-        "logs": folder.parent,
-        "noise": 0.16,
-        "hidden": "null",
-        "width": 16,
-        "depth": 1,
-        "epochs": 20,
-    }
+    values = {"seed": 0, "logs": folder.parent, "noise": 0.16, "hidden": "null", "width": 16, "depth": 1, "epochs": 20}
     (folder / "config.yaml").write_text(CONFIG.format(**values | {"epochs": 20} | config))
     (folder / "status.json").write_text(
         json.dumps({"status": status, "pid": 1, "host": "elsewhere", "heartbeat": 0, "error": error})
@@ -90,9 +82,7 @@ def write_map(folder: Path, cells: int = 16) -> None:
     np.savez(folder / "figures" / "arrays.npz", map=grid, extent=np.array([-2.0, 2, -2, 2]))
 
 
-def make_sweep(
-    folder: Path, widths=(16, 32), depths=(1, 2), seeds=(0, 1, 2), *, maps=False, record=True
-) -> Path:
+def make_sweep(folder: Path, widths=(16, 32), depths=(1, 2), seeds=(0, 1, 2), *, maps=False, record=True) -> Path:
     """Write a sweep of width x depth x seed whose deeper and wider networks err less.
 
     Args:
@@ -134,8 +124,14 @@ def make_sweep(
 def write_record(folder: Path, jobs: list[dict], **more) -> None:
     """Write sweep.json."""
     swept = list(dict.fromkeys(key for job in jobs for key in job["swept"]))
-    record = {"format": 1, "name": folder.name, "command": ["train"], "study": "mlplab.cli.train:train",
-              "swept": swept, "jobs": jobs}  # fmt: skip
+    record = {
+        "format": 1,
+        "name": folder.name,
+        "command": ["train"],
+        "study": "mlplab.cli.train:train",
+        "swept": swept,
+        "jobs": jobs,
+    }
     (folder / "sweep.json").write_text(json.dumps(record | more))
 
 

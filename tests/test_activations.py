@@ -5,13 +5,7 @@ import torch
 from torch import nn
 
 from mlplab.errors import InputError
-from mlplab.nn.activations import (
-    ACTIVATIONS,
-    Activation,
-    activation_gradient,
-    activation_module,
-    parse_activation,
-)
+from mlplab.nn.activations import ACTIVATIONS, Activation, activation_gradient, activation_module, parse_activation
 
 # Away from zero, where relu and its kin have no derivative to difference.
 POINTS = torch.cat([-torch.logspace(-2, 1.3, 40), torch.logspace(-2, 1.3, 40)]).double()
@@ -55,11 +49,16 @@ def test_an_activation_without_a_formula_takes_autograd(monkeypatch):
 def test_known_values():
     z = torch.tensor([-2.0, 0.0, 3.0])
     expected = {
-        "relu": [0, 0, 3], "leaky_relu": [-0.2, 0, 3], "identity": [-2, 0, 3], "tanh": z.tanh().tolist(),
-        "sigmoid": z.sigmoid().tolist(), "elu": [z[0].expm1().item(), 0, 3],
+        "relu": [0, 0, 3],
+        "leaky_relu": [-0.2, 0, 3],
+        "identity": [-2, 0, 3],
+        "tanh": z.tanh().tolist(),
+        "sigmoid": z.sigmoid().tolist(),
+        "elu": [z[0].expm1().item(), 0, 3],
         "lif_rate": [0.0004710147, 0.0081250528, 2.5705915495],
-        "silu": (z * z.sigmoid()).tolist(), "gelu": [-0.0455003, 0, 2.9959502],
-    }  # fmt: skip
+        "silu": (z * z.sigmoid()).tolist(),
+        "gelu": [-0.0455003, 0, 2.9959502],
+    }
     assert set(expected) == set(ACTIVATIONS)
     for name, values in expected.items():
         torch.testing.assert_close(activation_module(name)(z), torch.tensor(values, dtype=torch.float32))
@@ -98,7 +97,11 @@ def test_bad_activations_are_refused_in_one_line(given, words):
 
 @pytest.mark.parametrize(
     "given",
-    [{"name": "gelu", "approximate": "nonsense"}, {"name": "elu", "alpha": "x"}, {"name": "leaky_relu", "negative_slope": None}],
+    [
+        {"name": "gelu", "approximate": "nonsense"},
+        {"name": "elu", "alpha": "x"},
+        {"name": "leaky_relu", "negative_slope": None},
+    ],
 )
 def test_wrong_argument_values_are_refused_when_built(given):
     with pytest.raises(InputError, match=f"model.activation: {given['name']} refuses"):

@@ -11,7 +11,10 @@ from mlplab.cli.shown_figures import figure_lines, note_lines, recall_line
 
 
 def write(path, x, y, names=("a", "b", "kind"), words=("low", "high")):
-    rows = [[f"{value:.4f}" for value in row] + ([] if y is None else [words[k]]) for row, k in zip(x, y if y is not None else x)]
+    rows = [
+        [f"{value:.4f}" for value in row] + ([] if y is None else [words[k]])
+        for row, k in zip(x, y if y is not None else x)
+    ]
     path.write_text("\n".join(",".join(row) for row in [list(names), *rows]) + "\n")
     return path
 
@@ -26,8 +29,16 @@ def clouds(count, seed):
 def run(tmp_path_factory):
     place = tmp_path_factory.mktemp("files")
     path = write(place / "train.csv", *clouds(120, 0))
-    words = ["train", "data=file", f"data.path={path}", f"paths.logs={place / 'logs'}", "name=run", "trainer.max_epochs=30",
-             "model.width=8", "optimizer.lr=0.05"]  # fmt: skip
+    words = [
+        "train",
+        "data=file",
+        f"data.path={path}",
+        f"paths.logs={place / 'logs'}",
+        "name=run",
+        "trainer.max_epochs=30",
+        "model.width=8",
+        "optimizer.lr=0.05",
+    ]
     assert app.main(words) == 0
     return place
 
@@ -54,7 +65,9 @@ def test_evaluate_measures_all_rows_whatever_the_order_of_columns(run, capsys):
         assert app.main(["evaluate", str(folder), f"data.path={run / name}", logs]) == 0
         out = capsys.readouterr().out
         assert f"all rows of {name}" in out and " 300" in out
-        where = run / "logs" / "evaluate" / next(line.rpartition("/")[2] for line in out.splitlines() if "folder" in line)
+        where = (
+            run / "logs" / "evaluate" / next(line.rpartition("/")[2] for line in out.splitlines() if "folder" in line)
+        )
         seen.append(json.loads((where / "result.json").read_text())["test"])
         assert (where / "figures" / "evaluation.png").stat().st_size > 10_000
     assert seen[0] == seen[1] and seen[0]["points"] == 300 and seen[0]["accuracy"] > 0.9
@@ -67,7 +80,9 @@ def test_predict_writes_a_row_a_row_without_labels(run, capsys):
     assert app.main(["predict", str(folder), f"data.path={run / 'bare.csv'}", f"output={run / 'out.csv'}"]) == 0
     assert "50 rows of bare.csv" in capsys.readouterr().out
     rows = list(csv.DictReader((run / "out.csv").read_text().splitlines()))
-    assert list(rows[0]) == ["row", "predicted", "p(high)", "p(low)"] and [int(row["row"]) for row in rows] == list(range(1, 51))
+    assert list(rows[0]) == ["row", "predicted", "p(high)", "p(low)"] and [int(row["row"]) for row in rows] == list(
+        range(1, 51)
+    )
     predicted = [row["predicted"] for row in rows]
     assert np.mean([word == ("low", "high")[k] for word, k in zip(predicted, y)]) > 0.85
     for row in rows:
@@ -99,7 +114,14 @@ def test_what_cannot_be_is_one_line(run, capsys):
 
 def test_a_file_that_changed_is_refused_and_another_run(run, tmp_path, capsys):
     path = write(tmp_path / "d.csv", *clouds(100, 5))
-    train = ["train", "data=file", f"data.path={path}", f"paths.logs={tmp_path / 'logs'}", "trainer=debug", "figures=none"]
+    train = [
+        "train",
+        "data=file",
+        f"data.path={path}",
+        f"paths.logs={tmp_path / 'logs'}",
+        "trainer=debug",
+        "figures=none",
+    ]
     assert app.main(train) == 0
     ((first),) = (tmp_path / "logs" / "train").iterdir()
     write(path, *clouds(100, 6))
@@ -111,12 +133,23 @@ def test_a_file_that_changed_is_refused_and_another_run(run, tmp_path, capsys):
     assert len(list((tmp_path / "logs" / "train").iterdir())) == 2
 
 
-FIGURES = {"accuracy": 0.98, "nll": 0.1, "bayes_accuracy": None, "points": 100, "balanced_accuracy": 0.5, "f1_macro": 0.49,
-           "auroc": None, "recall": [1.0, 0.0], "confusion": [[98, 0], [2, 0]]}  # fmt: skip
+FIGURES = {
+    "accuracy": 0.98,
+    "nll": 0.1,
+    "bayes_accuracy": None,
+    "points": 100,
+    "balanced_accuracy": 0.5,
+    "f1_macro": 0.49,
+    "auroc": None,
+    "recall": [1.0, 0.0],
+    "confusion": [[98, 0], [2, 0]],
+}
 
 
 def test_accuracy_does_not_stand_alone_where_classes_are_unequal():
-    lines = figure_lines({"test": FIGURES, "class_names": ["no", "yes"], "baselines": {"majority": {"accuracy": 0.98, "nll": 0.1}}})
+    lines = figure_lines(
+        {"test": FIGURES, "class_names": ["no", "yes"], "baselines": {"majority": {"accuracy": 0.98, "nll": 0.1}}}
+    )
     assert "balanced" in lines[0] and "50.00 %" in lines[1] and "majority class" in lines[2]
     assert lines[-1] == "found of each class: yes 0.0 % of 2, no 100.0 % of 98"
     equal = FIGURES | {"confusion": [[50, 0], [50, 0]]}
@@ -129,8 +162,18 @@ def test_accuracy_does_not_stand_alone_where_classes_are_unequal():
 
 def test_a_sweep_whose_file_changed_runs_again_and_is_not_averaged(tmp_path, capsys):
     path = write(tmp_path / "d.csv", *clouds(60, 7))
-    words = ["train", "-m", "data=file", f"data.path={path}", f"paths.logs={tmp_path / 'logs'}", "trainer=debug", "figures=none",
-             "logger=none", "sweep=s", "launcher=inline"]  # fmt: skip
+    words = [
+        "train",
+        "-m",
+        "data=file",
+        f"data.path={path}",
+        f"paths.logs={tmp_path / 'logs'}",
+        "trainer=debug",
+        "figures=none",
+        "logger=none",
+        "sweep=s",
+        "launcher=inline",
+    ]
     assert app.main([*words, "seed=0,1"]) == 0
     write(path, *clouds(60, 8))
     assert app.main([*words, "seed=0,1"]) == 0

@@ -43,7 +43,15 @@ def study(monkeypatch):
 
 def put_in_place(monkeypatch, stub):
     real = app.load_study
-    monkeypatch.setattr(app, "load_study", lambda name: stub if name.startswith(("mlplab.cli.train", "mlplab.cli.evaluate", "mlplab.cli.reproduce", "mlplab.studies")) else real(name))
+    monkeypatch.setattr(
+        app,
+        "load_study",
+        lambda name: (
+            stub
+            if name.startswith(("mlplab.cli.train", "mlplab.cli.evaluate", "mlplab.cli.reproduce", "mlplab.studies"))
+            else real(name)
+        ),
+    )
 
 
 def train(tmp_path, *words) -> int:
@@ -84,9 +92,16 @@ def test_the_name_follows_the_content_and_nothing_is_shared(study, tmp_path):
 
 @pytest.mark.parametrize(
     ("result", "code"),
-    [({"status": "finished"}, 0), ({}, 0), (None, 0), ({"status": "diverged"}, 1), ({"status": "failed"}, 1),
-     ({"status": "interrupted"}, 130), (3, 3)],
-)  # fmt: skip
+    [
+        ({"status": "finished"}, 0),
+        ({}, 0),
+        (None, 0),
+        ({"status": "diverged"}, 1),
+        ({"status": "failed"}, 1),
+        ({"status": "interrupted"}, 130),
+        (3, 3),
+    ],
+)
 def test_the_exit_code_says_how_the_run_ended(study, tmp_path, result, code):
     study.result = result
     assert train(tmp_path) == code
@@ -226,7 +241,9 @@ def test_an_interrupt_is_130_and_an_unforeseen_error_keeps_its_traceback(study, 
     assert study.calls[1][1].exists()
 
 
-@pytest.mark.parametrize("made_of_it", (InputError("of a config"), AttributeError("in somebody's cleaning up")), ids=str)
+@pytest.mark.parametrize(
+    "made_of_it", (InputError("of a config"), AttributeError("in somebody's cleaning up")), ids=str
+)
 def test_an_interrupt_that_went_under_in_another_error_is_one_all_the_same(study, tmp_path, capsys, made_of_it):
     try:
         try:
@@ -263,11 +280,13 @@ def test_resume_goes_on_in_the_folder_with_the_recorded_config(study, tmp_path, 
     for config, where in study.calls[1:]:
         assert (config.model.width, config.resume.folder, where) == (7, str(folder), folder)
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
-    for words, part in [(["model.width=8"], "model.width must be 7, as in the run that is resumed, got 8"),
-                        (["trainer.max_epochs=200"], "trainer.max_epochs must be 100"),
-                        (["optimizer=adam"], "optimizer must be 'sgd'"),
-                        (["model.widht=7"], "did you mean model.width?"),
-                        (["-m"], "leave out --multirun")]:
+    for words, part in [
+        (["model.width=8"], "model.width must be 7, as in the run that is resumed, got 8"),
+        (["trainer.max_epochs=200"], "trainer.max_epochs must be 100"),
+        (["optimizer=adam"], "optimizer must be 'sgd'"),
+        (["model.widht=7"], "did you mean model.width?"),
+        (["-m"], "leave out --multirun"),
+    ]:
         assert train(tmp_path, f"resume={folder}", *words) == 2
         assert part in only_line(capsys)
     assert len(study.calls) == 3

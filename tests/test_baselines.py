@@ -14,7 +14,10 @@ def clouds(count, shift, seed):
 
 
 def test_the_majority_class_knows_the_shares_alone():
-    train, test = Points(torch.zeros(6, 1), torch.tensor([0, 0, 0, 1, 1, 2])), Points(torch.zeros(4, 1), torch.tensor([0, 1, 0, 2]))
+    train, test = (
+        Points(torch.zeros(6, 1), torch.tensor([0, 0, 0, 1, 1, 2])),
+        Points(torch.zeros(4, 1), torch.tensor([0, 1, 0, 2])),
+    )
     found = baselines(train, test, 3)["majority"]
     assert found["accuracy"] == 0.5 and found["points"] == 4
     assert found["nll"] == pytest.approx(-(2 * math.log(4 / 9) + math.log(3 / 9) + math.log(2 / 9)) / 4)
@@ -32,5 +35,7 @@ def test_linear_and_neighbours_solve_clouds_and_see_nothing_in_noise():
 def test_images_are_flattened_and_large_sets_cut():
     pytest.importorskip("sklearn")
     train = clouds(MOST_TRAIN + 100, 8, 0)
-    found = baselines(Points(train.x.reshape(-1, 2, 1), train.y), Points(train.x[:10].reshape(-1, 1, 2), train.y[:10]), 3)
+    found = baselines(
+        Points(train.x.reshape(-1, 2, 1), train.y), Points(train.x[:10].reshape(-1, 1, 2), train.y[:10]), 3
+    )
     assert found["nearest_neighbours"]["points"] == 10

@@ -109,9 +109,7 @@ def test_turning_the_points_by_one_arm_permutes_the_posterior():
     x = scattered(np.linspace(0.01, 1.5, 60))
     density = spiral_density(arms=5)
     turned = x @ datasets.rotation(-72).numpy().T
-    np.testing.assert_allclose(
-        posterior(turned, density), np.roll(posterior(x, density), 1, axis=1), atol=1e-10
-    )
+    np.testing.assert_allclose(posterior(turned, density), np.roll(posterior(x, density), 1, axis=1), atol=1e-10)
 
 
 def test_rotated_arms_see_rotated_points_as_before():
@@ -123,9 +121,7 @@ def test_rotated_arms_see_rotated_points_as_before():
 
 
 def test_continued_arms_are_integrated_from_t_min():
-    points, _ = datasets.spirals(
-        points_per_arm=5, t_min=1.0, t_max=1.5, generator=torch.Generator().manual_seed(3)
-    )
+    points, _ = datasets.spirals(points_per_arm=5, t_min=1.0, t_max=1.5, generator=torch.Generator().manual_seed(3))
     x = np.concatenate([points.double().numpy(), scattered([0.0, 0.1, 0.5, 3.0])])
     share, log_weight = both_ends(5_000)
     t = 1 + 0.5 * share

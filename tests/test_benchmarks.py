@@ -11,7 +11,9 @@ from mlplab.benchmarks.benchmark import BENCHMARKS
 
 def test_the_ordinary_program_trains_a_sweep(tmp_path):
     words = ["-m", "width=4,5", "epochs=1", f"hydra.sweep.dir={tmp_path}"]
-    subprocess.run([sys.executable, "-m", "mlplab.benchmarks.ordinary", *words], check=True, capture_output=True, timeout=120)
+    subprocess.run(
+        [sys.executable, "-m", "mlplab.benchmarks.ordinary", *words], check=True, capture_output=True, timeout=120
+    )
     for job in ("0", "1"):
         names = {path.name for path in (tmp_path / job).iterdir()}
         assert {"map.png", "last.ckpt", "lightning_logs", ".hydra"} <= names

@@ -15,9 +15,13 @@ def make(points=10, batch_size=3, members=1, shared=True, shape=(), drop_last=Tr
     number = torch.arange(points).expand(data, -1) + 1000 * torch.arange(data).unsqueeze(1)
     x = number.float().reshape(data, points, *[1] * len(shape)).expand(data, points, *shape).clone()
     return BlockLoader(
-        x, number.clone(), [order_of(seed, points) for seed in range(members)], batch_size=batch_size,
-        drop_last=drop_last, block_minibatches=block,
-    )  # fmt: skip
+        x,
+        number.clone(),
+        [order_of(seed, points) for seed in range(members)],
+        batch_size=batch_size,
+        drop_last=drop_last,
+        block_minibatches=block,
+    )
 
 
 def epoch_of(loader):
@@ -56,7 +60,12 @@ def test_blocks_carry_their_place_and_their_shapes():
     loader = make(points=11, batch_size=2, members=3, shape=(2, 4), drop_last=False, block=2)
     blocks = list(loader)
     assert [block.first for block in blocks] == [0, 2, 4, 5]
-    assert [tuple(block.x.shape) for block in blocks] == [(3, 2, 2, 2, 4), (3, 2, 2, 2, 4), (3, 1, 2, 2, 4), (3, 1, 1, 2, 4)]
+    assert [tuple(block.x.shape) for block in blocks] == [
+        (3, 2, 2, 2, 4),
+        (3, 2, 2, 2, 4),
+        (3, 1, 2, 2, 4),
+        (3, 1, 1, 2, 4),
+    ]
     assert len(loader) == len(blocks)
     for block in blocks:
         assert block.y.shape == block.x.shape[:3]

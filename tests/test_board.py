@@ -87,7 +87,12 @@ def test_the_layout_puts_training_and_validation_into_one_chart(sweep):
     board = Board(sweep)
     board.update()
     found = [accumulate(path) for path in sorted(board.folder.iterdir())]
-    (event,) = [e for one in found if "custom_scalars__config__" in one.Tags()["tensors"] for e in one.Tensors("custom_scalars__config__")]
+    (event,) = [
+        e
+        for one in found
+        if "custom_scalars__config__" in one.Tags()["tensors"]
+        for e in one.Tensors("custom_scalars__config__")
+    ]
     layout = layout_pb2.Layout.FromString(event.tensor_proto.string_val[0])
     assert [list(chart.multiline.tag) for chart in layout.category[0].chart][0] == ["^loss/train$", "^loss/validation$"]
 
@@ -109,7 +114,12 @@ def test_damaged_and_missing_tables_are_left_out(sweep):
 
 def test_the_command_finds_sweeps_and_runs_by_name(sweep, monkeypatch):
     monkeypatch.setattr(tensorboard, "logs_folder", lambda: sweep.parent.parent)
-    assert tensorboard.found_folder("last") == tensorboard.found_folder("widths") == tensorboard.found_folder(str(sweep)) == sweep
+    assert (
+        tensorboard.found_folder("last")
+        == tensorboard.found_folder("widths")
+        == tensorboard.found_folder(str(sweep))
+        == sweep
+    )
     digits = read_record(sweep)["jobs"][0]["name"].rpartition("-")[2]
     assert tensorboard.found_folder(digits).parent == sweep
     with pytest.raises(InputError, match="must be given a folder that exists"):
@@ -126,6 +136,12 @@ def test_an_interrupted_run_has_its_row_in_hparams(tmp_path, monkeypatch):
     from mlplab.training import fit
 
     monkeypatch.setattr(fit, "run_loop", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    words = ["data.points_per_arm=60", "trainer.max_epochs=1", "callbacks.progress=null", "figures=none", "logger.tensorboard.flush_every_s=0"]
+    words = [
+        "data.points_per_arm=60",
+        "trainer.max_epochs=1",
+        "callbacks.progress=null",
+        "figures=none",
+        "logger.tensorboard.flush_every_s=0",
+    ]
     assert main(["train", f"paths.logs={tmp_path}", *words]) == 130
     assert len(HParams(tmp_path / "train").rows) == 1

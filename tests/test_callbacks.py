@@ -72,15 +72,22 @@ def test_the_best_state_has_the_buffers_of_its_epoch():
 
 def test_a_run_reports_its_best_epoch_where_that_is_not_the_last(base, tmp_path):
     config = quick(
-        base, optimizer__lr=0.3, trainer__max_epochs=12, data__noise=0.6, model__width=32,
+        base,
+        optimizer__lr=0.3,
+        trainer__max_epochs=12,
+        data__noise=0.6,
+        model__width=32,
         schedule={"_target_": "mlplab.population.schedules.Constant"},
-    )  # fmt: skip
+    )
     result = train(config, tmp_path / "run")
     losses = [float(row["val/loss"]) for row in rows(tmp_path / "run")]
     assert result["best_epoch"] == 1 + losses.index(min(losses)) < 12
     assert result["validation"]["nll"] == pytest.approx(min(losses), rel=1e-6)
     best, last = (checkpoint.load(tmp_path / "run" / "checkpoints" / f"{name}.ckpt") for name in ("best", "last"))
-    assert best["mlplab"]["epoch"] == last["mlplab"]["best"]["epoch"] == result["best_epoch"] and last["mlplab"]["epochs"] == 12
+    assert (
+        best["mlplab"]["epoch"] == last["mlplab"]["best"]["epoch"] == result["best_epoch"]
+        and last["mlplab"]["epochs"] == 12
+    )
     assert not torch.equal(best["state_dict"]["model.layers.0.weight"], last["state_dict"]["model.layers.0.weight"])
     data = SpiralDataModule(**{key: value for key, value in config["data"].items() if key != "_target_"})
     data.setup()
@@ -103,7 +110,9 @@ def test_the_best_figures_are_taken_with_the_buffers_of_that_epoch(base, tmp_pat
         "        return self.net(x)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    config = quick(base, model={"_target_": "own_norm.Normed"}, optimizer__lr=0.1, trainer__max_epochs=12, data__noise=0.6)
+    config = quick(
+        base, model={"_target_": "own_norm.Normed"}, optimizer__lr=0.1, trainer__max_epochs=12, data__noise=0.6
+    )
     result = train(config, tmp_path / "run")
     losses = [float(row["val/loss"]) for row in rows(tmp_path / "run")]
     assert result["best_epoch"] == 1 + losses.index(min(losses)) < 12
@@ -155,7 +164,9 @@ def test_jobs_of_other_numbers_of_points_are_refused(base):
 
 
 def test_a_short_minibatch_counts_by_its_points():
-    sums = EpochSums([torch.tensor([[1.0, 2.0]]), torch.tensor([[6.0]])], [torch.tensor([[3, 1]]), torch.tensor([[1]])], [4, 4, 1])
+    sums = EpochSums(
+        [torch.tensor([[1.0, 2.0]]), torch.tensor([[6.0]])], [torch.tensor([[3, 1]]), torch.tensor([[1]])], [4, 4, 1]
+    )
     loss, accuracy = sums.mean()
     assert loss.tolist() == pytest.approx([(4 * 1 + 4 * 2 + 6) / 9]) and accuracy.tolist() == pytest.approx([5 / 9])
 
@@ -173,7 +184,9 @@ def test_the_learning_rate_of_each_step_is_the_schedules():
     from mlplab.training.callbacks import LearningRateMonitor
 
     data, watch = spirals(), Watch()
-    classifier = PopulationModule(MLP(2, [6], 4, seed=0), optimizer=lambda p: SGD(p, lr=0.5), schedule=Cosine(warmup_epochs=1))
+    classifier = PopulationModule(
+        MLP(2, [6], 4, seed=0), optimizer=lambda p: SGD(p, lr=0.5), schedule=Cosine(warmup_epochs=1)
+    )
     BlockTrainer(accelerator="cpu", max_epochs=2, callbacks=[LearningRateMonitor(), watch]).fit(classifier, data)
     model, step = MLP(2, [6], 4, seed=0), 0
     for epoch in range(2):
@@ -222,10 +235,13 @@ def test_each_members_validation_is_on_its_own_points():
 @pytest.mark.parametrize(
     ("monitor", "values", "end"),
     [
-        ("val/loss", (5, 4, 4.5, 4.2), 4), ("val/loss", (5, 4, 4.5, 3, 3.5, 3), 6), ("val/loss", (math.nan,) * 2, 2),
-        ("val/accuracy", (0.5, 0.6, 0.55, 0.7, 0.6, 0.65), 6), ("val/accuracy", (0.6, 0.5, 0.4), 3),
+        ("val/loss", (5, 4, 4.5, 4.2), 4),
+        ("val/loss", (5, 4, 4.5, 3, 3.5, 3), 6),
+        ("val/loss", (math.nan,) * 2, 2),
+        ("val/accuracy", (0.5, 0.6, 0.55, 0.7, 0.6, 0.65), 6),
+        ("val/accuracy", (0.6, 0.5, 0.4), 3),
     ],
-)  # fmt: skip
+)
 def test_early_stopping_waits_for_its_patience_in_the_right_direction(monitor, values, end):
     stopping, classifier = EarlyStopping(monitor, patience=2), PopulationModule(MLP(2, [3], 2, seed=0))
     trainer = SimpleNamespace(should_stop=False)
@@ -265,7 +281,12 @@ def test_nothing_is_trained_once_all_members_have_ended(base, tmp_path):
     from tensorboard.backend.event_processing import event_accumulator
     from tensorboard.plugins.hparams import plugin_data_pb2
 
-    stopping = {"_target_": "mlplab.training.callbacks.EarlyStopping", "monitor": "val/loss", "patience": 1, "min_delta": 99.0}
+    stopping = {
+        "_target_": "mlplab.training.callbacks.EarlyStopping",
+        "monitor": "val/loss",
+        "patience": 1,
+        "min_delta": 99.0,
+    }
     for name, change in (("stopped", {"callbacks__early_stopping": stopping}), ("diverged", {"optimizer__lr": 1e30})):
         config = quick(base, **change, trainer__max_epochs=9, logger__tensorboard=base["logger"]["tensorboard"])
         result = train(config, tmp_path / name)
@@ -277,7 +298,9 @@ def test_nothing_is_trained_once_all_members_have_ended(base, tmp_path):
         end = plugin_data_pb2.HParamsPluginData.FromString(content).session_end_info
         assert end.status == {"stopped": 1, "diverged": 2}[name]
         again = train(config, tmp_path / name, resume=True)
-        assert {key: again[key] for key in again if key != "seconds"} == {key: result[key] for key in result if key != "seconds"}
+        assert {key: again[key] for key in again if key != "seconds"} == {
+            key: result[key] for key in result if key != "seconds"
+        }
 
 
 def test_an_optimizer_of_a_users_own_may_keep_plain_numbers(base, tmp_path, monkeypatch):
@@ -317,21 +340,28 @@ def test_members_that_are_done_stay_so_when_a_later_one_fails(base, tmp_path):
 
     with pytest.raises(RuntimeError, match="the disk is gone"):
         fit_members([quick(base, seed=seed) for seed in (0, 1)], [tmp_path / "0", tmp_path / "1"], on_result=told)
-    assert read_status(tmp_path / "0")["status"] == "finished" == json.loads((tmp_path / "0/result.json").read_text())["status"]
+    assert (
+        read_status(tmp_path / "0")["status"]
+        == "finished"
+        == json.loads((tmp_path / "0/result.json").read_text())["status"]
+    )
     assert read_status(tmp_path / "1")["status"] == "failed"
 
 
 def test_a_population_that_was_placed_follows_its_module():
     """As a run that is resumed is placed before Lightning brings it to a GPU."""
-    moved, fresh = (PopulationModule(MLP(2, [6], 4, seed=0).double() if double else MLP(2, [6], 4, seed=0)) for double in (False, True))
+    moved, fresh = (
+        PopulationModule(MLP(2, [6], 4, seed=0).double() if double else MLP(2, [6], 4, seed=0))
+        for double in (False, True)
+    )
     moved.place()
     moved.optimizer.update(slice(None), torch.ones_like(moved.population.theta), 0, 1.0)
     moved.gathered, moved.sums.losses = torch.zeros(1, 2), [torch.ones(1, 1)]
     moved.double()
     moved.place()
-    assert {array.dtype for array in (moved.theta, moved.best.theta, moved.gathered, *moved.optimizer.moments.values())} == {
-        torch.float64
-    }
+    assert {
+        array.dtype for array in (moved.theta, moved.best.theta, moved.gathered, *moved.optimizer.moments.values())
+    } == {torch.float64}
     assert moved.theta.data_ptr() == moved.population.theta.data_ptr() and moved.optimizer.moments["exp_avg"].any()
     fresh.place()
     assert fresh.population.theta.dtype == torch.float64

@@ -39,7 +39,10 @@ def test_the_maps_of_a_run_are_of_their_own_epochs(base, tmp_path):
     arrays = np.load(whole / "figures" / "arrays.npz")
     assert arrays["map_epochs"].tolist() == [0, 1, 2, 4]
     places = decision_grid(8, tuple(arrays["extent"]))
-    states = {0: MLP(2, [6], 4, seed=0).state_dict(), -1: checkpoint.load(whole / "checkpoints" / "last.ckpt")["state_dict"]}
+    states = {
+        0: MLP(2, [6], 4, seed=0).state_dict(),
+        -1: checkpoint.load(whole / "checkpoints" / "last.ckpt")["state_dict"],
+    }
     for place, state in states.items():
         model = MLP(2, [6], 4, seed=0)
         model.load_state_dict(state)

@@ -23,8 +23,11 @@ def payload(step=0):
         "step": step,
         "model": {"w": torch.randn(4, 3, generator=generator), "empty": torch.zeros(0)},
         "optimizer": {"state": {0: {"m": torch.randn(3, generator=generator)}}, "lr": [1e-3, (0.9, 0.999)]},
-        "name": "é", "flag": True, "none": None, "bytes": b"\0\1",
-    }  # fmt: skip
+        "name": "é",
+        "flag": True,
+        "none": None,
+        "bytes": b"\0\1",
+    }
 
 
 def refused(path, match):
@@ -68,9 +71,19 @@ def test_a_member_of_a_population_does_not_carry_the_others(tmp_path):
 
 @pytest.mark.parametrize(
     "value",
-    [torch.nn.ReLU(), np.float64(1), np.zeros(2), {1.5: 2}, {(1,): 2}, {1, 2}, object(), len, torch.float32,
-     torch.eye(2).to_sparse()],
-)  # fmt: skip
+    [
+        torch.nn.ReLU(),
+        np.float64(1),
+        np.zeros(2),
+        {1.5: 2},
+        {(1,): 2},
+        {1, 2},
+        object(),
+        len,
+        torch.float32,
+        torch.eye(2).to_sparse(),
+    ],
+)
 def test_what_is_not_plain_is_refused_and_nothing_is_written(tmp_path, value):
     with pytest.raises(TypeError, match=r"optimizer\.group\[1\]"):
         checkpoint.save(tmp_path / "a.ckpt", {"optimizer": {"group": [0, value]}})

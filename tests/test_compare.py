@@ -27,8 +27,11 @@ def test_mcnemar_counts_and_its_interval_is_walds():
     first, second = generator.random(500) < 0.9, generator.random(500) < 0.8
     found = mcnemar(first.tolist(), second.tolist())
     assert (found.both, found.first, found.second, found.neither) == (
-        (first & second).sum(), (first & ~second).sum(), (~first & second).sum(), (~first & ~second).sum()
-    )  # fmt: skip
+        (first & second).sum(),
+        (first & ~second).sum(),
+        (~first & second).sum(),
+        (~first & ~second).sum(),
+    )
     differences = first.astype(float) - second
     half = stats.norm.ppf(0.975) * differences.std() / np.sqrt(500)
     ends = (found.difference.low, found.difference.high)
@@ -42,7 +45,9 @@ def test_mcnemars_interval_covers_the_difference():
     held = 0
     for _ in range(400):
         common = generator.random(800) < 0.85
-        one, other = (np.where(generator.random(800) < 0.1, generator.random(800) < share, common) for share in (0.9, 0.7))
+        one, other = (
+            np.where(generator.random(800) < 0.1, generator.random(800) < share, common) for share in (0.9, 0.7)
+        )
         found = mcnemar(one.tolist(), other.tolist()).difference
         held += found.low <= 0.1 * 0.2 <= found.high
     assert 0.92 <= held / 400 <= 0.98
@@ -52,14 +57,19 @@ def test_pairs_are_students():
     values = np.random.default_rng(2).normal(0.3, 1, 9)
     found, known = paired_t(values.tolist()), stats.ttest_1samp(values, 0)
     interval = known.confidence_interval(0.95)
-    assert (found.mean, found.low, found.high, found.p) == pytest.approx((values.mean(), interval.low, interval.high, known.pvalue))
+    assert (found.mean, found.low, found.high, found.p) == pytest.approx(
+        (values.mean(), interval.low, interval.high, known.pvalue)
+    )
     assert paired_t([1.0]).p is None and paired_t([0.0, 0.0]).p == 1.0 and paired_t([1.0, 1.0]).p == 0.0
 
 
 def test_config_differences_leave_out_where_a_run_writes():
     one = {"seed": 0, "paths.logs": "/a", "model.width": 4, "name": "x"}
     assert config_differences([one, one | {"paths.logs": "/b", "name": "y"}]) == []
-    assert config_differences([one, one | {"model.width": 8, "model.depth": 2}]) == [("model.width", [4, 8]), ("model.depth", [None, 2])]
+    assert config_differences([one, one | {"model.width": 8, "model.depth": 2}]) == [
+        ("model.width", [4, 8]),
+        ("model.depth", [None, 2]),
+    ]
 
 
 # Sweeps.
@@ -76,9 +86,13 @@ def test_sweeps_are_paired_by_seed_and_common_keys(tmp_path):
     pairs, own = pair_sweeps(read_sweep(first), read_sweep(second))
     assert [pair.label for pair in pairs] == ["width=8", "width=16"] and own == []
     figures = [
-        {job["swept"]["seed"]: job["result"]["fresh"] for job in read_record(folder)["jobs"] if job["swept"]["model.width"] == 8}
+        {
+            job["swept"]["seed"]: job["result"]["fresh"]
+            for job in read_record(folder)["jobs"]
+            if job["swept"]["model.width"] == 8
+        }
         for folder in (first, second)
-    ]  # fmt: skip
+    ]
     logs = [np.log(figures[0][seed]["nll"] / figures[1][seed]["nll"]) for seed in (1, 2, 3)]
     assert pairs[0].log_nll.mean == pytest.approx(np.mean(logs)) and pairs[0].accuracy.count == 3
     assert pairs[0].log_nll.p == pytest.approx(stats.ttest_1samp(logs, 0).pvalue)
@@ -102,7 +116,9 @@ def logs(tmp_path):
     make_sweep(tmp_path / "logs" / "train", (8, 16, 32), (1,), (0,), maps=True)
     for place, folder in enumerate(sorted((tmp_path / "logs" / "train").glob("width*"))):
         versions = {"torch": "2.13" if place < 2 else "2.14"}
-        (folder / "manifest.json").write_text(json.dumps({"data_sha256": str(place), "code_digest": "c", "versions": versions}))
+        (folder / "manifest.json").write_text(
+            json.dumps({"data_sha256": str(place), "code_digest": "c", "versions": versions})
+        )
     return tmp_path / "logs"
 
 
@@ -125,14 +141,21 @@ def test_two_trained_runs_get_mcnemars_test_on_their_fresh_points(tmp_path, caps
     assert main(["compare", *map(str, sorted((tmp_path / "train").iterdir())), f"paths.logs={tmp_path}"]) == 0
     out = capsys.readouterr().out
     assert "on 500 fresh points" in " ".join(out.split()) and "McNemar's exact p" in out and "paired by point" in out
-    accuracies = [json.loads((path / "result.json").read_text())["fresh"]["accuracy"] for path in sorted((tmp_path / "train").iterdir())]
+    accuracies = [
+        json.loads((path / "result.json").read_text())["fresh"]["accuracy"]
+        for path in sorted((tmp_path / "train").iterdir())
+    ]
     assert f"{100 * (accuracies[0] - accuracies[1]):+.2f} [" in out
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(["best"], "two runs or two sweeps"), (["best", "data=moons"], "takes runs or sweeps"), (["nothing1", "nothing2"], "RUN must be")],
-)  # fmt: skip
+    [
+        (["best"], "two runs or two sweeps"),
+        (["best", "data=moons"], "takes runs or sweeps"),
+        (["nothing1", "nothing2"], "RUN must be"),
+    ],
+)
 def test_bad_words_are_one_line(logs, capsys, words, message):
     assert main(["compare", *words, f"paths.logs={logs}"]) == 2
     assert message in " ".join(capsys.readouterr().err.split())
@@ -141,7 +164,9 @@ def test_bad_words_are_one_line(logs, capsys, words, message):
 def test_a_run_twice_and_mixtures_are_refused(logs, capsys):
     run = str(next(path for path in sorted((logs / "train").iterdir()) if path.is_dir()))
     assert main(["compare", run, run]) == 2 and "given once" in capsys.readouterr().err
-    assert main(["compare", run, str(logs / "train")]) == 2 and "either runs or sweeps" in " ".join(capsys.readouterr().err.split())
+    assert main(["compare", run, str(logs / "train")]) == 2 and "either runs or sweeps" in " ".join(
+        capsys.readouterr().err.split()
+    )
     assert main(["compare", "--help"]) == 0
 
 
@@ -162,5 +187,9 @@ def test_maps_of_other_grids_are_refused(tmp_path):
 
 
 def test_curves_of_several_lengths_share_a_chart():
-    made = curves_together({"A": ([1, 2], [1.0, 0.5], None), "B": ([1, 2, 3], [1.0, 0.5, 0.2], [1.0, 0.6, float("nan")])}, title="t", bayes=0.1)
+    made = curves_together(
+        {"A": ([1, 2], [1.0, 0.5], None), "B": ([1, 2, 3], [1.0, 0.5, 0.2], [1.0, 0.6, float("nan")])},
+        title="t",
+        bayes=0.1,
+    )
     assert made.get_size_inches()[0] > 0

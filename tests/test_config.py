@@ -198,15 +198,26 @@ def test_keys_that_contradict_each_other_are_refused(overrides, part):
 @pytest.mark.parametrize(
     "override",
     [
-        "seed=0", "model.hidden=[]", "model.hidden=[100,10,5]", "model.depth=0", "data.noise=0",
+        "seed=0",
+        "model.hidden=[]",
+        "model.hidden=[100,10,5]",
+        "model.depth=0",
+        "data.noise=0",
         "optimizer.lr=1",
-        "model.activation={name:leaky_relu,negative_slope:0.2}", "callbacks.decision_maps=null",
-        "callbacks.decision_maps.epochs=[0,5]", "trainer.limit_train_batches=1",
+        "model.activation={name:leaky_relu,negative_slope:0.2}",
+        "callbacks.decision_maps=null",
+        "callbacks.decision_maps.epochs=[0,5]",
+        "trainer.limit_train_batches=1",
         "trainer.limit_train_batches=0.5",
-        "trainer.fast_dev_run=true", "trainer.devices=[0]", "trainer.precision=64-true", "data.batch_size=3200",
-        "loss.weight=[1,1,1,2.5]", "name=first-try_2", "model.init_seed=0",
+        "trainer.fast_dev_run=true",
+        "trainer.devices=[0]",
+        "trainer.precision=64-true",
+        "data.batch_size=3200",
+        "loss.weight=[1,1,1,2.5]",
+        "name=first-try_2",
+        "model.init_seed=0",
     ],
-)  # fmt: skip
+)
 def test_good_values_pass(override):
     key, _, text = override.partition("=")
     value = OmegaConf.select(configs.compose("train", [override]), key)
@@ -215,8 +226,10 @@ def test_good_values_pass(override):
 
 def test_train_points_counts_what_the_split_leaves(default):
     assert train_points(default["data"]) == 3200
-    assert train_points({"_target_": "mlplab.data.modules.MoonsDataModule", "points_per_class": 5,
-                         "test_fraction": 0.25}) == 8
+    assert (
+        train_points({"_target_": "mlplab.data.modules.MoonsDataModule", "points_per_class": 5, "test_fraction": 0.25})
+        == 8
+    )
     assert train_points({"_target_": "mine.Data", "points_per_class": 5, "test_fraction": 0.2}) is None
 
 
@@ -320,9 +333,13 @@ def test_override_changes_a_copy_and_checks_it():
     wider = configs.override(config, ["data.noise=0.3", "model.hidden=[3]"])
     assert (wider.data.noise, list(wider.model.hidden), config.data.noise) == (0.3, [3], 0.16)
     assert configs.override(config, ["data=moons"]).data._target_.endswith("MoonsDataModule")
-    for wrong, part in [("data.nosie=1", "did you mean data.noise?"), ("data.noise=-1", "from 0 to 1000"),
-                        ("data.noise=1,2", "one value"), ("+data.foo=1", "without +"),
-                        ("noise", "KEY=VALUE")]:
+    for wrong, part in [
+        ("data.nosie=1", "did you mean data.noise?"),
+        ("data.noise=-1", "from 0 to 1000"),
+        ("data.noise=1,2", "one value"),
+        ("+data.foo=1", "without +"),
+        ("noise", "KEY=VALUE"),
+    ]:
         with pytest.raises(InputError, match=part.replace("?", r"\?").replace("+", r"\+")):
             configs.override(config, [wrong])
 
@@ -335,8 +352,10 @@ def test_options_for_slurm_are_any():
 def test_build_makes_the_object_and_says_in_one_line_why_not():
     activation = OmegaConf.create({"_target_": "torch.nn.LeakyReLU", "negative_slope": 0.1})
     assert configs.build(activation, "model").negative_slope == 0.1
-    for node, part in [({"_target_": "torch.nn.Nope"}, "model._target_=torch.nn.Nope cannot be built"),
-                       ({"_target_": "torch.nn.ReLU", "planets": 9}, "planets")]:
+    for node, part in [
+        ({"_target_": "torch.nn.Nope"}, "model._target_=torch.nn.Nope cannot be built"),
+        ({"_target_": "torch.nn.ReLU", "planets": 9}, "planets"),
+    ]:
         with pytest.raises(InputError, match=part) as caught:
             configs.build(OmegaConf.create(node), "model")
         assert "\n" not in str(caught.value)

@@ -13,17 +13,18 @@ def test_a_sweep_is_looked_at_value_by_value():
     good = ["model.width=16,32", "seed=range(0,3)", "optimizer=adam,sgd", "data.noise=0.3"]
     first = check_sweep("train", ["seed=7", *good]).config
     assert (first.model.width, first.seed) == (16, 0)
-    for wrong, part in [("model.width=16,abc", "model.width must be an integer >= 1, got 'abc'"),
-                        ("optimizer=adam,adma", "optimizer must be one of"),
-                        ("seed=0,-1", "seed must be an integer"),
-                        ("model.widht=1,2", "did you mean model.width?"),
-                        ("loss=glob(nope*)", "loss must match at least one option"),
-                        ("data.noise=0.3", "data.noise is swept and must be given once"),
-                        ("data.noise=0.1,0.2", "data.noise is swept and must be given once"),
-                        ("seed=range(1000000)",
-                         "at most 1,000,000 jobs, got 2,000,000 (2 of data.noise x 1,000,000"),
-                        ("seed=range(0,100000000000000000000)", "got 200,000,000,000,000,000,000 (2 of data.noise x"),
-                        ("optimizer.lr=range(0.1,1e9,1e-3)", "optimizer.lr: a range must have at most")]:
+    for wrong, part in [
+        ("model.width=16,abc", "model.width must be an integer >= 1, got 'abc'"),
+        ("optimizer=adam,adma", "optimizer must be one of"),
+        ("seed=0,-1", "seed must be an integer"),
+        ("model.widht=1,2", "did you mean model.width?"),
+        ("loss=glob(nope*)", "loss must match at least one option"),
+        ("data.noise=0.3", "data.noise is swept and must be given once"),
+        ("data.noise=0.1,0.2", "data.noise is swept and must be given once"),
+        ("seed=range(1000000)", "at most 1,000,000 jobs, got 2,000,000 (2 of data.noise x 1,000,000"),
+        ("seed=range(0,100000000000000000000)", "got 200,000,000,000,000,000,000 (2 of data.noise x"),
+        ("optimizer.lr=range(0.1,1e9,1e-3)", "optimizer.lr: a range must have at most"),
+    ]:
         with pytest.raises(InputError) as caught:
             check_sweep("train", ["data.noise=0.1,0.2", wrong])
         assert part in str(caught.value)
@@ -75,9 +76,20 @@ def test_a_batch_of_no_jobs_is_refused():
         check_sweep("train", ["seed=0,1", "hydra.sweeper.max_batch_size=0"])
 
 
-@pytest.mark.parametrize("text", ["launcher=inline,processes", "launcher.workers=1,2", "paths.logs=a,b",
-                                  "sweep=a,b", "resume.accept_code=true,false", "search.trials=1,2", "++search.trials=1,2",
-                                  "search.objective=parameters,epochs", "hydra/launcher=basic,population"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "launcher=inline,processes",
+        "launcher.workers=1,2",
+        "paths.logs=a,b",
+        "sweep=a,b",
+        "resume.accept_code=true,false",
+        "search.trials=1,2",
+        "++search.trials=1,2",
+        "search.objective=parameters,epochs",
+        "hydra/launcher=basic,population",
+    ],
+)
 def test_what_belongs_to_the_sweep_itself_is_not_swept(text):
     with pytest.raises(InputError, match=re.escape(f"takes one value for a whole sweep, got {text}")):
         check_sweep("train", ["seed=0,1", text])

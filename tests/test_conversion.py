@@ -33,7 +33,9 @@ def test_the_counts_that_are_fitted_to_are_those_of_the_neurons(hidden):
     net, starts = centred(balanced(weights(hidden), X), 12, np.zeros(2))
     own = rates(net, X, 12, starts)[-1] @ net.matrices[-1].T + net.biases[-1]
     for neuron in (RELU_LIMIT, Neuron(resistance_kohm=np.inf, tau_ref_ms=0.0, threshold_v=-0.05, reset_v=-0.065)):
-        logits = run_spiking(net, X, neuron, duration_ms=12, max_rate_hz=1000.0, read_ms=[12], start_fraction=starts)[1][-1]
+        logits = run_spiking(net, X, neuron, duration_ms=12, max_rate_hz=1000.0, read_ms=[12], start_fraction=starts)[
+            1
+        ][-1]
         np.testing.assert_allclose(logits, own, atol=1e-9)
 
 
@@ -50,7 +52,10 @@ def test_the_centre_lies_on_the_edge_between_two_counts(steps):
     assert (halves == halves[0]).all()  # starts half way see no difference
     # Over many inputs the corrected biases leave the mean of the logits where it was.
     moved = np.random.default_rng(5).normal(size=(4000, 2))
-    target, found = relu_logits(net, moved).mean(0), (rates(net, moved, 64, starts)[0] @ net.matrices[1].T + net.biases[1]).mean(0)
+    target, found = (
+        relu_logits(net, moved).mean(0),
+        (rates(net, moved, 64, starts)[0] @ net.matrices[1].T + net.biases[1]).mean(0),
+    )
     assert np.abs(target - found).max() < 0.2
 
 
@@ -61,7 +66,9 @@ def test_fitting_is_a_minimum_and_repeats():
     truth = torch.from_numpy(relu_logits(sharp, X)).log_softmax(1)
 
     def divergence(chosen):
-        logits = run_spiking(chosen, X, RELU_LIMIT, duration_ms=6, max_rate_hz=1000.0, read_ms=[6], start_fraction=starts)[1][-1]
+        logits = run_spiking(
+            chosen, X, RELU_LIMIT, duration_ms=6, max_rate_hz=1000.0, read_ms=[6], start_fraction=starts
+        )[1][-1]
         return float((truth.exp() * (truth - torch.from_numpy(logits).log_softmax(1))).sum(1).mean())
 
     after = fitted(moved, sharp, X, 6, starts, seed=3)

@@ -42,7 +42,9 @@ def test_the_parts_are_the_mean_squares_of_a_two_way_analysis_of_variance():
     assert parts.column_variance == pytest.approx(4 * columns.var(ddof=1) / 24)
     assert parts.row_variance == pytest.approx((6 * rows.var(ddof=1) - 0.85 * rest) / 24)
     found = summarise_grid(grid_of(table))
-    reach = math.sqrt(stats.t.ppf(0.975, 5) ** 2 * parts.column_variance + stats.t.ppf(0.975, 3) ** 2 * parts.row_variance)
+    reach = math.sqrt(
+        stats.t.ppf(0.975, 5) ** 2 * parts.column_variance + stats.t.ppf(0.975, 3) ** 2 * parts.row_variance
+    )
     assert (found.count, found.low, found.high) == (6, pytest.approx(mean - reach), pytest.approx(mean + reach))
 
 
@@ -62,7 +64,9 @@ def test_intervals_over_seeds_and_draws_cover_as_often_as_they_say(draws, seeds)
     stream, trials, covered, counted = np.random.default_rng(draws), 2000, 0, 0
     for _ in range(trials):
         values = (
-            SEEDS * stream.normal(size=(seeds, 1)) + DRAWS * stream.normal(size=(1, draws)) + REST * stream.normal(size=(seeds, draws))
+            SEEDS * stream.normal(size=(seeds, 1))
+            + DRAWS * stream.normal(size=(1, draws))
+            + REST * stream.normal(size=(seeds, draws))
         )
         found = summarise_grid(grid_of(values))
         covered += found.low <= 0 <= found.high
@@ -80,7 +84,11 @@ def folds(stream, settings, seeds, points=800, count=20):
     """Losses by fold of equally good settings on shared points of very different difficulty."""
     difficulty = stream.lognormal(-1, 1.5, points)
     own = difficulty * (1 + 0.5 * stream.normal(size=(settings, 1, points)))
-    losses = own + 0.5 * difficulty * stream.normal(size=(settings, seeds, points)) + 0.1 * stream.normal(size=(settings, seeds, 1))
+    losses = (
+        own
+        + 0.5 * difficulty * stream.normal(size=(settings, seeds, points))
+        + 0.1 * stream.normal(size=(settings, seeds, 1))
+    )
     return np.stack([losses[..., fold::count].mean(-1) for fold in range(count)], -1)
 
 

@@ -37,9 +37,7 @@ def test_shapes_of_inputs_in_time():
 
 
 def test_noise_has_the_mean_spread_and_memory_it_says():
-    rows = OrnsteinUhlenbeck(dt_ms=1.0, neurons=4000, mean_ma=1.5, std_ma=0.5, tau_ms=5.0, seed=2).block(
-        0, 60
-    )
+    rows = OrnsteinUhlenbeck(dt_ms=1.0, neurons=4000, mean_ma=1.5, std_ma=0.5, tau_ms=5.0, seed=2).block(0, 60)
     # 4000 independent neurons: standard error of the mean 0.008, of the deviation 0.006.
     for row in rows[[0, 59]]:
         assert row.mean() == pytest.approx(1.5, abs=0.04)
@@ -97,9 +95,15 @@ def test_arrays_come_from_files(tmp_path):
 
 @pytest.mark.parametrize(
     ("header", "step", "dt_ms"),
-    [("time,current\n", 0.1, 0.1), ("t,i\n", 0.1, 0.1), ("time (s),a\n", 1e-4, 0.1), ("Time [ms],a\n", 0.1, 0.1), ("", 0.1, 0.1),
-     ("a,b\n", 0.1, None)],
-)  # fmt: skip
+    [
+        ("time,current\n", 0.1, 0.1),
+        ("t,i\n", 0.1, 0.1),
+        ("time (s),a\n", 1e-4, 0.1),
+        ("Time [ms],a\n", 0.1, 0.1),
+        ("", 0.1, 0.1),
+        ("a,b\n", 0.1, None),
+    ],
+)
 def test_a_column_of_times_is_no_neuron(tmp_path, header, step, dt_ms):
     (tmp_path / "a.csv").write_text(header + "".join(f"{i * step:.6g},1.5\n" for i in range(20)), encoding="utf-8")
     current = FileSamples(str(tmp_path / "a.csv"))

@@ -32,7 +32,9 @@ class OwnGenerator(L.LightningDataModule):
 
 class Weighted(OwnGenerator):
     def train_dataloader(self):
-        return DataLoader(POINTS, batch_size=20, sampler=WeightedRandomSampler(torch.rand(120).tolist(), 120, generator=self.stream))
+        return DataLoader(
+            POINTS, batch_size=20, sampler=WeightedRandomSampler(torch.rand(120).tolist(), 120, generator=self.stream)
+        )
 
 
 class GlobalGenerators(L.LightningDataModule):
@@ -173,7 +175,11 @@ def test_each_stage_is_set_up_once_and_the_methods_are_the_users_again():
 
     data = Told()
     mlplab.fit(classifier(), data, callbacks=[], max_epochs=1)
-    assert calls == ["prepare", "fit", "test"] and not {"setup", "prepare_data"} & vars(data).keys() and data.trainer is None
+    assert (
+        calls == ["prepare", "fit", "test"]
+        and not {"setup", "prepare_data"} & vars(data).keys()
+        and data.trainer is None
+    )
     mlplab.evaluate(classifier(), data)
     assert calls == ["prepare", "fit", "test"]  # the split that was trained on is the one that is measured on
     L.Trainer(**QUIET, max_epochs=1).fit(classifier(), datamodule=data)
@@ -225,7 +231,10 @@ def test_the_plan_names_the_users_class():
     result = mlplab.fit(classifier(), OwnGenerator(), callbacks=[], max_epochs=1)
     assert result["engine_reason"] == "the data module OwnGenerator does not offer its points in memory"
     torn = lab_spirals(TornDown)
-    assert mlplab.fit(classifier(), torn, callbacks=[], max_epochs=1)["engine_reason"] == "the data module TornDown has its own teardown"
+    assert (
+        mlplab.fit(classifier(), torn, callbacks=[], max_epochs=1)["engine_reason"]
+        == "the data module TornDown has its own teardown"
+    )
     assert torn.torn == "fit"
 
 

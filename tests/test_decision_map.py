@@ -125,9 +125,7 @@ def test_points_are_marked_wrong_by_the_predictions_given_or_by_the_grid():
     at = [int(v) for v in decision_map(probabilities, 2.0, title="a").square.pixels(one)[0]]
     sizes = []
     for label, predicted in ((0, [0]), (0, [1])):
-        image = pixels(decision_map(probabilities, 2.0, one, [label], predicted=predicted, title="a")).astype(
-            int
-        )
+        image = pixels(decision_map(probabilities, 2.0, one, [label], predicted=predicted, title="a")).astype(int)
         near = image[at[1] - 15 : at[1] + 15, at[0] - 15 : at[0] + 15]
         sizes.append((np.abs(near - 255 * mix(class_colour(0), 1.0)).max(axis=-1) < 8).sum())
     assert sizes[1] > 1.5 * sizes[0] > 0
@@ -135,8 +133,7 @@ def test_points_are_marked_wrong_by_the_predictions_given_or_by_the_grid():
 
 @pytest.mark.parametrize("card", [False, True])
 @pytest.mark.parametrize(
-    "classes, count, right",
-    [(1, 1, True), (1, 0, True), (2, 1, False), (4, 50, True), (4, 50, False), (13, 30, False)],
+    "classes, count, right", [(1, 1, True), (1, 0, True), (2, 1, False), (4, 50, True), (4, 50, False), (13, 30, False)]
 )
 def test_degenerate_maps_are_drawn(classes, count, right, card):
     rng = np.random.default_rng(0)

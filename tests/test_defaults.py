@@ -18,7 +18,9 @@ def results():
     return results
 
 
-@pytest.mark.parametrize("name, limit", [("accuracy_regret", 0.0025), ("nll_regret", 0.03), ("calibration_error", 0.015)])
+@pytest.mark.parametrize(
+    "name, limit", [("accuracy_regret", 0.0025), ("nll_regret", 0.03), ("calibration_error", 0.015)]
+)
 def test_the_default_run_is_a_good_one(results, name, limit):
     assert 0 < statistics.mean(result["fresh"][name] for result in results) <= limit
 

@@ -91,7 +91,9 @@ def test_hydra_run_dir_may_be_a_folder_that_is_there_and_stays(tmp_path, capsys,
     assert (tmp_path / "mine" / "notes").exists()
 
 
-@pytest.mark.parametrize("name", ["JOB_NUMBER_logs", "OUTPUT_DIR", "a b ü-x", "it's \"so\"", "a,b", "[a]", "x=1", "909909909"])
+@pytest.mark.parametrize(
+    "name", ["JOB_NUMBER_logs", "OUTPUT_DIR", "a b ü-x", 'it\'s "so"', "a,b", "[a]", "x=1", "909909909"]
+)
 def test_a_log_folder_of_any_name_is_taken_as_it_is_typed(calls, tmp_path, name):
     logs = tmp_path / name
     assert app.main(["train", f"paths.logs={logs}"]) == 0
@@ -101,14 +103,20 @@ def test_a_log_folder_of_any_name_is_taken_as_it_is_typed(calls, tmp_path, name)
         assert folder.is_relative_to(logs) and config.paths.logs == str(logs)
         own = yaml.safe_load((folder / ".hydra" / "hydra.yaml").read_text())["hydra"]
         assert own["runtime"]["output_dir"] == str(folder)
-    numbers = [yaml.safe_load((call[1] / ".hydra" / "hydra.yaml").read_text())["hydra"]["job"]["num"] for call in calls[1:]]
+    numbers = [
+        yaml.safe_load((call[1] / ".hydra" / "hydra.yaml").read_text())["hydra"]["job"]["num"] for call in calls[1:]
+    ]
     assert numbers == [0, 1]
 
 
 def test_output_subdir_says_where_hydra_records_a_job(calls, tmp_path):
     for command, words in (("train", []), ("lif", ["-m", "launcher=inline"])):
         assert run(tmp_path, *words, "seed=0", "hydra.output_subdir=meta", command=command) == 0
-        assert {path.name for path in (calls[-1][1] / "meta").iterdir()} == {"config.yaml", "hydra.yaml", "overrides.yaml"}
+        assert {path.name for path in (calls[-1][1] / "meta").iterdir()} == {
+            "config.yaml",
+            "hydra.yaml",
+            "overrides.yaml",
+        }
         assert not (calls[-1][1] / ".hydra").exists()
         assert run(tmp_path, *words, "seed=3", "hydra.output_subdir=null", command=command) == 0
         assert [path.name for path in calls[-1][1].iterdir() if path.is_dir()] == []
@@ -270,14 +278,18 @@ def test_a_disk_that_fails_under_hydras_own_writing_is_answered_in_one_line(monk
     monkeypatch.setattr("hydra.core.utils._save_config", full)
     assert app.main(["train", f"paths.logs={tmp_path / 'logs'}"]) == 2
     told = capsys.readouterr().err
-    assert "Traceback" not in told and re.fullmatch(r"mlplab: cannot write .*config.yaml: No space left on device", told.splitlines()[-1])
+    assert "Traceback" not in told and re.fullmatch(
+        r"mlplab: cannot write .*config.yaml: No space left on device", told.splitlines()[-1]
+    )
     assert not (tmp_path / "logs").exists() and os.environ.get("HYDRA_FULL_ERROR") is None
 
 
 def test_logging_that_cannot_be_set_up_is_answered_in_one_line(tmp_path, capsys):
     assert app.main(["train", "hydra.job_logging.handlers.console.class=nope", f"paths.logs={tmp_path / 'logs'}"]) == 2
     told = capsys.readouterr().err
-    assert told.splitlines()[-1].startswith("mlplab: hydra.job_logging cannot be set up so: ") and "Traceback" not in told
+    assert (
+        told.splitlines()[-1].startswith("mlplab: hydra.job_logging cannot be set up so: ") and "Traceback" not in told
+    )
     assert not (tmp_path / "logs").exists()
 
 

@@ -17,7 +17,12 @@ QUIET = pytest.mark.filterwarnings("ignore")
 # name: (options of the trainer, of the classifier, of the network, of the data)
 FEATURES = {
     "adam": ({}, {}, {}, {}),
-    "adam, weight decay and betas": ({}, {"optimizer": partial(torch.optim.Adam, lr=1e-2, weight_decay=0.1, betas=(0.8, 0.95), eps=1e-6)}, {}, {}),
+    "adam, weight decay and betas": (
+        {},
+        {"optimizer": partial(torch.optim.Adam, lr=1e-2, weight_decay=0.1, betas=(0.8, 0.95), eps=1e-6)},
+        {},
+        {},
+    ),
     "adamw": ({}, {"optimizer": partial(torch.optim.AdamW, lr=1e-2, weight_decay=0.2)}, {}, {}),
     "sgd": ({}, {"optimizer": partial(torch.optim.SGD, lr=0.1)}, {}, {}),
     "sgd, momentum": ({}, {"optimizer": partial(torch.optim.SGD, lr=0.1, momentum=0.9, weight_decay=1e-3)}, {}, {}),
@@ -36,11 +41,23 @@ FEATURES = {
     "a fraction of batches": ({"limit_train_batches": 0.5}, {"schedule": OneCycle()}, {}, {}),
     "validation now and then": ({"check_val_every_n_epoch": 2}, {}, {}, {}),
     "label smoothing": ({}, {"loss": mlplab.CrossEntropy(label_smoothing=0.1)}, {}, {}),
-    "class weights": ({}, {"loss": mlplab.CrossEntropy(weight=torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64))}, {}, {}),
+    "class weights": (
+        {},
+        {"loss": mlplab.CrossEntropy(weight=torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64))},
+        {},
+        {},
+    ),
     "an ignored class": ({}, {"loss": mlplab.CrossEntropy(ignore_index=2)}, {}, {}),
     "torch's loss": ({}, {"loss": nn.CrossEntropyLoss()}, {}, {}),
     "torch's loss, options": (
-        {}, {"loss": nn.CrossEntropyLoss(torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64), label_smoothing=0.1, ignore_index=1)}, {}, {}
+        {},
+        {
+            "loss": nn.CrossEntropyLoss(
+                torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64), label_smoothing=0.1, ignore_index=1
+            )
+        },
+        {},
+        {},
     ),
     "margin loss": ({}, {"loss": nn.MultiMarginLoss(p=2, margin=0.7)}, {}, {}),
     "dropout": ({}, {}, {"dropout": 0.3}, {}),
@@ -51,12 +68,16 @@ FEATURES = {
 
 
 def classifier(options, network, classes=4, kind=torch.float64, seed=3):
-    model = mlplab.MLP(2, network.get("hidden", [33, 17]), classes, seed=seed, **{k: v for k, v in network.items() if k != "hidden"})
+    model = mlplab.MLP(
+        2, network.get("hidden", [33, 17]), classes, seed=seed, **{k: v for k, v in network.items() if k != "hidden"}
+    )
     return mlplab.Classifier(model.to(kind), **{"optimizer": ADAM, "seed": 5} | options)
 
 
 def spirals(kind=torch.float64, **options):
-    data = mlplab.SpiralDataModule(points_per_arm=80, **{"batch_size": 16, "fresh_points": 0, "validation_points": 40} | options)
+    data = mlplab.SpiralDataModule(
+        points_per_arm=80, **{"batch_size": 16, "fresh_points": 0, "validation_points": 40} | options
+    )
     data.setup()
     for part in ("train", "validation", "test"):
         points = getattr(data, part)
@@ -84,7 +105,9 @@ def trained(engine, feature, kind=torch.float64):
     before = weights(module)
     precision = "64-true" if kind == torch.float64 else "32-true"
     epochs = Epochs()
-    result = mlplab.fit(module, spirals(kind, **data), engine=engine, callbacks=[epochs], max_epochs=4, precision=precision, **trainer)
+    result = mlplab.fit(
+        module, spirals(kind, **data), engine=engine, callbacks=[epochs], max_epochs=4, precision=precision, **trainer
+    )
     result["metrics of each epoch"] = epochs.seen
     assert result["engine"] == engine
     assert float((weights(module) - before).abs().max()) > 1e-3  # something was learned
@@ -112,8 +135,14 @@ def test_both_engines_agree_to_rounding_in_float32(name):
 @QUIET
 def test_members_of_a_population_become_what_each_becomes_alone():
     rates = (1e-3, 1e-2, 3e-2)
-    together = [classifier({"optimizer": partial(torch.optim.Adam, lr=rate), "seed": i}, {"dropout": 0.2}, seed=i) for i, rate in enumerate(rates)]
-    alone = [classifier({"optimizer": partial(torch.optim.Adam, lr=rate), "seed": i}, {"dropout": 0.2}, seed=i) for i, rate in enumerate(rates)]
+    together = [
+        classifier({"optimizer": partial(torch.optim.Adam, lr=rate), "seed": i}, {"dropout": 0.2}, seed=i)
+        for i, rate in enumerate(rates)
+    ]
+    alone = [
+        classifier({"optimizer": partial(torch.optim.Adam, lr=rate), "seed": i}, {"dropout": 0.2}, seed=i)
+        for i, rate in enumerate(rates)
+    ]
     results = mlplab.fit(together, spirals(), callbacks=[], max_epochs=3, precision="64-true")
     assert [result["engine"] for result in results] == ["population"] * 3
     for module, other in zip(together, alone):
@@ -127,9 +156,12 @@ def test_a_module_that_is_no_mlp_is_walked_to_the_same_weights():
         with torch.random.fork_rng():
             torch.manual_seed(0)
             return mlplab.Classifier(
-                nn.Sequential(nn.Linear(2, 12, bias=False), nn.BatchNorm1d(12), nn.Tanh(), nn.Dropout(0.2), nn.Linear(12, 4)).double(),
-                optimizer=ADAM, seed=7,
-            )  # fmt: skip
+                nn.Sequential(
+                    nn.Linear(2, 12, bias=False), nn.BatchNorm1d(12), nn.Tanh(), nn.Dropout(0.2), nn.Linear(12, 4)
+                ).double(),
+                optimizer=ADAM,
+                seed=7,
+            )
 
     own, ordinary = module(), module()
     assert mlplab.fit(own, spirals(), callbacks=[], max_epochs=3, precision="64-true")["engine"] == "population"
@@ -139,6 +171,7 @@ def test_a_module_that_is_no_mlp_is_walked_to_the_same_weights():
 
 
 # What is not plain is trained by Lightning, and the plan says why.
+
 
 class Own(mlplab.Classifier):
     """A classifier with a hook of a person's own."""
@@ -179,7 +212,7 @@ def plain(**options):
         (plain, {"overfit_batches": 2}, "trainer.overfit_batches=2"),
         (plain, {"fast_dev_run": True}, "trainer.fast_dev_run=True"),
     ],
-)  # fmt: skip
+)
 def test_the_plan_says_why_a_job_is_not_plain(make, options, reason):
     from mlplab.errors import InputError
     from mlplab.training.plan import plan

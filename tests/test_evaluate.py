@@ -38,7 +38,9 @@ def test_figures_by_hand():
     confidence, predicted = logits.double().softmax(1).max(1)
     hits = predicted == labels
     assert own["points"] == 300 and own["accuracy"] == int(hits.sum()) / 300
-    assert own["nll"] == pytest.approx(-sum(logits[i].double().log_softmax(0)[labels[i]].item() for i in range(300)) / 300)
+    assert own["nll"] == pytest.approx(
+        -sum(logits[i].double().log_softmax(0)[labels[i]].item() for i in range(300)) / 300
+    )
     error = 0.0
     for k in range(15):
         inside = (confidence > k / 15) & (confidence <= (k + 1) / 15)
@@ -49,9 +51,15 @@ def test_figures_by_hand():
     best = -negative_log_softmax(torch.nn.functional.one_hot(labels, 3) * 5.0)
     beside = measure(logits, labels, best)
     p, q = best.exp(), logits.double().softmax(1)
-    assert beside["bayes_accuracy"] == 1 and own["accuracy_se"] == pytest.approx(float(np.std(hits.numpy(), ddof=1)) / 300**0.5)
+    assert beside["bayes_accuracy"] == 1 and own["accuracy_se"] == pytest.approx(
+        float(np.std(hits.numpy(), ddof=1)) / 300**0.5
+    )
     missed = [float(p[i].max() - p[i, predicted[i]]) for i in range(300)]
-    assert beside["accuracy_regret"] == pytest.approx(np.mean(missed)) == pytest.approx(0.98 * (1 - own["accuracy"]), abs=0.01)
+    assert (
+        beside["accuracy_regret"]
+        == pytest.approx(np.mean(missed))
+        == pytest.approx(0.98 * (1 - own["accuracy"]), abs=0.01)
+    )
     divergence = [float((p[i] * (p[i] / q[i]).log()).sum()) for i in range(300)]
     assert beside["nll_regret"] == pytest.approx(np.mean(divergence))
     assert beside["nll_regret_se"] == pytest.approx(np.std(divergence, ddof=1) / 300**0.5)
@@ -138,10 +146,13 @@ def _data_of(folder):
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("result.json", "[]"), ("result.json", "{}"), ("result.json", '{"evaluated": "../other"}'),
-        ("result.json", '{"evaluated": "best", "test": 3}'), ("result.json", '{"evaluated": "best", "test": {}}'),
+        ("result.json", "[]"),
+        ("result.json", "{}"),
+        ("result.json", '{"evaluated": "../other"}'),
+        ("result.json", '{"evaluated": "best", "test": 3}'),
+        ("result.json", '{"evaluated": "best", "test": {}}'),
     ],
-)  # fmt: skip
+)
 def test_a_damaged_result_is_answered_in_one_line(finished, tmp_path, name, content):
     text = (finished / name).read_text()
     (finished / name).write_text(content)
@@ -202,7 +213,9 @@ def test_a_notebook_measures_and_draws_a_network_or_a_classifier():
         assert set(figures) == {"train", "test", "fresh"}
         for part, own in figures.items():
             points = getattr(data, part)
-            assert own["nll"] == pytest.approx(torch.nn.functional.cross_entropy(model(points.x), points.y).item(), rel=1e-5)
+            assert own["nll"] == pytest.approx(
+                torch.nn.functional.cross_entropy(model(points.x), points.y).item(), rel=1e-5
+            )
     drawn = [draw_decision_map(model, data, resolution=8, bayes=True) for model in models]
     titles = [[text.get_text() for text in figure.findobj() if hasattr(text, "get_text")] for figure in drawn]
     wrong = [int((model(data.test.x).argmax(1) != data.test.y).sum()) for model in models]

@@ -34,7 +34,10 @@ def test_an_unknown_promise_or_option_is_refused(capsys):
     assert main(["faults", "seed=1"]) == 2 and "faults takes short, quick, long" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["tensorboard", ".", "x"], ["tensorboard", "--port=6007", "seed=1"], ["tensorboard", "a", "--port", "1", "b"]])
+@pytest.mark.parametrize(
+    "words",
+    [["tensorboard", ".", "x"], ["tensorboard", "--port=6007", "seed=1"], ["tensorboard", "a", "--port", "1", "b"]],
+)
 def test_tensorboard_refuses_what_is_no_flag(words, capsys):
     assert main(words) == 2 and f"got {words[-1]!r}" in capsys.readouterr().err
 

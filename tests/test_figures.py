@@ -83,15 +83,7 @@ def test_the_strip_draws_each_map_and_refuses_what_does_not_fit():
     maps = np.stack([halves(sharp=s) for s in (0.0, 1.0, 4.0)])
     loss = np.array([0.7, 0.5, 0.3, 0.2])
     figure = learning_strip(
-        maps,
-        [0, 1, 3],
-        2.0,
-        np.arange(4),
-        loss,
-        loss * 1.1,
-        title="strip",
-        accuracies=[0.5, 0.8, 1.0],
-        bayes_nll=0.1,
+        maps, [0, 1, 3], 2.0, np.arange(4), loss, loss * 1.1, title="strip", accuracies=[0.5, 0.8, 1.0], bayes_nll=0.1
     )
     image, square = pixels(figure), figure.square
     # The last map drawn stands third.
@@ -147,28 +139,19 @@ def test_confusion_and_reliability_agree_with_loops():
         chosen = [r for r in range(400) if place / 10 < values[r].max() <= (place + 1) / 10]
         assert counts[place] == len(chosen)
         np.testing.assert_allclose(sure[place], np.mean([values[r].max() for r in chosen]))
-        np.testing.assert_allclose(
-            accuracy[place], np.mean([values[r].argmax() == labels[r] for r in chosen])
-        )
+        np.testing.assert_allclose(accuracy[place], np.mean([values[r].argmax() == labels[r] for r in chosen]))
 
 
 @pytest.mark.parametrize("classes", [1, 2, 10, 25])
 def test_calibration_is_drawn_for_any_number_of_classes(classes):
     rng = np.random.default_rng(classes)
     values = rng.dirichlet(np.ones(classes), 60)
-    figure = calibration(
-        values, rng.integers(0, classes, 60), title="t", class_names=["a long name"] * classes
-    )
+    figure = calibration(values, rng.integers(0, classes, 60), title="t", class_names=["a long name"] * classes)
     assert pixels(figure).shape == (840, 1560, 3)
 
 
 def test_calibration_refuses_what_is_not_finite_or_does_not_fit():
-    for values, labels in (
-        ([[np.nan, 1.0]], [0]),
-        (np.zeros((0, 2)), []),
-        ([[0.5, 0.5]], [0, 1]),
-        ([[0.5, 0.5]], [2]),
-    ):
+    for values, labels in (([[np.nan, 1.0]], [0]), (np.zeros((0, 2)), []), ([[0.5, 0.5]], [0, 1]), ([[0.5, 0.5]], [2])):
         with pytest.raises(InputError) as caught:
             calibration(values, labels, title="")
         assert "\n" not in str(caught.value)

@@ -88,9 +88,9 @@ def test_a_column_of_semicolons_and_decimal_commas(file):
 
 
 @pytest.mark.parametrize(
-    "names, label", [("a,label,y", "label"), ("class,b,y", "class"), ("a,Species,b", "Species"), ("y,b,c", "y"),
-                     ("a,b,c", "c")],
-)  # fmt: skip
+    "names, label",
+    [("a,label,y", "label"), ("class,b,y", "class"), ("a,Species,b", "Species"), ("y,b,c", "y"), ("a,b,c", "c")],
+)
 def test_the_label_is_found_by_its_name_else_it_is_the_last(file, names, label):
     at = names.split(",").index(label)
     rows = [[f"{i * i / 7:.3f}", f"{(i * 5) % 17 / 3:.3f}"] for i in range(20)]
@@ -101,8 +101,16 @@ def test_the_label_is_found_by_its_name_else_it_is_the_last(file, names, label):
 
 
 REFUSED = {
-    "continuous": ("a,y\n" + "".join(f"{i * i},{i * 0.37}\n" for i in range(50)), {}, ["50 different values", "regression"]),
-    "whole quantity": ("a,y\n" + "".join(f"{i * i},{i * 3}\n" for i in range(50)), {}, ["50 different", "data.label=NAME"]),
+    "continuous": (
+        "a,y\n" + "".join(f"{i * i},{i * 0.37}\n" for i in range(50)),
+        {},
+        ["50 different values", "regression"],
+    ),
+    "whole quantity": (
+        "a,y\n" + "".join(f"{i * i},{i * 3}\n" for i in range(50)),
+        {},
+        ["50 different", "data.label=NAME"],
+    ),
     "names of rows": ("a,y\n" + "".join(f"{i * i},row{i}\n" for i in range(50)), {}, ["50 different values"]),
     "class of one": ("a,y\n1,u\n2,u\n3,v\n", {}, ["row 3 (line 4)", "class 'v'", "at least two rows"]),
     "label missing": ("a,y\n1,u\n2,u\n3,\n", {}, ["row 3 (line 4)", "label 'y'", "got none", "data.missing=drop"]),
@@ -119,10 +127,14 @@ REFUSED = {
     "missing": ("a,b,c\n1,2,0\n2,nan,1\n,,0\n5,1,1\n", {}, ["row 2 (line 3)", "'b'", "2 rows", "drop", "median"]),
     "no row left": ("a,b,c\n1,,0\n,1,0\n", {"missing": "drop"}, ["leaves no row"]),
     "rule": ("a,b\n1,0\n2,0\n", {"missing": "mean"}, ["data.missing", "refuse, drop, median", "'mean'"]),
-    "names as feature": ("a,b\n" + "".join(f"w{i},{i % 2}\n" for i in range(200)), {}, ["'a'", "different words ('w", "exclude=[a]"]),
+    "names as feature": (
+        "a,b\n" + "".join(f"w{i},{i % 2}\n" for i in range(200)),
+        {},
+        ["'a'", "different words ('w", "exclude=[a]"],
+    ),
     "nameless": (",a,b\n1,3,0\n2,9,0\n", {}, ["column 1 ('') has no name", "data.exclude=[1]"]),
     "pandas read again": ("Unnamed: 0,a,b\n1,3,0\n2,9,0\n", {}, ["has no name"]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("fault", REFUSED)
@@ -169,7 +181,10 @@ def test_columns_go_by_name_in_another_file(file):
     assert torch.equal(module.points_of(more).x, whole.x)
     for text, part in (
         ("a,label\n1,0\n2,1\n", "must have the columns that were trained on: b not among a, label"),
-        ("a,b,label\n1,2,0\n2,3,7\n", "row 2 (line 3): label 'label' must be a class that was trained on (0, 1, 2), got '7'"),
+        (
+            "a,b,label\n1,2,0\n2,3,7\n",
+            "row 2 (line 3): label 'label' must be a class that was trained on (0, 1, 2), got '7'",
+        ),
         ("a,b\n1,2\n2,3\n", "must have the label column 'label'"),
     ):
         with pytest.raises(InputError) as caught:
@@ -199,7 +214,9 @@ def test_words_are_one_hot_with_the_levels_of_the_train_rows(file):
     assert {"red", "green", "blue"} <= set(levels)
     hot = module.train.x[:, :-1]
     assert set(hot.unique().tolist()) == {0, 1} and torch.equal(hot.sum(1), torch.ones(len(hot)))
-    with pytest.raises(InputError, match=r"row 1 \(line 2\): column 'colour' must be a kind that was trained on .* 'pink'"):
+    with pytest.raises(
+        InputError, match=r"row 1 \(line 2\): column 'colour' must be a kind that was trained on .* 'pink'"
+    ):
         module.points_of(file("colour,size,label\npink,1,0\n", "new.csv"))
     kinds = ready(file("kind,a,label\n" + "".join(f"{i % 3},{i * i},{i % 2}\n" for i in range(60))), categorical="kind")
     assert kinds.feature_names == ("kind=0", "kind=1", "kind=2", "a")
@@ -354,7 +371,10 @@ def test_what_an_export_leaves_at_its_edges_is_no_data(file):
 
 def test_what_was_done_to_columns_is_said(file):
     x, y = clouds()
-    rows = [f"{a:.3f},{'' if i % 30 == 7 else b},7,{'red' if i % 2 else 'blue'},{k}" for i, ((a, b), k) in enumerate(zip(x, y))]
+    rows = [
+        f"{a:.3f},{'' if i % 30 == 7 else b},7,{'red' if i % 2 else 'blue'},{k}"
+        for i, ((a, b), k) in enumerate(zip(x, y))
+    ]
     module = ready(file("a,b,c,colour,y\n" + "\n".join(rows)), missing="median")
     assert module.notes == [
         "read 90 rows; the label is 'y' (data.label names another)",
@@ -367,8 +387,14 @@ def test_what_was_done_to_columns_is_said(file):
 
 def test_names_that_stand_in_an_archive_as_scikit_learn_gives_them(tmp_path):
     x, y = clouds()
-    np.savez(tmp_path / "iris.npz", data=x, target=y[:, None], feature_names=["length", "width"], target_names=NAMES,
-             DESCR="where it comes from")  # fmt: skip
+    np.savez(
+        tmp_path / "iris.npz",
+        data=x,
+        target=y[:, None],
+        feature_names=["length", "width"],
+        target_names=NAMES,
+        DESCR="where it comes from",
+    )
     module = ready(tmp_path / "iris.npz")
     assert module.feature_names == ("length", "width") and module.class_names == NAMES
     np.savez(tmp_path / "plain.npz", x, y)

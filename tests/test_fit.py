@@ -6,18 +6,7 @@ from functools import partial
 
 import pytest
 import torch
-from small_runs import (  # noqa: F401 (fixtures among them)
-    assert_same_run,
-    base,
-    block,
-    changed,
-    quick,
-    rows,
-    state_in,
-    status,
-    train,
-    whole,
-)
+from small_runs import assert_same_run, base, block, changed, quick, rows, state_in, status, train, whole  # noqa: F401 (fixtures among them)
 from torch import nn
 
 from mlplab.nn.losses import gradient_at_logits
@@ -34,9 +23,16 @@ from mlplab.training.fit import fit, fit_members
 def test_a_run_folder_holds_what_the_design_lists(whole, base):
     names = {path.name for path in whole.iterdir()}
     assert names == {
-        "config.yaml", "manifest.json", "status.json", "metrics.csv", "result.json", "checkpoints", "tensorboard", "figures",
+        "config.yaml",
+        "manifest.json",
+        "status.json",
+        "metrics.csv",
+        "result.json",
+        "checkpoints",
+        "tensorboard",
+        "figures",
         "run.html",
-    }  # fmt: skip
+    }
     assert {p.name for p in (whole / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt", "snapshots.npz"}
     assert (whole / "figures" / "decision_map.png").stat().st_size > 1000
     assert status(whole) == "finished"
@@ -62,7 +58,12 @@ def test_the_result_is_true(whole, base):
     assert len(result["validation"]["loss_folds"]) == 20
     assert sum(result["validation"]["loss_folds"]) / 20 == pytest.approx(result["validation"]["nll_regret"])
     table = rows(whole)
-    assert [int(row["epoch"]) for row in table] == [1, 2, 3, 4] and [int(row["step"]) for row in table] == [8, 16, 24, 32]
+    assert [int(row["epoch"]) for row in table] == [1, 2, 3, 4] and [int(row["step"]) for row in table] == [
+        8,
+        16,
+        24,
+        32,
+    ]
     losses = [float(row["val/loss"]) for row in table]
     assert result["best_epoch"] == 1 + losses.index(min(losses)) and result["evaluated"] == "best"
     assert result["validation"]["nll"] == pytest.approx(min(losses), rel=1e-6)
@@ -164,10 +165,17 @@ def test_an_error_is_recorded(base, tmp_path):
 
 @pytest.mark.parametrize("lr", (1e30, 1e10))
 def test_divergence_is_recorded_with_a_finite_state(base, tmp_path, block, lr):
-    config = quick(base, optimizer={
-        "_target_": "torch.optim.SGD", "_partial_": True, "lr": lr, "momentum": 0.0, "nesterov": False,
-        "weight_decay": 0.0,
-    })  # fmt: skip
+    config = quick(
+        base,
+        optimizer={
+            "_target_": "torch.optim.SGD",
+            "_partial_": True,
+            "lr": lr,
+            "momentum": 0.0,
+            "nesterov": False,
+            "weight_decay": 0.0,
+        },
+    )
     result = train(config, tmp_path / "run")
     assert result["status"] == "diverged" == status(tmp_path / "run") and result["stopped"] == "diverged"
     assert result["epochs"] < 4 and result["steps"] <= 32

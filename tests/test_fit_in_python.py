@@ -44,10 +44,13 @@ class Doubled(mlplab.Classifier):
         return 2 * super().training_step(batch, batch_idx)
 
 
-
 def test_each_run_of_a_list_is_planned_by_itself():
     make = functools.partial(torch.optim.SGD, lr=0.1)
-    together = [mlplab.Classifier(net(), optimizer=make), Doubled(net(), optimizer=make), mlplab.Classifier(net(), optimizer=make)]
+    together = [
+        mlplab.Classifier(net(), optimizer=make),
+        Doubled(net(), optimizer=make),
+        mlplab.Classifier(net(), optimizer=make),
+    ]
     alone = [mlplab.Classifier(net(), optimizer=make), Doubled(net(), optimizer=make)]
     results = fit(together)
     for module in alone:
@@ -112,9 +115,9 @@ def test_bare_networks_of_a_list_drop_different_units():
 
 def test_a_loop_of_ones_own_after_a_training_draws_afresh():
     module = mlplab.Classifier(net(dropout=0.5), seed=0)
-    L.Trainer(max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False).fit(
-        module, spirals()
-    )
+    L.Trainer(
+        max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
+    ).fit(module, spirals())
     module.train()
     x = torch.ones(16, 2)
     assert not torch.equal(module(x), module(x))
@@ -123,7 +126,10 @@ def test_a_loop_of_ones_own_after_a_training_draws_afresh():
 def test_callbacks_begin_anew_for_each_further_training():
     """The widths do not stack: the second is not stopped by what the first one's patience has counted."""
     together, alone = [net(hidden=(8,)), net(hidden=(9,))], net(hidden=(9,))
-    for callbacks in ([EarlyStopping("val/loss", patience=1, min_delta=10)], [mlplab.EarlyStopping(patience=1, min_delta=10)]):
+    for callbacks in (
+        [EarlyStopping("val/loss", patience=1, min_delta=10)],
+        [mlplab.EarlyStopping(patience=1, min_delta=10)],
+    ):
         results = fit(together, max_epochs=6, callbacks=callbacks)
         assert [result["epochs"] for result in results] == [2, 2]
     assert fit(alone, max_epochs=6, callbacks=[Progress()])["epochs"] == 6

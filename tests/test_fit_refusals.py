@@ -37,7 +37,9 @@ def test_lazy_layers_train_as_those_that_had_a_batch_before():
     def classifier():
         torch.manual_seed(0)
         return mlplab.Classifier(
-            nn.Sequential(nn.LazyLinear(8), nn.ReLU(), nn.LazyLinear(4)), optimizer=partial(torch.optim.Adam, lr=0.01), seed=1
+            nn.Sequential(nn.LazyLinear(8), nn.ReLU(), nn.LazyLinear(4)),
+            optimizer=partial(torch.optim.Adam, lr=0.01),
+            seed=1,
         )
 
     own = classifier()

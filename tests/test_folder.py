@@ -17,10 +17,7 @@ def test_a_taken_name_gets_a_number(tmp_path):
 
 
 def test_processes_that_claim_one_name_get_folders_of_their_own(tmp_path):
-    code = (
-        "import sys; from mlplab.runs.folder import claim\n"
-        "for _ in range(30): print(claim(sys.argv[1], 'a'))"
-    )
+    code = "import sys; from mlplab.runs.folder import claim\nfor _ in range(30): print(claim(sys.argv[1], 'a'))"
     command = [sys.executable, "-c", code, str(tmp_path)]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     claimed = [line for process in processes for line in process.communicate()[0].split()]
@@ -58,9 +55,15 @@ def test_the_files_of_a_run_have_their_names(tmp_path):
     names = ["config", "manifest", "status", "result", "metrics", "checkpoints", "tensorboard", "figures"]
     paths = [str(getattr(run, name).relative_to(tmp_path)) for name in names]
     assert paths == [
-        "a/config.yaml", "a/manifest.json", "a/status.json", "a/result.json", "a/metrics.csv",
-        "a/checkpoints", "a/tensorboard", "a/figures",
-    ]  # fmt: skip
+        "a/config.yaml",
+        "a/manifest.json",
+        "a/status.json",
+        "a/result.json",
+        "a/metrics.csv",
+        "a/checkpoints",
+        "a/tensorboard",
+        "a/figures",
+    ]
     assert run.name == "a" and not run.path.exists()
 
 

@@ -101,9 +101,12 @@ def test_a_set_up_that_fails_says_so_and_runs_nothing(checkout):
 def test_a_set_up_that_was_cut_off_is_made_anew(checkout, how):
     command = [str(checkout / "scripts" / "lab"), "train"]
     process = subprocess.Popen(
-        command, env=environment(checkout, SLOW="30"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        command,
+        env=environment(checkout, SLOW="30"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
         start_new_session=True,
-    )  # fmt: skip
+    )
     while not pip_calls(checkout):
         time.sleep(0.02)
     os.killpg(process.pid, how)
@@ -118,10 +121,11 @@ def test_a_set_up_that_was_cut_off_is_made_anew(checkout, how):
 def test_two_at_once_set_up_once(checkout):
     command = [str(checkout / "scripts" / "lab"), "train"]
     both = [
-        subprocess.Popen(command, env=environment(checkout, SLOW="0.5"), stdout=subprocess.PIPE, text=True,
-                         stderr=subprocess.PIPE)
+        subprocess.Popen(
+            command, env=environment(checkout, SLOW="0.5"), stdout=subprocess.PIPE, text=True, stderr=subprocess.PIPE
+        )
         for _ in range(2)
-    ]  # fmt: skip
+    ]
     ends = [process.communicate(timeout=30) for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert len(pip_calls(checkout)) == 2

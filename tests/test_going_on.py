@@ -11,9 +11,14 @@ from mlplab.nn.mlp import MLP
 from mlplab.runs import checkpoint
 
 WORDS = [
-    "data.points_per_arm=40", "data.batch_size=16", "data.fresh_points=50", "data.validation_points=40", "model.width=6",
-    "figures=none", "callbacks.progress=null",
-]  # fmt: skip
+    "data.points_per_arm=40",
+    "data.batch_size=16",
+    "data.fresh_points=50",
+    "data.validation_points=40",
+    "model.width=6",
+    "figures=none",
+    "callbacks.progress=null",
+]
 CONSTANT = ["schedule=constant", "optimizer.lr=0.01"]
 
 
@@ -63,7 +68,10 @@ def test_a_run_starts_from_anothers_weights(tmp_path, capsys):
     assert train(tmp_path, "name=second", "trainer.max_epochs=1", start, "optimizer.lr=1e-12", "schedule=constant") == 0
     weights = [
         checkpoint.load(tmp_path / "train" / name / "checkpoints" / file)["state_dict"]["model.layers.0.weight"]
-        for name, file in (("first", f"{result(tmp_path / 'train' / 'first')['evaluated']}.ckpt"), ("second", "last.ckpt"))
+        for name, file in (
+            ("first", f"{result(tmp_path / 'train' / 'first')['evaluated']}.ckpt"),
+            ("second", "last.ckpt"),
+        )
     ]
     assert torch.allclose(*weights, atol=1e-8)
     assert train(tmp_path, "name=third", start, "model.width=7") == 2
@@ -79,17 +87,31 @@ def test_a_run_starts_from_weights_that_a_page_saved(tmp_path, capsys):
     path.write_text(json.dumps(node))
     x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
     back = mlplab.load(path)
-    assert torch.equal(back.model(x), network(x)) and back.data is None and back.config["command"] == "scripts/lab train"
+    assert (
+        torch.equal(back.model(x), network(x)) and back.data is None and back.config["command"] == "scripts/lab train"
+    )
     shape = ["model.hidden=[7,5]", "model.activation=[tanh,{name: leaky_relu, negative_slope: 0.3}]"]
-    assert train(tmp_path, "name=own", "trainer.max_epochs=1", f"init_from={path}", "optimizer.lr=1e-12", "schedule=constant", *shape) == 0
+    assert (
+        train(
+            tmp_path,
+            "name=own",
+            "trainer.max_epochs=1",
+            f"init_from={path}",
+            "optimizer.lr=1e-12",
+            "schedule=constant",
+            *shape,
+        )
+        == 0
+    )
     assert torch.allclose(mlplab.load(tmp_path / "train" / "own").model(x), network(x), atol=1e-6)
     assert train(tmp_path, "name=no", f"init_from={path}", "model.hidden=[7,6]") == 2
     assert "is of another network" in " ".join(capsys.readouterr().err.split())
     for wrong, said in (
-        ({"model": {}}, "holds no weights"), (node | {"model": {"in_features": 2, "nope": 1}}, "does not hold the weights"),
+        ({"model": {}}, "holds no weights"),
+        (node | {"model": {"in_features": 2, "nope": 1}}, "does not hold the weights"),
         (node | {"state_dict": {"layers.0.weight": [[float("nan")]]}}, "does not hold the weights"),
         (node | {"state_dict": node["state_dict"] | {"layers.4.bias": [float("nan")] * 4}}, "no numbers"),
-    ):  # fmt: skip
+    ):
         path.write_text(json.dumps(wrong))
         with pytest.raises(mlplab.InputError, match=said):
             mlplab.load(path)

@@ -20,7 +20,13 @@ def config(*words):
     return OmegaConf.to_container(compose("train", [*QUIET, "trainer=gpu", *words]))
 
 
-@pytest.mark.parametrize("words", [["trainer.max_epochs=5"], ["trainer.max_epochs=3", "model.dropout=0.1", "optimizer=adamw", "trainer.gradient_clip_val=0.5"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["trainer.max_epochs=5"],
+        ["trainer.max_epochs=3", "model.dropout=0.1", "optimizer=adamw", "trainer.gradient_clip_val=0.5"],
+    ],
+)
 def test_the_engine_repeats_to_the_bit(words):
     first, second = fit(config(*words), None), fit(config(*words), None)
     assert first["device"].startswith("cuda") and first["engine"] == "population"

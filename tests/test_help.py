@@ -86,13 +86,23 @@ def test_help_imports_nothing_heavy():
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (["epochs=20"], "trainer.max_epochs"), (["lr=0.1"], "optimizer.lr"), (["width=64"], "model.width"),
-        (["batch=32"], "data.batch_size"), (["gpu=true"], "trainer.accelerator=gpu"), (["gpu"], "trainer.accelerator=gpu"),
-        (["--epochs=20"], "trainer.max_epochs=20"), (["--lr", "0.1"], "optimizer.lr"), (["batch_size=1"], "data.batch_size"),
-        (["n-layers=3"], "model.depth"), (["trainer.lr=1"], "optimizer.lr"), (["random_state=1"], "seed"),
-        (["output_dir=x"], "paths.logs"), (["--cuda"], "trainer.accelerator=gpu"), (["ckpt_path=x"], "resume"),
+        (["epochs=20"], "trainer.max_epochs"),
+        (["lr=0.1"], "optimizer.lr"),
+        (["width=64"], "model.width"),
+        (["batch=32"], "data.batch_size"),
+        (["gpu=true"], "trainer.accelerator=gpu"),
+        (["gpu"], "trainer.accelerator=gpu"),
+        (["--epochs=20"], "trainer.max_epochs=20"),
+        (["--lr", "0.1"], "optimizer.lr"),
+        (["batch_size=1"], "data.batch_size"),
+        (["n-layers=3"], "model.depth"),
+        (["trainer.lr=1"], "optimizer.lr"),
+        (["random_state=1"], "seed"),
+        (["output_dir=x"], "paths.logs"),
+        (["--cuda"], "trainer.accelerator=gpu"),
+        (["ckpt_path=x"], "resume"),
     ],
-)  # fmt: skip
+)
 def test_what_another_tool_calls_it_is_understood(capsys, words, hint):
     assert helped(capsys, "train", *words, code=2).startswith(f"mlplab: did you mean {hint}?")
 
@@ -107,7 +117,11 @@ def test_what_is_meant_is_there():
 def test_errors_wrap_at_the_width_of_the_terminal_and_obey_nothing(monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "50")
-    print_error("model.widht is not an option, got \x1b[31mred\x07; model takes " + "width, " * 20 + "; did you mean model.width?")
+    print_error(
+        "model.widht is not an option, got \x1b[31mred\x07; model takes "
+        + "width, " * 20
+        + "; did you mean model.width?"
+    )
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("mlplab: did you mean model.width? ") and len(lines) > 3
     assert all(len(line) <= 50 for line in lines) and "\x1b" not in "".join(lines)

@@ -32,8 +32,7 @@ class TestPopulationLauncherInBatches(BatchedSweeperTestSuite):
 
 
 @pytest.mark.parametrize(
-    "task_launcher_cfg, extra_flags",
-    [({"defaults": [{"override hydra/launcher": "population"}]}, ["-m"])],
+    "task_launcher_cfg, extra_flags", [({"defaults": [{"override hydra/launcher": "population"}]}, ["-m"])]
 )
 class TestPopulationLauncherIntegration(IntegrationTestSuite):
     """Apps of their own, as processes."""

@@ -13,7 +13,10 @@ ADVICE = f"Hydra {hydra.__version__} differs from 1.3 in what mlplab/hydra_names
 
 
 def error_of(*overrides):
-    with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"), pytest.raises((HydraException, ValueError)) as caught:
+    with (
+        hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"),
+        pytest.raises((HydraException, ValueError)) as caught,
+    ):
         hydra.compose("train", list(overrides))
     return caught.value
 
@@ -24,7 +27,9 @@ def test_the_core_plugins_are_there_and_take_what_the_lab_gives_them():
     except ImportError as error:
         pytest.fail(f"{ADVICE}{error}")
     assert callable(launcher().launch) and callable(launcher().setup), ADVICE
-    assert callable(sweeper(max_batch_size=None).validate_batch_is_legal), f"{ADVICE}the sweeper checks its jobs elsewhere"
+    assert callable(sweeper(max_batch_size=None).validate_batch_is_legal), (
+        f"{ADVICE}the sweeper checks its jobs elsewhere"
+    )
     assert node().max_batch_size is None and node().params is None, ADVICE
 
 

@@ -4,9 +4,14 @@ from mlplab.runs.fingerprint import config_digest
 from mlplab.runs.identity import REPEATING, ROLES, Role, may_differ, override_role, role_of, without
 
 CONFIG = {
-    "seed": 0, "name": None, "paths": {"logs": "a"}, "callbacks": {"early_stopping": {"patience": 3}},
-    "optimizer": {"_target_": "torch.optim.Adam", "lr": 0.1}, "model": {"width": 3}, "data": {"noise": 0.1},
-}  # fmt: skip
+    "seed": 0,
+    "name": None,
+    "paths": {"logs": "a"},
+    "callbacks": {"early_stopping": {"patience": 3}},
+    "optimizer": {"_target_": "torch.optim.Adam", "lr": 0.1},
+    "model": {"width": 3},
+    "data": {"noise": 0.1},
+}
 
 
 def test_the_digest_leaves_out_what_version_0_1_left_out():
@@ -17,11 +22,15 @@ def test_the_digest_leaves_out_what_version_0_1_left_out():
 @pytest.mark.parametrize(
     ("key", "role"),
     [
-        ("model.width", Role.IDENTITY | Role.SHOWN), ("callbacks.progress.every_seconds", Role.IDENTITY),
-        ("callbacks.early_stopping.patience", Role.IDENTITY | Role.SHOWN), ("hydra/launcher", ROLES["hydra"]),
-        ("hydra.run.dir", ROLES["hydra"]), ("paths.logs", ROLES["paths"]), ("data", ROLES[""]),
+        ("model.width", Role.IDENTITY | Role.SHOWN),
+        ("callbacks.progress.every_seconds", Role.IDENTITY),
+        ("callbacks.early_stopping.patience", Role.IDENTITY | Role.SHOWN),
+        ("hydra/launcher", ROLES["hydra"]),
+        ("hydra.run.dir", ROLES["hydra"]),
+        ("paths.logs", ROLES["paths"]),
+        ("data", ROLES[""]),
     ],
-)  # fmt: skip
+)
 def test_a_key_plays_the_parts_of_the_nearest_one_that_holds_it(key, role):
     assert role_of(key) == role
     assert override_role(f"+{key}=1,2") == override_role(f"~{key}") == role

@@ -45,7 +45,10 @@ def by_quadrature(x, z, depth, weight_variance, bias_variance):
     tangent = c
     for _ in range(depth):
         both, positive = angular(a, c, b)
-        c, tangent = bias_variance + weight_variance * both, bias_variance + weight_variance * (both + positive * tangent)
+        c, tangent = (
+            bias_variance + weight_variance * both,
+            bias_variance + weight_variance * (both + positive * tangent),
+        )
         a, b = (bias_variance + weight_variance * variance / 2 for variance in (a, b))
     return c, tangent
 
@@ -77,7 +80,9 @@ def wide(points, seed, width, depth):
         for layer in network.linear_layers():
             scale = VARIANCES["weight_variance"] / layer.in_features
             layer.weight.copy_(scale**0.5 * torch.randn(layer.weight.shape, generator=stream, dtype=torch.float64))
-            layer.bias.copy_(VARIANCES["bias_variance"] ** 0.5 * torch.randn(layer.bias.shape, generator=stream, dtype=torch.float64))
+            layer.bias.copy_(
+                VARIANCES["bias_variance"] ** 0.5 * torch.randn(layer.bias.shape, generator=stream, dtype=torch.float64)
+            )
             shares += [scale, VARIANCES["bias_variance"]]
     out = network(points)[:, 0]
     tangent = torch.zeros(len(points), len(points), dtype=torch.float64)
@@ -115,4 +120,6 @@ def test_regression_is_where_descent_ends(points):
         out -= rate * kernel @ (out - targets)
     torch.testing.assert_close(out, targets.double(), atol=1e-3, rtol=0)
     identity = torch.eye(6, dtype=torch.float64)
-    torch.testing.assert_close(torch.linalg.solve(kernel + 0.1 * kernel.trace() / 6 * identity, targets.double()), ridged)
+    torch.testing.assert_close(
+        torch.linalg.solve(kernel + 0.1 * kernel.trace() / 6 * identity, targets.double()), ridged
+    )

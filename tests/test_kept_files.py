@@ -61,13 +61,19 @@ def test_a_checkpoint_says_how_inputs_are_made_of_rows(files, engine):
 def test_files_kept_with_the_run_move_with_it(files, monkeypatch, capsys):
     (files / "more").mkdir()
     shutil.move(files / "test.csv", files / "more" / "rows.csv")  # two files of one name
-    words = [f"data.path={files / 'rows.csv'}", f"data.test_path={files / 'more' / 'rows.csv'}",
-             f"data.validation_path={files / 'validation.csv'}", "data.copy=true"]  # fmt: skip
+    words = [
+        f"data.path={files / 'rows.csv'}",
+        f"data.test_path={files / 'more' / 'rows.csv'}",
+        f"data.validation_path={files / 'validation.csv'}",
+        "data.copy=true",
+    ]
     run = train(files, *words)
     data = yaml.safe_load((run / "config.yaml").read_text())["data"]
     assert [data[key] for key in ("path", "validation_path", "test_path")] == [
-        "data/rows.csv", "data/validation/validation.csv", "data/test/rows.csv"
-    ]  # fmt: skip
+        "data/rows.csv",
+        "data/validation/validation.csv",
+        "data/test/rows.csv",
+    ]
     assert len({data[key] for key in ("file_sha256", "validation_sha256", "test_sha256")}) == 3
     before = json.loads((run / "result.json").read_text())
     moved = files / "elsewhere"
@@ -95,8 +101,17 @@ def test_another_test_file_under_the_same_name_is_another_run_and_is_not_gone_on
 
 
 def test_a_sweep_whose_test_file_changed_is_not_averaged(files, capsys):
-    words = ["train", "-m", "data=file", f"data.path={files / 'rows.csv'}", f"data.test_path={files / 'test.csv'}", *QUICK,
-             f"paths.logs={files / 'logs'}", "sweep=s", "launcher=inline"]  # fmt: skip
+    words = [
+        "train",
+        "-m",
+        "data=file",
+        f"data.path={files / 'rows.csv'}",
+        f"data.test_path={files / 'test.csv'}",
+        *QUICK,
+        f"paths.logs={files / 'logs'}",
+        "sweep=s",
+        "launcher=inline",
+    ]
     assert app.main([*words, "seed=0,1"]) == 0
     write(files / "test.csv", *clouds(80, 7))
     assert app.main([*words, "seed=0,1"]) == 0

@@ -19,7 +19,9 @@ from mlplab.data.modules import SpiralDataModule
 
 @pytest.fixture(scope="module")
 def points():
-    data = SpiralDataModule(points_per_arm=60, noise=0.2, rotation_degrees=12.0, batch_size=8, fresh_points=2000, seed=3)
+    data = SpiralDataModule(
+        points_per_arm=60, noise=0.2, rotation_degrees=12.0, batch_size=8, fresh_points=2000, seed=3
+    )
     data.setup()
     return data
 
@@ -38,8 +40,10 @@ def test_it_finds_the_noise_turn_and_winding_that_it_is_not_told(points):
     found = learner.log_posterior(fresh.x)
     assert torch.allclose(found.exp().sum(1), torch.ones(2000).double())
     own = regrets(found, posterior)[1].mean()
-    rivals = [nearest_neighbours(*points.train, fresh.x, neighbours=10, classes=4),
-              kernel_densities(*points.train, fresh.x, bandwidth=0.1, classes=4)]  # fmt: skip
+    rivals = [
+        nearest_neighbours(*points.train, fresh.x, neighbours=10, classes=4),
+        kernel_densities(*points.train, fresh.x, bandwidth=0.1, classes=4),
+    ]
     assert 0 < own < 0.005 and all(own < regrets(rival, posterior)[1].mean() / 10 for rival in rivals)
 
 
@@ -82,7 +86,11 @@ def test_the_command_splits_a_runs_regret(base, tmp_path, capsys, monkeypatch):
         assert sum(split.values()) == pytest.approx(result["fresh"][kind])
         assert split["data"] == found["bayes_learner"][kind] >= 0
     # The best were chosen on validation points, among all.
-    assert found["best_network"]["validation"] <= found["best_of_architecture"]["validation"] <= result["validation"]["nll_regret"]
+    assert (
+        found["best_network"]["validation"]
+        <= found["best_of_architecture"]["validation"]
+        <= result["validation"]["nll_regret"]
+    )
     assert json.loads((folder / "result.json").read_text()) == result_of(result) | {"split": found["split"]}
     assert main(["limits", str(folder), "data.noise=0.3"]) == 2
     assert main(["limits", "data=moons"]) == 2 and "limits needs data=spiral" in capsys.readouterr().err
@@ -106,7 +114,9 @@ def test_runs_on_the_same_points_share_their_rivals_and_a_report_shows_the_split
     text = (tmp_path / "sweep" / "sweep.md").read_text()
     assert "## Where the NLL regret comes from" in text and f"{found[0]['split']['nll_regret']['bias']:.5f}" in text
     assert "of it data" in (tmp_path / "sweep" / "report.html").read_text()
-    assert main(["limits", *map(str, folders), "sizes=[10,20]"]) == 2 and "need one run, got 2" in capsys.readouterr().err
+    assert (
+        main(["limits", *map(str, folders), "sizes=[10,20]"]) == 2 and "need one run, got 2" in capsys.readouterr().err
+    )
     (tmp_path / "none").mkdir()
     assert main(["limits", str(tmp_path / "none")]) == 2
 
@@ -129,7 +139,11 @@ def test_the_command_draws_it_over_points_and_widths(base, tmp_path, monkeypatch
 
 def test_a_smaller_set_is_trained_by_as_many_steps(base):
     config, stretch = rivals.resized(base, 10, 3)
-    assert config["data"]["points_per_arm"] == 10 and config["data"]["batch_size"] == 4 and config["data"]["validation_points"] == 10
+    assert (
+        config["data"]["points_per_arm"] == 10
+        and config["data"]["batch_size"] == 4
+        and config["data"]["validation_points"] == 10
+    )
     assert (config["seed"], config["data"]["seed"]) == (base["seed"] + 3, base["data"]["seed"] + 3)
     # 128 points in minibatches of 16 for 4 epochs; 32 in minibatches of 4.
     assert stretch == 1 and config["trainer"]["max_epochs"] * (32 // 4) == 4 * (128 // 16)

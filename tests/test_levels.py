@@ -18,9 +18,19 @@ PACKAGE = Path(mlplab.__file__).parent
 FRAMEWORKS = {"lightning", "hydra", "omegaconf", "matplotlib", "tensorboard", "torchmetrics", "tqdm", "PIL"}
 # Room: the rooms of the package that it may import, and the third parties it may not.
 GROUND = {
-    "errors", "hydra_names", "lightning_names", "options", "optuna_names", "places", "rules", "seeds", "terminal", "torch_names",
-    "units", "words",
-}  # fmt: skip
+    "errors",
+    "hydra_names",
+    "lightning_names",
+    "options",
+    "optuna_names",
+    "places",
+    "rules",
+    "seeds",
+    "terminal",
+    "torch_names",
+    "units",
+    "words",
+}
 ROOMS = {
     "nn": (set(), FRAMEWORKS),
     "runs": (set(), FRAMEWORKS - {"omegaconf", "tensorboard"}),  # a run's config.yaml is OmegaConf's
@@ -86,7 +96,9 @@ def test_no_file_keeps_pyplots_state(path):
 
 def loaded_after(statement):
     program = f"import sys\n{statement}\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
-    return set(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split())
+    return set(
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    )
 
 
 def test_numerics_load_no_framework():
@@ -123,8 +135,12 @@ def test_a_command_loads_only_what_it_needs(module):
 
 @pytest.mark.parametrize("module", ["mlplab.studies.lif.study", "mlplab.studies.relu.study"])
 def test_a_study_loads_neither_training_nor_report(module):
-    program = f"import sys, {module}\nprint(*(n for n in sys.modules if n.startswith(('mlplab.training', 'mlplab.report'))))"
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split() == []
+    program = (
+        f"import sys, {module}\nprint(*(n for n in sys.modules if n.startswith(('mlplab.training', 'mlplab.report'))))"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split() == []
+    )
 
 
 def module_name(path):
@@ -151,22 +167,41 @@ def test_every_package_that_is_imported_is_declared():
     declared = {re.split(r"[=<>~!\[; ]", line)[0].lower().replace("_", "-") for line in lines}
     owners = metadata.packages_distributions()
     for path in (path for path in FILES if path.parts[0] != "benchmarks"):  # their peers are whatever is installed
-        for module in {name.partition(".")[0] for name in imports(path)} - sys.stdlib_module_names - {"mlplab", "hydra_plugins"}:
-            names = {"protobuf"} if module == "google" else {name.lower().replace("_", "-") for name in owners.get(module, [module])}
+        for module in (
+            {name.partition(".")[0] for name in imports(path)} - sys.stdlib_module_names - {"mlplab", "hydra_plugins"}
+        ):
+            names = (
+                {"protobuf"}
+                if module == "google"
+                else {name.lower().replace("_", "-") for name in owners.get(module, [module])}
+            )
             assert names & declared, f"{path} imports {module}, of {', '.join(names)}: pyproject.toml does not name it"
 
 
 # Words of the lab's own that a reader would have to learn; what the field calls the thing stands beside each.
 OWN_WORDS = {
-    "telling": "informative", "hush": "silence", "settle": "finish", "complain": "print_error", "complaint": "message",
-    "furniture": "axes", "corridor": "band", "worthless": "unneeded", "whoever": "caller", "nobody": "none",
-}  # fmt: skip
+    "telling": "informative",
+    "hush": "silence",
+    "settle": "finish",
+    "complain": "print_error",
+    "complaint": "message",
+    "furniture": "axes",
+    "corridor": "band",
+    "worthless": "unneeded",
+    "whoever": "caller",
+    "nobody": "none",
+}
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_names_are_the_fields_words(path):
     tree = ast.parse((PACKAGE / path).read_text(encoding="utf-8"))
     named = [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
-    named += [argument.arg for node in ast.walk(tree) if isinstance(node, ast.arguments) for argument in node.args + node.kwonlyargs]
+    named += [
+        argument.arg
+        for node in ast.walk(tree)
+        if isinstance(node, ast.arguments)
+        for argument in node.args + node.kwonlyargs
+    ]
     words = {word.removesuffix("s") for name in named for word in re.findall(r"[a-z]+", name.lower())}
     assert not words & set(OWN_WORDS), f"{path} names something {words & set(OWN_WORDS)}"

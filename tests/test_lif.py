@@ -134,6 +134,4 @@ def test_the_limits_of_each_parameter_alone():
 def test_parameters_broadcast_with_currents():
     rates = rate_hz(Neuron(resistance_kohm=np.array([[1.0], [np.inf]])), np.array([0.5, 1.5, 2.0]))
     assert rates.shape == (2, 3)
-    assert rates[0, 1] == rate_hz(Neuron(), 1.5) and rates[1, 0] == rate_hz(
-        Neuron(resistance_kohm=np.inf), 0.5
-    )
+    assert rates[0, 1] == rate_hz(Neuron(), 1.5) and rates[1, 0] == rate_hz(Neuron(resistance_kohm=np.inf), 0.5)

@@ -91,9 +91,7 @@ def test_a_thousand_settings_show_pythons_numbers(page):
     count = 1000
     # Slider-like values and arbitrary ones, the limits among them.
     nice = rng.random(count) < 0.5
-    r = np.where(
-        nice, np.round(rng.uniform(1, 100, count), 1), np.exp(rng.uniform(np.log(0.5), np.log(1e5), count))
-    )
+    r = np.where(nice, np.round(rng.uniform(1, 100, count), 1), np.exp(rng.uniform(np.log(0.5), np.log(1e5), count)))
     r = np.where(rng.random(count) < 0.15, np.inf, r)
     tau = np.where(nice, np.round(rng.uniform(0, 20, count), 1), rng.uniform(0, 100, count))
     tau = np.where(rng.random(count) < 0.15, 0.0, tau)
@@ -132,9 +130,7 @@ def test_a_thousand_settings_show_pythons_numbers(page):
     for k in range(count):
         one = Neuron(resistance_kohm=r[k], tau_ref_ms=tau[k], capacitance_uf=c[k])
         steps = round(1000 / dt[k])
-        assert values[k, names.index("count")] == spike_count(one, current[k], steps=steps, dt_ms=dt[k]), (
-            settings[k]
-        )
+        assert values[k, names.index("count")] == spike_count(one, current[k], steps=steps, dt_ms=dt[k]), settings[k]
         assert found[k]["counts"] == spike_count(one, ten, steps=steps, dt_ms=dt[k]).tolist(), settings[k]
         number, unit = found[k]["shown"].split()
         shown = float(number) * {"mHz": 1e-3, "Hz": 1.0, "kHz": 1e3}.get(unit, math.nan)
@@ -273,11 +269,7 @@ def test_the_tutorials_counts_are_drawn(page):
 
 def test_a_slider_is_dragged_to_both_ends(page):
     load(page)
-    for name, key, low, high in (
-        ("R", "R", 0.5, math.inf),
-        ("tau", "tau", 0.0, 100.0),
-        ("I", "I", -0.5, 2.0),
-    ):
+    for name, key, low, high in (("R", "R", 0.5, math.inf), ("tau", "tau", 0.0, 100.0), ("I", "I", -0.5, 2.0)):
         box = page.box("#" + name)
         x, y = middle(box)
         page.drag((x, y), (box["x"] + box["width"] + 40, y))
@@ -309,9 +301,7 @@ def test_the_dot_is_dragged_along_the_current(page):
     assert moved[0] == pytest.approx(start[0] - 120, abs=3)
     current = float(state(page, "I"))
     assert 0.3 < current < 0.8
-    assert number(page, "rate") == pytest.approx(
-        float(rate_hz(Neuron(resistance_kohm=10.0, tau_ref_ms=2.0), current))
-    )
+    assert number(page, "rate") == pytest.approx(float(rate_hz(Neuron(resistance_kohm=10.0, tau_ref_ms=2.0), current)))
     page.drag(middle(page.box("#dot")), (plot["x"] + plot["width"] - 1, moved[1]))
     assert state(page, "I") == "2"
     page.keys("#dot", PAGE_DOWN)

@@ -7,14 +7,7 @@ import numpy as np
 import pytest
 
 from mlplab.errors import InputError
-from mlplab.studies.lif.grid import (
-    divides,
-    grid_rate_hz,
-    spike_count,
-    step_weight,
-    steps_to_spike,
-    whole_steps,
-)
+from mlplab.studies.lif.grid import divides, grid_rate_hz, spike_count, step_weight, steps_to_spike, whole_steps
 from mlplab.studies.lif.neuron import Neuron, rate_hz
 
 EXPLORER = Neuron(tau_ref_ms=1.0)
@@ -40,13 +33,9 @@ def random_cases(number, seed):
     rng = np.random.default_rng(seed)
     pick = lambda *values: values[rng.integers(len(values))]  # noqa: E731
     for _ in range(number):
-        resistance = pick(
-            None, Fraction(1), Fraction(1, 2), Fraction(2), Fraction(int(rng.integers(1, 50)), 7)
-        )
+        resistance = pick(None, Fraction(1), Fraction(1, 2), Fraction(2), Fraction(int(rng.integers(1, 50)), 7))
         capacitance = pick(Fraction(1), Fraction(2), Fraction(10), Fraction(int(rng.integers(1, 40)), 4))
-        dt = pick(
-            Fraction(1, 10), Fraction(1, 4), Fraction(1), Fraction(5), Fraction(int(rng.integers(1, 30)), 8)
-        )
+        dt = pick(Fraction(1, 10), Fraction(1, 4), Fraction(1), Fraction(5), Fraction(int(rng.integers(1, 30)), 8))
         if resistance is not None and dt > 2 * resistance * capacitance:
             dt = 2 * resistance * capacitance
         threshold = pick(Fraction(1), Fraction(1, 2), Fraction(3, 4))
@@ -96,9 +85,7 @@ def test_whole_steps_counts_what_was_meant():
 def test_equal_to_exact_rationals():
     cases = list(random_cases(1500, seed=1))
     for current, resistance, capacitance, tau_ref, threshold, reset, dt, steps, start in cases:
-        truth = count_in_rationals(
-            current, resistance, capacitance, tau_ref, threshold, reset, dt, steps, start
-        )
+        truth = count_in_rationals(current, resistance, capacitance, tau_ref, threshold, reset, dt, steps, start)
         neuron = Neuron(
             resistance_kohm=np.inf if resistance is None else float(resistance),
             capacitance_uf=float(capacitance),
@@ -140,8 +127,7 @@ def test_the_rate_of_the_grid_is_the_limit_of_its_counts_and_of_order_one():
     counts = spike_count(neuron, currents, steps=10**6, dt_ms=1.0)
     np.testing.assert_allclose(counts / 1000.0, grid_rate_hz(neuron, currents, 1.0), atol=2e-3)
     errors = [
-        np.abs(grid_rate_hz(neuron, currents, dt) / rate_hz(neuron, currents) - 1).mean()
-        for dt in (1.0, 0.1, 0.01)
+        np.abs(grid_rate_hz(neuron, currents, dt) / rate_hz(neuron, currents) - 1).mean() for dt in (1.0, 0.1, 0.01)
     ]
     slopes = np.diff(np.log10(errors))
     assert np.all(np.abs(slopes + 1.0) < 0.1), f"order of convergence {-slopes}"

@@ -34,9 +34,7 @@ def test_the_relu_is_its_limit():
     assert gaps == sorted(gaps, reverse=True) and gaps[-1] < 1e-4
 
 
-@pytest.mark.parametrize(
-    "arguments", [{}, {"resistance": 1.0, "tau_ref": 0.0, "softness": 0.02}, {"tau_ref": 2.0}]
-)
+@pytest.mark.parametrize("arguments", [{}, {"resistance": 1.0, "tau_ref": 0.0, "softness": 0.02}, {"tau_ref": 2.0}])
 def test_the_written_gradient_is_the_gradient(arguments):
     module = LIFRate(**arguments)
     x = torch.linspace(-30, 30, 2001, dtype=torch.float64, requires_grad=True)

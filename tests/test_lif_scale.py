@@ -34,13 +34,16 @@ def random_neurons(count, seed):
     for _ in range(count):
         volts = 10.0 ** rng.uniform(-4, 3)
         reset = rng.normal() * volts * rng.choice([0, 1, 100])
-        yield rng, Neuron(
-            resistance_kohm=np.inf if rng.random() < 0.15 else 10.0 ** rng.uniform(-6, 9),
-            capacitance_uf=10.0 ** rng.uniform(-9, 6),
-            tau_ref_ms=0.0 if rng.random() < 0.3 else 10.0 ** rng.uniform(-4, 4),
-            reset_v=reset,
-            threshold_v=reset + volts,
-            rest_v=reset + volts * rng.uniform(-3, 1.5),
+        yield (
+            rng,
+            Neuron(
+                resistance_kohm=np.inf if rng.random() < 0.15 else 10.0 ** rng.uniform(-6, 9),
+                capacitance_uf=10.0 ** rng.uniform(-9, 6),
+                tau_ref_ms=0.0 if rng.random() < 0.3 else 10.0 ** rng.uniform(-4, 4),
+                reset_v=reset,
+                threshold_v=reset + volts,
+                rest_v=reset + volts * rng.uniform(-3, 1.5),
+            ),
         )
 
 
@@ -52,9 +55,7 @@ def test_rest_is_an_offset_of_the_input():
         with_rest = Neuron(resistance_kohm=r, rest_v=rest, tau_ref_ms=1.0)
         without = Neuron(resistance_kohm=r, tau_ref_ms=1.0)
         current = (1 + 10.0 ** rng.uniform(-2, 1)) / r
-        np.testing.assert_allclose(
-            interval_ms(with_rest, current - rest / r), interval_ms(without, current), rtol=1e-9
-        )
+        np.testing.assert_allclose(interval_ms(with_rest, current - rest / r), interval_ms(without, current), rtol=1e-9)
     rows = np.random.default_rng(2).normal(1.2, 1.0, (300, 40))
     for method in ("euler", "exponential", "exact"):
         shifted = simulate(Neuron(rest_v=0.75), Samples(rows - 0.75), steps=300, dt_ms=0.5, method=method, trace=True)

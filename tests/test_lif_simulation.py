@@ -103,9 +103,7 @@ def test_counts_equal_the_closed_form(method):
     for dt_ms in (0.1, 1.0, 1.25):
         neuron = random_neurons(rng, (4000,))
         # Nice numbers make ties, threshold currents and silence common.
-        current = np.where(
-            rng.random(4000) < 0.5, np.round(rng.uniform(-0.5, 3, 4000), 1), rng.uniform(-1, 5, 4000)
-        )
+        current = np.where(rng.random(4000) < 0.5, np.round(rng.uniform(-0.5, 3, 4000), 1), rng.uniform(-1, 5, 4000))
         current = np.where(rng.random(4000) < 0.3, neuron.threshold_v / neuron.leak_kohm, current)
         run = simulate(neuron, Constant(current), steps=300, dt_ms=dt_ms, method=method)
         expected = spike_count(neuron, current, steps=300, dt_ms=dt_ms, method=method)
@@ -184,14 +182,7 @@ def test_a_run_can_be_cut_anywhere_and_continued(method):
     for cut in (0, 1, 37, 119, 120):
         first = simulate(neuron, noise(), steps=cut, dt_ms=0.5, method=method)
         second = simulate(
-            neuron,
-            noise(),
-            steps=120 - cut,
-            dt_ms=0.5,
-            method=method,
-            state=first.state,
-            trace=True,
-            spikes=True,
+            neuron, noise(), steps=120 - cut, dt_ms=0.5, method=method, state=first.state, trace=True, spikes=True
         )
         np.testing.assert_array_equal(first.count + second.count, whole.count)
         # As bits, so that -0.0 is not 0.0.

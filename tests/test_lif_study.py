@@ -117,8 +117,12 @@ def test_the_distance_to_the_relu_shrinks_to_nothing():
         ("input.current_ma=[0.5,1.5,2]", "neuron.resistance_kohm=[1,2,inf]", "figures=[explorer]"),
         ("simulation.duration_ms=0", "figures=[membrane,noise]"),
         ("neuron=cortical", "input=white", "input.neurons=2", "simulation.dt_ms=500us", "figures=[noise]"),
-        ("neuron.resistance_kohm=10MOhm", "neuron.capacitance_uf=0.8nF", "neuron.threshold_v=15mV",
-         "input.current_ma=[2nA,3nA]"),
+        (
+            "neuron.resistance_kohm=10MOhm",
+            "neuron.capacitance_uf=0.8nF",
+            "neuron.threshold_v=15mV",
+            "input.current_ma=[2nA,3nA]",
+        ),
     ],
 )
 def test_inputs_and_neurons_of_every_kind(tmp_path, words, capsys):
@@ -225,26 +229,28 @@ def test_a_trained_run_as_spiking_neurons(trained, tmp_path, capsys):
     assert relu["accuracy"] == pytest.approx(recorded["test"]["accuracy"])
     assert spiking["accuracy"] == pytest.approx(relu["accuracy"], abs=0.02)
     assert 0.2 < surrogate["accuracy"] <= 1.0
-    assert (
-        result["by_neuron"]["by_resistance"][1]
-        == spiking["accuracy"]
-        == result["by_neuron"]["by_refractory"][0]
-    )
+    assert result["by_neuron"]["by_resistance"][1] == spiking["accuracy"] == result["by_neuron"]["by_refractory"][0]
     assert set(result["by_depth"]) == {"1", "2"}
     # Each depth has the rate of the lower validation loss over both draws of the data.
     losses = {
-        rate: np.mean([json.loads(file.read_text())["validation"]["nll_regret"] for file in (folder / "networks").glob(f"depth1-lr{rate:g}-draw*/result.json")])
+        rate: np.mean(
+            [
+                json.loads(file.read_text())["validation"]["nll_regret"]
+                for file in (folder / "networks").glob(f"depth1-lr{rate:g}-draw*/result.json")
+            ]
+        )
         for rate in (1e-4, 1e-2)
     }
-    assert result["by_depth"]["1"]["lr"] == min(losses, key=losses.get) and len(result["by_depth"]["2"]["relu_accuracies"]) == 2
+    assert (
+        result["by_depth"]["1"]["lr"] == min(losses, key=losses.get)
+        and len(result["by_depth"]["2"]["relu_accuracies"]) == 2
+    )
     assert len({file.read_text() for file in (folder / "networks").glob("depth1-lr0.01-draw*/config.yaml")}) == 2
     few = result["few_steps"]
     assert few["steps"] == [2, 4, 8, 16, 32, 64] and few["points"] == 500 and few["networks"] == 1
     assert abs(few["balanced"][-1]) < 0.05 and abs(few["fitted"][-1]) < 0.05
     for name in ("accuracy_over_time", "accuracy_by_neuron", "decision_maps", "latency_by_depth", "few_steps"):
-        assert (folder / "figures" / f"{name}.png").is_file() and (
-            folder / "figures" / f"{name}.npz"
-        ).is_file()
+        assert (folder / "figures" / f"{name}.png").is_file() and (folder / "figures" / f"{name}.npz").is_file()
     assert "the same as spiking neurons" in capsys.readouterr().out
 
 

@@ -18,10 +18,20 @@ import mlplab
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 OPTIONS = [
-    {}, {"gradient_clip_val": 0.05}, {"accumulate_grad_batches": 2}, {"limit_train_batches": 3}, {"limit_val_batches": 1},
-    {"val_check_interval": 0.5}, {"overfit_batches": 2}, {"max_steps": 7}, {"fast_dev_run": 2}, {"precision": "bf16-mixed"},
-    {"min_epochs": 2}, {"check_val_every_n_epoch": 2}, {"detect_anomaly": True},
-]  # fmt: skip
+    {},
+    {"gradient_clip_val": 0.05},
+    {"accumulate_grad_batches": 2},
+    {"limit_train_batches": 3},
+    {"limit_val_batches": 1},
+    {"val_check_interval": 0.5},
+    {"overfit_batches": 2},
+    {"max_steps": 7},
+    {"fast_dev_run": 2},
+    {"precision": "bf16-mixed"},
+    {"min_epochs": 2},
+    {"check_val_every_n_epoch": 2},
+    {"detect_anomaly": True},
+]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
@@ -49,7 +59,10 @@ def test_torchs_schedules_move_as_for_an_ordinary_module(schedule):
 
 @pytest.mark.parametrize("kind", [torch.optim.RMSprop, torch.optim.Adagrad, torch.optim.NAdam, torch.optim.LBFGS])
 def test_torchs_optimizers_train_as_in_an_ordinary_module(kind):
-    own, ordinary = mlplab.Classifier(network(), optimizer=kind, loss=nn.CrossEntropyLoss()), Ordinary(network(), optimizer=kind)
+    own, ordinary = (
+        mlplab.Classifier(network(), optimizer=kind, loss=nn.CrossEntropyLoss()),
+        Ordinary(network(), optimizer=kind),
+    )
     train(own, max_epochs=2), train(ordinary, max_epochs=2)
     assert same(own, ordinary, 1e-3)
 
@@ -58,13 +71,18 @@ def test_a_second_fit_starts_a_schedule_of_its_own():
     module = mlplab.Classifier(network(), schedule=mlplab.Cosine())
     for _ in range(2):
         trainer = train(module, max_epochs=2)
-        assert trainer.current_epoch == 2 and trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.0, abs=1e-9)
+        assert trainer.current_epoch == 2 and trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(
+            0.0, abs=1e-9
+        )
 
 
 def test_validate_test_and_predict_measure_what_a_bare_loop_measures():
     module, data = mlplab.Classifier(network()), spirals()
     trainer = train(module, data)
-    (held,), (tested,) = trainer.validate(module, datamodule=data, verbose=False), trainer.test(module, datamodule=data, verbose=False)
+    (held,), (tested,) = (
+        trainer.validate(module, datamodule=data, verbose=False),
+        trainer.test(module, datamodule=data, verbose=False),
+    )
     for found, part, points in ((held, "val", data.validation), (tested, "test", data.test)):
         logits = module(points.x)
         assert found[f"{part}/loss"] == pytest.approx(float(nn.functional.cross_entropy(logits, points.y)), rel=1e-5)
@@ -120,9 +138,13 @@ def test_onnx_with_a_dynamic_batch(tmp_path):
     pytest.importorskip("onnxscript", reason="ONNX is no dependency of the lab")
     module = mlplab.Classifier(network()).eval()
     path = tmp_path / "m.onnx"
-    torch.onnx.export(module.model, (torch.randn(4, 2),), path, dynamo=True, dynamic_shapes=({0: torch.export.Dim("batch", min=2)},))
+    torch.onnx.export(
+        module.model, (torch.randn(4, 2),), path, dynamo=True, dynamic_shapes=({0: torch.export.Dim("batch", min=2)},)
+    )
     x = torch.randn(13, 2)
-    (logits,) = runtime.InferenceSession(path).run(None, {runtime.InferenceSession(path).get_inputs()[0].name: x.numpy()})
+    (logits,) = runtime.InferenceSession(path).run(
+        None, {runtime.InferenceSession(path).get_inputs()[0].name: x.numpy()}
+    )
     assert torch.allclose(torch.tensor(logits), module(x), atol=1e-5)
 
 
@@ -131,7 +153,9 @@ def test_a_users_module_on_the_labs_data_and_the_labs_module_on_a_users_data():
     x, y = torch.randn(256, 2), torch.randint(4, (256,))
     module = mlplab.Classifier(network())
     before = copy.deepcopy(module.state_dict())
-    L.Trainer(max_epochs=1, **QUIET).fit(module, DataLoader(TensorDataset(x, y), 64), DataLoader(TensorDataset(x, y), 64))
+    L.Trainer(max_epochs=1, **QUIET).fit(
+        module, DataLoader(TensorDataset(x, y), 64), DataLoader(TensorDataset(x, y), 64)
+    )
     assert any(not torch.equal(value, module.state_dict()[name]) for name, value in before.items())
 
 
@@ -152,7 +176,10 @@ def test_stock_callbacks_act_as_on_an_ordinary_module(callback):
     own, ordinary = mlplab.Classifier(network()), Ordinary(network())
     trainers = train(own, max_epochs=6, callbacks=[callback()]), train(ordinary, max_epochs=6, callbacks=[callback()])
     assert trainers[0].current_epoch == trainers[1].current_epoch and trainers[0].global_step == trainers[1].global_step
-    assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-4) for a, b in zip(own.model.state_dict().values(), ordinary.network.state_dict().values()))
+    assert all(
+        torch.allclose(a, b, rtol=1e-4, atol=1e-4)
+        for a, b in zip(own.model.state_dict().values(), ordinary.network.state_dict().values())
+    )
 
 
 def test_the_learning_rate_monitor_sees_the_rate_that_is_used(tmp_path):
@@ -232,17 +259,33 @@ def test_every_callback_that_lightning_exports_runs_on_the_lab(tmp_path):
 
     made = {
         "BackboneFinetuning": None,  # asks for module.backbone, which a subclass would have
-        "BaseFinetuning": Unfreeze(), "BasePredictionWriter": Writer("epoch"), "BatchSizeFinder": stock.BatchSizeFinder(max_trials=1, init_val=16),
-        "Callback": stock.Callback(), "Checkpoint": stock.Checkpoint(), "DeviceStatsMonitor": stock.DeviceStatsMonitor(cpu_stats=False),
-        "EarlyStopping": stock.EarlyStopping("val/loss"), "EMAWeightAveraging": None,
-        "GradientAccumulationScheduler": stock.GradientAccumulationScheduler({0: 2}), "LambdaCallback": stock.LambdaCallback(),
-        "LearningRateFinder": stock.LearningRateFinder(num_training_steps=5), "LearningRateMonitor": stock.LearningRateMonitor(),
-        "ModelCheckpoint": stock.ModelCheckpoint(tmp_path / "best", monitor="val/loss"), "ModelPruning": stock.ModelPruning("l1_unstructured", amount=0.1),
-        "ModelSummary": stock.ModelSummary(), "OnExceptionCheckpoint": stock.OnExceptionCheckpoint(str(tmp_path)), "ProgressBar": None,
-        "RichModelSummary": None, "RichProgressBar": None, "SpikeDetection": None, "StochasticWeightAveraging": stock.StochasticWeightAveraging(1e-2, swa_epoch_start=1),
-        "ThroughputMonitor": stock.ThroughputMonitor(batch_size_fn=lambda batch: len(batch[0])), "TQDMProgressBar": stock.TQDMProgressBar(),
-        "Timer": stock.Timer("00:01:00:00"), "WeightAveraging": stock.WeightAveraging(), "LitModelCheckpoint": None,
-    }  # fmt: skip
+        "BaseFinetuning": Unfreeze(),
+        "BasePredictionWriter": Writer("epoch"),
+        "BatchSizeFinder": stock.BatchSizeFinder(max_trials=1, init_val=16),
+        "Callback": stock.Callback(),
+        "Checkpoint": stock.Checkpoint(),
+        "DeviceStatsMonitor": stock.DeviceStatsMonitor(cpu_stats=False),
+        "EarlyStopping": stock.EarlyStopping("val/loss"),
+        "EMAWeightAveraging": None,
+        "GradientAccumulationScheduler": stock.GradientAccumulationScheduler({0: 2}),
+        "LambdaCallback": stock.LambdaCallback(),
+        "LearningRateFinder": stock.LearningRateFinder(num_training_steps=5),
+        "LearningRateMonitor": stock.LearningRateMonitor(),
+        "ModelCheckpoint": stock.ModelCheckpoint(tmp_path / "best", monitor="val/loss"),
+        "ModelPruning": stock.ModelPruning("l1_unstructured", amount=0.1),
+        "ModelSummary": stock.ModelSummary(),
+        "OnExceptionCheckpoint": stock.OnExceptionCheckpoint(str(tmp_path)),
+        "ProgressBar": None,
+        "RichModelSummary": None,
+        "RichProgressBar": None,
+        "SpikeDetection": None,
+        "StochasticWeightAveraging": stock.StochasticWeightAveraging(1e-2, swa_epoch_start=1),
+        "ThroughputMonitor": stock.ThroughputMonitor(batch_size_fn=lambda batch: len(batch[0])),
+        "TQDMProgressBar": stock.TQDMProgressBar(),
+        "Timer": stock.Timer("00:01:00:00"),
+        "WeightAveraging": stock.WeightAveraging(),
+        "LitModelCheckpoint": None,
+    }
     if hasattr(stock, "EMAWeightAveraging"):
         made["EMAWeightAveraging"] = stock.EMAWeightAveraging()
     unknown = [name for name in stock.__all__ if name not in made]
@@ -253,8 +296,15 @@ def test_every_callback_that_lightning_exports_runs_on_the_lab(tmp_path):
         module, data = mlplab.Classifier(network()), spirals()
         if name == "LearningRateFinder":
             module.lr = 1e-3
-        options = {"logger": CSVLogger(tmp_path / name), "enable_checkpointing": name in ("ModelCheckpoint", "OnExceptionCheckpoint", "Checkpoint")}
-        options |= {"enable_progress_bar": name == "TQDMProgressBar", "log_every_n_steps": 1, "default_root_dir": str(tmp_path)}
+        options = {
+            "logger": CSVLogger(tmp_path / name),
+            "enable_checkpointing": name in ("ModelCheckpoint", "OnExceptionCheckpoint", "Checkpoint"),
+        }
+        options |= {
+            "enable_progress_bar": name == "TQDMProgressBar",
+            "log_every_n_steps": 1,
+            "default_root_dir": str(tmp_path),
+        }
         trainer = train(module, data, callbacks=[callback], **options)
         assert trainer.global_step > 0, name
         if name == "BasePredictionWriter":

@@ -38,9 +38,12 @@ def test_going_on_from_a_checkpoint_gives_the_bits_of_the_uninterrupted_run(tmp_
 
 def test_a_checkpoint_loads_without_a_further_argument_and_fits_the_plain_network(tmp_path):
     module = mlplab.Classifier(
-        network(activation={"name": "leaky_relu", "negative_slope": 0.2}), loss=mlplab.CrossEntropy(label_smoothing=0.1),
-        optimizer=partial(torch.optim.SGD, lr=0.3, momentum=0.5), schedule=mlplab.Cosine(warmup_epochs=1), seed=4,
-    )  # fmt: skip
+        network(activation={"name": "leaky_relu", "negative_slope": 0.2}),
+        loss=mlplab.CrossEntropy(label_smoothing=0.1),
+        optimizer=partial(torch.optim.SGD, lr=0.3, momentum=0.5),
+        schedule=mlplab.Cosine(warmup_epochs=1),
+        seed=4,
+    )
     trainer = train(module)
     trainer.save_checkpoint(tmp_path / "m.ckpt")
     again = mlplab.Classifier.load_from_checkpoint(tmp_path / "m.ckpt")
@@ -54,7 +57,9 @@ def test_a_checkpoint_loads_without_a_further_argument_and_fits_the_plain_networ
 
 
 def test_a_checkpoint_of_torchs_own_layers_loads_too(tmp_path):
-    layers = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.LeakyReLU(0.3), nn.Dropout(0.1), nn.Linear(8, 4, bias=False))
+    layers = nn.Sequential(
+        nn.Linear(2, 8), nn.BatchNorm1d(8), nn.LeakyReLU(0.3), nn.Dropout(0.1), nn.Linear(8, 4, bias=False)
+    )
     module = mlplab.Classifier(layers)
     train(module).save_checkpoint(tmp_path / "m.ckpt")
     again = mlplab.Classifier.load_from_checkpoint(tmp_path / "m.ckpt")
@@ -62,7 +67,10 @@ def test_a_checkpoint_of_torchs_own_layers_loads_too(tmp_path):
     assert torch.equal(again.eval()(x), module.eval()(x))
 
 
-@pytest.mark.parametrize("layer", [nn.Tanh, nn.Sigmoid, nn.Identity, nn.SiLU, nn.Flatten, lambda: nn.LeakyReLU(0.3), lambda: nn.BatchNorm1d(8)])
+@pytest.mark.parametrize(
+    "layer",
+    [nn.Tanh, nn.Sigmoid, nn.Identity, nn.SiLU, nn.Flatten, lambda: nn.LeakyReLU(0.3), lambda: nn.BatchNorm1d(8)],
+)
 def test_a_checkpoint_of_any_layer_loads_without_a_further_argument(tmp_path, layer):
     net = nn.Sequential(nn.Linear(2, 8), layer(), nn.Linear(8, 4, bias=False))
     (trainer := L.Trainer(max_epochs=1, **QUIET)).fit(module := mlplab.Classifier(net), spirals())

@@ -16,10 +16,20 @@ from mlplab.cli.app import main
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 QUIET = {
-    "logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False,
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
     "accelerator": "cpu",
-}  # fmt: skip
-SMALL = ["data.points_per_arm=40", "data.batch_size=16", "data.fresh_points=50", "model.width=6", "trainer.max_epochs=2", "figures=none"]
+}
+SMALL = [
+    "data.points_per_arm=40",
+    "data.batch_size=16",
+    "data.fresh_points=50",
+    "model.width=6",
+    "trainer.max_epochs=2",
+    "figures=none",
+]
 
 
 def spirals():
@@ -61,7 +71,8 @@ def test_a_compiled_classifier_trains_to_the_same_weights():
 
 
 def test_two_processes_train_one_network(tmp_path):
-    (tmp_path / "two.py").write_text(textwrap.dedent("""
+    (tmp_path / "two.py").write_text(
+        textwrap.dedent("""
         import lightning.pytorch as L, mlplab, torch
         if __name__ == "__main__":
             module = mlplab.Classifier(mlplab.MLP(2, [16], 4, seed=0))
@@ -71,27 +82,52 @@ def test_two_processes_train_one_network(tmp_path):
             trainer.fit(module, datamodule=data)
             moved = float((module.model.layers[0].weight - mlplab.MLP(2, [16], 4, seed=0).layers[0].weight).abs().max())
             print("moved", 1e-3 < moved, float(trainer.callback_metrics["val/loss"]) < 1.6)
-    """))
-    done = subprocess.run([sys.executable, "-W", "ignore", str(tmp_path / "two.py")], capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    """)
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(tmp_path / "two.py")],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=tmp_path,
+    )
     assert "moved True True" in done.stdout, done.stderr[-2000:]
 
 
 def test_lightning_cli_builds_both(tmp_path):
     pytest.importorskip("jsonargparse", reason="LightningCLI's own dependency")
-    (tmp_path / "cli.py").write_text(textwrap.dedent("""
+    (tmp_path / "cli.py").write_text(
+        textwrap.dedent("""
         from lightning.pytorch.cli import LightningCLI
         from mlplab.data.modules import SpiralDataModule
         from mlplab.training.classifier import Classifier
         if __name__ == "__main__":
             LightningCLI(Classifier, SpiralDataModule, save_config_callback=None)
-    """))
+    """)
+    )
     words = [
-        "fit", "--model.model=mlplab.nn.mlp.MLP", "--model.model.init_args.in_features=2", "--model.model.init_args.hidden=[8]",
-        "--model.model.init_args.out_features=4", "--trainer.max_epochs=1", "--trainer.accelerator=cpu", "--trainer.logger=false",
-        "--trainer.enable_checkpointing=false", "--trainer.enable_progress_bar=false", "--data.arms=4", "--data.points_per_arm=50",
-        "--data.batch_size=16", "--data.fresh_points=0",
-    ]  # fmt: skip
-    done = subprocess.run([sys.executable, "-W", "ignore", str(tmp_path / "cli.py"), *words], capture_output=True, text=True, timeout=300, cwd=tmp_path)
+        "fit",
+        "--model.model=mlplab.nn.mlp.MLP",
+        "--model.model.init_args.in_features=2",
+        "--model.model.init_args.hidden=[8]",
+        "--model.model.init_args.out_features=4",
+        "--trainer.max_epochs=1",
+        "--trainer.accelerator=cpu",
+        "--trainer.logger=false",
+        "--trainer.enable_checkpointing=false",
+        "--trainer.enable_progress_bar=false",
+        "--data.arms=4",
+        "--data.points_per_arm=50",
+        "--data.batch_size=16",
+        "--data.fresh_points=0",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(tmp_path / "cli.py"), *words],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
 
 
@@ -105,14 +141,26 @@ def test_lightning_cli_builds_both(tmp_path):
     ],
 )
 @pytest.mark.parametrize("engine", ["population", "lightning"])
-def test_stock_loggers_from_yaml_get_the_metrics_of_both_engines(tmp_path, package, target, options, engine, monkeypatch):
+def test_stock_loggers_from_yaml_get_the_metrics_of_both_engines(
+    tmp_path, package, target, options, engine, monkeypatch
+):
     if package:
         pytest.importorskip(package, reason="no dependency of the lab")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     (tmp_path / "conf" / "logger").mkdir(parents=True)
-    (tmp_path / "conf" / "logger" / "own.yaml").write_text("own:\n  " + "\n  ".join([f"_target_: {target}", *options]) + "\n")
-    words = ["train", "--config-dir", str(tmp_path / "conf"), "logger=own", "name=run", f"paths.logs={tmp_path / 'logs'}", *SMALL]
+    (tmp_path / "conf" / "logger" / "own.yaml").write_text(
+        "own:\n  " + "\n  ".join([f"_target_: {target}", *options]) + "\n"
+    )
+    words = [
+        "train",
+        "--config-dir",
+        str(tmp_path / "conf"),
+        "logger=own",
+        "name=run",
+        f"paths.logs={tmp_path / 'logs'}",
+        *SMALL,
+    ]
     assert main([*words, f"trainer.engine={engine}"]) == 0
     folder = tmp_path / "logs" / "train" / "run"
     assert json.loads((folder / "result.json").read_text())["engine"] == engine
@@ -120,12 +168,17 @@ def test_stock_loggers_from_yaml_get_the_metrics_of_both_engines(tmp_path, packa
         head = next(path for path in folder.rglob("metrics.csv")).read_text().splitlines()
         assert "val/loss" in head[0] and "train/loss" in head[0] and len(head) > 2
     else:
-        written = [path for path in folder.rglob("*") if path.is_file() and ("wandb" in str(path) or "mlflow" in str(path) or "events" in path.name)]
+        written = [
+            path
+            for path in folder.rglob("*")
+            if path.is_file() and ("wandb" in str(path) or "mlflow" in str(path) or "events" in path.name)
+        ]
         assert written
 
 
 def test_a_module_beside_the_project_is_trained_in_the_same_kind_of_folder_and_resumed(tmp_path, monkeypatch, capsys):
-    (tmp_path / "beside.py").write_text(textwrap.dedent("""
+    (tmp_path / "beside.py").write_text(
+        textwrap.dedent("""
         import mlplab, torch
 
         class Mine(mlplab.Classifier):
@@ -138,14 +191,19 @@ def test_a_module_beside_the_project_is_trained_in_the_same_kind_of_folder_and_r
 
             def on_train_epoch_end(self):
                 self.log("penalty", self.penalty)
-    """))
+    """)
+    )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     words = ["train", "module._target_=beside.Mine", "+module.penalty=0.02", f"paths.logs={tmp_path / 'logs'}", *SMALL]
     assert main([*words, "name=run"]) == 0
-    assert "trained by Lightning's own loop: the module is Mine, not Classifier itself" in " ".join(capsys.readouterr().out.split())
+    assert "trained by Lightning's own loop: the module is Mine, not Classifier itself" in " ".join(
+        capsys.readouterr().out.split()
+    )
     folder = tmp_path / "logs" / "train" / "run"
-    assert {"config.yaml", "manifest.json", "metrics.csv", "result.json", "checkpoints"} <= {path.name for path in folder.iterdir()}
+    assert {"config.yaml", "manifest.json", "metrics.csv", "result.json", "checkpoints"} <= {
+        path.name for path in folder.iterdir()
+    }
     assert (folder / "metrics.csv").read_text().splitlines()[0].count("penalty") == 1
     monkeypatch.setenv("MLPLAB_TRUST", "beside")
     assert main(["train", f"resume={folder}", "trainer.max_epochs=3"]) == 0

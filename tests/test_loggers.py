@@ -55,9 +55,8 @@ class HParams:
         columns = [api_pb2.ColParams(hparam=info.name) for info in self.experiment.hparam_infos]
         columns += [api_pb2.ColParams(metric=info.name) for info in self.experiment.metric_infos]
         wanted = api_pb2.ListSessionGroupsRequest(
-            start_index=0, slice_size=10_000, col_params=columns,
-            allowed_statuses=list(api_pb2.Status.values()),
-        )  # fmt: skip
+            start_index=0, slice_size=10_000, col_params=columns, allowed_statuses=list(api_pb2.Status.values())
+        )
         response = list_session_groups.Handler(request, backend, "", wanted).run()
         self.rows = {group.name: group for group in response.session_groups}
 
@@ -126,8 +125,7 @@ def test_the_config_is_text(tmp_path):
 
 CONFIG = {
     "seed": 0,
-    "model": {"_target_": "mlplab.nn.mlp.MLP", "hidden": [100, 10], "width": 16, "depth": None,
-              "bias": True},
+    "model": {"_target_": "mlplab.nn.mlp.MLP", "hidden": [100, 10], "width": 16, "depth": None, "bias": True},
     "optimizer": {"lr": 1e-3},
     "activation": "relu",
 }
@@ -277,8 +275,11 @@ def test_csv_joins_what_lightning_logs_of_an_epoch(tmp_path):
     assert not (tmp_path / "metrics.csv").exists()
     logger.finalize("success")
     assert read(tmp_path / "metrics.csv") == {
-        "epoch": [0, 1, 2], "step": [0.0, 25.0, 50.0], "val/loss": [0.5] * 3, "train/loss": [0.25] * 3
-    }  # fmt: skip
+        "epoch": [0, 1, 2],
+        "step": [0.0, 25.0, 50.0],
+        "val/loss": [0.5] * 3,
+        "train/loss": [0.25] * 3,
+    }
 
 
 def test_csv_rows_are_written_when_they_are_old_and_complete(tmp_path):
@@ -332,9 +333,14 @@ def test_the_loggers_work_under_a_plain_lightning_trainer(tmp_path):
     batches = DataLoader(torch.ones(4), batch_size=2)
     loggers = [TensorBoardLogger(tmp_path / "run" / "tensorboard"), CSVLogger(tmp_path / "run")]
     trainer = Trainer(
-        max_epochs=3, logger=loggers, accelerator="cpu", enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, default_root_dir=tmp_path,
-    )  # fmt: skip
+        max_epochs=3,
+        logger=loggers,
+        accelerator="cpu",
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )
     trainer.fit(Line(), batches, batches)
     torch.set_rng_state(before)
     columns = read(tmp_path / "run" / "metrics.csv")

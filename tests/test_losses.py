@@ -45,9 +45,7 @@ def assert_as_torch(logits, labels, **options):
 
 def options_of(weighted, ignore_index, label_smoothing, reduction, classes, dtype):
     weight = torch.rand(classes, generator=generator(), dtype=dtype) + 0.1 if weighted else None
-    return {
-        "weight": weight, "ignore_index": ignore_index, "label_smoothing": label_smoothing, "reduction": reduction,
-    }  # fmt: skip
+    return {"weight": weight, "ignore_index": ignore_index, "label_smoothing": label_smoothing, "reduction": reduction}
 
 
 @BOTH

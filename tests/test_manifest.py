@@ -71,15 +71,17 @@ def test_a_package_in_an_environment_inside_a_checkout_is_not_that_checkout(chec
 def test_a_manifest_names_what_the_run_is_made_of(tmp_path):
     config = {"seed": 0, "model": {"width": 128}}
     found = collect(
-        config, data_sha256="ab", argv=["train.py", "seed=0"], source=tmp_path, clock=lambda: 0.0,
-        resumed=None,
-    )  # fmt: skip
+        config, data_sha256="ab", argv=["train.py", "seed=0"], source=tmp_path, clock=lambda: 0.0, resumed=None
+    )
     assert found["config_digest"] == config_digest(config)
     assert found["seed"] == 0 and found["data_sha256"] == "ab"
     assert found["command"] == ["train.py", "seed=0"]
     assert found["git"] is None
     assert found["torch_build"] == torch.__version__
-    assert found["versions"]["torch"] in (torch.__version__, torch.__version__.partition("+")[0])  # a wheel names no build
+    assert found["versions"]["torch"] in (
+        torch.__version__,
+        torch.__version__.partition("+")[0],
+    )  # a wheel names no build
     assert set(manifest.PACKAGES) < set(found["versions"])
     assert found["threads"] == torch.get_num_threads()
     assert found["device"] == "cpu" and found["cpu_capability"]
@@ -114,7 +116,13 @@ def test_secrets_are_removed(given, cleaned):
 
 def test_a_word_of_100_000_letters_is_looked_through_at_once():
     before = time.process_time()
-    for word in ("x=" + "a" * 100_000, "x=" + "a.b-" * 25_000, "a" * 100_000 + "://x", "x=[" + "a:" * 50_000, "x=" + "token:[" * 14_000):
+    for word in (
+        "x=" + "a" * 100_000,
+        "x=" + "a.b-" * 25_000,
+        "a" * 100_000 + "://x",
+        "x=[" + "a:" * 50_000,
+        "x=" + "token:[" * 14_000,
+    ):
         assert secret_in(word) is None or "token" in word
         without_secrets([word])
     assert time.process_time() - before < 5

@@ -3,17 +3,7 @@
 import json
 
 import pytest
-from small_runs import (  # noqa: F401 (fixtures among them)
-    StopAt,
-    assert_same_run,
-    base,
-    changed,
-    comparable,
-    quick,
-    status,
-    train,
-    whole,
-)
+from small_runs import StopAt, assert_same_run, base, changed, comparable, quick, status, train, whole  # noqa: F401 (fixtures among them)
 
 from mlplab.errors import InputError
 from mlplab.training.fit import fit_members
@@ -24,10 +14,16 @@ def variants(base):
         return quick(base, trainer__max_epochs=3, **changes)
 
     return [
-        one(seed=0), one(seed=1), one(seed=1, optimizer__lr=0.05), one(seed=2, data__seed=5),
-        one(seed=3, data__noise=0.4, optimizer__weight_decay=0.1), one(seed=4, evaluate_state="last"),
-        one(seed=0, optimizer__betas=[0.5, 0.9]), one(seed=5, optimizer__lr=1e25), one(seed=6, model__init_seed=0),
-    ]  # fmt: skip
+        one(seed=0),
+        one(seed=1),
+        one(seed=1, optimizer__lr=0.05),
+        one(seed=2, data__seed=5),
+        one(seed=3, data__noise=0.4, optimizer__weight_decay=0.1),
+        one(seed=4, evaluate_state="last"),
+        one(seed=0, optimizer__betas=[0.5, 0.9]),
+        one(seed=5, optimizer__lr=1e25),
+        one(seed=6, model__init_seed=0),
+    ]
 
 
 @pytest.mark.parametrize("changes", ({}, {"model__dropout": 0.3, "trainer__gradient_clip_val": 0.1}), ids=str)
@@ -56,11 +52,18 @@ def test_members_have_their_own_pictures(base, whole, tmp_path):
         (tmp_path / name).mkdir()
     fit_members(configs, [tmp_path / "0", tmp_path / "1"])
     assert_same_run(whole, tmp_path / "0")
-    assert (tmp_path / "0/figures/decision_map.png").read_bytes() != (tmp_path / "1/figures/decision_map.png").read_bytes()
+    assert (tmp_path / "0/figures/decision_map.png").read_bytes() != (
+        tmp_path / "1/figures/decision_map.png"
+    ).read_bytes()
 
 
 def test_a_stopped_population_goes_on_to_the_same_bits(base, tmp_path):
-    stopping = {"_target_": "mlplab.training.callbacks.EarlyStopping", "monitor": "val/loss", "patience": 1, "min_delta": 0.02}
+    stopping = {
+        "_target_": "mlplab.training.callbacks.EarlyStopping",
+        "monitor": "val/loss",
+        "patience": 1,
+        "min_delta": 0.02,
+    }
     configs = [changed(config, callbacks__early_stopping=stopping, trainer__max_epochs=6) for config in variants(base)]
     whole = [tmp_path / "whole" / str(i) for i in range(len(configs))]
     parts = [tmp_path / "parts" / str(i) for i in range(len(configs))]

@@ -23,7 +23,10 @@ from mlplab.runs import memory
         (["data.fresh_points=1000000000"], "data.fresh_points=1000000000"),
         (["data.validation_points=1000000000"], "data.validation_points=1000000000"),
         (["model=spiking_mlp", "model.steps=1000000"], r"model.steps=1000000 \(of 128 units\)"),
-        (["data.batch_size=3000", "model.depth=10000", "model.width=100"], r"data.batch_size=3000 \(of 1,000,000 units\)"),
+        (
+            ["data.batch_size=3000", "model.depth=10000", "model.width=100"],
+            r"data.batch_size=3000 \(of 1,000,000 units\)",
+        ),
     ],
 )
 @pytest.mark.parametrize("many", [[], ["-m", "seed=0,1"]])
@@ -53,7 +56,9 @@ def test_the_default_run_needs_little_and_a_smaller_limit_refuses_it(monkeypatch
 
 
 def test_double_precision_takes_twice_as_much():
-    single, double = (memory.needs(compose("train", ["model.depth=3", f"trainer.precision={p}-true"])) for p in (32, 64))
+    single, double = (
+        memory.needs(compose("train", ["model.depth=3", f"trainer.precision={p}-true"])) for p in (32, 64)
+    )
     (name,) = (name for name in single if name.startswith("model."))
     assert double[name] == 2 * single[name] > 0
 

@@ -31,7 +31,9 @@ def test_elsewhere_it_is_torchmetrics(classes):
     logits, labels = random_logits(classes)
     probabilities = logits.double().softmax(1)
     expected = multiclass_calibration_error(probabilities, labels, num_classes=classes, n_bins=15)
-    assert calibration_error(probabilities.numpy(), labels.numpy()) == pytest.approx(float(expected), abs=1e-6)  # torchmetrics counts in float32
+    assert calibration_error(probabilities.numpy(), labels.numpy()) == pytest.approx(
+        float(expected), abs=1e-6
+    )  # torchmetrics counts in float32
     assert np.isnan(calibration_error(np.array([[np.nan, 1.0]]), [0]))
 
 

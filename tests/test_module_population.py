@@ -167,9 +167,15 @@ def test_what_stacks():
     base = MLP(2, [5], 3, seed=0)
     assert can_stack(base, MLP(2, [5], 3, seed=7, initialization="kaiming"))
     others = [
-        MLP(2, [6], 3, seed=0), MLP(2, [5, 5], 3, seed=0), MLP(1, [5], 3, seed=0), MLP(2, [5], 4, seed=0), MLP(2, [5], 3, activation="tanh", seed=0),
-        MLP(2, [5], 3, dropout=0.1, seed=0), MLP(2, [5], 3, seed=0).double(), quiet(lambda: nn.Linear(2, 3)),
-    ]  # fmt: skip
+        MLP(2, [6], 3, seed=0),
+        MLP(2, [5, 5], 3, seed=0),
+        MLP(1, [5], 3, seed=0),
+        MLP(2, [5], 4, seed=0),
+        MLP(2, [5], 3, activation="tanh", seed=0),
+        MLP(2, [5], 3, dropout=0.1, seed=0),
+        MLP(2, [5], 3, seed=0).double(),
+        quiet(lambda: nn.Linear(2, 3)),
+    ]
     assert not any(can_stack(base, other) or can_stack(other, base) for other in others)
     slope = {"name": "leaky_relu", "negative_slope": 0.3}
     assert not can_stack(MLP(2, [5], 3, activation="leaky_relu", seed=0), MLP(2, [5], 3, activation=slope, seed=0))

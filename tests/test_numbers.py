@@ -43,17 +43,24 @@ def test_what_a_benchmark_recorded(row):
 
 def test_minimax_errors():
     for name, n, value in (
-        ("sin", 9, in_readme(r"n = 9 / 64 / 256 \| ([0-9.]+) /")), ("sin", 64, in_readme(r"n = 9 / 64 / 256 \| [0-9.]+ / ([0-9.e-]+) /")),
-        ("sqrt", 9, in_readme(r"minimax of sqrt, n = 9 / 256 \| ([0-9.e-]+) /")), ("runge", 9, in_readme(r"x²\), n = 9 / 256 \| ([0-9.]+) /")),
+        ("sin", 9, in_readme(r"n = 9 / 64 / 256 \| ([0-9.]+) /")),
+        ("sin", 64, in_readme(r"n = 9 / 64 / 256 \| [0-9.]+ / ([0-9.e-]+) /")),
+        ("sqrt", 9, in_readme(r"minimax of sqrt, n = 9 / 256 \| ([0-9.e-]+) /")),
+        ("runge", 9, in_readme(r"x²\), n = 9 / 256 \| ([0-9.]+) /")),
         ("sin", 9, in_readme(r"largest error ([0-9.]+) \|")),
-    ):  # fmt: skip
+    ):
         assert minimax(make_target(name), n).level == pytest.approx(value[0], rel=1e-4)
 
 
 def test_least_squares_and_depth():
     sine, square = make_target("sin"), make_target("x2")
-    assert errors(sine, least_squares(sine, 9), sample(sine, 512).x)[1] == pytest.approx(in_readme(r"n = 9 \| RMS ([0-9.]+) in 4 ms")[0], rel=1e-3)
-    for target, n, pattern in ((sine, 64, r"n=64`\) \| ([0-9.e-]+), where"), (square, 11, r"n=11`\) \| ([0-9.e-]+) by construction")):
+    assert errors(sine, least_squares(sine, 9), sample(sine, 512).x)[1] == pytest.approx(
+        in_readme(r"n = 9 \| RMS ([0-9.]+) in 4 ms")[0], rel=1e-3
+    )
+    for target, n, pattern in (
+        (sine, 64, r"n=64`\) \| ([0-9.e-]+), where"),
+        (square, 11, r"n=11`\) \| ([0-9.e-]+) by construction"),
+    ):
         x = np.linspace(target.low, target.high, 20_001)
         assert np.abs(deep(target, n)(x) - target(x)).max() == pytest.approx(in_readme(pattern)[0], rel=5e-3)
 
@@ -71,10 +78,15 @@ def test_the_default_run():
     result = fit(compose("train", quiet), None)
     test, fresh = result["test"], result["fresh"]
     for part, (accuracy, error, nll) in (
-        (test, in_readme(r"test points ([0-9.]+) ± ([0-9.]+) % ([0-9.]+)")), (fresh, in_readme(r"fresh points ([0-9.]+) ± ([0-9.]+) % ([0-9.]+)")),
-    ):  # fmt: skip
+        (test, in_readme(r"test points ([0-9.]+) ± ([0-9.]+) % ([0-9.]+)")),
+        (fresh, in_readme(r"fresh points ([0-9.]+) ± ([0-9.]+) % ([0-9.]+)")),
+    ):
         # On another CPU the last bits differ, and after 2500 steps the points by a little.
         assert 100 * part["accuracy"] == pytest.approx(accuracy, abs=0.15)
-        assert 100 * part["accuracy_se"] == pytest.approx(error, abs=0.03) and part["nll"] == pytest.approx(nll, rel=0.02)
+        assert 100 * part["accuracy_se"] == pytest.approx(error, abs=0.03) and part["nll"] == pytest.approx(
+            nll, rel=0.02
+        )
     points, nll = in_readme(r"regret on fresh points: ([0-9.]+) ± [0-9.]+ percentage points of accuracy, ([0-9.]+)")
-    assert 100 * fresh["accuracy_regret"] == pytest.approx(points, abs=0.03) and fresh["nll_regret"] == pytest.approx(nll, rel=0.03)
+    assert 100 * fresh["accuracy_regret"] == pytest.approx(points, abs=0.03) and fresh["nll_regret"] == pytest.approx(
+        nll, rel=0.03
+    )

@@ -17,15 +17,19 @@ KINDS = {
 # What may differ from member to member, as lists of one value a member.
 VARIED = {
     Adam: {
-        "lr": [0.1, 0.01, 0.01, 0.0], "weight_decay": [0.0, 0.5, 0.5, 0.1], "eps": [1e-8, 1e-8, 1e-8, 1e-3],
+        "lr": [0.1, 0.01, 0.01, 0.0],
+        "weight_decay": [0.0, 0.5, 0.5, 0.1],
+        "eps": [1e-8, 1e-8, 1e-8, 1e-3],
         "betas": [(0.9, 0.999), (0.9, 0.999), (0.9, 0.999), (0.5, 0.5)],
     },
     AdamW: {"lr": [0.1, 0.01, 0.01, 0.3], "weight_decay": [0.0, 0.5, 0.5, 0.1]},
     SGD: {
-        "lr": [0.1, 0.2, 0.2, 0.3], "momentum": [0.0, 0.9, 0.9, 0.5], "weight_decay": [0.0, 0.1, 0.1, 0.0],
+        "lr": [0.1, 0.2, 0.2, 0.3],
+        "momentum": [0.0, 0.9, 0.9, 0.5],
+        "weight_decay": [0.0, 0.1, 0.1, 0.0],
         "nesterov": [False, True, True, False],
     },
-}  # fmt: skip
+}
 
 
 # Rows of a population are multiples of 16 numbers long: a kernel's vectors then never straddle two members.
@@ -139,7 +143,9 @@ def test_a_wrong_number_of_settings_is_refused():
 
 def test_moments_start_at_zero_and_no_state_is_shared():
     one, two = Adam([torch.zeros(2, 3)]), Adam([torch.zeros(2, 3)])
-    assert set(one.moments) == {"exp_avg", "exp_avg_sq"} and set(SGD([torch.zeros(1, 1)]).moments) == {"momentum_buffer"}
+    assert set(one.moments) == {"exp_avg", "exp_avg_sq"} and set(SGD([torch.zeros(1, 1)]).moments) == {
+        "momentum_buffer"
+    }
     one.update(slice(None), torch.ones(2, 3), 0, 1.0)
     assert one.moments["exp_avg"].all() and not two.moments["exp_avg"].any()
 

@@ -5,16 +5,7 @@ import textwrap
 
 import pytest
 import torch
-from small_runs import (  # noqa: F401 (fixtures among them)
-    assert_same_run,
-    base,
-    changed,
-    comparable,
-    interrupt,
-    quick,
-    rows,
-    train,
-)
+from small_runs import assert_same_run, base, changed, comparable, interrupt, quick, rows, train  # noqa: F401 (fixtures among them)
 
 from mlplab.errors import InputError
 from mlplab.training.callbacks import MemberCallback
@@ -104,27 +95,45 @@ def test_a_users_loss(base, tmp_path, own_module):
     [
         ({"model": {"_target_": "own_networks.Nothing"}}, "model._target_=own_networks.Nothing cannot be found"),
         ({"model": {"_target_": "no_such_module.Net"}}, "model._target_=no_such_module.Net cannot be found"),
-        ({"model": {"_target_": "own_networks.Radial", "depth": 3}}, "model._target_=own_networks.Radial cannot be built"),
+        (
+            {"model": {"_target_": "own_networks.Radial", "depth": 3}},
+            "model._target_=own_networks.Radial cannot be built",
+        ),
         ({"model": {"_target_": "collections.Counter"}}, "model._target_ must name a torch.nn.Module"),
         ({"model": {"_target_": "own_networks.Wrong"}}, r"Wrong must give logits \(2, 4\) .* got \(2, 3\)"),
         ({"model": {"_target_": "own_networks.Faulty"}}, "Faulty cannot take inputs .*a slip"),
         ({"model__activation": {"name": "gelu", "approximate": "no"}}, "model.activation: gelu refuses"),
         ({"loss__weight": [1.0, 2.0]}, "loss.weight must be a list of 4, one a class, got 2"),
-        ({"optimizer": {"_target_": "own_networks.Nothing"}}, "optimizer._target_=own_networks.Nothing cannot be found"),
+        (
+            {"optimizer": {"_target_": "own_networks.Nothing"}},
+            "optimizer._target_=own_networks.Nothing cannot be found",
+        ),
         ({"schedule": {"_target_": "own_networks.Nothing"}}, "schedule._target_"),
         ({"callbacks__timing": {"_target_": "own_networks.Nothing"}}, "callbacks.timing._target_"),
         ({"model": {"_target_": "builtins.dict"}}, "model._target_ must name a torch.nn.Module, got builtins.dict"),
         ({"model": {"_target_": "os.system"}}, "model._target_=os.system cannot be found"),
         ({"data": {"_target_": "torch.nn.Identity"}}, "data._target_ must name a LightningDataModule"),
-        ({"schedule": {"_target_": "torch.nn.Identity"}}, "schedule._target_ must name a class of torch.optim.lr_scheduler, or one with the method at"),
-        ({"callbacks__timing": {"_target_": "torch.nn.Identity"}}, "callbacks.timing._target_ must name a Lightning Ca"),
+        (
+            {"schedule": {"_target_": "torch.nn.Identity"}},
+            "schedule._target_ must name a class of torch.optim.lr_scheduler, or one with the method at",
+        ),
+        (
+            {"callbacks__timing": {"_target_": "torch.nn.Identity"}},
+            "callbacks.timing._target_ must name a Lightning Ca",
+        ),
         ({"logger": {"csv": {"_target_": "torch.nn.Identity"}}}, "logger._target_ must name a Lightning Logger"),
         ({"loss": {"_target_": "torch.nn.Identity"}}, "Identity cannot take logits .8, 4. and labels .8,."),
         ({"loss": {"_target_": "torch.nn.BCELoss"}}, "BCELoss cannot take logits"),
         ({"loss": {"_target_": "own_networks.Each"}}, r"Each must give one number with a gradient, got \(8,\)"),
         ({"optimizer": {"_target_": "torch.nn.Identity"}}, "optimizer._target_ must name a torch.optim.Optimizer"),
-        ({"optimizer": {"_target_": "torch.optim.Adam", "nope": 3}}, "optimizer._target_=.*Adam cannot train here.*nope"),
-        ({"optimizer": {"_target_": "torch.optim.LBFGS", "history_size": "no", "lr": -1.0}}, "LBFGS cannot train here: "),
+        (
+            {"optimizer": {"_target_": "torch.optim.Adam", "nope": 3}},
+            "optimizer._target_=.*Adam cannot train here.*nope",
+        ),
+        (
+            {"optimizer": {"_target_": "torch.optim.LBFGS", "history_size": "no", "lr": -1.0}},
+            "LBFGS cannot train here: ",
+        ),
         ({"optimizer": {"_target_": "own_networks.Touchy", "lr": 1}}, "Touchy cannot train here: a slip"),
         ({"model__width": 10**13}, "this does not fit into memory, got .*model.width=10000000000000"),
         ({"data__points_per_arm": 10**14}, "this does not fit into memory, got .*points_per_arm=100000000000000"),
@@ -139,7 +148,9 @@ def test_bad_input_is_one_line_and_leaves_no_file(base, tmp_path, own_module, ch
         train(quick(base, **change), folder)
     assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
-    assert [path.name for path in folder.iterdir() if path.name not in ("status.json", "config.yaml", "manifest.json")] == []
+    assert [
+        path.name for path in folder.iterdir() if path.name not in ("status.json", "config.yaml", "manifest.json")
+    ] == []
 
 
 def test_torchs_loss_with_options_trains_as_the_labs(base, tmp_path):
@@ -196,7 +207,9 @@ def test_a_node_that_asks_hydra_for_more_is_hydras():
     kept = build({"_target_": f"{__name__}.Kept", "one": inner, "many": [inner]}, "model")
     assert isinstance(kept.given["one"], torch.nn.Dropout) and isinstance(kept.given["many"][0], torch.nn.Dropout)
     assert build({"_target_": f"{__name__}.Kept", "_recursive_": False, "one": inner}, "model").given["one"] == inner
-    assert build({"_target_": f"{__name__}.Kept", "path": "${oc.env:HOME,x}"}, "model").given["path"] != "${oc.env:HOME,x}"
+    assert (
+        build({"_target_": f"{__name__}.Kept", "path": "${oc.env:HOME,x}"}, "model").given["path"] != "${oc.env:HOME,x}"
+    )
 
 
 def test_histories_have_one_length_whatever_was_taken_when(base):  # noqa: F811

@@ -97,8 +97,10 @@ def test_a_run_that_draws_by_global_generators_goes_on_to_the_same_bits(drawn, t
 
 
 AVERAGES = [
-    (EMAWeightAveraging, {"decay": 0.9}), (WeightAveraging, {}), (StochasticWeightAveraging, {"swa_lrs": 0.01, "swa_epoch_start": 2}),
-]  # fmt: skip
+    (EMAWeightAveraging, {"decay": 0.9}),
+    (WeightAveraging, {}),
+    (StochasticWeightAveraging, {"swa_lrs": 0.01, "swa_epoch_start": 2}),
+]
 
 
 @pytest.mark.parametrize("kind, options", AVERAGES, ids=lambda value: getattr(value, "__name__", ""))
@@ -117,7 +119,9 @@ def test_averaged_weights_are_those_that_are_saved_and_measured(base, tmp_path, 
     for name, value in stock.state_dict().items():
         torch.testing.assert_close(run.model.state_dict()[name], value, rtol=0, atol=0)
     x, y = run.data.validation
-    assert result["validation"]["nll"] == pytest.approx(float(nn.functional.cross_entropy(stock(x).double(), y)), rel=1e-6)
+    assert result["validation"]["nll"] == pytest.approx(
+        float(nn.functional.cross_entropy(stock(x).double(), y)), rel=1e-6
+    )
     maps = checkpoint.load(tmp_path / "run" / "checkpoints" / "last.ckpt")["callbacks"]["DecisionMaps"]["maps"]
     with torch.no_grad():
         drawn = stock(plane_of(run.data).inputs(8)).softmax(1).reshape(8, 8, -1)
@@ -125,7 +129,13 @@ def test_averaged_weights_are_those_that_are_saved_and_measured(base, tmp_path, 
 
 
 def test_a_run_with_averaged_weights_is_extended_to_the_bits_of_the_longer_one(tmp_path):
-    words = ["data.points_per_arm=40", "data.batch_size=16", "data.fresh_points=50", "data.validation_points=40", "figures=none"]
+    words = [
+        "data.points_per_arm=40",
+        "data.batch_size=16",
+        "data.fresh_points=50",
+        "data.validation_points=40",
+        "figures=none",
+    ]
     words += ["callbacks.progress=null", "schedule=constant", "optimizer.lr=0.01", "trainer.check_val_every_n_epoch=1"]
     words += ["+callbacks.average={_target_: lightning.pytorch.callbacks.EMAWeightAveraging, decay: 0.9}"]
     for name, epochs in (("short", 2), ("long", 5)):

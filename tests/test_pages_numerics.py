@@ -24,9 +24,16 @@ MODULES = {
     "blobs": modules.BlobsDataModule,
 }
 SETTING = {
-    "t_min": 0, "t_max": 1, "rotation_degrees": 0, "seed": 5, "batch_size": 128, "drop_last": True, "test_fraction": 0.2,
-    "validation_points": 800, "fresh_points": 1000,
-}  # fmt: skip
+    "t_min": 0,
+    "t_max": 1,
+    "rotation_degrees": 0,
+    "seed": 5,
+    "batch_size": 128,
+    "drop_last": True,
+    "test_fraction": 0.2,
+    "validation_points": 800,
+    "fresh_points": 1000,
+}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +53,11 @@ def test_a_page_holds_what_its_template_names_and_no_markup_of_its_data():
     text = page("core.html", {"name": "</script><b>&\u2028"}, title="<i>&")
     assert "class Generator" in text and "src=" not in text and "<b>" not in text
     assert "<title>&lt;i&gt;&amp;</title>" in text
-    assert json.loads(json_for_script({"a": "<", "b": np.float32(2), "c": float("nan")})) == {"a": "<", "b": 2, "c": None}
+    assert json.loads(json_for_script({"a": "<", "b": np.float32(2), "c": float("nan")})) == {
+        "a": "<",
+        "b": 2,
+        "c": None,
+    }
     assert plain(np.arange(3)) == [0, 1, 2] and plain((1, "x", True)) == [1, "x", True]
 
 
@@ -98,10 +109,19 @@ def test_data_and_their_limits(core, name, points):
 
 
 ACTIVATIONS = [
-    "relu", "tanh", "gelu", "silu", "elu", "sigmoid", "identity", "leaky_relu",
-    {"name": "leaky_relu", "negative_slope": 0.3}, "lif_rate", {"name": "lif_rate", "resistance": 2.0, "tau_ref": 0.2},
+    "relu",
+    "tanh",
+    "gelu",
+    "silu",
+    "elu",
+    "sigmoid",
+    "identity",
+    "leaky_relu",
+    {"name": "leaky_relu", "negative_slope": 0.3},
+    "lif_rate",
+    {"name": "lif_rate", "resistance": 2.0, "tau_ref": 0.2},
     ["tanh", {"name": "elu", "alpha": 0.5}],
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("wasm", [True, False])
@@ -140,7 +160,10 @@ def test_forward_loss_and_gradient(core, activation, wasm):
 @pytest.mark.parametrize("initialization", ["default", "kaiming", "xavier"])
 def test_initial_weights(core, initialization):
     model = MLP(2, [40, 30], 4, initialization=initialization, seed=9)
-    found = core.script("return Array.from(initialWeights(new Shape([2, 40, 30, 4]), derive(9, 'weights'), arguments[0]))", initialization)
+    found = core.script(
+        "return Array.from(initialWeights(new Shape([2, 40, 30, 4]), derive(9, 'weights'), arguments[0]))",
+        initialization,
+    )
     flat = torch.cat([value.flatten() for value in model.parameters()]).detach().numpy()
     np.testing.assert_allclose(found, flat, atol=2e-6)
 
@@ -168,11 +191,13 @@ def test_ten_steps_from_a_seed_alone(core, name):
         nn.functional.cross_entropy(model(data.train.x[batch]), data.train.y[batch]).backward()
         optimizer.step()
     setting = {
-        "seed": 3, "max_epochs": 100,
+        "seed": 3,
+        "max_epochs": 100,
         "data": {**SETTING, "name": "spiral", "classes": 4, "points": 1000, "noise": 0.16},
         "model": {"hidden": [16, 16], "activation": "relu", "dropout": 0, "initialization": "default"},
-        "optimizer": {"name": "sgd" if name == "nesterov" else name, **options}, "schedule": {"name": "constant"},
-    }  # fmt: skip
+        "optimizer": {"name": "sgd" if name == "nesterov" else name, **options},
+        "schedule": {"name": "constant"},
+    }
     places = decision_grid(100)
     found = core.script(
         """const s = arguments[0], heap = new Heap(1e6), member = new Member(heap, s, parts(s.data), sharedPasses(heap))
@@ -186,13 +211,25 @@ def test_ten_steps_from_a_seed_alone(core, name):
     np.testing.assert_allclose(found["theta"], flat, atol=1e-5)
     with torch.no_grad():
         logits = model(data.validation.x)
-        assert found["nll"]["nll"] == pytest.approx(nn.functional.cross_entropy(logits, data.validation.y).item(), abs=1e-5)
+        assert found["nll"]["nll"] == pytest.approx(
+            nn.functional.cross_entropy(logits, data.validation.y).item(), abs=1e-5
+        )
         assert (np.array(found["map"]) == model(places).argmax(1).numpy()).mean() >= 0.9999
 
 
 def test_schedules(core):
-    kinds = {"constant": schedules.Constant, "cosine": schedules.Cosine, "one_cycle": schedules.OneCycle, "step": schedules.Step}
-    for name, options in (("constant", {}), ("cosine", {"warmup_epochs": 2}), ("one_cycle", {}), ("step", {"every_epochs": 3})):
+    kinds = {
+        "constant": schedules.Constant,
+        "cosine": schedules.Cosine,
+        "one_cycle": schedules.OneCycle,
+        "step": schedules.Step,
+    }
+    for name, options in (
+        ("constant", {}),
+        ("cosine", {"warmup_epochs": 2}),
+        ("one_cycle", {}),
+        ("step", {"every_epochs": 3}),
+    ):
         found = core.script(
             """const [name, options] = arguments, [defaults, factor] = SCHEDULES[name]
             return Array.from({length: 200}, (_, k) => factor({...defaults, ...options}, k, 200, 10))""",

@@ -5,7 +5,7 @@ import torch
 import mlplab
 from mlplab.cli.app import main
 
-MODULE = '''
+MODULE = """
 import lightning.pytorch as L
 import torch
 from torch import nn
@@ -29,7 +29,7 @@ class Plain(L.LightningModule):
 
     def configure_optimizers(self):
         return torch.optim.Adam(self.parameters(), lr=1e-2)
-'''
+"""
 SMALL = ["trainer.max_epochs=2", "data.points_per_arm=60", "data.fresh_points=200", "figures=none"]
 
 
@@ -38,7 +38,9 @@ def test_a_plain_module_without_the_labs_names_trains_and_is_loaded(tmp_path, mo
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLPLAB_TRUST", "plain_module_here")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert main(["train", "module._target_=plain_module_here.Plain", f"paths.logs={tmp_path / 'logs'}", "name=p", *SMALL]) in (0, None)
+    assert main(
+        ["train", "module._target_=plain_module_here.Plain", f"paths.logs={tmp_path / 'logs'}", "name=p", *SMALL]
+    ) in (0, None)
     (folder,) = (tmp_path / "logs" / "train").iterdir()
     assert main(["evaluate", str(folder)]) in (0, None)
     assert mlplab.load(folder).model(torch.ones(1, 2)).shape == (1, 4)

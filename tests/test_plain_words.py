@@ -10,21 +10,40 @@ from readmes import ROOT, TEXTS
 
 # What the field does not say; what it says stands beside each.
 PRIVATE = {
-    r"\bwhoever\b": "who, which process", "best-known": "selected", "cannot be told": "not significantly different", r"\btelling\b": "informative",
-    "slip of the (hand|pen)": "mistake", r"the wish that": "request", "are taken for": "mistaken for, count as", "box of (the )?(its )?training": "range",
-    r"\bbefell\b": "happened to", r"\bwhat(ever)? (came|comes) of": "result, outcome", r"goes on on\b": "continues on",
-}  # fmt: skip
+    r"\bwhoever\b": "who, which process",
+    "best-known": "selected",
+    "cannot be told": "not significantly different",
+    r"\btelling\b": "informative",
+    "slip of the (hand|pen)": "mistake",
+    r"the wish that": "request",
+    "are taken for": "mistaken for, count as",
+    "box of (the )?(its )?training": "range",
+    r"\bbefell\b": "happened to",
+    r"\bwhat(ever)? (came|comes) of": "result, outcome",
+    r"goes on on\b": "continues on",
+}
 STEMS = "normali standardi initiali optimi regulari generali recogni organi summari minimi maximi parameteri quanti reali penali utili".split()
 AMERICAN = re.compile(
     r"(?<![\w`.=/\"'])(colors?|colored|behaviors?|neighbors?|neighboring|gray|labeled|labeling|modeling|favor\w*|centers?|centered|artifacts?"
-    rf"|\w*(?:{'|'.join(STEMS)})z(?:es?|ed|ers?|ing|ations?))(?![\w`=(/\"':]|\.\w)", re.IGNORECASE)  # fmt: skip
-SOURCES = sorted(path for folder in ("src", "scripts", "tests") for path in (ROOT / folder).rglob("*.py") if path.name != "test_plain_words.py")
+    rf"|\w*(?:{'|'.join(STEMS)})z(?:es?|ed|ers?|ing|ations?))(?![\w`=(/\"':]|\.\w)",
+    re.IGNORECASE,
+)
+SOURCES = sorted(
+    path
+    for folder in ("src", "scripts", "tests")
+    for path in (ROOT / folder).rglob("*.py")
+    if path.name != "test_plain_words.py"
+)
 
 
 def prose(path) -> str:
     """Give a file's comments and docstrings, without what stands in quotes."""
     source = path.read_text(encoding="utf-8")
-    parts = [token.string for token in tokenize.generate_tokens(io.StringIO(source).readline) if token.type == tokenize.COMMENT]
+    parts = [
+        token.string
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    ]
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             parts.append(ast.get_docstring(node) or "")
@@ -32,7 +51,9 @@ def prose(path) -> str:
 
 
 def checked(text: str) -> list[str]:
-    found = [f"{match.group()} (say {plain})" for private, plain in PRIVATE.items() if (match := re.search(private, text))]
+    found = [
+        f"{match.group()} (say {plain})" for private, plain in PRIVATE.items() if (match := re.search(private, text))
+    ]
     return found + [f"{match} (British spelling)" for match in AMERICAN.findall(text)]
 
 
@@ -43,7 +64,11 @@ def test_comments_and_docstrings(path):
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_readmes(name):
-    lines = [line for line in re.sub(r"```.*?```", "", TEXTS[name], flags=re.DOTALL).splitlines() if not line.startswith("    ")]
+    lines = [
+        line
+        for line in re.sub(r"```.*?```", "", TEXTS[name], flags=re.DOTALL).splitlines()
+        if not line.startswith("    ")
+    ]
     assert checked(re.sub(r"`[^`]*`", "", "\n".join(lines))) == []
 
 

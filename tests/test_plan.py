@@ -37,8 +37,14 @@ def classifier(seed=0, **options):
 def stock(module, data, epochs=2):
     """Weights after the stock Trainer has gone through the same minibatches."""
     order = torch.cat([data.order(epoch)[: len(data.train.y) // 16 * 16] for epoch in range(epochs)])
-    trainer = L.Trainer(max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
-                        enable_model_summary=False)  # fmt: skip
+    trainer = L.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
     trainer.fit(module, DataLoader(TensorDataset(data.train.x[order], data.train.y[order]), batch_size=16))
     return list(module.parameters())
 
@@ -162,7 +168,11 @@ def test_a_walked_network_comes_back_as_it_was_given(data):
 
 def test_the_better_accuracy_is_the_higher_one():
     module = classifier(monitor="val/accuracy")
-    assert module.mode == "max" and classifier().mode == "min" and classifier(monitor="val/accuracy", mode="min").mode == "min"
+    assert (
+        module.mode == "max"
+        and classifier().mode == "min"
+        and classifier(monitor="val/accuracy", mode="min").mode == "min"
+    )
 
 
 class Halved(nn.Module):
@@ -173,8 +183,14 @@ class Halved(nn.Module):
 @pytest.mark.filterwarnings("ignore")
 def test_a_checkpoint_says_what_it_does_not_hold(data, tmp_path):
     def save(module):
-        trainer = L.Trainer(max_epochs=1, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
-                            enable_checkpointing=False)  # fmt: skip
+        trainer = L.Trainer(
+            max_epochs=1,
+            accelerator="cpu",
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            enable_checkpointing=False,
+        )
         trainer.fit(module, data)
         trainer.save_checkpoint(tmp_path / "c.ckpt")
         return mlplab.Classifier.load_from_checkpoint
@@ -207,7 +223,9 @@ class Sometimes(Unused):
 
 
 def test_a_part_that_is_used_now_and_then_is_refused_by_the_engine(data):
-    with pytest.raises(InputError, match="spare.weight has no part in its output on some minibatches.*engine=lightning"):
+    with pytest.raises(
+        InputError, match="spare.weight has no part in its output on some minibatches.*engine=lightning"
+    ):
         mlplab.fit(Sometimes(), data, callbacks=[])
     assert mlplab.fit(Sometimes(), data, callbacks=[], engine="lightning", max_epochs=1)["engine"] == "lightning"
 
@@ -232,5 +250,8 @@ def test_a_schedule_of_the_labs_says_that_a_stream_has_no_length():
             return DataLoader(Stream(), batch_size=8)
 
     for more in ({"max_epochs": 1}, {"max_steps": 3}):
-        with torch.random.fork_rng([]), pytest.raises(InputError, match="schedule needs (epochs|a training) of known length"):
+        with (
+            torch.random.fork_rng([]),
+            pytest.raises(InputError, match="schedule needs (epochs|a training) of known length"),
+        ):
             mlplab.fit(classifier(schedule=Cosine()), Streams(), callbacks=[], **more)

@@ -16,9 +16,14 @@ from mlplab.training.plane import by_f_ratio, components_of, plane_of
 
 @pytest.mark.parametrize(
     "kind, options",
-    [(SpiralDataModule, {}), (SpiralDataModule, {"t_max": 3.0}), (SpiralDataModule, {"arms": 8}), (BlobsDataModule, {}),
-     (MoonsDataModule, {"noise": 1.0})],
-)  # fmt: skip
+    [
+        (SpiralDataModule, {}),
+        (SpiralDataModule, {"t_max": 3.0}),
+        (SpiralDataModule, {"arms": 8}),
+        (BlobsDataModule, {}),
+        (MoonsDataModule, {"noise": 1.0}),
+    ],
+)
 def test_every_point_of_synthetic_data_lies_in_a_square(kind, options):
     data = kind(**options)
     data.setup()
@@ -46,7 +51,9 @@ def table(tmp_path):
 def test_of_many_inputs_the_two_that_tell_most_in_the_units_of_the_file(table):
     data, x = table
     plane = plane_of(data)
-    assert plane.pair == (1, 2) and plane.names == ("dose (mg)", "size") and plane.remark == "1 other input at the median"
+    assert (
+        plane.pair == (1, 2) and plane.names == ("dose (mg)", "size") and plane.remark == "1 other input at the median"
+    )
     left, right, bottom, top = plane.extent
     assert left < x[:, 1].min() < x[:, 1].max() < right < 1250 and bottom < x[:, 2].min() < x[:, 2].max() < top < 4
     np.testing.assert_allclose(plane.middle[0], np.median(data.to_units(data.train.x)[:, 0]), atol=0.05)
@@ -62,7 +69,9 @@ def test_a_pair_of_ones_own(table):
     data, x = table
     for pair in (("size", "noise"), (3, 1), ["3", "noise"]):
         plane = plane_of(data, pair=pair)
-        assert plane.pair == (2, 0) and plane.names == ("size", "noise") and plane.remark == "1 other input at the median"
+        assert (
+            plane.pair == (2, 0) and plane.names == ("size", "noise") and plane.remark == "1 other input at the median"
+        )
         shown = plane.points(data.test.x)
         assert all(np.abs(x[:, [2, 0]] - point).max(1).min() < 1e-2 for point in shown)
     for pair in (("size", "siz"), ("size", "size"), (1,), (1, 2, 3), (0, 1)):
@@ -87,9 +96,15 @@ def test_principal_components_are_those_of_a_singular_value_decomposition(table,
         share = 100 * values[k] ** 2 / (values**2).sum()
         assert plane.names[k] == f"principal component {k + 1} ({share:.1f} % of the variance)"
     left, right, bottom, top = plane.extent
-    np.testing.assert_allclose(plane.points(plane.inputs(3))[[0, 8]], [
-        [left + (right - left) / 6, bottom + (top - bottom) / 6], [right - (right - left) / 6, top - (top - bottom) / 6]
-    ], rtol=1e-4, atol=1e-4)  # fmt: skip
+    np.testing.assert_allclose(
+        plane.points(plane.inputs(3))[[0, 8]],
+        [
+            [left + (right - left) / 6, bottom + (top - bottom) / 6],
+            [right - (right - left) / 6, top - (top - bottom) / 6],
+        ],
+        rtol=1e-4,
+        atol=1e-4,
+    )
     assert plane.remark == "1 other component at the mean"
 
 

@@ -88,9 +88,16 @@ def test_the_address_is_the_experiment_and_the_command(page):
     load(page, state)
     command = text(page, "#command")
     assert shlex.split(command) == [
-        "scripts/lab", "train", "data=moons", "data.noise=0.3", "model.hidden=[8,4]", "model.activation=tanh",
-        "optimizer=sgd", "optimizer.momentum=0.9", "seed=3",
-    ]  # fmt: skip
+        "scripts/lab",
+        "train",
+        "data=moons",
+        "data.noise=0.3",
+        "model.hidden=[8,4]",
+        "model.activation=tanh",
+        "optimizer=sgd",
+        "optimizer.momentum=0.9",
+        "seed=3",
+    ]
     compose("train", shlex.split(command)[2:])
     time.sleep(0.3)
     kept = page.address_now()
@@ -103,7 +110,9 @@ def test_the_address_is_the_experiment_and_the_command(page):
     assert "seed=4" in text(page, "#command")
     page.script("const i = document.querySelector('[data-key=\"data.noise\"]'); i.value = ''")
     page.keys('[data-key="data.noise"]', "-1" + ENTER)
-    assert page.script("return document.querySelector('[data-key=\"data.noise\"]').getAttribute('aria-invalid')") == "true"
+    assert (
+        page.script("return document.querySelector('[data-key=\"data.noise\"]').getAttribute('aria-invalid')") == "true"
+    )
     load(page, "#data=%3Cb%3E&model.width=x&seed=-1&x=nope:1,2&limit=1e9&optimizer.lr=0.5")
     assert text(page, "#command") == "scripts/lab train optimizer.lr=0.5" and "cannot be" in text(page, "#error")
     assert page.complaints() == []
@@ -123,10 +132,17 @@ def test_each_hidden_layer_may_have_its_own_activation(page):
     time.sleep(0.3)
     kept = page.address_now()
     load(page, kept[kept.index("#") :])
-    assert page.script("return [...document.querySelectorAll('[data-key^=layer]')].map(s => s.value)") == ["relu", "tanh", "tanh"]
+    assert page.script("return [...document.querySelectorAll('[data-key^=layer]')].map(s => s.value)") == [
+        "relu",
+        "tanh",
+        "tanh",
+    ]
     load(page, "#model.activation=[relu,tanh]&model.depth=1")
     assert "1 of them, not 2" in text(page, "#error")
-    load(page, "#x=model.activation:[relu,tanh],[tanh,{name: leaky_relu, negative_slope: 0.2}]&model.depth=2&model.width=3")
+    load(
+        page,
+        "#x=model.activation:[relu,tanh],[tanh,{name: leaky_relu, negative_slope: 0.2}]&model.depth=2&model.width=3",
+    )
     assert page.script("return settings[1].model.activation[1].negative_slope") == 0.2 and not text(page, "#error")
     assert page.complaints() == []
 
@@ -143,7 +159,9 @@ def test_a_mosaic_is_chosen_opened_and_left(page):
     page.keys("body", ESCAPE)
     assert page.script("return isOne()") is False
     until(page, "layout.cells.length === 16")
-    cell = page.script("const b = canvas.getBoundingClientRect(), c = layout.cells[5]; return [b.x + c.x + 9, b.y + c.y + 9]")
+    cell = page.script(
+        "const b = canvas.getBoundingClientRect(), c = layout.cells[5]; return [b.x + c.x + 9, b.y + c.y + 9]"
+    )
     page.drag(tuple(cell))
     assert page.script("return [experiment.view.pick, isOne()]") == [5, True]
     time.sleep(0.3)
@@ -199,7 +217,7 @@ def test_weights_go_out_and_come_in(page):
     page.script("takeWeights(arguments[0])", saved[1])
     until(page, "engine.theta && engine.theta.length === 77")
     np.testing.assert_array_equal(theirs, np.float32(page.script("return Array.from(engine.theta)")))
-    page.script("takeWeights('{\"state_dict\": {\"<b>\": 1}}')")
+    page.script('takeWeights(\'{"state_dict": {"<b>": 1}}\')')
     assert "no network of the lab" in text(page, "#error")
     assert page.complaints() == []
 
@@ -251,7 +269,12 @@ def test_ten_seeds_agree_with_the_command(page, tmp_path, capsys):
           heap.f.set(m.best.theta, m.gradient)
           return m.measure(data.fresh, m.gradient).nll })"""
     )
-    assert main([*command[1:], f"paths.logs={tmp_path}", "figures=none", "launcher=inline", "callbacks.decision_maps=null"]) == 0
+    assert (
+        main(
+            [*command[1:], f"paths.logs={tmp_path}", "figures=none", "launcher=inline", "callbacks.decision_maps=null"]
+        )
+        == 0
+    )
     capsys.readouterr()
     results = [json.loads(path.read_text()) for path in tmp_path.glob("sweep/*/*/result.json")]
     assert len(results) == 10
@@ -262,7 +285,12 @@ def test_ten_seeds_agree_with_the_command(page, tmp_path, capsys):
 
 
 def test_a_runs_settings_are_the_pages_options():
-    config = OmegaConf.to_container(compose("train", ["data=circles", "data.classes=3", "model.hidden=[5,4]", "schedule=one_cycle", "optimizer=adamw", "seed=7"]))
+    config = OmegaConf.to_container(
+        compose(
+            "train",
+            ["data=circles", "data.classes=3", "model.hidden=[5,4]", "schedule=one_cycle", "optimizer=adamw", "seed=7"],
+        )
+    )
     options = options_of(config)
     assert options["data"] == "circles" and options["data.classes"] == 3 and options["schedule"] == "one_cycle"
     assert options["model.hidden"] == [5, 4] and options["optimizer"] == "adamw" and options["seed"] == 7

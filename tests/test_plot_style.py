@@ -26,21 +26,9 @@ from mlplab.plots.style import (
 
 # Machado, Oliveira, Fernandes 2009, severity 1.0, on linear RGB.
 MACHADO = {
-    "protan": [
-        [0.152286, 1.052583, -0.204868],
-        [0.114503, 0.786281, 0.099216],
-        [-0.003882, -0.048116, 1.051998],
-    ],
-    "deutan": [
-        [0.367322, 0.860646, -0.227968],
-        [0.280085, 0.672501, 0.047413],
-        [-0.011820, 0.042940, 0.968881],
-    ],
-    "tritan": [
-        [1.255528, -0.076749, -0.178779],
-        [-0.078411, 0.930809, 0.147602],
-        [0.004733, 0.691367, 0.303900],
-    ],
+    "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
 }
 # Vienot, Brettel, Mollon 1999, on linear RGB.
 VIENOT = {
@@ -78,10 +66,7 @@ def test_four_classes_stay_apart_for_every_kind_of_colour_vision():
     four = COLOURS[:4]
     assert worst_distance([rgb(c) for c in four]) > 14
     assert worst_distance([mix(c, 0.4, "#ffffff") for c in four]) > 6
-    assert (
-        worst_distance([mix(c, TINT) for c in four]) > 9
-        and worst_distance([mix(c, VEILED) for c in four]) > 6
-    )
+    assert worst_distance([mix(c, TINT) for c in four]) > 9 and worst_distance([mix(c, VEILED) for c in four]) > 6
     # Against which the usual palette is no choice: 0.7 in the protan simulation.
     assert worst_distance([rgb(c) for c in ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728")]) < 1
 

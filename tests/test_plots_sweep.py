@@ -68,9 +68,7 @@ def cells(rows, columns, seeds, kind="accuracy"):
 
 def test_a_cell_shows_mean_and_spread_where_it_belongs():
     panel = Cells("accuracy, %", [[[0.5, 0.52], [0.9, 0.94]], [[0.7, 0.7], []]], "accuracy")
-    made = heat_map(
-        [panel], ["16", "32"], ["1", "2"], x_name="width", y_name="depth", title="t", best=[(0, 0, 1)]
-    )
+    made = heat_map([panel], ["16", "32"], ["1", "2"], x_name="width", y_name="depth", title="t", best=[(0, 0, 1)])
     place = place_of(made)
     assert place["51.0"][0] < place["92.00"][0] and place["51.0"][1] == place["92.00"][1]
     assert place["70.0"][1] > place["51.0"][1], "row 1 lies over row 0"
@@ -173,8 +171,17 @@ def test_maps_lie_in_the_place_of_their_setting():
     for k in range(3):
         pure[0, k, ..., k] = pure[1, k, ..., (k + 1) % 3] = 1.0
     maps = [[pure[row, column] for column in range(3)] for row in range(2)]
-    made = mosaic(maps, [[2.0] * 3] * 2, list("abc"), list("12"), x_name="x", y_name="y", title="t",
-                  captions=[["p"] * 3] * 2, best=[(1, 2)])  # fmt: skip
+    made = mosaic(
+        maps,
+        [[2.0] * 3] * 2,
+        list("abc"),
+        list("12"),
+        x_name="x",
+        y_name="y",
+        title="t",
+        captions=[["p"] * 3] * 2,
+        best=[(1, 2)],
+    )
     image = pixels(made).astype(int)
     place = place_of(made)
     height, width = image.shape[:2]
@@ -216,9 +223,7 @@ def drawn(figure):
 
 def test_lines_against_numbers_hold_the_values():
     one = Series("", [10, 100, 1000], 1 - triples(0.5, 0.1, 0.02), triples(1.0, 0.3, 0.1))
-    made = against(
-        [one], x_name="parameters", title="t", bayes=([10, 1000], [0.99, 0.99], [0.03, 0.03]), best=(0, 2)
-    )
+    made = against([one], x_name="parameters", title="t", bayes=([10, 1000], [0.99, 0.99], [0.03, 0.03]), best=(0, 2))
     left, right = drawn(made)
     assert left.get_xscale() == "log" and right.get_xscale() == "log"
     line = next(line for line in left.lines if len(line.get_xdata()) == 3 and line.get_linestyle() == "-")
@@ -243,10 +248,7 @@ def test_charts_of_few_points_and_single_runs_are_drawn(x):
 
 def test_perfect_accuracy_and_names_in_place_of_numbers():
     one = Series(
-        "",
-        [0, 1],
-        np.array([[1.0, 1.0, 1.0], [0.9, 0.8, 1.0]]),
-        np.array([[1e-9, -1e-9, 3e-9], [0.1, 0.0, 0.2]]),
+        "", [0, 1], np.array([[1.0, 1.0, 1.0], [0.9, 0.8, 1.0]]), np.array([[1e-9, -1e-9, 3e-9], [0.1, 0.0, 0.2]])
     )
     made = against(
         [one], x_name="activation", title="t", names=["relu", "tanh"], bayes=([0, 1], [1.0, 0.9], [0.0, 0.1])
@@ -280,8 +282,7 @@ def test_bands_reach_from_the_lowest_to_the_highest_seed():
 @pytest.mark.parametrize("charts", [1, 4, 5])
 def test_several_charts_share_their_scales(charts):
     curves = [
-        Curves(name, np.arange(1.0, 8), np.random.default_rng(k).uniform(0.1, 1, (3, 7)))
-        for k, name in enumerate("ab")
+        Curves(name, np.arange(1.0, 8), np.random.default_rng(k).uniform(0.1, 1, (3, 7))) for k, name in enumerate("ab")
     ]
     made = bands([(str(k), curves) for k in range(charts)], title="t", series_name="s")
     assert len({axes.get_ylim() for axes in made.axes}) == 1 and len(made.axes) == charts
@@ -310,11 +311,7 @@ def test_the_ranking_keeps_its_order_and_its_limit_of_rows():
         bayes=0.03,
     )
     texts = {name: place[1] for name, place in place_of(made).items()}
-    assert (
-        texts["★ name0"] > texts["name1"] > texts["name2"]
-        and f"name{MOST}" not in texts
-        and "and 6 more" in texts
-    )
+    assert texts["★ name0"] > texts["name1"] > texts["name2"] and f"name{MOST}" not in texts and "and 6 more" in texts
     means = [line for line in made.axes[0].lines if line.get_marker() == "|"][0]
     np.testing.assert_allclose(means.get_xdata(), [np.sqrt(a * b) for a, b in values[:MOST]])
     assert pixels(made).std() > 3
@@ -322,9 +319,7 @@ def test_the_ranking_keeps_its_order_and_its_limit_of_rows():
 
 
 def test_pictures_repeat_to_the_byte():
-    made = [
-        png_bytes(heat_map([cells(2, 2, 3)], "ab", "12", x_name="x", y_name="y", title="t")) for _ in range(2)
-    ]
+    made = [png_bytes(heat_map([cells(2, 2, 3)], "ab", "12", x_name="x", y_name="y", title="t")) for _ in range(2)]
     assert made[0] == made[1]
 
 
@@ -332,20 +327,14 @@ def settings_table(keys, rows, parameters=None) -> Table:
     settings = []
     for number, values in enumerate(rows):
         figures = {"accuracy": 0.9, "nll": 0.3}
-        made = {
-            "parameters": parameters[number] if parameters else 100,
-            "fresh": figures,
-            "validation": figures,
-        }
+        made = {"parameters": parameters[number] if parameters else 100, "fresh": figures, "validation": figures}
         jobs = [Job(None, {}, str(number), "finished", None, made)]
         settings.append(Setting(values, jobs, summaries_of(jobs)))
     return Table("t", list(keys), ["seed"], settings, "validation", [])
 
 
 def test_width_comes_before_depth_and_constant_keys_are_no_axes():
-    table = settings_table(
-        ["model.depth", "data.noise", "model.width"], [(1, 0.1, 8), (2, 0.1, 8), (1, 0.1, 16)]
-    )
+    table = settings_table(["model.depth", "data.noise", "model.width"], [(1, 0.1, 8), (2, 0.1, 8), (1, 0.1, 16)])
     assert [axis.key for axis in axes_of(table)] == ["model.width", "model.depth"]
     assert axes_of(table)[1].name == "depth (hidden layers)" and axes_of(table)[0].is_number
 

@@ -60,7 +60,9 @@ def test_backward_is_autograd_member_by_member(activation, hidden, dropout):
             torch.testing.assert_close(gradients[name], parameter.grad, rtol=1e-11, atol=1e-13)
 
 
-@pytest.mark.parametrize("entry", (Activation(nn.Identity), Activation(nn.Identity, lambda g, z, h, m: g)), ids=("autograd", "written"))
+@pytest.mark.parametrize(
+    "entry", (Activation(nn.Identity), Activation(nn.Identity, lambda g, z, h, m: g)), ids=("autograd", "written")
+)
 def test_an_activation_may_hand_its_gradient_on_as_it_is(entry, monkeypatch):
     monkeypatch.setitem(ACTIVATIONS, "passed_on", entry)
     (module,) = mlps(1, [64] * 4, dtype=torch.float64, activation="passed_on")
@@ -139,10 +141,21 @@ def test_dropout_masks_have_their_rate_and_their_own_streams():
 
 
 SHAPES = [
-    ([], 2, 4, 1), ([], 2, 4, 33), ([5, 47], 2, 1, 33), ([1], 1, 2, 1), ([5], 2, 3, 7), ([7], 2, 4, 128), ([16], 3, 5, 16),
-    ([11, 9], 2, 4, 33), ([128], 2, 4, 128), ([32, 32], 2, 4, 128), ([6, 7, 5], 5, 10, 12), ([64] * 4, 2, 4, 32),
-    ([3, 3, 3, 3], 2, 2, 3), ([13], 64, 10, 9),
-]  # fmt: skip
+    ([], 2, 4, 1),
+    ([], 2, 4, 33),
+    ([5, 47], 2, 1, 33),
+    ([1], 1, 2, 1),
+    ([5], 2, 3, 7),
+    ([7], 2, 4, 128),
+    ([16], 3, 5, 16),
+    ([11, 9], 2, 4, 33),
+    ([128], 2, 4, 128),
+    ([32, 32], 2, 4, 128),
+    ([6, 7, 5], 5, 10, 12),
+    ([64] * 4, 2, 4, 32),
+    ([3, 3, 3, 3], 2, 2, 3),
+    ([13], 64, 10, 9),
+]
 
 
 @pytest.mark.parametrize(("hidden", "inputs", "classes", "batch"), SHAPES, ids=str)
@@ -183,7 +196,9 @@ def threads(request):
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize(
-    ("hidden", "classes", "batch"), (([1], 2, 1), ([5], 3, 7), ([8, 8], 3, 100), ([11, 9], 4, 33), ([64] * 3, 4, 32)), ids=str
+    ("hidden", "classes", "batch"),
+    (([1], 2, 1), ([5], 3, 7), ([8, 8], 3, 100), ([11, 9], 4, 33), ([64] * 3, 4, 32)),
+    ids=str,
 )
 def test_no_activation_and_no_second_thread_lets_a_neighbour_be_felt(hidden, classes, batch, activation, threads):
     x, y = draw(9, 2, batch, 2), labels_of(9, 2, batch, classes=classes)

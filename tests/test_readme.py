@@ -94,7 +94,10 @@ def test_every_command_is_one(command, tmp_path, monkeypatch):
 
 
 def test_the_citation_is_of_this_version():
-    assert f"version = {{{mlplab.__version__}}}" in block("@software{mlplab") and f"## {mlplab.__version__} " in TEXTS["src/mlplab/CHANGES.md"]
+    assert (
+        f"version = {{{mlplab.__version__}}}" in block("@software{mlplab")
+        and f"## {mlplab.__version__} " in TEXTS["src/mlplab/CHANGES.md"]
+    )
     assert f'version = "{mlplab.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 

@@ -60,8 +60,13 @@ def test_only_classes_that_are_defined_in_allowed_modules_may_be_named(recorded,
 
 
 def test_classes_of_the_lab_torch_and_lightning_are_allowed():
-    for key, target in (("model", "mlplab.nn.mlp.MLP"), ("data", "mlplab.data.arrays.ArrayDataModule"), ("model.x.0", "torch.nn.Linear"),
-                        ("optimizer", "torch.optim.Adam"), ("callbacks.mine", "lightning.pytorch.callbacks.ModelSummary")):  # fmt: skip
+    for key, target in (
+        ("model", "mlplab.nn.mlp.MLP"),
+        ("data", "mlplab.data.arrays.ArrayDataModule"),
+        ("model.x.0", "torch.nn.Linear"),
+        ("optimizer", "torch.optim.Adam"),
+        ("callbacks.mine", "lightning.pytorch.callbacks.ModelSummary"),
+    ):
         expect_class("here", key, {"_target_": target})
 
 
@@ -76,7 +81,9 @@ def test_files_that_would_fill_the_memory_are_refused(tmp_path):
     assert "is damaged" in line_of(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"- a", b"3", b"\xff\xfe", b"a:\n\t- b", b"a: 1", b"a: !!python/name:os.system"])
+@pytest.mark.parametrize(
+    "content", [b"", b"- a", b"3", b"\xff\xfe", b"a:\n\t- b", b"a: 1", b"a: !!python/name:os.system"]
+)
 def test_damaged_files_are_refused_in_one_line(tmp_path, content):
     (tmp_path / "config.yaml").write_bytes(content)
     line_of(tmp_path / "config.yaml")

@@ -28,16 +28,35 @@ def run(tmp_path):
     labels = generator.integers(3, size=40)
     epochs = np.arange(1.0, 21)
     arrays = {
-        "map": grid, "extent": np.array([-1.5, 1.5, -1.5, 1.5]), "points": points, "labels": labels,
-        "predicted": probabilities.argmax(1), "box": np.array([[-1, -1], [1, 1]]), "class_names": np.array(["ant", "bee", "cat"]),
-        "axis_names": np.array(["length", "weight"]), "bayes_map": grid, "maps": np.stack([grid] * 3).astype(np.float16),
-        "map_epochs": np.array([0, 5, 20]), "test_probabilities": probabilities, "history/epoch": epochs,
-        "history/train/loss": 1 / epochs, "history/val/loss": 1.2 / epochs, "history/train/accuracy": 1 - 0.3 / epochs,
-        "history/val/accuracy": 1 - 0.4 / epochs, "projection/map": grid, "projection/extent": np.array([-2, 2, -1, 1.0]),
-        "projection/points": points, "projection/box": np.array([[-1, -1], [1, 1]]), "projection/axis_names": np.array(["p", "q"]),
-        "matrix/values": points, "matrix/labels": labels, "matrix/predicted": probabilities.argmax(1), "matrix/names": ["a", "b"],
-        "images": generator.random((40, 5, 4)), "first_layer": generator.normal(size=(3, 5, 4)),
-    }  # fmt: skip
+        "map": grid,
+        "extent": np.array([-1.5, 1.5, -1.5, 1.5]),
+        "points": points,
+        "labels": labels,
+        "predicted": probabilities.argmax(1),
+        "box": np.array([[-1, -1], [1, 1]]),
+        "class_names": np.array(["ant", "bee", "cat"]),
+        "axis_names": np.array(["length", "weight"]),
+        "bayes_map": grid,
+        "maps": np.stack([grid] * 3).astype(np.float16),
+        "map_epochs": np.array([0, 5, 20]),
+        "test_probabilities": probabilities,
+        "history/epoch": epochs,
+        "history/train/loss": 1 / epochs,
+        "history/val/loss": 1.2 / epochs,
+        "history/train/accuracy": 1 - 0.3 / epochs,
+        "history/val/accuracy": 1 - 0.4 / epochs,
+        "projection/map": grid,
+        "projection/extent": np.array([-2, 2, -1, 1.0]),
+        "projection/points": points,
+        "projection/box": np.array([[-1, -1], [1, 1]]),
+        "projection/axis_names": np.array(["p", "q"]),
+        "matrix/values": points,
+        "matrix/labels": labels,
+        "matrix/predicted": probabilities.argmax(1),
+        "matrix/names": ["a", "b"],
+        "images": generator.random((40, 5, 4)),
+        "first_layer": generator.normal(size=(3, 5, 4)),
+    }
     np.savez(folder / "figures" / "arrays.npz", **arrays)
     return RunFolder(folder)
 
@@ -59,7 +78,11 @@ def test_words_are_text_in_svg_and_fonts_in_pdf(run, tmp_path):
     assert {"ant", "bee", "cat", "length", "weight"} <= set(words) and any("after 20 epochs" in word for word in words)
     pdf = (tmp_path / "learning_curves.pdf").read_bytes()
     assert b"/FontFile2" in pdf or b"/Type /Font" in pdf
-    streams = [zlib.decompress(part) for part in re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL) if part[:1] == b"x"]
+    streams = [
+        zlib.decompress(part)
+        for part in re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL)
+        if part[:1] == b"x"
+    ]
     assert any(b" Tj" in stream or b" TJ" in stream for stream in streams)
 
 
@@ -90,9 +113,13 @@ def test_what_was_not_saved_is_left_out_with_its_reason(run, tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"names": ["decison_map"]}, "did you mean decision_map"), ({"formats": ["pdff"]}, "did you mean pdf"), ({"size": "huge"}, "size must be"),
-     ({"style": "x"}, "style must be")],
-)  # fmt: skip
+    [
+        ({"names": ["decison_map"]}, "did you mean decision_map"),
+        ({"formats": ["pdff"]}, "did you mean pdf"),
+        ({"size": "huge"}, "size must be"),
+        ({"style": "x"}, "style must be"),
+    ],
+)
 def test_wrong_words_are_one_line(run, change, message):
     given = {"names": None, "formats": ["png"]} | change
     with pytest.raises(InputError, match=message):
@@ -122,7 +149,19 @@ def test_the_command(run, tmp_path, capsys):
 
 def test_a_run_leaves_further_formats_where_they_are_asked_for(tmp_path):
     words = ["data.points_per_arm=60", "data.validation_points=30", "data.fresh_points=50", "trainer.max_epochs=1"]
-    assert main(["train", f"paths.logs={tmp_path}", "figure_formats=[svg,pdf]", "figures=map", "callbacks.progress=null", *words]) == 0
+    assert (
+        main(
+            [
+                "train",
+                f"paths.logs={tmp_path}",
+                "figure_formats=[svg,pdf]",
+                "figures=map",
+                "callbacks.progress=null",
+                *words,
+            ]
+        )
+        == 0
+    )
     (figures,) = (tmp_path / "train").glob("*/figures")
     assert {f"decision_map.{form}" for form in ("png", "svg", "pdf")} <= {path.name for path in figures.iterdir()}
 

@@ -108,11 +108,7 @@ def test_padding_changes_nothing():
     fit = interpolant(x, x**2)
     padded = pad(fit, 9, 1.0)
     look = np.linspace(-1, 2, 301)
-    assert (
-        padded.n == 9
-        and np.allclose(padded(look), fit(look), atol=1e-15)
-        and (padded.weights == 0).sum() == 6
-    )
+    assert padded.n == 9 and np.allclose(padded(look), fit(look), atol=1e-15) and (padded.weights == 0).sum() == 6
     lone = pad(interpolant(np.array([1.0]), np.array([2.0])), 4, 1.0)
     assert lone.n == 4 and np.array_equal(lone(look), np.full(301, 2.0))
 
@@ -120,12 +116,17 @@ def test_padding_changes_nothing():
 @pytest.mark.parametrize(
     ("x", "y", "word"),
     [
-        ([0, 2, 1], [0, 0, 0], "strictly"), ([2, 1, 0], [0, 0, 0], "strictly"),
+        ([0, 2, 1], [0, 0, 0], "strictly"),
+        ([2, 1, 0], [0, 0, 0], "strictly"),
         ([0, 1, 1], [0, 0, 0], "strictly"),
-        ([0, np.nan], [0, 0], "finite"), ([0, 1], [0, np.inf], "finite"), ([], [], "length"),
-        ([[0], [1]], [[0], [1]], "shapes"), ([0, 1], [[0], [1]], "shapes"), ([0, 1], [0], "shapes"),
+        ([0, np.nan], [0, 0], "finite"),
+        ([0, 1], [0, np.inf], "finite"),
+        ([], [], "length"),
+        ([[0], [1]], [[0], [1]], "shapes"),
+        ([0, 1], [[0], [1]], "shapes"),
+        ([0, 1], [0], "shapes"),
     ],
-)  # fmt: skip
+)
 def test_bad_points_are_told_in_one_line(x, y, word):
     with pytest.raises(InputError, match=word) as caught:
         interpolant(np.array(x, dtype=float), np.array(y, dtype=float))

@@ -32,9 +32,7 @@ def test_takagis_function_and_tents():
     for m in (1, 2, 5, 9):
         x = np.linspace(0, 1, 3 * 2**m + 1)
         assert blancmange(m).n == 3 * m - 1
-        assert np.abs(blancmange(m)(x) - make_target("takagi")(x)).max() == pytest.approx(
-            2 / 3 * 2.0**-m, rel=1e-9
-        )
+        assert np.abs(blancmange(m)(x) - make_target("takagi")(x)).max() == pytest.approx(2 / 3 * 2.0**-m, rel=1e-9)
     x = np.linspace(0, 1, 1001)
     assert np.allclose(sawtooth_sum(0.0, [0.0, 0.0, 1.0])(x), make_target("sawtooth")(x), atol=1e-12)
 
@@ -126,9 +124,7 @@ def test_deep_constructions_and_linear_terms_export_too():
                 assert np.abs(module(x)[:, 0].numpy() - network(x[:, 0].double().numpy())).max() < 1e-6
         left = from_units(np.array([-1.0, 2.0]), np.array([0.5, -1.0]), np.array([1.5, 1.0]), 0.25)
         assert left.linear and layered(left).n == left.n + 2
-        assert (
-            np.abs(to_sequential(left, (0, 1))(x)[:, 0].numpy() - left(x[:, 0].double().numpy())).max() < 1e-6
-        )
+        assert np.abs(to_sequential(left, (0, 1))(x)[:, 0].numpy() - left(x[:, 0].double().numpy())).max() < 1e-6
 
 
 def test_an_exported_network_loads_and_trains():

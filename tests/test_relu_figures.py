@@ -70,9 +70,7 @@ def test_width_sweep_with_gaps_zeros_and_dots():
         "depth": {"max": np.array([np.nan, 0.01, 1e-5]), "rms": np.array([np.nan, 0.01, 1e-5])},
     }
     dots = [("trained from random", n, np.array([1.0, 0.5, 0.2]), np.array([1.0, 0.5, 0.2]))]
-    made = width_sweep(
-        n, series, title="t", floor=np.array([0.1, 0.01, 1e-4]), constants={"uniform": 4.0}, dots=dots
-    )
+    made = width_sweep(n, series, title="t", floor=np.array([0.1, 0.01, 1e-4]), constants={"uniform": 4.0}, dots=dots)
     pixels(made)
     lines = [line for line in made.axes[0].lines if len(line.get_xdata()) == 3]
     assert any(np.array_equal(line.get_ydata(), series["uniform"]["max"]) for line in lines)
@@ -85,14 +83,9 @@ def test_depth_with_and_without_training_and_stages(last):
     for more in (
         {},
         {"trained_n": np.array([5, 5]), "trained": np.array([0.1, 0.6])},
-        {
-            "x": np.linspace(0, 1, 9),
-            "stages": [("one", np.linspace(0, 1, 9)), ("two", np.linspace(-1, 1, 9))],
-        },
+        {"x": np.linspace(0, 1, 9), "stages": [("one", np.linspace(0, 1, 9)), ("two", np.linspace(-1, 1, 9))]},
     ):
-        made = depth_gain(
-            n, 1 / n**2, n[::3], 4.0 ** -np.sqrt(n[::3]), title="t", floor=1 / (n + 1.0) ** 2, **more
-        )
+        made = depth_gain(n, 1 / n**2, n[::3], 4.0 ** -np.sqrt(n[::3]), title="t", floor=1 / (n + 1.0) ** 2, **more)
         pixels(made)
         assert len(made.axes) == 1 + len(more.get("stages", ()))
 

@@ -31,16 +31,23 @@ def test_uniform_interpolation_has_its_closed_form(n):
     assert largest == pytest.approx(1 / (4 * n * n), rel=1e-9)
     assert rms == pytest.approx(1 / (n * n * np.sqrt(30)), rel=1e-9)
     # sqrt with uniform knots: the first piece misses by 0.25 n^-1/2, exactly.
-    assert measured(make_target("sqrt"), uniform(make_target("sqrt"), n))[0] == pytest.approx(
-        0.25 * n**-0.5, rel=1e-6
-    )
+    assert measured(make_target("sqrt"), uniform(make_target("sqrt"), n))[0] == pytest.approx(0.25 * n**-0.5, rel=1e-6)
 
 
 @pytest.mark.parametrize(
     ("name", "n", "most"),
-    [("sin", 9, 4.11e-2), ("sin", 64, 8.1e-4), ("sin", 256, 5.06e-5), ("x2", 9, 3.09e-3), ("exp", 9, 2.6e-3),
-     ("sqrt", 9, 6.15e-3), ("sqrt", 256, 7.64e-6), ("runge", 9, 2.56e-2), ("runge", 256, 3.215e-5)],
-)  # fmt: skip
+    [
+        ("sin", 9, 4.11e-2),
+        ("sin", 64, 8.1e-4),
+        ("sin", 256, 5.06e-5),
+        ("x2", 9, 3.09e-3),
+        ("exp", 9, 2.6e-3),
+        ("sqrt", 9, 6.15e-3),
+        ("sqrt", 256, 7.64e-6),
+        ("runge", 9, 2.56e-2),
+        ("runge", 256, 3.215e-5),
+    ],
+)
 def test_equidistributed_knots_against_the_reference_table(name, n, most):
     target = make_target(name)
     plain, balanced = (measured(target, equidistributed(target, n, balance=b))[0] for b in (False, True))
@@ -70,11 +77,7 @@ def test_hats_against_scipys_spline(n):
 def test_moments_of_points_are_plain_sums():
     x, y = np.array([0.0, 0.2, 0.5, 0.5001, 1.0]), np.array([1.0, 2.0, 3.0, 4.0, 5.0])
     left, cross, right, start, end = Moments(make_points(x, y))(np.array([0.0, 0.5, 1.0]))
-    assert (
-        np.allclose(left[0], 1 + 0.36)
-        and np.allclose(end[0], 0.4 * 2)
-        and np.allclose(right[1], 0.0002**2 + 1)
-    )
+    assert np.allclose(left[0], 1 + 0.36) and np.allclose(end[0], 0.4 * 2) and np.allclose(right[1], 0.0002**2 + 1)
     assert np.allclose(start[1], 3 + 0.9998 * 4) and np.allclose(cross[0], 0.24)
 
 
@@ -114,9 +117,7 @@ def test_split_against_brute_force_over_all_edges():
         return total
 
     for n in (1, 2, 3):
-        brute = min(
-            cost(np.array([at[0], *inner, at[-1]])) for inner in itertools.combinations(at[1:-1], n - 1)
-        )
+        brute = min(cost(np.array([at[0], *inner, at[-1]])) for inner in itertools.combinations(at[1:-1], n - 1))
         assert cost(split(x, y, np.ones(12), at, n, 12)) == pytest.approx(brute, rel=1e-9)
 
 
@@ -209,10 +210,7 @@ def test_deep_training_starts_where_told_and_its_members_do_not_mix():
     target, x = make_target("x2"), np.linspace(0, 1, 100)
     start = train_deep(target, [2, 3], seeds=[0], steps=0, start=square(2))[0]
     assert np.allclose(start(x), square(2)(x), atol=1e-6)
-    pair, lone = (
-        train_deep(target, [2, 3], seeds=[3, 4], steps=20),
-        train_deep(target, [2, 3], seeds=[4], steps=20),
-    )
+    pair, lone = (train_deep(target, [2, 3], seeds=[3, 4], steps=20), train_deep(target, [2, 3], seeds=[4], steps=20))
     assert np.allclose(pair[1](x), lone[0](x), atol=1e-6)
 
 

@@ -37,9 +37,7 @@ def level_with_cells(x, y, cells) -> float:
                 right.append(0.0)
         cost = np.zeros(2 * pieces + 1)
         cost[-1] = 1
-        found = linprog(
-            cost, A_ub=np.array(rows), b_ub=right, bounds=[(None, None)] * (2 * pieces) + [(0, None)]
-        )
+        found = linprog(cost, A_ub=np.array(rows), b_ub=right, bounds=[(None, None)] * (2 * pieces) + [(0, None)])
         if found.success:
             best = min(best, found.fun)
     return best
@@ -47,9 +45,7 @@ def level_with_cells(x, y, cells) -> float:
 
 def brute_force(x, y, n: int) -> float:
     return min(
-        level_with_cells(x, y, cells)
-        for k in range(n)
-        for cells in itertools.combinations(range(x.size - 1), k)
+        level_with_cells(x, y, cells) for k in range(n) for cells in itertools.combinations(range(x.size - 1), k)
     )
 
 
@@ -81,10 +77,16 @@ def test_a_path_stays_in_the_corridor_and_no_shorter_one_exists():
 
 # SPEC section 3: target, n, no worse than.
 TABLE = [
-    ("sin", 9, 1.604e-2), ("sin", 64, 3.566e-4), ("sin", 256, 2.201e-5), ("x2", 9, 1.5434e-3),
+    ("sin", 9, 1.604e-2),
+    ("sin", 64, 3.566e-4),
+    ("sin", 256, 2.201e-5),
+    ("x2", 9, 1.5434e-3),
     ("exp", 9, 1.2995e-3),
-    ("sqrt", 9, 2.778e-3), ("sqrt", 256, 3.8e-6), ("runge", 9, 1.238e-2), ("runge", 256, 1.524e-5),
-]  # fmt: skip
+    ("sqrt", 9, 2.778e-3),
+    ("sqrt", 256, 3.8e-6),
+    ("runge", 9, 1.238e-2),
+    ("runge", 256, 1.524e-5),
+]
 
 
 @pytest.mark.parametrize(("name", "n", "most"), TABLE)

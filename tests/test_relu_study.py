@@ -12,13 +12,7 @@ from mlplab.plots.style import png_bytes
 from mlplab.runs.folder import open_run
 from mlplab.studies.relu.figures import redraw
 
-FAST = [
-    "trained.adam_steps=20",
-    "trained.lbfgs_steps=5",
-    "trained.networks=2",
-    "depth.networks=2",
-    "depth.steps=10",
-]
+FAST = ["trained.adam_steps=20", "trained.lbfgs_steps=5", "trained.networks=2", "depth.networks=2", "depth.steps=10"]
 
 
 def study(tmp_path, *words):
@@ -31,16 +25,12 @@ def test_one_method_as_a_program_reads_it(tmp_path, capsys):
     folder, result = study(tmp_path, "target=exp", "method=minimax", "n=17")
     (row,) = result["rows"]
     assert (row["target"], row["method"], row["n"]) == ("exp", "minimax", 17)
-    assert (
-        row["lower_bound"] <= row["max_error"] <= 1.01 * row["lower_bound"]
-        and row["floor"] < row["lower_bound"]
-    )
+    assert row["lower_bound"] <= row["max_error"] <= 1.01 * row["lower_bound"] and row["floor"] < row["lower_bound"]
     assert row["max_error"] == pytest.approx((2 * (np.sqrt(np.e) - 1)) ** 2 / (16 * 17**2), rel=2e-3)
     assert row["rms_error"] < row["max_error"] and row["seconds"] > 0
     assert "minimax" in capsys.readouterr().out and result["float32"]["segments_ulp"] <= 4
     assert (
-        open_run(folder).manifest.exists()
-        and json.loads((folder / "status.json").read_text())["status"] == "finished"
+        open_run(folder).manifest.exists() and json.loads((folder / "status.json").read_text())["status"] == "finished"
     )
     state = torch.load(folder / "checkpoints" / "minimax_17.pt", weights_only=True)
     ends = [torch.nn.utils.skip_init(torch.nn.Linear, *sizes) for sizes in ((1, 17), (17, 1))]
@@ -62,8 +52,7 @@ def test_every_method_and_figure_at_two_widths(tmp_path):
             assert row["max_error"] == pytest.approx(2.0 ** -(2 * (row["n"] + 1) / 3 + 3), rel=1e-9)
     for name in ("decomposition", "width", "depth"):
         assert (
-            png_bytes(redraw(folder / "figures" / f"{name}.npz"))
-            == (folder / "figures" / f"{name}.png").read_bytes()
+            png_bytes(redraw(folder / "figures" / f"{name}.npz")) == (folder / "figures" / f"{name}.png").read_bytes()
         )
     with (folder / "errors.csv").open() as stream:
         rows = list(csv.DictReader(stream))
@@ -83,15 +72,20 @@ def test_points_from_a_file(tmp_path, text):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["n=0"], "n must be"), (["n=[]"], "n must be"), (["target=expp"], "exp"),
+        (["n=0"], "n must be"),
+        (["n=[]"], "n must be"),
+        (["target=expp"], "exp"),
         (["target.name=sine"], "sin"),
-        (["target.low=3", "target.high=3"], "target.low"), (["method=minmax"], "minimax"),
+        (["target.low=3", "target.high=3"], "target.low"),
+        (["method=minmax"], "minimax"),
         (["method.names=[]"], "method"),
-        (["target=points"], "path"), (["target=points", "target.path=/nowhere.csv"], "nowhere"),
-        (["target=step", "target.high=2", "method=depth"], "symmetry"), (["trained.lr=0"], "trained.lr"),
+        (["target=points"], "path"),
+        (["target=points", "target.path=/nowhere.csv"], "nowhere"),
+        (["target=step", "target.high=2", "method=depth"], "symmetry"),
+        (["trained.lr=0"], "trained.lr"),
         (["figures=[widht]"], "width"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys, words, told):
     assert main(["relu_approximation", f"paths.logs={tmp_path}", *words]) == 2
     error = capsys.readouterr().err

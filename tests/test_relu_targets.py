@@ -57,11 +57,15 @@ def test_weights_and_errors_of_points():
 
 @pytest.mark.parametrize(
     ("given", "word"),
-    [({"weight": [1, -1]}, "weight of a point must be a finite number >= 0, got -1.0 at row 2"),
-     ({"error": [1, 0]}, "error of a point must be a finite number > 0"), ({"weight": [0, 0]}, "weight > 0"),
-     ({"weight": [1]}, "list of 2 numbers"), ({"weight": [1, 1], "error": [1, 1]}, "got both"),
-     ({"error": [np.nan, 1]}, "finite")],
-)  # fmt: skip
+    [
+        ({"weight": [1, -1]}, "weight of a point must be a finite number >= 0, got -1.0 at row 2"),
+        ({"error": [1, 0]}, "error of a point must be a finite number > 0"),
+        ({"weight": [0, 0]}, "weight > 0"),
+        ({"weight": [1]}, "list of 2 numbers"),
+        ({"weight": [1, 1], "error": [1, 1]}, "got both"),
+        ({"error": [np.nan, 1]}, "finite"),
+    ],
+)
 def test_bad_weights(given, word):
     with pytest.raises(InputError, match=word):
         make_points(np.arange(2.0), np.arange(2.0), **{name: np.array(v, float) for name, v in given.items()})
@@ -109,9 +113,11 @@ def test_a_third_column_is_an_error_or_a_weight_by_its_name(tmp_path, name, powe
     loss, slopes = loss_and_gradient(flat, x, y, target.points.weight)
     weights = third.astype(float) ** power
     for member, row in enumerate(flat):
+
         def cost(row):
             out = row[2] * np.maximum(row[0] * x + row[1], 0) + row[3]
             return weights @ (out - y) ** 2 / weights.sum()
+
         assert np.isclose(loss[member], cost(row))
         numeric = [(cost(row + 1e-6 * e) - cost(row - 1e-6 * e)) / 2e-6 for e in np.eye(4)]
         assert np.allclose(slopes[member], numeric, atol=1e-5)
@@ -119,10 +125,18 @@ def test_a_third_column_is_an_error_or_a_weight_by_its_name(tmp_path, name, powe
 
 @pytest.mark.parametrize(
     ("text", "word"),
-    [("", "must have rows"), ("x,y\n", "no rows"), ("1,2,3\n", "two columns"), ("x,y,z\n1,2,3\n", "x, y, z"),
-     ("x,y,err\n1,2,0\n", "line 2.*error of y must be > 0"), ("x,y\n1,2\n1,nope\n", "line 3"),
-     ("1,2\n1,nan\n", "line 2"), ("1,2\n3\n", "line 2"), ("1,inf\n", "finite")],
-)  # fmt: skip
+    [
+        ("", "must have rows"),
+        ("x,y\n", "no rows"),
+        ("1,2,3\n", "two columns"),
+        ("x,y,z\n1,2,3\n", "x, y, z"),
+        ("x,y,err\n1,2,0\n", "line 2.*error of y must be > 0"),
+        ("x,y\n1,2\n1,nope\n", "line 3"),
+        ("1,2\n1,nan\n", "line 2"),
+        ("1,2\n3\n", "line 2"),
+        ("1,inf\n", "finite"),
+    ],
+)
 def test_bad_files(tmp_path, text, word):
     path = tmp_path / "bad.csv"
     path.write_text(text, encoding="utf-8")
@@ -138,10 +152,16 @@ def test_a_missing_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "low", "high", "word"),
-    [("sinn", None, None, "did you mean sin"), ("xyzzy", None, None, "one of sin"), ("sin", 1, 1, "below"),
-     ("sin", 2, 1, "below"), ("sin", float("nan"), 1, "finite"), ("sin", 0, float("inf"), "finite"),
-     ("exp", 0, 1e9, "finite")],
-)  # fmt: skip
+    [
+        ("sinn", None, None, "did you mean sin"),
+        ("xyzzy", None, None, "one of sin"),
+        ("sin", 1, 1, "below"),
+        ("sin", 2, 1, "below"),
+        ("sin", float("nan"), 1, "finite"),
+        ("sin", 0, float("inf"), "finite"),
+        ("exp", 0, 1e9, "finite"),
+    ],
+)
 def test_bad_targets(name, low, high, word):
     with pytest.raises(InputError, match=word) as caught:
         make_target(name, low, high)

@@ -57,8 +57,12 @@ def test_the_files_hold_the_table(tmp_path, capsys):
 def test_lines_of_the_table_on_the_screen_fit_80_columns(tmp_path, capsys):
     folder = tmp_path / "a-folder-with-quite-a-long-name"
     for number in range(20):
-        write_run(folder / f"r{number}", result(0.01 * number + 0.01, parameters=10**9 + number),
-                  hidden=f"[{','.join(['100'] * (number + 1))}]", noise=0.123456789)  # fmt: skip
+        write_run(
+            folder / f"r{number}",
+            result(0.01 * number + 0.01, parameters=10**9 + number),
+            hidden=f"[{','.join(['100'] * (number + 1))}]",
+            noise=0.123456789,
+        )
     assert main(["report", str(folder)]) == 0
     table = capsys.readouterr().out.split("\n\n")[0].splitlines()
     table = [line for line in table if not line.startswith("note:")]
@@ -70,8 +74,15 @@ def test_the_ends_of_names_that_tell_settings_apart_stay_on_the_screen(tmp_path,
     for number in range(24):
         seed, depth, epochs = number % 2, number // 2 % 3 + 1, 10 * (number // 6 + 1)
         made = result(0.1 / depth + 0.001 * epochs + 0.0001 * seed, seed=seed)
-        write_run(tmp_path / "s" / f"r{number}", made, width=64 + depth, depth=epochs, epochs=epochs // 10,
-                  seed=seed, noise=0.125 * (number // 12 + 1))  # fmt: skip
+        write_run(
+            tmp_path / "s" / f"r{number}",
+            made,
+            width=64 + depth,
+            depth=epochs,
+            epochs=epochs // 10,
+            seed=seed,
+            noise=0.125 * (number // 12 + 1),
+        )
     assert main(["report", str(tmp_path / "s")]) == 0
     table = capsys.readouterr().out.split("\n\n")[0].splitlines()
     table = [line for line in table if not line.startswith("note:")]
@@ -104,10 +115,7 @@ def test_cells_read_back_to_the_same_bits():
 
 class TestWhere:
     def test_several_folders_go_into_one_of_their_own(self, tmp_path, capsys):
-        one, two = (
-            make_sweep(tmp_path / "logs/k/a", widths=(16,)),
-            make_sweep(tmp_path / "logs/k/b", widths=(32,)),
-        )
+        one, two = (make_sweep(tmp_path / "logs/k/a", widths=(16,)), make_sweep(tmp_path / "logs/k/b", widths=(32,)))
         assert main(["report", str(one), str(two)]) == 0
         (made,) = (tmp_path / "logs" / "report").iterdir()
         assert made.name.startswith("a-b-") and len(rows_of(made / "sweep.csv")) == 4
@@ -203,8 +211,7 @@ def spoil_numbers(folder):
 
 
 @pytest.mark.parametrize(
-    "spoil",
-    [spoil_record, spoil_results, spoil_maps, spoil_shapes, spoil_curves, spoil_folders, spoil_numbers],
+    "spoil", [spoil_record, spoil_results, spoil_maps, spoil_shapes, spoil_curves, spoil_folders, spoil_numbers]
 )
 def test_damage_costs_what_is_damaged_and_no_more(tmp_path, capsys, spoil):
     folder = make_sweep(tmp_path / "s", maps=True)

@@ -37,8 +37,17 @@ def sweep_of(folder, errors, *, draws=None):
                 made["status"] = "diverged"
             name = f"width{width:04d}-seed{seed:04d}-{digest[-8:]}"
             write_run(folder / name, made, status=made["status"], width=width, seed=seed)
-            jobs.append({"name": name, "swept": swept, "overrides": [], "config_digest": digest, "status": made["status"],
-                         "error": "the loss was not finite at step 7" if error is None else None, "result": made})  # fmt: skip
+            jobs.append(
+                {
+                    "name": name,
+                    "swept": swept,
+                    "overrides": [],
+                    "config_digest": digest,
+                    "status": made["status"],
+                    "error": "the loss was not finite at step 7" if error is None else None,
+                    "result": made,
+                }
+            )
     write_record(folder, jobs)
     return folder
 
@@ -69,7 +78,9 @@ def test_with_three_seeds_there_is_one_with_ratio_interval_and_adjusted_p(tmp_pa
     assert (far.difference.low, far.difference.high) == pytest.approx((found.low, found.high), rel=1e-9)
     header, cells = words.people_table(table)
     assert header[:5] == ["width", "seeds", "validation NLL", "against the selected", "p"]
-    assert [row[0] for row in cells] == ["16", "32", "8"] and cells[0][3] == "selected" and cells[2][3].startswith("x 14")
+    assert (
+        [row[0] for row in cells] == ["16", "32", "8"] and cells[0][3] == "selected" and cells[2][3].startswith("x 14")
+    )
     assert cells[2][4] == "< 0.001"
 
 
@@ -110,7 +121,9 @@ def test_reasons_are_whole(tmp_path):
 # Intervals.
 
 
-@pytest.mark.parametrize("values", [[0.99, 1.0], [0.5, 1.0], [0.999, 0.9999, 0.9], [1.0, 1.0], [0.0, 0.01], [0.0, 0.0], [0.97, 0.9705]])
+@pytest.mark.parametrize(
+    "values", [[0.99, 1.0], [0.5, 1.0], [0.999, 0.9999, 0.9], [1.0, 1.0], [0.0, 0.01], [0.0, 0.0], [0.97, 0.9705]]
+)
 def test_intervals_of_shares_stay_within_0_and_1_and_hold_the_mean(values):
     found = on_scale(summarise(values), "logit")
     assert 0 <= found.low <= found.mean <= found.high <= 1
@@ -150,7 +163,9 @@ def test_runs_of_one_draw_count_as_one_number(tmp_path):
     table = table_of(sweep_of(tmp_path / "s", {8: values}, draws=[1, 1, 2, 2, 3, 3]))
     found = table.settings[0].log_nll
     draws = np.log(3 * np.array(values)).reshape(3, 2).mean(1)
-    assert found.count == 3 and found.mean == pytest.approx(draws.mean()) and found.sd == pytest.approx(draws.std(ddof=1))
+    assert (
+        found.count == 3 and found.mean == pytest.approx(draws.mean()) and found.sd == pytest.approx(draws.std(ddof=1))
+    )
     assert any("over draws" in note for note in table.notes) and table.draws
 
 
@@ -195,14 +210,28 @@ def search(tmp_path):
     folder = make_sweep(tmp_path / "search", (8, 16, 32), (1, 2, 3, 4), (0,), maps=True)
     jobs = read_record(folder)["jobs"]
     trials = [
-        {"number": k, "state": "complete", "values": {"validation/nll": job["result"]["validation"]["nll"], "parameters": job["parameters"]},
-         "overrides": [f"{key}={value}" for key, value in job["swept"].items()], "folder": job["name"], "status": "finished", "error": None}
+        {
+            "number": k,
+            "state": "complete",
+            "values": {"validation/nll": job["result"]["validation"]["nll"], "parameters": job["parameters"]},
+            "overrides": [f"{key}={value}" for key, value in job["swept"].items()],
+            "folder": job["name"],
+            "status": "finished",
+            "error": None,
+        }
         for k, job in enumerate(jobs)
-    ]  # fmt: skip
+    ]
     trials.append(dict(trials[0], number=99, state="failed", values={"validation/nll": None, "parameters": None}))
-    record = {"format": 1, "objective": {"validation/nll": "minimize", "parameters": "minimize"}, "sampler": "tpe",
-              "space": ["model.width=choice(8,16,32)", "model.depth=range(1,5)", "optimizer.lr=tag(log,interval(1e-4,1e-1))"],
-              "fixed": [], "counts": {"complete": 12, "failed": 1, "open": 0}, "best": [0], "trials": trials}  # fmt: skip
+    record = {
+        "format": 1,
+        "objective": {"validation/nll": "minimize", "parameters": "minimize"},
+        "sampler": "tpe",
+        "space": ["model.width=choice(8,16,32)", "model.depth=range(1,5)", "optimizer.lr=tag(log,interval(1e-4,1e-1))"],
+        "fixed": [],
+        "counts": {"complete": 12, "failed": 1, "open": 0},
+        "best": [0],
+        "trials": trials,
+    }
     (folder / "search.json").write_text(json.dumps(record))
     return folder
 
@@ -211,7 +240,12 @@ def test_a_search_has_its_own_figures_and_words(search, capsys):
     assert main(["report", str(search)]) == 0
     out = capsys.readouterr().out
     assert "A search (tpe) over width, depth, lr" in out and "± standard error" in out
-    assert {path.stem for path in (search / "figures").iterdir()} == {"search_history", "search_keys", "decision_maps", "front"}
+    assert {path.stem for path in (search / "figures").iterdir()} == {
+        "search_history",
+        "search_keys",
+        "decision_maps",
+        "front",
+    }
     text = (search / "sweep.md").read_text()
     assert "Figures left out" in text and "tried once" in text and "are on the front" in text
 
@@ -230,7 +264,12 @@ def test_two_keys_that_act_together_are_found():
     keys = [{"a": float(a), "b": float(b), "c": float(c)} for a, b, c in generator.uniform(-1, 1, (120, 3))]
 
     def of(f):
-        return Search({"nll": "minimize"}, ["a", "b", "c"], set(), [Trial(k, at, [f(at) + 0.05 * generator.normal()], None) for k, at in enumerate(keys)])
+        return Search(
+            {"nll": "minimize"},
+            ["a", "b", "c"],
+            set(),
+            [Trial(k, at, [f(at) + 0.05 * generator.normal()], None) for k, at in enumerate(keys)],
+        )
 
     first, second, share, error = together(of(lambda at: at["a"] * at["b"] + 0.2 * at["c"]))
     assert {first, second} == {"a", "b"} and share > 0.3 and 0 < error < 0.15
@@ -251,7 +290,9 @@ def test_importance_finds_what_counts_and_tells_its_error(search):
     assert explained(groups + 0.01 * noise, groups) > 0.99 and explained(noise, groups) < 0.1
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", '{"objective": {}, "space": [], "trials": [1], "counts": {}, "sampler": "x"}'])
+@pytest.mark.parametrize(
+    "content", ["[]", "{}", '{"objective": {}, "space": [], "trials": [1], "counts": {}, "sampler": "x"}']
+)
 def test_a_damaged_search_is_one_line(search, content):
     (search / "search.json").write_text(content)
     with pytest.raises(InputError, match="damaged"):
@@ -269,23 +310,44 @@ def study_sweep(folder, results, keys):
         write_run(folder / name, None)
         made = {"status": "finished", "config_digest": digest, **made}
         (folder / name / "result.json").write_text(json.dumps(made))
-        jobs.append({"name": name, "swept": dict(zip(keys, values)), "overrides": [], "config_digest": digest, "status": "finished", "result": made})
+        jobs.append(
+            {
+                "name": name,
+                "swept": dict(zip(keys, values)),
+                "overrides": [],
+                "config_digest": digest,
+                "status": "finished",
+                "result": made,
+            }
+        )
     write_record(folder, jobs, study="mlplab.studies.relu.study:relu_approximation")
     return folder
 
 
 def test_a_study_of_one_unit_has_its_numbers_and_a_figure(tmp_path, capsys):
-    results = [((neuron, i), {"mean_rate_hz": 100.0 * i * (neuron == "relu"), "neurons": 1}) for neuron in ("explorer", "relu") for i in (0.5, 1, 2)]
+    results = [
+        ((neuron, i), {"mean_rate_hz": 100.0 * i * (neuron == "relu"), "neurons": 1})
+        for neuron in ("explorer", "relu")
+        for i in (0.5, 1, 2)
+    ]
     folder = study_sweep(tmp_path / "s", results, ["neuron", "input.current_ma"])
     assert main(["report", str(folder)]) == 0
     out = capsys.readouterr().out
-    assert "which 6 finished" in out and "No run has finished" not in out and "mean rate hz" in out and "neurons" not in out
+    assert (
+        "which 6 finished" in out
+        and "No run has finished" not in out
+        and "mean rate hz" in out
+        and "neurons" not in out
+    )
     assert [path.name for path in (folder / "figures").iterdir()] == ["measured.png"]
     assert "| 200 |" in (folder / "sweep.md").read_text()
 
 
 def test_a_study_of_methods_tells_the_errors_of_its_rows(tmp_path, capsys):
-    results = [((n,), {"rows": [{"method": "minimax", "n": n, "max_error": 0.1 / n, "rms_error": 0.05 / n, "floor": None}]}) for n in (4, 8, 16)]
+    results = [
+        ((n,), {"rows": [{"method": "minimax", "n": n, "max_error": 0.1 / n, "rms_error": 0.05 / n, "floor": None}]})
+        for n in (4, 8, 16)
+    ]
     folder = study_sweep(tmp_path / "s", results, ["n"])
     assert main(["report", str(folder)]) == 0
     assert "max error" in capsys.readouterr().out and "0.00625" in (folder / "sweep.md").read_text()
@@ -294,14 +356,30 @@ def test_a_study_of_methods_tells_the_errors_of_its_rows(tmp_path, capsys):
 def test_five_keys_categories_and_one_setting_each_have_a_whole_report(tmp_path, capsys):
     jobs = []
     keys = ["model.width", "model.depth", "model.activation", "optimizer.lr", "data.batch_size", "seed"]
-    for number, values in enumerate((w, d, a, lr, b, s) for w in (8, 16) for d in (1, 2) for a in ("relu", "tanh")
-                                    for lr in (0.01, 0.1) for b in (32, 64) for s in (0, 1, 2)):  # fmt: skip
+    for number, values in enumerate(
+        (w, d, a, lr, b, s)
+        for w in (8, 16)
+        for d in (1, 2)
+        for a in ("relu", "tanh")
+        for lr in (0.01, 0.1)
+        for b in (32, 64)
+        for s in (0, 1, 2)
+    ):
         digest = f"{number:064x}"
         name = f"job-{digest[-8:]}"
         made = result(0.01 + 0.001 * (number % 17), seed=values[-1], config_digest=digest)
         write_run(tmp_path / "s" / name, made)
         write_map(tmp_path / "s" / name)
-        jobs.append({"name": name, "swept": dict(zip(keys, values)), "overrides": [], "config_digest": digest, "status": "finished", "result": made})
+        jobs.append(
+            {
+                "name": name,
+                "swept": dict(zip(keys, values)),
+                "overrides": [],
+                "config_digest": digest,
+                "status": "finished",
+                "result": made,
+            }
+        )
     write_record(tmp_path / "s", jobs)
     assert main(["report", str(tmp_path / "s")]) == 0
     out = capsys.readouterr().out
@@ -319,8 +397,16 @@ def test_a_heat_map_of_holes_is_left_out_with_its_reason(tmp_path, capsys):
         digest = f"{number:064x}"
         made = result(0.02 + 0.001 * number, config_digest=digest)
         write_run(tmp_path / "s" / f"job-{digest[-8:]}", made)
-        jobs.append({"name": f"job-{digest[-8:]}", "swept": {"model.width": number, "optimizer.lr": 0.1 / (number + 1)}, "overrides": [],
-                     "config_digest": digest, "status": "finished", "result": made})  # fmt: skip
+        jobs.append(
+            {
+                "name": f"job-{digest[-8:]}",
+                "swept": {"model.width": number, "optimizer.lr": 0.1 / (number + 1)},
+                "overrides": [],
+                "config_digest": digest,
+                "status": "finished",
+                "result": made,
+            }
+        )
     write_record(tmp_path / "s", jobs)
     main(["report", str(tmp_path / "s")])
     assert "No heat map: of the 144 pairs" in (tmp_path / "s" / "sweep.md").read_text()

@@ -7,18 +7,7 @@ import warnings
 
 import pytest
 import torch
-from small_runs import (  # noqa: F401 (fixtures among them)
-    assert_same_run,
-    base,
-    block,
-    comparable,
-    interrupt,
-    limit_blocks,
-    quick,
-    status,
-    train,
-    whole,
-)
+from small_runs import assert_same_run, base, block, comparable, interrupt, limit_blocks, quick, status, train, whole  # noqa: F401 (fixtures among them)
 
 from mlplab.errors import InputError
 from mlplab.population import blocks
@@ -30,9 +19,15 @@ from mlplab.training.fit import fit_members
 @pytest.fixture(scope="module")
 def watched(base):
     """A config whose early stopping has something to remember."""
-    return quick(base, callbacks__early_stopping={
-        "_target_": "mlplab.training.callbacks.EarlyStopping", "monitor": "train/loss", "patience": 3, "min_delta": 0.0,
-    })  # fmt: skip
+    return quick(
+        base,
+        callbacks__early_stopping={
+            "_target_": "mlplab.training.callbacks.EarlyStopping",
+            "monitor": "train/loss",
+            "patience": 3,
+            "min_delta": 0.0,
+        },
+    )
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +69,14 @@ def test_a_stopped_run_has_the_same_pictures_and_events(base, whole, tmp_path, m
 def test_many_stops(base, tmp_path, monkeypatch):
     limit_blocks(monkeypatch, 1)
     options = {
-        "model__dropout": 0.2, "trainer__accumulate_grad_batches": 3, "trainer__gradient_clip_val": 0.5,
+        "model__dropout": 0.2,
+        "trainer__accumulate_grad_batches": 3,
+        "trainer__gradient_clip_val": 0.5,
         "schedule": {"_target_": "mlplab.population.schedules.Cosine", "final_fraction": 0.0, "warmup_epochs": 1},
-        "data__drop_last": False, "data__batch_size": 15, "trainer__max_epochs": 3,
-    }  # fmt: skip
+        "data__drop_last": False,
+        "data__batch_size": 15,
+        "trainer__max_epochs": 3,
+    }
     config = quick(base, **options)
     train(config, tmp_path / "whole")
     interrupt(config, tmp_path / "parts", 1)
@@ -110,7 +109,10 @@ def test_double_precision_goes_on_to_the_same_bits(base, tmp_path):
     interrupt(config, tmp_path / "parts", 16)
     train(config, tmp_path / "parts", resume=True)
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
-    assert checkpoint.load(tmp_path / "parts" / "checkpoints" / "last.ckpt")["state_dict"]["model.layers.0.weight"].dtype == torch.float64
+    assert (
+        checkpoint.load(tmp_path / "parts" / "checkpoints" / "last.ckpt")["state_dict"]["model.layers.0.weight"].dtype
+        == torch.float64
+    )
 
 
 def test_resuming_a_finished_run_changes_nothing(base, tmp_path):
@@ -152,7 +154,9 @@ def test_a_checkpoint_of_another_config_is_refused(base, tmp_path):
         train(quick(base, optimizer__lr=0.5), tmp_path / "run", resume=True)
 
 
-@pytest.mark.parametrize("content", [None, {}, {"format": 1}, {"mlplab": {"format": 99, "config_digest": "x", "minibatches": 1}}])
+@pytest.mark.parametrize(
+    "content", [None, {}, {"format": 1}, {"mlplab": {"format": 99, "config_digest": "x", "minibatches": 1}}]
+)
 def test_a_checkpoint_of_the_labs_that_is_no_last_state_is_refused(base, tmp_path, content):
     folder = tmp_path / "run"
     interrupt(quick(base), folder, 8)
@@ -161,7 +165,9 @@ def test_a_checkpoint_of_the_labs_that_is_no_last_state_is_refused(base, tmp_pat
         last.write_bytes(best.read_bytes())
     else:
         checkpoint.save(last, content)
-    with pytest.raises(InputError, match="another config" if content and "mlplab" in content else "is no last state of a run"):
+    with pytest.raises(
+        InputError, match="another config" if content and "mlplab" in content else "is no last state of a run"
+    ):
         train(quick(base), folder, resume=True)
     assert status(folder) == "interrupted"
 

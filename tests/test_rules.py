@@ -6,8 +6,15 @@ import pytest
 from mlplab.errors import InputError
 from mlplab.rules import boolean, check_all, choice, either, integer, many, number, optional, shown
 
-RULES = [integer(0, 10), number(0, 1, below=True), boolean(), choice("a", "b"), optional(integer(1)), many(number(0)),
-         either(choice(math.inf), number(0))]  # fmt: skip
+RULES = [
+    integer(0, 10),
+    number(0, 1, below=True),
+    boolean(),
+    choice("a", "b"),
+    optional(integer(1)),
+    many(number(0)),
+    either(choice(math.inf), number(0)),
+]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.allowed)

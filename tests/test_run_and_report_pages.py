@@ -33,10 +33,15 @@ def runs(tmp_path_factory):
     x = rng.normal(size=(300, 3)) * [1, 50, 0.01] + [0, 1000, 5]
     names = np.array(["<b>a</b>", "b & c"])[(x[:, 0] * (x[:, 1] - 1000) > 0).astype(int)]
     with open(table, "w", newline="") as file:
-        csv.writer(file).writerows([["one", "<i>two</i>", "three", "label"], *([*row, name] for row, name in zip(x, names))])
+        csv.writer(file).writerows(
+            [["one", "<i>two</i>", "three", "label"], *([*row, name] for row, name in zip(x, names))]
+        )
     place = [f"paths.logs={logs}", *QUICK]
     assert main(["train", "model.hidden=[9,7]", "name=one", *place]) == 0
-    assert main(["train", "data=file", f"data.path={table}", "data.batch_size=32", "model.hidden=[8]", "name=two", *place]) == 0
+    assert (
+        main(["train", "data=file", f"data.path={table}", "data.batch_size=32", "model.hidden=[8]", "name=two", *place])
+        == 0
+    )
     assert main(["train", "-m", "model.width=4,12", "model.depth=1,2", "seed=0,1", "sweep=grid", *place]) == 0
     assert main(["report", str(logs / "sweep" / "grid")]) == 0
     (logs / "explorer.html").write_text(lif_explorer(), encoding="utf-8")
@@ -166,13 +171,18 @@ def test_the_page_of_a_sweep_is_sorted_filtered_and_opened(page, runs):
     page.keys("#heat", RIGHT + ENTER)
     assert text(page, "#cellTitle").startswith("width=12 depth=1")
     command, opened = text(page, "#command"), str(page.script("return view.open"))
-    for link in (page.script("return $('toPlayground').getAttribute('href')"), page.script("return rows[0].playground")):
+    for link in (
+        page.script("return $('toPlayground').getAttribute('href')"),
+        page.script("return rows[0].playground"),
+    ):
         assert link.startswith("playground.html#data=spiral") and "x=seed:0,1" in link
     page.click("#toPlayground")
     assert page.script("return $('command').textContent").startswith("scripts/lab train -m ")
     assert page.script("return [settings.length, settings[1].model.width, settings[1].seed]") == [2, 12, 1]
     load(page, folder / "report.html", "#open=" + opened)
-    assert command.startswith("scripts/lab train -m model.width=12 ") and command.endswith("trainer.max_epochs=5 seed=0,1")
+    assert command.startswith("scripts/lab train -m model.width=12 ") and command.endswith(
+        "trainer.max_epochs=5 seed=0,1"
+    )
     # The maps' networks are the runs': their weights at half precision.
     link = page.script("return rows[view.open].runs[0].link")
     arrays = read_snapshots(RunFolder((folder / link).resolve().parent))
@@ -188,7 +198,13 @@ def test_the_page_of_a_sweep_is_sorted_filtered_and_opened(page, runs):
     assert page.complaints() == []
 
 
-PAGES = ["train/one/run.html", "train/two/run.html", "sweep/grid/report.html", "train/one/playground.html", "explorer.html"]
+PAGES = [
+    "train/one/run.html",
+    "train/two/run.html",
+    "sweep/grid/report.html",
+    "train/one/playground.html",
+    "explorer.html",
+]
 # What is written on canvases stands on one of these.
 ON_CANVAS = """const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim(), rgb = c => (c.length === 4 ? [...c.slice(1)].map(h => h + h) : c.match(/[0-9a-f]{2}/gi)).map(h => parseInt(h, 16) / 255)
 const light = c => rgb(c).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4).reduce((s, v, k) => s + v * [0.2126, 0.7152, 0.0722][k], 0)
@@ -201,7 +217,9 @@ return ['--ink', '--muted', '--limit', '--train', '--validation'].flatMap(ink =>
 @pytest.mark.parametrize("name", PAGES)
 def test_every_word_can_be_read_nothing_sticks_out_and_nothing_is_asked_for(page, runs, name, theme, width, tmp_path):
     html = (runs / name).read_text(encoding="utf-8")
-    assert not re.search(r"(src|href)\s*=\s*[\"'](?!#)|@import|url\((?!#)|https?:|fetch\(|XMLHttp|WebSocket|importScripts", html)
+    assert not re.search(
+        r"(src|href)\s*=\s*[\"'](?!#)|@import|url\((?!#)|https?:|fetch\(|XMLHttp|WebSocket|importScripts", html
+    )
     page.screen(width, 844)
     load(page, runs / name, f"#theme={theme}")
     if name.endswith("run.html"):  # every part of it, folded ones too
@@ -224,17 +242,30 @@ def test_hostile_names_stay_text_on_every_page(page, runs, tmp_path):
     with open(tmp_path / "t.csv", "w", newline="") as file:
         rows = [[k % 7, k % 5, k % 3, bad if k % 2 else "plain"] for k in range(200)]
         csv.writer(file).writerows([[bad, "'\"&", "${x}", "label"], *rows])
-    place = [f"paths.logs={tmp_path}", *QUICK, "trainer.max_epochs=1", "data=file", f"data.path={tmp_path / 't.csv'}", "data.label=label"]
+    place = [
+        f"paths.logs={tmp_path}",
+        *QUICK,
+        "trainer.max_epochs=1",
+        "data=file",
+        f"data.path={tmp_path / 't.csv'}",
+        "data.label=label",
+    ]
     assert main(["train", "name=x", "data.batch_size=16", *place]) == 0
     assert main(["train", "-m", "data.batch_size=8,16", "seed=0,1", "sweep=y", *place]) == 0
     assert main(["report", str(tmp_path / "sweep" / "y")]) == 0
     for path in (tmp_path / "train" / "x" / "run.html", tmp_path / "sweep" / "y" / "report.html"):
         load(page, path, f"#filter={bad}&x={bad}&theme={bad}")
-        assert page.script("return document.querySelectorAll('img[src=x]').length") == 0 and page.script("return document.title") != "owned"
+        assert (
+            page.script("return document.querySelectorAll('img[src=x]').length") == 0
+            and page.script("return document.title") != "owned"
+        )
         assert page.complaints() == []
     for path in (runs / "train" / "one" / "playground.html", runs / "explorer.html"):
         load(page, path, f"#data={bad}&x={bad}:1&R={bad}&base={bad}&pins={bad}&points={bad}")
-        assert page.script("return document.querySelectorAll('img[src=x]').length") == 0 and page.script("return document.title") != "owned"
+        assert (
+            page.script("return document.querySelectorAll('img[src=x]').length") == 0
+            and page.script("return document.title") != "owned"
+        )
         assert page.complaints() == []
 
 
@@ -267,26 +298,63 @@ def test_a_large_sweep_stays_under_three_megabytes():
             for one in made:
                 one["snapshots"] = [(e, rng.normal(size=size).astype(np.float32)) for e, _ in one["snapshots"]]
             runs = [
-                {"name": f"r{s}", "link": None, "seed": f"seed={s}", "status": "finished", "figures": {}, "network": one,
-                 "history": {"epoch": list(range(1, 101)), "train": rng.random(100).tolist(), "validation": rng.random(100).tolist()}}
+                {
+                    "name": f"r{s}",
+                    "link": None,
+                    "seed": f"seed={s}",
+                    "status": "finished",
+                    "figures": {},
+                    "network": one,
+                    "history": {
+                        "epoch": list(range(1, 101)),
+                        "train": rng.random(100).tolist(),
+                        "validation": rng.random(100).tolist(),
+                    },
+                }
                 for s, one in enumerate(made)
-            ]  # fmt: skip
-            rows.append({
-                "values": [str(width), str(depth)], "label": f"width={width}", "count": 5, "finished": 5, "parameters": size,
-                "best": False, "near": False, "limit": None, "command": "", "playground": None, "figures": {}, "runs": runs, "extra": [],
-                "median": 0,
-            })  # fmt: skip
-    html = report_page({
-        "title": "t", "lead": [], "note": "", "sections": [], "fixed": [], "keys": ["model.width", "model.depth"],
-        "short": ["width", "depth"], "extra": [], "pictures": [], "metrics": [{"key": "fresh/nll", "label": "NLL", "percent": False, "higher": False}], "rows": rows,
-    })  # fmt: skip
+            ]
+            rows.append(
+                {
+                    "values": [str(width), str(depth)],
+                    "label": f"width={width}",
+                    "count": 5,
+                    "finished": 5,
+                    "parameters": size,
+                    "best": False,
+                    "near": False,
+                    "limit": None,
+                    "command": "",
+                    "playground": None,
+                    "figures": {},
+                    "runs": runs,
+                    "extra": [],
+                    "median": 0,
+                }
+            )
+    html = report_page(
+        {
+            "title": "t",
+            "lead": [],
+            "note": "",
+            "sections": [],
+            "fixed": [],
+            "keys": ["model.width", "model.depth"],
+            "short": ["width", "depth"],
+            "extra": [],
+            "pictures": [],
+            "metrics": [{"key": "fresh/nll", "label": "NLL", "percent": False, "higher": False}],
+            "rows": rows,
+        }
+    )
     assert len(html.encode()) < 3_000_000
 
 
 def test_small_parts_of_the_pages():
     assert thinned_curves({"epoch": [], "train": []}) == {"epoch": [], "train": []}
     long = thinned_curves({"epoch": list(range(1000)), "train": [0.123456] * 1000})
-    assert long["epoch"][0] == 0 and long["epoch"][-1] == 999 and len(long["epoch"]) == 40 and long["train"][0] == 0.1235
+    assert (
+        long["epoch"][0] == 0 and long["epoch"][-1] == 999 and len(long["epoch"]) == 40 and long["train"][0] == 0.1235
+    )
     assert law_of({"_target_": "mlplab.data.file_module.FileDataModule"}) is None
     assert law_of({"_target_": "mlplab.data.modules.MoonsDataModule", "noise": 0.3})["classes"] == 2
     assert law_of({"_target_": "my.own.MoonsDataModule"}) is None
@@ -296,7 +364,9 @@ def test_small_parts_of_the_pages():
     x = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
     expected = model(x)
     torch.nn.utils.vector_to_parameters(torch.from_numpy(of_units(flat, 5, shift, scale)), model.parameters())
-    torch.testing.assert_close(model((x * torch.tensor(scale) + torch.tensor(shift)).float()), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        model((x * torch.tensor(scale) + torch.tensor(shift)).float()), expected, atol=1e-5, rtol=1e-4
+    )
     assert of_units(flat, 5, np.zeros(3), np.ones(3)) is flat
 
 

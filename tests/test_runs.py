@@ -25,7 +25,13 @@ from mlplab.runs.names import label, run_name, shape_of
 def logs(tmp_path):
     """Five runs: two finished, one failed, one interrupted, one diverged; the sweep has two of its own."""
     for number, (width, error, status) in enumerate(
-        [(16, 0.1, "finished"), (32, 0.05, "finished"), (64, None, "failed"), (8, None, "interrupted"), (4, 0.9, "diverged")]
+        [
+            (16, 0.1, "finished"),
+            (32, 0.05, "finished"),
+            (64, None, "failed"),
+            (8, None, "interrupted"),
+            (4, 0.9, "diverged"),
+        ]
     ):
         record = None if error is None else result(error, config_digest=f"{number:064x}", status=status)
         folder = tmp_path / "logs" / "train" / f"spiral-{width}-seed0-{number:08x}"
@@ -39,7 +45,9 @@ def logs(tmp_path):
     for seed in (0, 1):
         digest = f"{100 + seed:064x}"
         name = f"seed000{seed}-{digest[-8:]}"
-        write_run(tmp_path / "logs" / "sweep" / "seeds-1" / name, result(0.2, seed=seed, config_digest=digest), seed=seed)
+        write_run(
+            tmp_path / "logs" / "sweep" / "seeds-1" / name, result(0.2, seed=seed, config_digest=digest), seed=seed
+        )
         jobs.append({"name": name, "swept": {"seed": seed}, "config_digest": digest, "status": "finished"})
     write_record(tmp_path / "logs" / "sweep" / "seeds-1", jobs)
     return tmp_path / "logs"
@@ -207,10 +215,20 @@ def test_other_defaults_make_the_index_anew(logs, tmp_path):
 
 @pytest.mark.parametrize(
     ("filters", "count"),
-    [({"status": "failed"}, 1), ({"status": "failed,interrupted"}, 2), ({"model.width": "16"}, 3), ({"width": "16,32"}, 4),
-     ({"data": "spiral"}, 7), ({"data": "moons"}, 0), ({"noise": "1.6e-1"}, 7), ({"sweep": "seeds-1"}, 2),
-     ({"experiment": "train"}, 5), ({"name": "spiral-*"}, 5), ({"seed": "1"}, 1)],
-)  # fmt: skip
+    [
+        ({"status": "failed"}, 1),
+        ({"status": "failed,interrupted"}, 2),
+        ({"model.width": "16"}, 3),
+        ({"width": "16,32"}, 4),
+        ({"data": "spiral"}, 7),
+        ({"data": "moons"}, 0),
+        ({"noise": "1.6e-1"}, 7),
+        ({"sweep": "seeds-1"}, 2),
+        ({"experiment": "train"}, 5),
+        ({"name": "spiral-*"}, 5),
+        ({"seed": "1"}, 1),
+    ],
+)
 def test_filters(logs, filters, count):
     index = index_of(logs)
     assert len(listing.choose(index.runs(), filters, index)) == count
@@ -225,7 +243,13 @@ def test_a_filter_that_is_none_is_answered_with_the_nearest(logs, filters, hint)
 
 @pytest.mark.parametrize(
     ("key", "first"),
-    [("nll", "spiral-32"), ("accuracy", "spiral-32"), ("-accuracy", "spiral-4"), ("width", "spiral-4"), ("-width", "spiral-64")],
+    [
+        ("nll", "spiral-32"),
+        ("accuracy", "spiral-32"),
+        ("-accuracy", "spiral-4"),
+        ("width", "spiral-4"),
+        ("-width", "spiral-64"),
+    ],
 )
 def test_sorting_begins_with_what_is_looked_for(logs, key, first):
     index = index_of(logs)
@@ -273,7 +297,11 @@ def test_a_run_is_found_by_folder_name_digits_last_and_best(logs):
     for word in (str(folder), folder.name, "00000001", f"train/{folder.name}", "best"):
         assert find_run(word, index).resolve() == folder
     assert find_run("last", index) == logs / index.runs()[0].path
-    for word, reason in (("0000", "names"), ("spiral-33-seed0-00000001", "did you mean spiral-3"), (str(logs), "no config.yaml")):
+    for word, reason in (
+        ("0000", "names"),
+        ("spiral-33-seed0-00000001", "did you mean spiral-3"),
+        (str(logs), "no config.yaml"),
+    ):
         with pytest.raises(InputError, match=reason):
             find_run(word, index)
 
@@ -301,8 +329,11 @@ def test_clean_removes_failed_interrupted_and_superseded_alone(logs):
     index = index_of(logs)
     chosen = removable(index.runs(), logs, ["failed", "interrupted", "superseded"])
     assert {removal.run.name.partition("-seed")[0]: removal.reason for removal in chosen} == {
-        "spiral-64": "failed", "spiral-8": "interrupted", "spiral-32": "superseded", "again-7": "superseded"
-    }  # fmt: skip
+        "spiral-64": "failed",
+        "spiral-8": "interrupted",
+        "spiral-32": "superseded",
+        "again-7": "superseded",
+    }
     assert all(remove(removal, logs) for removal in chosen)
     assert len(index_of(logs).runs()) == 5
     with pytest.raises(InputError, match="did you mean failed"):
@@ -359,7 +390,10 @@ def test_thousands_of_runs_are_read_fast(tmp_path):
         folder.mkdir(parents=True)
         if k == 0:
             write_run(tmp_path / "seed" / "run", result(0.1))
-            texts = {name: (tmp_path / "seed" / "run" / name).read_text() for name in ("config.yaml", "result.json", "status.json")}
+            texts = {
+                name: (tmp_path / "seed" / "run" / name).read_text()
+                for name in ("config.yaml", "result.json", "status.json")
+            }
         for name, text in texts.items():
             (folder / name).write_text(text.replace("seed: 0", f"seed: {k}"))
     begin = time.process_time()

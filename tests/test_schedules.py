@@ -37,9 +37,15 @@ def test_cosine_is_torchs(steps, per_epoch, final):
 def test_one_cycle_is_torchs(steps, warmup):
     def make(optimizer):
         return torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=1.0, total_steps=steps, pct_start=warmup, anneal_strategy="cos",
-            div_factor=25.0, final_div_factor=1e4, cycle_momentum=False,
-        )  # fmt: skip
+            optimizer,
+            max_lr=1.0,
+            total_steps=steps,
+            pct_start=warmup,
+            anneal_strategy="cos",
+            div_factor=25.0,
+            final_div_factor=1e4,
+            cycle_momentum=False,
+        )
 
     expected = rates(make, steps)
     own = OneCycle(warmup_fraction=warmup, initial_fraction=1 / 25, final_fraction=1 / 25e4)
@@ -51,9 +57,7 @@ def test_one_cycle_is_torchs(steps, warmup):
 @pytest.mark.parametrize(("every", "factor"), ((1, 0.5), (3, 0.1), (30, 0.9)))
 def test_step_is_torchs(every, factor):
     epochs, per_epoch = 40, 5
-    per_epoch_rates = rates(
-        lambda o: torch.optim.lr_scheduler.StepLR(o, step_size=every, gamma=factor), epochs
-    )
+    per_epoch_rates = rates(lambda o: torch.optim.lr_scheduler.StepLR(o, step_size=every, gamma=factor), epochs)
     expected = [rate for rate in per_epoch_rates for _ in range(per_epoch)]
     own = factors(Step(every_epochs=every, factor=factor), epochs * per_epoch, per_epoch)
     assert own == pytest.approx(expected, rel=1e-12)
@@ -74,9 +78,16 @@ def test_warmup_rises_by_equal_parts_and_then_falls():
 @pytest.mark.parametrize(("steps", "per_epoch"), LENGTHS)
 def test_all_factors_are_finite_and_between_0_and_1(steps, per_epoch):
     schedules = (
-        Constant(), Cosine(), Cosine(warmup_epochs=1), Cosine(warmup_epochs=1000), OneCycle(), OneCycle(0.01), OneCycle(0.99),
-        Step(), Step(1, 1.0),
-    )  # fmt: skip
+        Constant(),
+        Cosine(),
+        Cosine(warmup_epochs=1),
+        Cosine(warmup_epochs=1000),
+        OneCycle(),
+        OneCycle(0.01),
+        OneCycle(0.99),
+        Step(),
+        Step(1, 1.0),
+    )
     for schedule, step in itertools.product(schedules, range(steps)):
         value = schedule.at(step, steps, per_epoch)
         assert math.isfinite(value) and 0 <= value <= 1

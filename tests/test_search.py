@@ -31,13 +31,7 @@ def plan(sampler="tpe", total=24, batch=6, space=SPACE, objectives=("validation/
     dimensions = [dimension(text) for text in space]
     values = {"fixed": ["d=1"], "config_digest": "0" * 64, "code_digest": "1" * 64, "first_batch": 6} | other
     return trials.Plan(
-        space=dimensions,
-        objectives=list(objectives),
-        sampler=sampler,
-        seed=0,
-        trials=total,
-        batch=batch,
-        **values,
+        space=dimensions, objectives=list(objectives), sampler=sampler, seed=0, trials=total, batch=batch, **values
     )
 
 
@@ -63,9 +57,7 @@ def carry_on(folder, what, stop=math.inf):
             value = answer(trial.params)
             several = len(what.objectives) > 1
             values = None if value is None else [value, float(trial.params["a"])][: 1 + several]
-            found.tell(
-                trial, values, folder=f"job{trial.number}", status="finished" if values else "diverged"
-            )
+            found.tell(trial, values, folder=f"job{trial.number}", status="finished" if values else "diverged")
     return found
 
 
@@ -201,8 +193,7 @@ def test_the_front_is_what_no_other_beats(tmp_path):
 
     def beaten(one):
         return any(
-            all(u <= v for u, v in zip(other.values, one.values)) and other.values != one.values
-            for other in complete
+            all(u <= v for u, v in zip(other.values, one.values)) and other.values != one.values for other in complete
         )
 
     expected = sorted(trial.number for trial in complete if not beaten(trial))
@@ -265,11 +256,7 @@ def test_jobs_whose_values_cannot_go_together_are_left_out_of_their_batch():
         return "bad is bad" if one == ["bad"] else None
 
     found = search.launch([["a"], ["bad"], ["b"]], Launcher(), refusal, 0)
-    assert [one if isinstance(one, str) else one.return_value["name"] for one in found] == [
-        "a",
-        "bad is bad",
-        "b",
-    ]
+    assert [one if isinstance(one, str) else one.return_value["name"] for one in found] == ["a", "bad is bad", "b"]
     with pytest.raises(InputError):  # none of the jobs is at fault
         search.launch([["bad"]], Launcher(), lambda one: None, 0)
 
@@ -284,14 +271,20 @@ def test_a_batch_fills_the_processes_and_leaves_rounds_to_learn_from():
 
 # From the command line.
 
-SMALL = ["launcher=inline", "data.points_per_arm=20", "data.batch_size=32", "data.validation_points=40",
-         "data.fresh_points=40", "logger=none", "figures=none", "trainer.max_epochs=1"]  # fmt: skip
+SMALL = [
+    "launcher=inline",
+    "data.points_per_arm=20",
+    "data.batch_size=32",
+    "data.validation_points=40",
+    "data.fresh_points=40",
+    "logger=none",
+    "figures=none",
+    "trainer.max_epochs=1",
+]
 
 
 def lab(tmp_path, *words):
-    return app.main(
-        ["train", "-m", "hydra/sweeper=search", f"paths.logs={tmp_path}", "sweep=mine", *SMALL, *words]
-    )
+    return app.main(["train", "-m", "hydra/sweeper=search", f"paths.logs={tmp_path}", "sweep=mine", *SMALL, *words])
 
 
 def results(folder):
@@ -299,11 +292,7 @@ def results(folder):
 
 
 def test_the_command_searches_goes_on_and_trains_nothing_twice(tmp_path, capsys):
-    space = [
-        "model.width=choice(4,8)",
-        "model.depth=range(1,3)",
-        "optimizer.lr=tag(log, interval(1e-3, 1e-1))",
-    ]
+    space = ["model.width=choice(4,8)", "model.depth=range(1,3)", "optimizer.lr=tag(log, interval(1e-3, 1e-1))"]
     assert lab(tmp_path, *space, "search.trials=2", "search.batch=2") == 0
     folder = tmp_path / "search" / "mine"
     before = results(folder)
@@ -317,10 +306,7 @@ def test_the_command_searches_goes_on_and_trains_nothing_twice(tmp_path, capsys)
     assert written["counts"] == {"complete": 4, "failed": 0, "open": 0}
     for trial in written["trials"]:
         result = json.loads((folder / trial["folder"] / "result.json").read_text())
-        assert (
-            trial["values"] == {"validation/nll": result["validation"]["nll"]}
-            and result["evaluated"] == "best"
-        )
+        assert trial["values"] == {"validation/nll": result["validation"]["nll"]} and result["evaluated"] == "best"
     best = min(written["trials"], key=lambda trial: trial["values"]["validation/nll"])
     assert written["best"] == [best["number"]]
     assert said.splitlines()[-1].startswith("best validation/nll: data.points_per_arm=20")
@@ -335,8 +321,13 @@ def test_the_command_searches_goes_on_and_trains_nothing_twice(tmp_path, capsys)
 
 
 def test_diverged_and_impossible_trials_are_told_as_failed_and_the_search_goes_on(tmp_path, capsys):
-    space = ["schedule=choice(cosine)", "model.hidden=choice([4,4])", "optimizer.lr=0.1,1e38",
-             "optimizer.nesterov=false,true", "optimizer.momentum=0.9,0"]  # fmt: skip
+    space = [
+        "schedule=choice(cosine)",
+        "model.hidden=choice([4,4])",
+        "optimizer.lr=0.1,1e38",
+        "optimizer.nesterov=false,true",
+        "optimizer.momentum=0.9,0",
+    ]
     words = ["optimizer=sgd", "search.sampler=grid", "search.objective=[validation/nll,parameters]"]
     assert lab(tmp_path, *space, *words) == 0
     written = json.loads((tmp_path / "search" / "mine" / "search.json").read_text())
@@ -345,24 +336,28 @@ def test_diverged_and_impossible_trials_are_told_as_failed_and_the_search_goes_o
         by_status[trial["status"]].append(set(trial["overrides"]))
     assert [len(found) for found in by_status.values()] == [3, 3, 2]
     assert all("optimizer.lr=1e+38" in values for values in by_status["diverged"])
-    assert all(
-        {"optimizer.nesterov=True", "optimizer.momentum=0"} <= values for values in by_status["refused"]
-    )
+    assert all({"optimizer.nesterov=True", "optimizer.momentum=0"} <= values for values in by_status["refused"])
     refused = next(trial for trial in written["trials"] if trial["status"] == "refused")
     assert refused["state"] == "failed" and refused["error"].startswith("optimizer.nesterov=true needs")
     assert "3 complete, 5 failed; " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("words", "part"), [
-    (["model.width=4,8", "search.trials=0"], "search.trials must be an integer >= 1, got 0"),
-    (["experiment=width_depth", "model.width=4,8"], "experiment=width_depth lists what to sweep, and a search takes"),
-    (["model.width=4,8", "search.objective=validation/nl"], "did you mean validation/nll?"),
-    (["model.width=4,8", "search.sampler=tpee"], "did you mean tpe?"),
-    (["model.width=interval(9,4)"], "LOW < HIGH"),
-    (["model.width=8"], "needs a key to search"),
-    (["optimizer.lr=interval(0.1,1)", "search.sampler=grid"], "no interval"),
-    (["model.width=4,8", "data.fresh_points=0", "search.objective=fresh/nll", "search.trials=1"], "got none"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["model.width=4,8", "search.trials=0"], "search.trials must be an integer >= 1, got 0"),
+        (
+            ["experiment=width_depth", "model.width=4,8"],
+            "experiment=width_depth lists what to sweep, and a search takes",
+        ),
+        (["model.width=4,8", "search.objective=validation/nl"], "did you mean validation/nll?"),
+        (["model.width=4,8", "search.sampler=tpee"], "did you mean tpe?"),
+        (["model.width=interval(9,4)"], "LOW < HIGH"),
+        (["model.width=8"], "needs a key to search"),
+        (["optimizer.lr=interval(0.1,1)", "search.sampler=grid"], "no interval"),
+        (["model.width=4,8", "data.fresh_points=0", "search.objective=fresh/nll", "search.trials=1"], "got none"),
+    ],
+)
 def test_bad_input_is_one_line(words, part, tmp_path, capsys):
     assert lab(tmp_path, *words) == 2
     last = capsys.readouterr().err.strip().splitlines()[-1]

@@ -62,9 +62,7 @@ def test_one_layer_counts_the_rounded_product_of_rate_and_time():
     hidden = np.maximum(x @ net.matrices[0].T + net.biases[0], 0.0)
     for time, read in zip(times, logits, strict=True):
         counts = np.floor(0.15 * time * hidden + 0.5)
-        np.testing.assert_allclose(
-            read, counts / (0.15 * time) @ net.matrices[1].T + net.biases[1], atol=1e-9
-        )
+        np.testing.assert_allclose(read, counts / (0.15 * time) @ net.matrices[1].T + net.biases[1], atol=1e-9)
 
 
 @pytest.mark.parametrize("hidden", [[12], [12, 10], [12, 10, 8]])
@@ -83,9 +81,7 @@ def test_a_leak_and_a_refractory_time_take_from_the_rate():
     count = lambda **kwargs: run_spiking(net, x, Neuron(**kwargs), duration_ms=300)[2]  # noqa: E731
     free = count(resistance_kohm=np.inf, tau_ref_ms=0.0)
     assert 0 < count(resistance_kohm=1.0, tau_ref_ms=0.0) < count(resistance_kohm=10.0, tau_ref_ms=0.0) < free
-    assert (
-        count(resistance_kohm=np.inf, tau_ref_ms=10.0) < count(resistance_kohm=np.inf, tau_ref_ms=2.0) < free
-    )
+    assert count(resistance_kohm=np.inf, tau_ref_ms=10.0) < count(resistance_kohm=np.inf, tau_ref_ms=2.0) < free
 
 
 def test_settling_times():
@@ -125,9 +121,7 @@ def test_the_spiking_perceptron_counts_what_the_simulator_counts():
         rates = net(3 * x)
         currents = first(3 * x).numpy()
     neuron = Neuron(resistance_kohm=5.0, capacitance_uf=2.0, tau_ref_ms=0.0)
-    np.testing.assert_allclose(
-        rates.numpy() * 40, spike_count(neuron, currents, steps=40, dt_ms=1.0), atol=1e-9
-    )
+    np.testing.assert_allclose(rates.numpy() * 40, spike_count(neuron, currents, steps=40, dt_ms=1.0), atol=1e-9)
     assert rates.max() > 0
 
 

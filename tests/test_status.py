@@ -36,17 +36,12 @@ def test_the_heart_beats_no_more_often_than_asked(tmp_path):
     for now in (1000.0, 1000.1, 1009.9, 1010.0, 1011.0, 1025.0):
         clock.now = now
         beats.append((heart.beat(), read_status(tmp_path)["heartbeat"]))
-    assert beats == [
-        (True, 1000.0), (False, 1000.0), (False, 1000.0), (True, 1010.0), (False, 1010.0), (True, 1025.0)
-    ]  # fmt: skip
+    assert beats == [(True, 1000.0), (False, 1000.0), (False, 1000.0), (True, 1010.0), (False, 1010.0), (True, 1025.0)]
     assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
 
 
 def test_a_process_is_alive_until_it_ends(tmp_path):
-    code = (
-        "import sys; from mlplab.runs.status import write_status\n"
-        "write_status(sys.argv[1], 'running'); input()"
-    )
+    code = "import sys; from mlplab.runs.status import write_status\nwrite_status(sys.argv[1], 'running'); input()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
     )
@@ -98,8 +93,15 @@ def test_on_another_host_the_heartbeat_decides():
 @pytest.mark.parametrize(
     "content",
     [
-        "", "[]", "{}", '{"status": "dancing"}', '{"status": ["running"]}', '{"status": "running", "heartbeat": "soon"}',
-        '{"status": "running", "process": 5}', '{"status": "running", "pid": "one"}', '{"status": "running", "host": []}',
+        "",
+        "[]",
+        "{}",
+        '{"status": "dancing"}',
+        '{"status": ["running"]}',
+        '{"status": "running", "heartbeat": "soon"}',
+        '{"status": "running", "process": 5}',
+        '{"status": "running", "pid": "one"}',
+        '{"status": "running", "host": []}',
     ],
 )
 def test_a_damaged_status_is_refused(tmp_path, content):

@@ -22,11 +22,7 @@ def composing(study="train", resolve=configs.resolved):
     with hydra.initialize_config_dir(str(configs.conf_folder()), version_base="1.3", job_name="mlplab"):
         loader = GlobalHydra.instance().hydra.config_loader
         master = loader.load_configuration(study, ["seed=0,1"], run_mode=RunMode.MULTIRUN)
-        yield (
-            loader,
-            master,
-            Composer(loader, master, resolve, lambda plain: configs.check_plain(plain, study)),
-        )
+        yield (loader, master, Composer(loader, master, resolve, lambda plain: configs.check_plain(plain, study)))
 
 
 def by_hydra(loader, master, overrides, number=0):
@@ -55,11 +51,7 @@ CASES = {
         ["model.activation=tanh"],
         ["model.activation={name: elu, alpha: 2.0}"],
     ),
-    "a mapping is merged": (
-        ["trainer={max_epochs: 3}"],
-        ["trainer={max_steps: 7}"],
-        ["trainer.max_epochs=9"],
-    ),
+    "a mapping is merged": (["trainer={max_epochs: 3}"], ["trainer={max_steps: 7}"], ["trainer.max_epochs=9"]),
     "a whole node turned off": (
         ["callbacks.decision_maps=null", "seed=1"],
         ["callbacks.decision_maps.resolution=32", "seed=2"],
@@ -69,10 +61,7 @@ CASES = {
     "group choices": (["data=moons", "seed=1"], ["data=circles", "seed=1"], ["data=moons", "seed=2"]),
     "group choices with values": (["data=moons", "data.noise=0.3"], ["data=xor", "data.noise=0.2"]),
     "an experiment": (["experiment=tutorial", "seed=1"], ["experiment=debug", "seed=1"]),
-    "an experiment and its values": (
-        ["trainer.max_epochs=2", "experiment=tutorial"],
-        ["trainer.max_epochs=3"],
-    ),
+    "an experiment and its values": (["trainer.max_epochs=2", "experiment=tutorial"], ["trainer.max_epochs=3"]),
     "a group added elsewhere": (["+optimizer@spare=sgd", "seed=1"], ["+optimizer@spare=sgd", "seed=2"]),
     "a group put elsewhere": (["callbacks=early_stopping", "seed=1"], ["callbacks=early_stopping", "seed=2"]),
     "a key added, before and after": (

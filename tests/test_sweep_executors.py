@@ -15,9 +15,7 @@ from mlplab.sweeps.executors import make_executor
 from mlplab.sweeps.running import Exchange
 
 OPTIONS = {"workers": 2, "cluster": None, "address": None, "options": {}}
-needs_submitit = pytest.mark.skipif(
-    not importlib.util.find_spec("submitit"), reason="submitit is not installed"
-)
+needs_submitit = pytest.mark.skipif(not importlib.util.find_spec("submitit"), reason="submitit is not installed")
 needs_ray = pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="ray is not installed")
 
 
@@ -97,9 +95,7 @@ def test_a_local_ray_ends_with_the_same_bits_and_outlives_a_task_that_dies(tmp_p
     assert sweep(tmp_path / "here", *words, "launcher=inline", "seed=0") == 0
     assert list(states_of(tmp_path / "ray").values()) == list(states_of(tmp_path / "here").values())
     job = jobs_of(tmp_path / "ray")["1"]
-    assert (
-        job["status"] == "failed" and (folder_of(tmp_path / "ray") / job["name"] / "traceback.txt").is_file()
-    )
+    assert job["status"] == "failed" and (folder_of(tmp_path / "ray") / job["name"] / "traceback.txt").is_file()
 
 
 # A group and its sweep speak through files.
@@ -125,20 +121,11 @@ def group(tmp_path):
 
     exchange = Exchange(tmp_path)
     paths = exchange.open()
-    payload = {
-        "study": "none:none",
-        "population": False,
-        "configs": [],
-        "folders": [],
-        "hydra": [],
-        "resume": False,
-    }
+    payload = {"study": "none:none", "population": False, "configs": [], "folders": [], "hydra": [], "resume": False}
 
     def start(**more):
         process = subprocess.Popen(
-            [sys.executable, "-c", UNIT, json.dumps({**payload, **paths, **more})],
-            stdout=subprocess.PIPE,
-            text=True,
+            [sys.executable, "-c", UNIT, json.dumps({**payload, **paths, **more})], stdout=subprocess.PIPE, text=True
         )
         deadline = time.monotonic() + 60
         while b"started" not in Path(paths["messages"]).read_bytes():
@@ -171,10 +158,15 @@ def test_a_group_whose_sweep_began_anew_ends(group, tmp_path):
 def test_a_group_whose_sweep_was_killed_ends(group):
     _, _, start = group
     owner = subprocess.Popen(
-        [sys.executable, "-c", "import json, time; from mlplab.runs.status import process_record\n"
-         "print(json.dumps(process_record()), flush=True); time.sleep(60)"],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            "import json, time; from mlplab.runs.status import process_record\n"
+            "print(json.dumps(process_record()), flush=True); time.sleep(60)",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     import json
 
     process = start(owner=json.loads(owner.stdout.readline()))
@@ -186,12 +178,7 @@ def test_a_group_whose_sweep_was_killed_ends(group):
 
 def test_the_second_attempt_of_a_killed_job_goes_on_from_its_checkpoint(tmp_path):
     # It dies in its second epoch, as when memory ran out; gone on with after the first, it counts anew.
-    words = [
-        *faulty(tmp_path, seed0="os_exit"),
-        "model.at_step=20",
-        "callbacks.checkpoints.every_seconds=0",
-        "seed=0",
-    ]
+    words = [*faulty(tmp_path, seed0="os_exit"), "model.at_step=20", "callbacks.checkpoints.every_seconds=0", "seed=0"]
     assert sweep(tmp_path / "cut", *words) == 0
     assert sweep(tmp_path / "whole", *words, "model.faults=null", "launcher=inline") == 0
     assert list(states_of(tmp_path / "cut").values()) == list(states_of(tmp_path / "whole").values())

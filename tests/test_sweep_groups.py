@@ -32,7 +32,7 @@ def job(config, tmp_path, number=0):
     digest = config_digest(config)
     return PlannedJob(
         folder=tmp_path / digest[:8], swept={}, digest=digest, config=config, overrides=[], hydra=None, number=number
-    )  # fmt: skip
+    )
 
 
 def seeds(base, count, tmp_path, **values):
@@ -44,10 +44,7 @@ def seeds(base, count, tmp_path, **values):
 
 def test_names_are_padded_so_that_they_sort_and_end_with_the_digest():
     swept = swept_values(
-        [
-            ["model.width=8", "seed=0", "trainer.max_epochs=5"],
-            ["model.width=128", "seed=0", "trainer.max_epochs=5"],
-        ]
+        [["model.width=8", "seed=0", "trainer.max_epochs=5"], ["model.width=128", "seed=0", "trainer.max_epochs=5"]]
     )
     assert swept == [{"model.width": 8}, {"model.width": 128}]
     names = [job_name(values, "0123456789abcdef") for values in swept]
@@ -57,11 +54,21 @@ def test_names_are_padded_so_that_they_sort_and_end_with_the_digest():
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("3", 3), ("1e-3", 1e-3), ("null", None), ("true", True), ("'1e-3'", "1e-3"), ("[1,2]", "[1,2]"),
+        ("3", 3),
+        ("1e-3", 1e-3),
+        ("null", None),
+        ("true", True),
+        ("'1e-3'", "1e-3"),
+        ("[1,2]", "[1,2]"),
         ("@x", "@x"),
-        ("{a: 1}", "{a: 1}"), ("*x", "*x"), ("'a: b'", "a: b"), ("", ""), ("%y", "%y"), ("a/b", "a/b"),
+        ("{a: 1}", "{a: 1}"),
+        ("*x", "*x"),
+        ("'a: b'", "a: b"),
+        ("", ""),
+        ("%y", "%y"),
+        ("a/b", "a/b"),
     ],
-)  # fmt: skip
+)
 def test_swept_values_are_read_as_hydra_reads_them(text, value):
     assert swept_values([[f"key={text}"], ["key=other"]])[0] == {"key": value}
     assert job_name({"key": value}, "0" * 64).isprintable() and "/" not in job_name({"key": value}, "0" * 64)
@@ -78,9 +85,7 @@ def test_a_job_finds_its_folder_again_whatever_the_grid(tmp_path, base):
     (first.folder / "manifest.json").write_text(json.dumps({"config_digest": first.digest}))
     other = with_values(base, seed=3, model__width=7)
     again, new = place_jobs(
-        tmp_path,
-        [(config, None), (other, None)],
-        [["seed=3", "model.width=128"], ["seed=3", "model.width=7"]],
+        tmp_path, [(config, None), (other, None)], [["seed=3", "model.width=128"], ["seed=3", "model.width=7"]]
     )
     assert again.folder == first.folder and new.folder.name == f"width0007-{new.digest[:8]}"
 
@@ -92,10 +97,21 @@ def test_two_jobs_with_the_same_8_digits_get_two_folders(tmp_path, base, monkeyp
     one, two = place_jobs(tmp_path, composed, [["x=1"], ["x=1"]])
     assert one.folder != two.folder
     (tmp_path / "sweep.json").write_text(
-        json.dumps({"format": 1, "jobs": [
-            {"name": j.name, "swept": {}, "config_digest": j.digest, "overrides": j.overrides, "status": "finished"}
-            for j in (one, two)
-        ]})
+        json.dumps(
+            {
+                "format": 1,
+                "jobs": [
+                    {
+                        "name": j.name,
+                        "swept": {},
+                        "config_digest": j.digest,
+                        "overrides": j.overrides,
+                        "status": "finished",
+                    }
+                    for j in (one, two)
+                ],
+            }
+        )
     )
     swapped = place_jobs(tmp_path, composed[::-1], [["x=1"], ["x=1"]])
     assert [j.folder for j in swapped] == [two.folder, one.folder]
@@ -107,13 +123,18 @@ def test_two_jobs_with_the_same_8_digits_get_two_folders(tmp_path, base, monkeyp
 @pytest.mark.parametrize(
     "values",
     [
-        {"seed": 5}, {"data__seed": 5}, {"data__noise": 0.3}, {"optimizer__lr": 0.5},
+        {"seed": 5},
+        {"data__seed": 5},
+        {"data__noise": 0.3},
+        {"optimizer__lr": 0.5},
         {"optimizer__weight_decay": 0.1},
-        {"model__init_seed": 3}, {"model__initialization": "xavier"}, {"figures": "none"},
+        {"model__init_seed": 3},
+        {"model__initialization": "xavier"},
+        {"figures": "none"},
         {"evaluate_state": "last"},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_members_may_differ_in_this(base, values):
     assert stack_key(with_values(base, **values)) == stack_key(base)
 
@@ -121,15 +142,20 @@ def test_members_may_differ_in_this(base, values):
 @pytest.mark.parametrize(
     "values",
     [
-        {"model__width": 5}, {"model__depth": 2}, {"model__activation": "tanh"}, {"model__dropout": 0.1},
-        {"trainer__max_epochs": 5}, {"data__batch_size": 5}, {"data__points_per_arm": 5},
+        {"model__width": 5},
+        {"model__depth": 2},
+        {"model__activation": "tanh"},
+        {"model__dropout": 0.1},
+        {"trainer__max_epochs": 5},
+        {"data__batch_size": 5},
+        {"data__points_per_arm": 5},
         {"loss__label_smoothing": 0.1},
         {"optimizer__lr": 0.5, "optimizer___target_": "torch.optim.RMSprop"},
         {"callbacks__early_stopping": {"a": 1}},
         {"schedule__final_fraction": 0.5},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_members_must_not_differ_in_this(base, values):
     assert stack_key(with_values(base, **values)) != stack_key(base)
 
@@ -149,9 +175,7 @@ def test_every_job_is_in_one_group_and_the_dearest_come_first(base, tmp_path):
     assert [group.cost for group in made] == sorted((group.cost for group in made), reverse=True)
 
 
-@pytest.mark.parametrize(
-    ("count", "workers"), [(1, 2), (8, 2), (20, 2), (20, 3), (100, 2), (1000, 4), (50, 64)]
-)
+@pytest.mark.parametrize(("count", "workers"), [(1, 2), (8, 2), (20, 2), (20, 3), (100, 2), (1000, 4), (50, 64)])
 def test_one_group_keeps_all_workers_busy_to_the_end(base, tmp_path, count, workers):
     made = make_groups(seeds(base, count, tmp_path), [None] * count, workers=workers)
     assert sum(sizes(made)) == count
@@ -188,8 +212,10 @@ def test_only_jobs_of_one_place_go_on_together(base, tmp_path):
     jobs = seeds(base, 4, tmp_path)
     made = make_groups(jobs, [(2, 50), None, (2, 50), (3, 75)], workers=1)
     assert sorted((group.resume, sorted(j.number for j in group.jobs)) for group in made) == [
-        (False, [1]), (True, [0, 2]), (True, [3]),
-    ]  # fmt: skip
+        (False, [1]),
+        (True, [0, 2]),
+        (True, [3]),
+    ]
 
 
 def test_studies_that_train_nothing_run_one_by_one(tmp_path):

@@ -10,16 +10,7 @@ from sweeping import SMALL, folder_of, jobs_of, record_of, states_of, sweep
 from mlplab.config.composition import compose
 from mlplab.training.fit import fit_members
 
-FAULTS = {
-    1: "constructor",
-    3: "step",
-    4: "exit",
-    6: "os_exit",
-    7: "kill",
-    9: "segfault",
-    10: "interrupt",
-    11: "nan",
-}
+FAULTS = {1: "constructor", 3: "step", 4: "exit", 6: "os_exit", 7: "kill", 9: "segfault", 10: "interrupt", 11: "nan"}
 TOLD = {
     1: "no such network can be built",
     3: "ValueError: this step fails",
@@ -65,9 +56,7 @@ def test_a_failed_job_makes_the_exit_code_one(crashed):
 @pytest.mark.parametrize("model", ["faulty", "mlp"])
 def test_the_others_end_with_the_bits_they_have_without_the_culprits(crashed, networks, model):
     good = [seed for seed in range(13) if model == "mlp" or seed not in FAULTS]
-    config = OmegaConf.to_container(
-        compose("train", [*SMALL, f"model={model}"], networks[0].partition("=")[2])
-    )
+    config = OmegaConf.to_container(compose("train", [*SMALL, f"model={model}"], networks[0].partition("=")[2]))
     configs = [{**config, "seed": seed, "data": {**config["data"], "order_seed": seed}} for seed in good]
     alone = [fit_members([one], [None])[0]["state_sha256"] for one in configs]
     together = fit_members(configs, [None] * len(configs))
@@ -128,9 +117,7 @@ def test_a_job_that_hangs_is_killed_and_says_where(networks, tmp_path, kind):
 
 def test_networks_that_cannot_stack_train_apart_in_one_sweep(networks, tmp_path):
     assert sweep(tmp_path, networks[0], "model=faulty,mlp", "seed=0,1") == 0
-    members = [
-        json.loads(path.read_text())["members"] for path in folder_of(tmp_path).glob("*/manifest.json")
-    ]
+    members = [json.loads(path.read_text())["members"] for path in folder_of(tmp_path).glob("*/manifest.json")]
     assert members == [2, 2, 2, 2]
 
 

@@ -13,10 +13,16 @@ from mlplab.sweeps.executors import Processes
 WIDTHS = ["model.width=4,5,8", "model.depth=1,2", "seed=0,1"]
 # All that a run leaves but for the curves; dropout draws while training.
 FULL = [
-    "trainer=cpu", "trainer.max_epochs=3", "data.points_per_arm=60", "data.batch_size=16",
-    "data.fresh_points=100", "data.validation_points=40", "figures=map",
-    "callbacks.decision_maps.resolution=16", "model.dropout=0.1",
-]  # fmt: skip
+    "trainer=cpu",
+    "trainer.max_epochs=3",
+    "data.points_per_arm=60",
+    "data.batch_size=16",
+    "data.fresh_points=100",
+    "data.validation_points=40",
+    "figures=map",
+    "callbacks.decision_maps.resolution=16",
+    "model.dropout=0.1",
+]
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +45,7 @@ def single(tmp_path_factory):
 def plain(path):
     """A JSON file without times, places and processes."""
     value = json.loads(path.read_text())
-    for key in (
-        "seconds",
-        "name",
-        "pid",
-        "process",
-        "heartbeat",
-        "heartbeat_utc",
-        "start_utc",
-        "command",
-        "members",
-    ):
+    for key in ("seconds", "name", "pid", "process", "heartbeat", "heartbeat_utc", "start_utc", "command", "members"):
         value.pop(key, None)
     return value
 
@@ -94,9 +90,7 @@ def test_members_of_one_shape_share_a_population(swept):
 def test_nothing_but_the_jobs_and_the_record_is_left(swept):
     names = {path.name for path in folder_of(swept).iterdir()}
     job = re.compile(r"width\d{4}-depth\d{4}-seed\d{4}-[0-9a-f]{8}")
-    assert {name for name in names if not job.fullmatch(name)} == {
-        "sweep.json", "multirun.yaml", "playground.html",
-    }  # fmt: skip
+    assert {name for name in names if not job.fullmatch(name)} == {"sweep.json", "multirun.yaml", "playground.html"}
 
 
 def test_sweep_json_holds_every_job_with_its_result(swept):
@@ -116,10 +110,7 @@ def test_tensorboard_shows_a_row_of_hparams_with_true_figures_for_each_job(swept
         shown, result = table.metrics(row), entry["result"]
         for part in ("test", "fresh"):
             for figure in ("accuracy", "nll"):
-                assert shown[f":{part}/{figure}"] == (
-                    pytest.approx(result[part][figure], rel=1e-6),
-                    result["steps"],
-                )
+                assert shown[f":{part}/{figure}"] == (pytest.approx(result[part][figure], rel=1e-6), result["steps"])
         hparams = table.rows[row].hparams
         for key, value in entry["swept"].items():
             assert hparams[key].number_value == value
@@ -139,26 +130,20 @@ def test_a_sweep_of_one_job_and_two_jobs_of_one_config(tmp_path):
 def test_jobs_that_cannot_stack_run_as_groups_of_their_own(tmp_path):
     words = ["launcher=inline", "model.activation=relu,tanh", "optimizer=adam,sgd"]
     assert sweep(tmp_path, *words) == 0
-    members = [
-        json.loads(path.read_text())["members"] for path in folder_of(tmp_path).glob("*/manifest.json")
-    ]
+    members = [json.loads(path.read_text())["members"] for path in folder_of(tmp_path).glob("*/manifest.json")]
     assert members == [1] * 4 and len(set(states_of(tmp_path).values())) == 4
 
 
 def test_members_may_have_settings_noise_and_data_of_their_own(tmp_path):
     words = ["optimizer.lr=1e-3,1e-2", "data.noise=0.1,0.2", "data.seed=1,2"]
     assert sweep(tmp_path, "launcher=inline", *words) == 0
-    assert {
-        json.loads(path.read_text())["members"] for path in folder_of(tmp_path).glob("*/manifest.json")
-    } == {8}
+    assert {json.loads(path.read_text())["members"] for path in folder_of(tmp_path).glob("*/manifest.json")} == {8}
     for name, values in (
         ("a", ["optimizer.lr=1e-2", "data.noise=0.2", "data.seed=1"]),
         ("b", ["optimizer.lr=1e-3", "data.noise=0.1", "data.seed=2"]),
     ):
         assert main(["train", *SMALL, *values, f"paths.logs={tmp_path}", f"name={name}"]) == 0
-    alone = [
-        json.loads((tmp_path / "train" / name / "result.json").read_text())["state_sha256"] for name in "ab"
-    ]
+    alone = [json.loads((tmp_path / "train" / name / "result.json").read_text())["state_sha256"] for name in "ab"]
     assert alone == [states_of(tmp_path)["0.01 0.2 1"], states_of(tmp_path)["0.001 0.1 2"]]
 
 
@@ -186,7 +171,10 @@ def test_values_that_are_wrong_only_together_are_refused_in_one_line(tmp_path, c
 
 
 def test_a_name_or_a_folder_that_a_sweep_would_not_use_is_refused(tmp_path, capsys):
-    for word, part in [("name=first", "folder is named by sweep=NAME"), ("hydra.sweep.dir=/x", "both name the sweep's folder")]:
+    for word, part in [
+        ("name=first", "folder is named by sweep=NAME"),
+        ("hydra.sweep.dir=/x", "both name the sweep's folder"),
+    ]:
         assert sweep(tmp_path, "seed=0,1", word) == 2
         assert part in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
@@ -217,9 +205,7 @@ def test_hydras_basic_launcher_works_into_the_same_folder(tmp_path, capfd):
     assert sweep(tmp_path, "launcher=inline", "seed=0,1,2") == 0, "what it made counts as done"
     assert len(list(folder_of(tmp_path).glob("*/result.json"))) == 3
     capfd.readouterr()
-    assert (
-        sweep(tmp_path, "hydra/launcher=basic", "seed=5", "data.points_per_arm=4", "data.batch_size=100") == 2
-    )
+    assert sweep(tmp_path, "hydra/launcher=basic", "seed=5", "data.points_per_arm=4", "data.batch_size=100") == 2
     assert len(capfd.readouterr().err.strip().splitlines()) == 1
 
 
@@ -238,9 +224,15 @@ class Stream:
 def show(display, done, jobs=1000, final=False):
     name = "seed0001-" * 12
     display.show(
-        groups=(done // 10, 100), jobs=jobs, done=done, running=16, failed=done // 3, best=(0.0123, name),
-        share=done / jobs, final=final,
-    )  # fmt: skip
+        groups=(done // 10, 100),
+        jobs=jobs,
+        done=done,
+        running=16,
+        failed=done // 3,
+        best=(0.0123, name),
+        share=done / jobs,
+        final=final,
+    )
 
 
 def test_lines_are_80_columns_and_do_not_flood_a_file():

@@ -34,9 +34,7 @@ def without(entry, key):
 
 def tree(folder):
     """Every file of a folder and its bytes."""
-    return {
-        path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
-    }
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +96,19 @@ SOUND = {"name": "../kept", "overrides": ["seed=0"], "config_digest": "0" * 64, 
 
 
 @pytest.mark.parametrize(
-    "jobs", [5, None, "abc", [3], [{}], [SOUND], [SOUND | {"name": ""}], [SOUND | {"name": "x", "overrides": [1]}],
-             [SOUND | {"name": "x", "config_digest": [1]}]]
-)  # fmt: skip
+    "jobs",
+    [
+        5,
+        None,
+        "abc",
+        [3],
+        [{}],
+        [SOUND],
+        [SOUND | {"name": ""}],
+        [SOUND | {"name": "x", "overrides": [1]}],
+        [SOUND | {"name": "x", "config_digest": [1]}],
+    ],
+)
 def test_nothing_comes_of_damaged_entries_of_sweep_json(jobs, grid, tmp_path):
     logs = copied(grid, tmp_path)
     before, runs = record_of(logs), stamps(logs)
@@ -126,12 +134,7 @@ def test_results_of_other_code_are_refused_until_they_are_accepted(grid, tmp_pat
     capsys.readouterr()
     assert sweep(logs, *words) == 2
     line = capsys.readouterr().err.strip().splitlines()[-1]
-    assert (
-        "3 of 4 jobs" in line
-        and "f00dfeed" in line
-        and "resume.accept_code=true" in line
-        and "sweep=NAME" in line
-    )
+    assert "3 of 4 jobs" in line and "f00dfeed" in line and "resume.accept_code=true" in line and "sweep=NAME" in line
     changed = {path for path, content in tree(logs).items() if before.get(path) != content}
     assert {path.name for path in changed} <= {"multirun.yaml", ".lock"}
     assert sweep(logs, *words, "resume.accept_code=true") == 0
@@ -275,36 +278,16 @@ def test_a_sweep_killed_again_and_again_ends_as_if_nothing_had_been():
     assert counts["killed"] + counts["stopped"] + counts["late"] == 4
 
 
-LONG = [
-    "model.width=8",
-    "seed=0,1,2,3",
-    "launcher.workers=2",
-    "launcher.max_members=2",
-    "trainer.max_epochs=100000",
-]
+LONG = ["model.width=8", "seed=0,1,2,3", "launcher.workers=2", "launcher.max_members=2", "trainer.max_epochs=100000"]
 MARK = "MLPLAB_TEST_SWEEP"
 
 
 def start(logs, mark):
-    words = [
-        sys.executable,
-        "-m",
-        "mlplab.cli.app",
-        "train",
-        "-m",
-        *SMALL,
-        f"paths.logs={logs}",
-        "sweep=s",
-        *LONG,
-    ]
+    words = [sys.executable, "-m", "mlplab.cli.app", "train", "-m", *SMALL, f"paths.logs={logs}", "sweep=s", *LONG]
     words += ["callbacks.checkpoints.every_seconds=0.5"]
     process = subprocess.Popen(words, env=environment(**{MARK: mark}), stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 600
-    while (
-        len(stamps(logs, "checkpoints/last.ckpt"))
-        + len(list(folder_of(logs).glob("*/checkpoints/last.ckpt")))
-        < 4
-    ):
+    while len(stamps(logs, "checkpoints/last.ckpt")) + len(list(folder_of(logs).glob("*/checkpoints/last.ckpt"))) < 4:
         assert time.monotonic() < deadline and process.poll() is None, process.communicate()
         time.sleep(0.1)
     return process

@@ -28,9 +28,10 @@ def test_the_numbers_are_those_of_numpy_and_scipy(tmp_path):
     assert [setting.values for setting in table.settings] == [(16, 1), (16, 2), (32, 1), (32, 2)]
     for setting in table.settings:
         errors = [
-            1 - job["result"]["fresh"]["accuracy"] for job in read_record(folder)["jobs"]
+            1 - job["result"]["fresh"]["accuracy"]
+            for job in read_record(folder)["jobs"]
             if (job["swept"]["model.width"], job["swept"]["model.depth"]) == setting.values
-        ]  # fmt: skip
+        ]
         found = setting.summaries["fresh", "accuracy"]
         assert found.count == 4 == len(setting.finished)
         assert found.mean == pytest.approx(1 - np.mean(errors), rel=1e-14)
@@ -48,9 +49,8 @@ def test_the_best_has_the_lowest_log_nll_and_the_marks_are_holms(tmp_path):
     best = int(np.argmin([np.mean(values) for values in logs]))
     assert table.bests == [table.settings[best]] and table.chosen_by == "validation"
     p_values = {
-        k: stats.ttest_ind(values, logs[best], equal_var=False).pvalue
-        for k, values in enumerate(logs) if k != best
-    }  # fmt: skip
+        k: stats.ttest_ind(values, logs[best], equal_var=False).pvalue for k, values in enumerate(logs) if k != best
+    }
     expected, rejecting = {best}, True
     for place, k in enumerate(sorted(p_values, key=p_values.get)):
         rejecting = rejecting and p_values[k] <= 0.05 / (len(p_values) - place)
@@ -147,11 +147,7 @@ def test_settings_of_other_noise_are_not_compared(tmp_path):
             for seed in range(3):
                 error = (noise + 1 / width) * (1 + 0.01 * seed)
                 write_run(
-                    tmp_path / "s" / f"{noise}-{width}-{seed}",
-                    result(error),
-                    noise=noise,
-                    width=width,
-                    seed=seed,
+                    tmp_path / "s" / f"{noise}-{width}-{seed}", result(error), noise=noise, width=width, seed=seed
                 )
     table = table_of(tmp_path / "s")
     assert [one.values for one in table.bests] == [(0.08, 32), (0.16, 32)]
@@ -163,9 +159,7 @@ class TestMerging:
         whole = table_of(make_sweep(tmp_path / "all", widths=(16, 32), seeds=range(3)))
         jobs = read_record(tmp_path / "all")["jobs"]
         for name, width in (("a", 16), ("b", 32)):
-            own = [
-                dict(job, swept=dict(job["swept"])) for job in jobs if job["swept"]["model.width"] == width
-            ]
+            own = [dict(job, swept=dict(job["swept"])) for job in jobs if job["swept"]["model.width"] == width]
             for job in own:
                 del job["swept"]["model.width"]  # fixed within each half
                 shutil.copytree(tmp_path / "all" / job["name"], tmp_path / name / job["name"])
@@ -324,12 +318,7 @@ def test_keys_that_always_equal_another_are_not_swept():
 def test_values_are_ordered_and_named_as_people_do():
     values = [None, "b", 10, 2.5, "[14]", "[9,5]", "a", "[143]"]
     assert sorted(values, key=order) == [2.5, 10, "a", "b", "[14]", "[143]", "[9,5]", None]
-    assert [shown(v) for v in (None, True, 0.001, "mlplab.data.modules.Moons")] == [
-        "null",
-        "true",
-        "0.001",
-        "Moons",
-    ]
+    assert [shown(v) for v in (None, True, 0.001, "mlplab.data.modules.Moons")] == ["null", "true", "0.001", "Moons"]
     assert setting_label(["model.width", "data.noise"], [16, 0.1]) == "width=16 noise=0.1"
     assert setting_label(["data.seed", "model.seed"], [1, 2]) == "data.seed=1 model.seed=2"
     assert setting_label([], []) == "the one setting"

@@ -39,7 +39,9 @@ def refusal(path, **options):
 def columns(table):
     """Give the columns by name: numbers as floats, words as words, None where missing."""
     return {
-        c.name: [None if gone else float(v) if c.levels is None else c.levels[v] for v, gone in zip(c.values, c.missing)]
+        c.name: [
+            None if gone else float(v) if c.levels is None else c.levels[v] for v, gone in zip(c.values, c.missing)
+        ]
         for c in table.columns
     }
 
@@ -61,11 +63,14 @@ WANTED = {"x1": [0, 2.5, 4, 6], "x2": [1, -0.3, 5, 7], "label": ["a", "b", "a", 
         pytest.param(GOOD.replace(",", ";"), "semicolon", id="semicolons"),
         pytest.param(GOOD.replace(",", ";").replace(".", ","), "semicolon", id="decimal commas"),
         pytest.param(GOOD.replace(",", "\t"), "tab", id="tabs"),
-        pytest.param(GOOD.replace(",", "\t").replace("x1", "'x1'").replace("a", "'a'").replace("l'a'b", "lab"), "tab",
-                     id="single quotes"),
+        pytest.param(
+            GOOD.replace(",", "\t").replace("x1", "'x1'").replace("a", "'a'").replace("l'a'b", "lab"),
+            "tab",
+            id="single quotes",
+        ),
         pytest.param("  " + GOOD.replace(",", "   ").replace("\n", " \n   ").rstrip(), "blanks", id="blanks"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("given", [False, True])
 def test_csv_in_its_usual_forms(csv_file, text, separator, given):
     table = read_table(csv_file(text), separator=separator if given else None)
@@ -88,6 +93,7 @@ def reader_of(name, monkeypatch):
 
     found = []
     for other, own in READERS.items():
+
         def told(path, form, own=own):
             found.append(own(path, form))
             return found[-1]
@@ -101,8 +107,10 @@ def reader_of(name, monkeypatch):
 def test_the_fast_readers_and_the_careful_one_agree_to_the_bit(csv_file, monkeypatch, name, separator):
     rng = np.random.default_rng(0)
     values = rng.normal(size=(3000, 3)) * 10.0 ** rng.integers(-30, 30, (3000, 3))
-    rows = [",".join(map(repr, row.tolist())) + f",{'NA' if i % 7 == 0 else ' kind ' + str(i % 4)},z"
-            for i, row in enumerate(values)]  # fmt: skip
+    rows = [
+        ",".join(map(repr, row.tolist())) + f",{'NA' if i % 7 == 0 else ' kind ' + str(i % 4)},z"
+        for i, row in enumerate(values)
+    ]
     path = csv_file(("\ufeffa,b,,kind,last\n" + "\n".join(rows)).replace(",", separator))
     careful = read_table(path)
     found = reader_of(name, monkeypatch)
@@ -119,10 +127,16 @@ def test_the_fast_readers_and_the_careful_one_agree_to_the_bit(csv_file, monkeyp
 @pytest.mark.parametrize("name", READERS)
 @pytest.mark.parametrize(
     "text, said",
-    [("a,b\n" + "1,2\n" * 249 + "1\n", "row 250 (line 251)"), ("a,b\n" + "1,2\n" * 249 + "1,2,3\n", "row 250 (line 251)"),
-     ("a,b\n" + "1,2\n" * 249 + "1,word\n", None), ("a,b\n" + "1,2\n" * 249 + "1,\n,\n", None),
-     ("a;b\n" + "1,5;2,5\n" * 250, None), ("a,b\n" + "1,2\n# a remark\n" * 250, None), ("a,b\n" + "1,2\n\n" * 250, None)],
-)  # fmt: skip
+    [
+        ("a,b\n" + "1,2\n" * 249 + "1\n", "row 250 (line 251)"),
+        ("a,b\n" + "1,2\n" * 249 + "1,2,3\n", "row 250 (line 251)"),
+        ("a,b\n" + "1,2\n" * 249 + "1,word\n", None),
+        ("a,b\n" + "1,2\n" * 249 + "1,\n,\n", None),
+        ("a;b\n" + "1,5;2,5\n" * 250, None),
+        ("a,b\n" + "1,2\n# a remark\n" * 250, None),
+        ("a,b\n" + "1,2\n\n" * 250, None),
+    ],
+)
 def test_what_a_fast_reader_cannot_read_is_read_with_care(csv_file, monkeypatch, name, text, said):
     path = csv_file(text)
     careful = None if said else columns(read_table(path))
@@ -185,9 +199,11 @@ def test_columns_are_found_by_name_then_by_position(csv_file):
 
 def test_a_matrix_of_numbers_alone(csv_file):
     assert matrix(read_table(csv_file("a,b\n1,2\n3,4\n"))).tolist() == [[1, 2], [3, 4]]
-    for text, part in (("a\n1\nx\n", "row 2 (line 3): column 'a' must be a finite number, got 'x'"),
-                       ("a,b\n1,2\n\n3,inf\n", "row 2 (line 4): column 'b' must be a finite number, got inf"),
-                       ("a,b\n1,2\n,3\n", "row 2 (line 3): column 'a' must be a finite number, got nan")):  # fmt: skip
+    for text, part in (
+        ("a\n1\nx\n", "row 2 (line 3): column 'a' must be a finite number, got 'x'"),
+        ("a,b\n1,2\n\n3,inf\n", "row 2 (line 4): column 'b' must be a finite number, got inf"),
+        ("a,b\n1,2\n,3\n", "row 2 (line 3): column 'a' must be a finite number, got nan"),
+    ):
         with pytest.raises(InputError) as caught:
             matrix(read_table(csv_file(text)))
         assert part in str(caught.value)
@@ -271,10 +287,11 @@ NPZ_FAULTS = {
     "complex": ({"x": ZEROS + 1j, "label": ZEROS}, ["real numbers", "complex128"]),
     "no labels of a part": ({"x_train": ZEROS, "y_train": ZEROS, "x_test": ZEROS}, ["labels of 'x_test'"]),
     "parts of other shapes": (
-        {"x_train": np.zeros((4, 2)), "y_train": ZEROS, "x_test": np.zeros((4, 3)), "y_test": ZEROS}, ["(2,)", "(4, 3)"],
+        {"x_train": np.zeros((4, 2)), "y_train": ZEROS, "x_test": np.zeros((4, 3)), "y_test": ZEROS},
+        ["(2,)", "(4, 3)"],
     ),
     "label matrix": ({"x_train": ZEROS, "y_train": np.zeros((4, 2))}, ["'y_train'", "(rows,)", "(4, 2)"]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("fault", NPZ_FAULTS)

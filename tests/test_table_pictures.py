@@ -24,7 +24,9 @@ def test_every_pair_once_and_every_error_in_each(features):
     values, labels = rng.normal(size=(60, features)), np.arange(60) % 3
     predicted = np.where(np.arange(60) < 40, labels, -1)
     predicted[[3, 7]] = (predicted[[3, 7]] + 1) % 3
-    figure = scatter_matrix(values, labels, predicted, names=[f"f{j}" for j in range(features)], title="t", class_names="abc")
+    figure = scatter_matrix(
+        values, labels, predicted, names=[f"f{j}" for j in range(features)], title="t", class_names="abc"
+    )
     pairs = features * (features - 1) // 2
     wrong = [len(line.get_xdata()) for line in figure.findobj(Line2D) if line.get_markeredgecolor() == INK]
     assert sum(wrong) == 2 * pairs + 1  # one in the key
@@ -44,9 +46,13 @@ def test_a_matrix_of_constants_and_of_many_classes():
 
 @pytest.mark.parametrize(
     "values, names, fault",
-    [(np.zeros((4, 1)), ["a"], "values must be"), (np.zeros((4, 6)), list("abcdef"), "values must be"),
-     (np.zeros((4, 2)), ["a"], "values must be"), (np.full((4, 2), np.nan), ["a", "b"], "4 of 4 rows")],
-)  # fmt: skip
+    [
+        (np.zeros((4, 1)), ["a"], "values must be"),
+        (np.zeros((4, 6)), list("abcdef"), "values must be"),
+        (np.zeros((4, 2)), ["a"], "values must be"),
+        (np.full((4, 2), np.nan), ["a", "b"], "4 of 4 rows"),
+    ],
+)
 def test_what_a_matrix_refuses(values, names, fault):
     with pytest.raises(InputError, match=fault):
         scatter_matrix(values, np.zeros(4, int), np.zeros(4, int), names=names, title="t")
@@ -55,7 +61,9 @@ def test_what_a_matrix_refuses(values, names, fault):
 def test_the_surest_error_stands_first_and_the_least_sure_hit_after_the_errors():
     sure = np.array([0.9, 0.6, 0.7, 0.8])
     probabilities = np.stack([sure, 1 - sure], 1)
-    figure = error_images(np.random.default_rng(0).random((4, 6, 3)), [1, 1, 0, 0], probabilities, title="t", class_names="ab")
+    figure = error_images(
+        np.random.default_rng(0).random((4, 6, 3)), [1, 1, 0, 0], probabilities, title="t", class_names="ab"
+    )
     told = [word for word in words_of(figure) if "%" in word or "→" in word or word in ("a", "b")]
     assert told == ["b → a", "90 %", "b → a", "60 %", "a", "70 %", "a", "80 %"]
     many = error_images(np.zeros((100, 2, 2)), np.zeros(100, int), np.tile([0.9, 0.1], (100, 1)), title="t")
@@ -77,8 +85,23 @@ def test_weights_are_blue_and_red_on_one_scale_and_pixels_stay_square():
 
 
 def train(path, logs, *words):
-    assert app.main(["train", "data=file", f"data.path={path}", f"paths.logs={logs}", "name=run", "trainer.max_epochs=2",
-                     "model.width=4", "logger=none", "callbacks.decision_maps.resolution=8", *words]) == 0  # fmt: skip
+    assert (
+        app.main(
+            [
+                "train",
+                "data=file",
+                f"data.path={path}",
+                f"paths.logs={logs}",
+                "name=run",
+                "trainer.max_epochs=2",
+                "model.width=4",
+                "logger=none",
+                "callbacks.decision_maps.resolution=8",
+                *words,
+            ]
+        )
+        == 0
+    )
     return {file.stem for file in (logs / "train" / "run" / "figures").glob("*.png")}
 
 
@@ -86,14 +109,24 @@ def test_a_table_of_three_features_has_a_map_of_the_pair_asked_for_a_matrix_and_
     rng = np.random.default_rng(0)
     y = np.arange(60) % 2
     rows = rng.normal(size=(60, 3)) + 2 * y[:, None]
-    (tmp_path / "t.csv").write_text("a,b,c,kind\n" + "".join(f"{a},{b},{c},{'uv'[k]}\n" for (a, b, c), k in zip(rows, y)))
+    (tmp_path / "t.csv").write_text(
+        "a,b,c,kind\n" + "".join(f"{a},{b},{c},{'uv'[k]}\n" for (a, b, c), k in zip(rows, y))
+    )
     drawn = train(tmp_path / "t.csv", tmp_path / "logs", "callbacks.decision_maps.pair=[c,1]")
     assert {"decision_map", "scatter_matrix", "projection"} <= drawn
-    assert {"scatter_matrix.png", "projection.png"} <= {line.rpartition("/")[2] for line in capsys.readouterr().out.splitlines()}
+    assert {"scatter_matrix.png", "projection.png"} <= {
+        line.rpartition("/")[2] for line in capsys.readouterr().out.splitlines()
+    }
     with np.load(tmp_path / "logs" / "train" / "run" / "figures" / "arrays.npz") as arrays:
         assert arrays["axis_names"].tolist() == ["c", "a"] and arrays["matrix/names"].tolist() == ["a", "b", "c"]
         assert (arrays["matrix/predicted"] >= 0).sum() == 12 and len(arrays["matrix/labels"]) == 60
-    words = ["train", "data=file", f"data.path={tmp_path / 't.csv'}", f"paths.logs={tmp_path}", "callbacks.decision_maps.pair=[c,d]"]
+    words = [
+        "train",
+        "data=file",
+        f"data.path={tmp_path / 't.csv'}",
+        f"paths.logs={tmp_path}",
+        "callbacks.decision_maps.pair=[c,d]",
+    ]
     assert app.main(words) == 2
     assert "of a, b, c, or their positions" in capsys.readouterr().err
     assert app.main(["redraw", str(tmp_path / "logs" / "train" / "run"), "scatter_matrix", "projection"]) == 0

@@ -13,9 +13,14 @@ from mlplab.cli.app import main
 from mlplab.cli.commands import COMMANDS
 
 QUICK = [
-    "data.points_per_arm=60", "data.batch_size=48", "data.fresh_points=400", "data.validation_points=80", "trainer.max_epochs=4",
-    "launcher=inline", "callbacks.progress=null",
-]  # fmt: skip
+    "data.points_per_arm=60",
+    "data.batch_size=48",
+    "data.fresh_points=400",
+    "data.validation_points=80",
+    "trainer.max_epochs=4",
+    "launcher=inline",
+    "callbacks.progress=null",
+]
 # Words that stand in --help or a README as they are, but for the name of a run.
 SHOWN = [
     ["playground"],  # the map against depth, live: model.depth as an axis of the page
@@ -62,7 +67,9 @@ def test_the_commands_of_a_task_are_at_most_two_and_shown(commands, capsys):
 
 
 def test_relu_or_tanh_over_five_seeds_ends_in_a_sentence_that_is_true(logs, capsys):
-    said(capsys, "train", "-m", "model.activation=relu,tanh", "seed=0,1,2,3,4", "sweep=act", f"paths.logs={logs}", *QUICK)
+    said(
+        capsys, "train", "-m", "model.activation=relu,tanh", "seed=0,1,2,3,4", "sweep=act", f"paths.logs={logs}", *QUICK
+    )
     said(capsys, "report", str(logs / "sweep" / "act"))
     text = (logs / "sweep" / "act" / "sweep.md").read_text(encoding="utf-8")
     assert re.search(r"Selected setting: activation=(relu|tanh)", text)
@@ -70,10 +77,22 @@ def test_relu_or_tanh_over_five_seeds_ends_in_a_sentence_that_is_true(logs, caps
 
 
 def test_noise_stands_beside_its_limit(logs, capsys):
-    said(capsys, "train", "-m", "experiment=noise", "data.noise=0.1,0.4", "seed=0", "sweep=noise", f"paths.logs={logs}", *QUICK)
+    said(
+        capsys,
+        "train",
+        "-m",
+        "experiment=noise",
+        "data.noise=0.1,0.4",
+        "seed=0",
+        "sweep=noise",
+        f"paths.logs={logs}",
+        *QUICK,
+    )
     out = said(capsys, "report", str(logs / "noise" / "noise"))
     rows = (logs / "noise" / "noise" / "sweep.csv").read_text(encoding="utf-8").splitlines()
-    assert len(rows) == 7 and "bayes" in rows[0] and "Each after its own tuning" in out  # two levels, each at three rates
+    assert (
+        len(rows) == 7 and "bayes" in rows[0] and "Each after its own tuning" in out
+    )  # two levels, each at three rates
 
 
 def test_three_arms_are_one_word(logs, capsys):
@@ -85,11 +104,15 @@ def test_three_arms_are_one_word(logs, capsys):
 def test_fifty_epochs_more(logs, capsys):
     out = said(capsys, "train", f"resume={logs / 'train' / 'one'}", "trainer.max_epochs=6")
     assert "6 epochs" in out
-    assert json.loads((logs / "train" / "one" / "result.json").read_text())["epochs"] == 4  # the first run stays as it was
+    assert (
+        json.loads((logs / "train" / "one" / "result.json").read_text())["epochs"] == 4
+    )  # the first run stays as it was
 
 
 def test_runs_are_listed_the_best_is_found_and_nothing_good_is_cleaned_up(logs, capsys):
-    digits = [json.loads((logs / "train" / name / "result.json").read_text())["config_digest"][:8] for name in ("one", "two")]
+    digits = [
+        json.loads((logs / "train" / name / "result.json").read_text())["config_digest"][:8] for name in ("one", "two")
+    ]
     out = said(capsys, "runs", "model.width=8", f"paths.logs={logs}")
     assert digits[1] in out and digits[0] not in out
     assert said(capsys, "runs", "best", f"paths.logs={logs}")

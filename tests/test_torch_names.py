@@ -25,9 +25,18 @@ def test_the_fused_kernels_of_adam_take_a_step_as_the_optimiser_does(name):
     theta, moments = START.clone(), [torch.zeros_like(START), torch.zeros_like(START)]
     try:
         getattr(torch_names, f"fused_{name}")(
-            [theta], [SLOPE.clone()], [moments[0]], [moments[1]], [], [torch.tensor(1.0)],
-            beta1=0.9, beta2=0.999, amsgrad=False, maximize=False, **settings,
-        )  # fmt: skip
+            [theta],
+            [SLOPE.clone()],
+            [moments[0]],
+            [moments[1]],
+            [],
+            [torch.tensor(1.0)],
+            beta1=0.9,
+            beta2=0.999,
+            amsgrad=False,
+            maximize=False,
+            **settings,
+        )
     except (TypeError, RuntimeError) as error:
         pytest.fail(f"{ADVICE}fused_{name}: {error}")
     expected = stepped({"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name], **settings)
@@ -38,9 +47,17 @@ def test_the_fused_kernel_of_sgd_takes_a_step_as_the_optimiser_does():
     theta = START.clone()
     try:
         torch_names.fused_sgd(
-            [theta], [SLOPE.clone()], [torch.zeros_like(START)], weight_decay=0.1, momentum=0.9, lr=0.1, dampening=0.0,
-            nesterov=True, maximize=False, is_first_step=True,
-        )  # fmt: skip
+            [theta],
+            [SLOPE.clone()],
+            [torch.zeros_like(START)],
+            weight_decay=0.1,
+            momentum=0.9,
+            lr=0.1,
+            dampening=0.0,
+            nesterov=True,
+            maximize=False,
+            is_first_step=True,
+        )
     except (TypeError, RuntimeError) as error:
         pytest.fail(f"{ADVICE}fused_sgd: {error}")
     expected = stepped(torch.optim.SGD, lr=0.1, momentum=0.9, weight_decay=0.1, nesterov=True)

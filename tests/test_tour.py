@@ -61,14 +61,21 @@ def test_the_notebook_is_the_file_and_its_outputs_are_kept(notebook, run):
         assert [one["output_type"] for one in kept] == [one["output_type"] for one in outputs]
         if "".join(cell["source"]) != SHOW:
             shown, again = (["".join(one["text"]) for one in some] for some in (kept, outputs))
-            assert [re.sub(r"[0-9.e-]+", "#", text) for text in shown] == [re.sub(r"[0-9.e-]+", "#", text) for text in again]
-            numbers = [[float(word) for text in some for word in re.findall(r"(?<!e-)\b[0-9]+[.]?[0-9]*\b(?!e-)", text)] for some in (shown, again)]
+            assert [re.sub(r"[0-9.e-]+", "#", text) for text in shown] == [
+                re.sub(r"[0-9.e-]+", "#", text) for text in again
+            ]
+            numbers = [
+                [float(word) for text in some for word in re.findall(r"(?<!e-)\b[0-9]+[.]?[0-9]*\b(?!e-)", text)]
+                for some in (shown, again)
+            ]
             assert numbers[0] == pytest.approx(numbers[1], rel=0.1)  # on another CPU the last bits differ
 
 
 def test_the_points_are_equal_to_the_bit(tour, data):
     for part in ("train", "test", "fresh"):
-        assert torch.equal(tour[f"x_{part}"], getattr(data, part).x) and torch.equal(tour[f"y_{part}"], getattr(data, part).y)
+        assert torch.equal(tour[f"x_{part}"], getattr(data, part).x) and torch.equal(
+            tour[f"y_{part}"], getattr(data, part).y
+        )
 
 
 def test_the_bayes_classifier_is_the_labs(tour, data):
@@ -76,7 +83,9 @@ def test_the_bayes_classifier_is_the_labs(tour, data):
     assert torch.allclose(tour["bayes_fresh"].exp(), exact.exp(), rtol=0, atol=1e-6)
     right = (exact.argmax(1) == data.fresh.y).double().mean().item()
     assert tour["bayes_accuracy"] == right
-    assert torch.allclose(tour["log_posterior"](data.test.x).exp(), log_posterior(data.test.x, data.density).exp(), atol=1e-6)
+    assert torch.allclose(
+        tour["log_posterior"](data.test.x).exp(), log_posterior(data.test.x, data.density).exp(), atol=1e-6
+    )
 
 
 def test_the_trained_network_is_the_labs(tour, data):
@@ -103,5 +112,7 @@ def test_the_relus_and_the_neuron_are_the_labs(tour):
     for name, (resistance, refractory) in tour["neurons"].items():
         neuron = Neuron(resistance_kohm=resistance, tau_ref_ms=refractory)
         off = current[np.abs(current - 1 / resistance) > 1e-9]  # at the threshold itself rounding decides
-        assert np.allclose(tour["rate_hz"](off, resistance, refractory), rate_hz(neuron, off), rtol=1e-9, atol=1e-9), name
+        assert np.allclose(tour["rate_hz"](off, resistance, refractory), rate_hz(neuron, off), rtol=1e-9, atol=1e-9), (
+            name
+        )
     assert np.array_equal(tour["relu_rate"], relu_rate_hz(Neuron(resistance_kohm=np.inf, tau_ref_ms=0), current))

@@ -17,9 +17,11 @@ from mlplab.population.trainer import BlockTrainer
 from mlplab.training.callbacks import DecisionMaps, MemberCallback
 
 PLAIN_LIGHTNING = pytest.mark.filterwarnings(
-    "ignore:.*does not have many workers", "ignore:.*smaller than the logging", "ignore:.*treespec",
+    "ignore:.*does not have many workers",
+    "ignore:.*smaller than the logging",
+    "ignore:.*treespec",
     "ignore:.*fast_dev_run",
-)  # fmt: skip
+)
 
 
 def make_data(**options):
@@ -137,7 +139,9 @@ def test_limit_train_batches_counts_minibatches(small_blocks, limit, per_epoch):
     assert trainer.global_step == classifier.steps == 2 * per_epoch
 
 
-@pytest.mark.parametrize("options", ({"limit_train_batches": 0}, {"limit_train_batches": 0.1}, {"overfit_batches": 0.1}))
+@pytest.mark.parametrize(
+    "options", ({"limit_train_batches": 0}, {"limit_train_batches": 0.1}, {"overfit_batches": 0.1})
+)
 def test_a_limit_that_leaves_nothing_is_refused_by_name(options):
     ((name, value),) = options.items()
     with pytest.raises(InputError, match=f"trainer.{name}={value} leaves no minibatch of 8"):
@@ -259,13 +263,28 @@ def test_profiler_reports_training_steps(profiler):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("max_epochs", -2), ("max_epochs", 1.5), ("max_epochs", "a"), ("max_steps", -7), ("limit_train_batches", -1),
-        ("limit_train_batches", 2.5), ("limit_train_batches", "x"), ("overfit_batches", -1), ("overfit_batches", 1.5),
-        ("accumulate_grad_batches", 0), ("accumulate_grad_batches", 1.5), ("gradient_clip_val", -1),
-        ("gradient_clip_val", 0), ("gradient_clip_val", float("nan")), ("gradient_clip_algorithm", "foo"),
-        ("fast_dev_run", -1), ("fast_dev_run", "x"), ("devices", 2), ("devices", [0, 1]), ("check_val_every_n_epoch", -1),
+        ("max_epochs", -2),
+        ("max_epochs", 1.5),
+        ("max_epochs", "a"),
+        ("max_steps", -7),
+        ("limit_train_batches", -1),
+        ("limit_train_batches", 2.5),
+        ("limit_train_batches", "x"),
+        ("overfit_batches", -1),
+        ("overfit_batches", 1.5),
+        ("accumulate_grad_batches", 0),
+        ("accumulate_grad_batches", 1.5),
+        ("gradient_clip_val", -1),
+        ("gradient_clip_val", 0),
+        ("gradient_clip_val", float("nan")),
+        ("gradient_clip_algorithm", "foo"),
+        ("fast_dev_run", -1),
+        ("fast_dev_run", "x"),
+        ("devices", 2),
+        ("devices", [0, 1]),
+        ("check_val_every_n_epoch", -1),
     ],
-)  # fmt: skip
+)
 def test_options_out_of_range_are_refused_in_one_line(name, value):
     with pytest.raises(InputError, match=f"^trainer.{name} must be .*, got ") as caught:
         BlockTrainer(accelerator="cpu", **{name: value})

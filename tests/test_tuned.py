@@ -26,16 +26,28 @@ def sweep_of(folder, regrets, key="model.width"):
             name = f"run{len(jobs):04d}-{digest[-8:]}"
             write_run(folder / name, made)
             swept = {key: value, "optimizer.lr": rate, "data.seed": draw}
-            jobs.append({"name": name, "swept": swept, "overrides": [], "config_digest": digest, "status": "finished", "error": None, "result": made})
+            jobs.append(
+                {
+                    "name": name,
+                    "swept": swept,
+                    "overrides": [],
+                    "config_digest": digest,
+                    "status": "finished",
+                    "error": None,
+                    "result": made,
+                }
+            )
     write_record(folder, jobs)
     return build([read_sweep(folder)])
 
 
 # Of width 16 the second rate is better on validation points but for the last draw, whose own choice must not count.
 REGRETS = {
-    (8, 0.01): [(0.04, 0.041), (0.05, 0.042), (0.04, 0.043), (0.05, 0.049)], (8, 0.1): [(0.4, 0.4)] * 4,
-    (16, 0.01): [(0.03, 0.03)] * 3 + [(0.001, 0.01)], (16, 0.1): [(0.02, 0.020), (0.02, 0.022), (0.02, 0.021), (0.09, 0.025)],
-}  # fmt: skip
+    (8, 0.01): [(0.04, 0.041), (0.05, 0.042), (0.04, 0.043), (0.05, 0.049)],
+    (8, 0.1): [(0.4, 0.4)] * 4,
+    (16, 0.01): [(0.03, 0.03)] * 3 + [(0.001, 0.01)],
+    (16, 0.1): [(0.02, 0.020), (0.02, 0.022), (0.02, 0.021), (0.09, 0.025)],
+}
 
 
 def test_training_is_chosen_on_the_other_draws_and_judged_on_this_one(tmp_path):
@@ -44,7 +56,10 @@ def test_training_is_chosen_on_the_other_draws_and_judged_on_this_one(tmp_path):
     best, other = found.rows
     assert best.values == (16,) and other.values == (8,)
     # Without draw 3 the second rate wins (0.02 against 0.03); with it, in each of the other choices, the first one does.
-    means = {rate: [math.fsum(math.log(REGRETS[16, rate][k][0]) for k in DRAWS if k != draw) for draw in DRAWS] for rate in (0.01, 0.1)}
+    means = {
+        rate: [math.fsum(math.log(REGRETS[16, rate][k][0]) for k in DRAWS if k != draw) for draw in DRAWS]
+        for rate in (0.01, 0.1)
+    }
     picks = [min((0.01, 0.1), key=lambda rate: means[rate][draw]) for draw in DRAWS]
     assert picks == [0.01, 0.01, 0.01, 0.1]
     assert best.nll == [REGRETS[16, rate][draw][1] for draw, rate in zip(DRAWS, picks)] == [0.03, 0.03, 0.03, 0.025]
@@ -57,13 +72,20 @@ def test_training_is_chosen_on_the_other_draws_and_judged_on_this_one(tmp_path):
     assert header[:4] == ["width", "trained by", "NLL regret", "accuracy regret, percentage points"]
     assert first[1] == "lr=0.01 (3 of 4)" and second[1] == "lr=0.01" and first[2].startswith("0.0287 ± 0.001")
     said = " ".join(tuned_sentences(found))
-    assert "KL on the validation points of the other draws" in said and "Beside it, in NLL worse: 8; and in accuracy" in said
+    assert (
+        "KL on the validation points of the other draws" in said
+        and "Beside it, in NLL worse: 8; and in accuracy" in said
+    )
     assert "At this budget: the lowest lr tried was chosen for 16, 8." in said
 
 
 def test_levels_of_noise_have_limits_of_their_own(tmp_path):
     found = compare_tuned(sweep_of(tmp_path / "s", REGRETS, key="data.noise"))
-    assert not found.same_limit and [row.values for row in found.rows] == [(8,), (16,)] and differences(found, "nll") == [None, None]
+    assert (
+        not found.same_limit
+        and [row.values for row in found.rows] == [(8,), (16,)]
+        and differences(found, "nll") == [None, None]
+    )
     assert len(tuned_table(found)[0]) == 4
 
 
@@ -76,6 +98,10 @@ def test_the_report_has_table_sentences_picture_and_page(tmp_path, capsys):
     sweep_of(tmp_path / "s", REGRETS | more)
     assert main(["report", str(tmp_path / "s")]) == 0
     out, text = capsys.readouterr().out, (tmp_path / "s" / "sweep.md").read_text()
-    assert "Each after its own tuning:" in out and "## Each after its own tuning" in text and "| 16 | lr=0.01 (3 of 4) |" in text
+    assert (
+        "Each after its own tuning:" in out
+        and "## Each after its own tuning" in text
+        and "| 16 | lr=0.01 (3 of 4) |" in text
+    )
     assert (tmp_path / "s" / "figures" / "tuned.png").stat().st_size > 20_000
     assert "Each after its own tuning" in (tmp_path / "s" / "report.html").read_text()

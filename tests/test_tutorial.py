@@ -61,7 +61,9 @@ def test_figures_at_the_end(folder):
     # Rounding turns a point or two in a long training, so the spread over initialisations is what is promised.
     assert result["test"]["accuracy"] == pytest.approx(0.9695, abs=3 * 0.0027)
     assert result["train"]["accuracy"] == pytest.approx(0.98156, abs=0.005)
-    assert result["test"]["bayes_accuracy"] == 0.98375 and result["test"]["bayes_nll"] == pytest.approx(0.0455, abs=1e-4)
+    assert result["test"]["bayes_accuracy"] == 0.98375 and result["test"]["bayes_nll"] == pytest.approx(
+        0.0455, abs=1e-4
+    )
     assert result["train"]["bayes_accuracy"] == pytest.approx(0.98781, abs=1e-5)
 
 
@@ -74,10 +76,20 @@ def test_the_training_is_the_tutorials_loop(folder, data):
             optimizer.zero_grad()
             torch.nn.functional.cross_entropy(model(data.train.x[chosen]), data.train.y[chosen]).backward()
             optimizer.step()
-    short = compose("train", [
-        "experiment=tutorial", "figures=none", "callbacks.progress=null", "trainer.max_epochs=10", "data.fresh_points=0",
-        f"paths.logs={folder}", "trainer.accelerator=cpu", "logger=none", "callbacks.decision_maps=null",
-    ])  # fmt: skip
+    short = compose(
+        "train",
+        [
+            "experiment=tutorial",
+            "figures=none",
+            "callbacks.progress=null",
+            "trainer.max_epochs=10",
+            "data.fresh_points=0",
+            f"paths.logs={folder}",
+            "trainer.accelerator=cpu",
+            "logger=none",
+            "callbacks.decision_maps=null",
+        ],
+    )
     place = folder.parent / "short"
     place.mkdir()
     fit(short, place)

@@ -38,7 +38,9 @@ def test_its_config_is_read_and_keeps_its_digest(run):
 def test_it_is_evaluated(run, capsys):
     """On all of its points, to rounding."""
     assert evaluate(run) == 0
-    assert "equal to the recorded ones, to the rounding by which this version differs from 0.1.0" in " ".join(capsys.readouterr().out.split())
+    assert "equal to the recorded ones, to the rounding by which this version differs from 0.1.0" in " ".join(
+        capsys.readouterr().out.split()
+    )
     result = json.loads((run / "result.json").read_text())
     result["fresh"]["nll"] += 1e-5
     (run / "result.json").write_text(json.dumps(result))

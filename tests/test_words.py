@@ -7,8 +7,10 @@ ROWS = [("", "setting", "seeds", "NLL"), ("*", "width=16", "4", "0.1"), ("", "wi
 
 def test_words_are_flush_left_and_numbers_flush_right():
     assert columns(ROWS, left=2, width=80) == [
-        "   setting    seeds     NLL", "*  width=16       4     0.1", "   width=128     12  0.0612"
-    ]  # fmt: skip
+        "   setting    seeds     NLL",
+        "*  width=16       4     0.1",
+        "   width=128     12  0.0612",
+    ]
 
 
 @pytest.mark.parametrize("width", [80, 27, 26, 20, 12, 7])
@@ -18,13 +20,20 @@ def test_no_line_is_wider_than_asked(width):
 
 def test_columns_make_way_then_texts_are_cut_then_the_rest_is_named():
     rows = [("name", "a", "b"), ("a-name-of-twenty-two-l", "1", "2222222222")]
-    assert columns(rows, drop=("a",), width=34) == ["name                             b", "a-name-of-twenty-two-l  2222222222"]
+    assert columns(rows, drop=("a",), width=34) == [
+        "name                             b",
+        "a-name-of-twenty-two-l  2222222222",
+    ]
     assert columns(rows, width=30) == ["name             a           b", "a-name-of-twen…  1  2222222222"]
     assert columns(rows, width=20) == ["name          a", "a-name-of-t…  1", "(no room for: b)"]
 
 
 def test_a_cell_may_take_the_room_of_the_empty_ones_behind_it():
-    rows = [("run", "accuracy", "NLL", "age"), ("a", "98.10 %", "0.1", "1 d"), ("b", Across("failed: out of memory"), "", "2 d")]
+    rows = [
+        ("run", "accuracy", "NLL", "age"),
+        ("a", "98.10 %", "0.1", "1 d"),
+        ("b", Across("failed: out of memory"), "", "2 d"),
+    ]
     assert columns(rows, width=80) == ["run  accuracy  NLL  age", "a     98.10 %  0.1  1 d", "b    failed: out …  2 d"]
 
 

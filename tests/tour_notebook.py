@@ -50,7 +50,9 @@ def executed(made: list[Cell]) -> tuple[dict, list[list[dict]]]:
             with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()):
                 exec(compile(text, "tour.ipynb", "exec"), names)  # the project's own file
             if out.getvalue():
-                outputs[-1].append({"name": "stdout", "output_type": "stream", "text": out.getvalue().splitlines(keepends=True)})
+                outputs[-1].append(
+                    {"name": "stdout", "output_type": "stream", "text": out.getvalue().splitlines(keepends=True)}
+                )
     return names, outputs
 
 
@@ -63,7 +65,12 @@ def notebook(made: list[Cell], outputs: list[list[dict]]) -> str:
             row |= {"execution_count": 1 + sum(kind == "code" for kind, _ in made[:number]), "outputs": shown}
         rows.append(row)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    whole = {"cells": rows, "metadata": {"kernelspec": kernel, "language_info": {"name": "python"}}, "nbformat": 4, "nbformat_minor": 5}
+    whole = {
+        "cells": rows,
+        "metadata": {"kernelspec": kernel, "language_info": {"name": "python"}},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
     return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
 
 

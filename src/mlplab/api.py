@@ -87,9 +87,13 @@ def fit(
         )
     for name in trainer:
         if name == "ckpt_path":
-            raise InputError("fit has no ckpt_path: go on from a checkpoint with Lightning's Trainer().fit(model, data, ckpt_path=...)")
+            raise InputError(
+                "fit has no ckpt_path: go on from a checkpoint with Lightning's Trainer().fit(model, data, ckpt_path=...)"
+            )
         if name not in (known := parameters_of(L.Trainer.__init__)):
-            raise InputError(f"fit must be given options of Lightning's Trainer, got {name}{near(name, ['max_epochs', 'engine', 'seed', *known])}")
+            raise InputError(
+                f"fit must be given options of Lightning's Trainer, got {name}{near(name, ['max_epochs', 'engine', 'seed', *known])}"
+            )
     modules = list(model) if isinstance(model, (list, tuple)) else [model]
     if not modules:
         raise InputError("fit must be given at least one network, got an empty list")
@@ -97,7 +101,9 @@ def fit(
         raise InputError("fit must be given different networks, got one of them twice")
     modules = [from_compiled(m) if isinstance(getattr(m, "_orig_mod", None), L.LightningModule) else m for m in modules]
     modules = [m if isinstance(m, L.LightningModule) else Classifier(m, seed=seed + i) for i, m in enumerate(modules)]
-    shared = Counter(id(parameter) for module in modules for parameter in {id(p): p for p in module.parameters()}.values())
+    shared = Counter(
+        id(parameter) for module in modules for parameter in {id(p): p for p in module.parameters()}.values()
+    )
     if max(shared.values(), default=0) > 1:
         raise InputError("fit must be given networks with parameters of their own, got some that share theirs")
     view = viewed(data)
@@ -112,7 +118,15 @@ def fit(
     options = {"max_epochs": max_epochs, "accelerator": "cpu", **trainer}
     config = {"data": {}, "evaluate_state": "last", "figures": "none", "trainer": options}
     runs = [
-        MemberRun({"seed": getattr(m, "seed", seed), **config}, None, view, loggers, digest="-", module=m, mode=getattr(m, "mode", "min"))
+        MemberRun(
+            {"seed": getattr(m, "seed", seed), **config},
+            None,
+            view,
+            loggers,
+            digest="-",
+            module=m,
+            mode=getattr(m, "mode", "min"),
+        )
         for m in modules
     ]
     for run in runs:
@@ -219,10 +233,18 @@ def draw_decision_map(
     predicted = network.forward(x.to(network.theta)[None])[0].argmax(1).cpu()
     wrong = int((predicted != y).sum())
     return decision_map(
-        grid, plane.extent, plane.points(x), y.numpy(), predicted=predicted.numpy(), bayes=best,
-        title=network_title(network.module), subtitle=summary(metrics["accuracy"], wrong, len(y), metrics["nll"]),
-        box=plane.box, class_names=view.class_names, axis_names=plane.names,
-    )  # fmt: skip
+        grid,
+        plane.extent,
+        plane.points(x),
+        y.numpy(),
+        predicted=predicted.numpy(),
+        bayes=best,
+        title=network_title(network.module),
+        subtitle=summary(metrics["accuracy"], wrong, len(y), metrics["nll"]),
+        box=plane.box,
+        class_names=view.class_names,
+        axis_names=plane.names,
+    )
 
 
 class _Holder(NamedTuple):
@@ -250,4 +272,3 @@ def _require_fit(model: nn.Module, view: Any) -> None:
         raise InputError(f"the network cannot take inputs of shape {view.input_shape}: {reason}") from error
     if outputs != view.classes:
         raise InputError(f"the network has {outputs} outputs; the data have {view.classes} classes")
-

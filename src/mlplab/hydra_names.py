@@ -37,7 +37,12 @@ def raising_disk_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if before == "1" or isinstance(error, PermissionError) or isinstance(error, OSError) and error.errno in UNWRITABLE:
+        if (
+            before == "1"
+            or isinstance(error, PermissionError)
+            or isinstance(error, OSError)
+            and error.errno in UNWRITABLE
+        ):
             raise
         if _is_below(error, "configure_log"):
             raise InputError(f"hydra.job_logging cannot be set up so: {' '.join(str(error).split())}") from error

@@ -41,8 +41,10 @@ def loops_state(epochs: int, steps: int, minibatches: int, per_epoch: int) -> di
         return own | ({"started": number, "processed": number} if started else {})
 
     batch = {"total": count(minibatches), "current": count(batches), "is_last_batch": not done}
-    zero = {"total": {"ready": steps, "completed": steps, "started": steps},
-            "current": {"ready": batches, "completed": batches, "started": batches}}  # fmt: skip
+    zero = {
+        "total": {"ready": steps, "completed": steps, "started": steps},
+        "current": {"ready": batches, "completed": batches, "started": batches},
+    }
     step = {"total": count(steps, started=False), "current": count(batches, started=False)}
     whole = {"ready": started, "completed": epochs, "started": started, "processed": epochs}
     return {
@@ -50,13 +52,19 @@ def loops_state(epochs: int, steps: int, minibatches: int, per_epoch: int) -> di
             "state_dict": {},
             "epoch_loop.state_dict": {"_batches_that_stepped": steps},
             "epoch_loop.batch_progress": batch,
-            "epoch_loop.scheduler_progress": {"total": count(steps, started=False), "current": count(batches, started=False)},
+            "epoch_loop.scheduler_progress": {
+                "total": count(steps, started=False),
+                "current": count(batches, started=False),
+            },
             "epoch_loop.automatic_optimization.state_dict": {},
             "epoch_loop.automatic_optimization.optim_progress": {"optimizer": {"step": step, "zero_grad": zero}},
             "epoch_loop.manual_optimization.state_dict": {},
-            "epoch_loop.manual_optimization.optim_step_progress": {"total": count(0, started=False), "current": count(0, started=False)},
+            "epoch_loop.manual_optimization.optim_step_progress": {
+                "total": count(0, started=False),
+                "current": count(0, started=False),
+            },
             "epoch_loop.val_loop.state_dict": {},
             "epoch_loop.val_loop.batch_progress": {"total": count(epochs), "current": count(1), "is_last_batch": True},
             "epoch_progress": {"total": dict(whole), "current": dict(whole)},
-        },
+        }
     }

@@ -40,43 +40,60 @@ def _is_activation_or_list(value: object) -> bool:
 ACTIVATION = Rule(
     f"one of {', '.join(activation_names())}, or with arguments as {{name: leaky_relu, negative_slope: 0.1}}, "
     "or a list of such, one a hidden layer",
-    _is_activation_or_list, ("rleu", "", 3, None, {"name": "nope"}, {"name": "elu", "alpha": float("nan")}),
+    _is_activation_or_list,
+    ("rleu", "", 3, None, {"name": "nope"}, {"name": "elu", "alpha": float("nan")}),
     activation_names(),
 )
 
-DATA = {
-    "seed": SEED, "batch_size": integer(1), "drop_last": boolean(), "test_fraction": FRACTION,
-    "order_seed": SEED,
-}
+DATA = {"seed": SEED, "batch_size": integer(1), "drop_last": boolean(), "test_fraction": FRACTION, "order_seed": SEED}
 SYNTHETIC = DATA | {
-    "noise": number(0, 1000), "validation_points": integer(0), "fresh_points": integer(0),
+    "noise": number(0, 1000),
+    "validation_points": integer(0),
+    "fresh_points": integer(0),
     "seeding": choice("derived", "tutorial"),
 }
 CLASSES = {"classes": integer(1, 1000), "points_per_class": integer(1)}
-LOSS = {
-    "weight": optional(many(number(0), least=1)),
-    "ignore_index": integer(),
-    "label_smoothing": number(0, 1),
-}
+LOSS = {"weight": optional(many(number(0), least=1)), "ignore_index": integer(), "label_smoothing": number(0, 1)}
 SPIRAL = SYNTHETIC | {
-    "arms": integer(1, 1000), "points_per_arm": integer(1), "t_min": number(0), "t_max": number(0, 100, above=True),
-    "rotation_degrees": number(), "inputs": choice("plane", "polar"), "with_ends": boolean(),
+    "arms": integer(1, 1000),
+    "points_per_arm": integer(1),
+    "t_min": number(0),
+    "t_max": number(0, 100, above=True),
+    "rotation_degrees": number(),
+    "inputs": choice("plane", "polar"),
+    "with_ends": boolean(),
 }
 MLP = {
-    "hidden": optional(many(integer(1))), "width": integer(1), "depth": integer(0, 10_000),
-    "activation": ACTIVATION, "dropout": number(0, 1, below=True),
-    "initialization": choice("default", "kaiming", "xavier", "orthogonal"), "init_seed": optional(SEED),
+    "hidden": optional(many(integer(1))),
+    "width": integer(1),
+    "depth": integer(0, 10_000),
+    "activation": ACTIVATION,
+    "dropout": number(0, 1, below=True),
+    "initialization": choice("default", "kaiming", "xavier", "orthogonal"),
+    "init_seed": optional(SEED),
 }
 _SHA256 = optional(text("[0-9a-f]{64}", "64 hexadecimal digits"))
 COLUMN = either(text(words="a column's name"), integer())
 _COLUMNS = either(many(COLUMN), COLUMN)
 FILE = DATA | {
-    "path": PATH, "label": optional(COLUMN), "features": optional(either(many(COLUMN, least=1), COLUMN)),
-    "exclude": _COLUMNS, "categorical": _COLUMNS, "missing": choice("refuse", "drop", "median"),
-    "standardize": boolean(), "separator": optional(choice("comma", "semicolon", "tab", "blanks")),
-    "header": optional(boolean()), "validation_path": optional(PATH), "test_path": optional(PATH),
-    "validation_fraction": number(0, 1, below=True), "stratify": boolean(), "group": optional(COLUMN),
-    "file_sha256": _SHA256, "validation_sha256": _SHA256, "test_sha256": _SHA256, "copy": boolean(),
+    "path": PATH,
+    "label": optional(COLUMN),
+    "features": optional(either(many(COLUMN, least=1), COLUMN)),
+    "exclude": _COLUMNS,
+    "categorical": _COLUMNS,
+    "missing": choice("refuse", "drop", "median"),
+    "standardize": boolean(),
+    "separator": optional(choice("comma", "semicolon", "tab", "blanks")),
+    "header": optional(boolean()),
+    "validation_path": optional(PATH),
+    "test_path": optional(PATH),
+    "validation_fraction": number(0, 1, below=True),
+    "stratify": boolean(),
+    "group": optional(COLUMN),
+    "file_sha256": _SHA256,
+    "validation_sha256": _SHA256,
+    "test_sha256": _SHA256,
+    "copy": boolean(),
 }
 # As torch's own, which the lab's loss takes too but a run does not.
 REDUCTION = choice("mean", "sum", "none")

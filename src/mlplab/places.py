@@ -39,7 +39,9 @@ def expanded(path: str | Path, key: str = "the folder") -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        raise InputError(f"{key} must be a path that can be found, got {str(path)!r}: ~ names nobody's home folder") from None
+        raise InputError(
+            f"{key} must be a path that can be found, got {str(path)!r}: ~ names nobody's home folder"
+        ) from None
 
 
 def pip_line(extra: str) -> str:

@@ -66,9 +66,15 @@ def benchmark(words: Sequence[str]) -> int:
 
 
 def row(
-    work: str, system: str, seconds: float | None, *, ratio: float | None = None, target: str = "",
-    ok: bool | None = None, **more: Any,
-) -> Row:  # fmt: skip
+    work: str,
+    system: str,
+    seconds: float | None,
+    *,
+    ratio: float | None = None,
+    target: str = "",
+    ok: bool | None = None,
+    **more: Any,
+) -> Row:
     """Make one row; ``seconds`` None and a ``note`` for a system that is not installed."""
     return {"work": work, "system": system, "seconds": seconds, "ratio": ratio, "target": target, "ok": ok, **more}
 
@@ -83,7 +89,9 @@ def table(rows: Iterable[Row]) -> list[str]:
         for entry in group:
             shown = entry.get("shown") or ("" if entry["seconds"] is None else f"{entry['seconds']:.4g}")
             ratio = "" if entry["ratio"] is None else f"{entry['ratio']:.3g}"
-            cells.append([shown or "-", ratio, entry["system"] if shown else f"{entry['system']}: {entry.get('note', '')}"])
+            cells.append(
+                [shown or "-", ratio, entry["system"] if shown else f"{entry['system']}: {entry.get('note', '')}"]
+            )
         widths = [max(len(row[i]) for row in cells) for i in (0, 1)]
         lines += [cut(f"  {row[0]:>{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]}", terminal_width()) for row in cells]
         for entry in group:

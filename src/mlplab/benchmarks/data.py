@@ -58,7 +58,14 @@ def reading(place: Path, repeats: int) -> Iterator[Row]:
     how = "pyarrow" if installed("pyarrow") else "without pyarrow"
     yield row(work, f"mlplab, {how}", own, ratio=ratio, target=f"<= {MOST_RATIO}, {MOST_SECONDS:g} s", ok=fits)
     alone = taken["numpy"]
-    yield row(work, "mlplab, numpy alone", alone, ratio=other and alone / other, target=f"{MOST_SECONDS:g} s", ok=alone <= MOST_SECONDS)
+    yield row(
+        work,
+        "mlplab, numpy alone",
+        alone,
+        ratio=other and alone / other,
+        target=f"{MOST_SECONDS:g} s",
+        ok=alone <= MOST_SECONDS,
+    )
 
 
 def accuracy(place: Path, name: str) -> Iterator[Row]:
@@ -74,7 +81,14 @@ def accuracy(place: Path, name: str) -> Iterator[Row]:
     np.savez(path, x=loaded.data, y=loaded.target)
     ours, theirs = [], []
     for seed in SPLITS:
-        words = [f"data.path={path}", f"data.seed={seed}", f"seed={seed}", "figures=none", "logger=none", "callbacks.progress=null"]
+        words = [
+            f"data.path={path}",
+            f"data.seed={seed}",
+            f"seed={seed}",
+            "figures=none",
+            "logger=none",
+            "callbacks.progress=null",
+        ]
         config = compose("train", ["experiment=table", *words])
         ours.append(fit(config, None)["test"]["accuracy"])
         data = _served(config)
@@ -85,10 +99,21 @@ def accuracy(place: Path, name: str) -> Iterator[Row]:
         theirs.append(float(peer.score(data.test.x.numpy(), data.test.y.numpy())))
     t = paired_t(ours, theirs)
     work = name.replace("_", " ")
-    told = [f"{100 * statistics.mean(values):.2f} ± {100 * statistics.stdev(values):.2f} %" for values in (theirs, ours)]
+    told = [
+        f"{100 * statistics.mean(values):.2f} ± {100 * statistics.stdev(values):.2f} %" for values in (theirs, ours)
+    ]
     yield row(work, "MLPClassifier", None, shown=told[0], value=statistics.mean(theirs))
-    yield row(work, "mlplab", None, shown=told[1], value=statistics.mean(ours), ratio=statistics.mean(ours) / statistics.mean(theirs),
-              target="not below (t)", ok=t > -LARGEST_T, t=t)  # fmt: skip
+    yield row(
+        work,
+        "mlplab",
+        None,
+        shown=told[1],
+        value=statistics.mean(ours),
+        ratio=statistics.mean(ours) / statistics.mean(theirs),
+        target="not below (t)",
+        ok=t > -LARGEST_T,
+        t=t,
+    )
 
 
 def _served(config):

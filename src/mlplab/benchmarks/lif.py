@@ -143,10 +143,14 @@ def noise_rows() -> Iterator[Row]:
                 truth = 1000 / (1 + 10 * mpmath.sqrt(mpmath.pi) * whole)
                 worst = max(worst, float(abs(white_noise_rate_hz(NEURON, mean, noise) / truth - 1)))
         yield row(
-            "rate under white noise against quadrature in 50 digits", "20 currents and noises",
-            time.perf_counter() - start, target="1e-10 relative", ok=worst <= 1e-10, value=worst,
+            "rate under white noise against quadrature in 50 digits",
+            "20 currents and noises",
+            time.perf_counter() - start,
+            target="1e-10 relative",
+            ok=worst <= 1e-10,
+            value=worst,
             shown=f"{worst:.1e} relative",
-        )  # fmt: skip
+        )
     start = time.process_time()
     current = WhiteNoise(dt_ms=0.1, neurons=1000, seed=1, mean_ma=0.9, intensity_ma_sqrt_ms=1.34)
     begun = simulate(NEURON, current, steps=1000, dt_ms=0.1, method="exact")
@@ -154,10 +158,14 @@ def noise_rows() -> Iterator[Row]:
     known = float(white_noise_rate_hz(NEURON, 0.9, 1.34, 0.1))
     mean, error = float(run.count.mean()), float(run.count.std() / np.sqrt(run.count.size))
     yield row(
-        "a second of 1000 noisy neurons in steps of 0.1 ms", "exact method", time.process_time() - start,
-        target="within 3 standard errors", ok=abs(mean - known) <= 3 * error, value=(mean - known) / error,
+        "a second of 1000 noisy neurons in steps of 0.1 ms",
+        "exact method",
+        time.process_time() - start,
+        target="within 3 standard errors",
+        ok=abs(mean - known) <= 3 * error,
+        value=(mean - known) / error,
         shown=f"{mean:.2f} ± {error:.2f} Hz, known {known:.2f}",
-    )  # fmt: skip
+    )
 
 
 def page_rows() -> Iterator[Row]:
@@ -177,9 +185,16 @@ def page_rows() -> Iterator[Row]:
         path = Path(folder) / "page.html"
         path.write_text(page, encoding="utf-8")
         flags = [
-            "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-            "--disable-component-update", "--disable-sync", f"--user-data-dir={folder}/profile", "--dump-dom",
-        ]  # fmt: skip
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            f"--user-data-dir={folder}/profile",
+            "--dump-dom",
+        ]
         done = subprocess.run([browser, *flags, path.as_uri()], capture_output=True, text=True, timeout=60)
     found = re.search(r"<title>median ([0-9.]+)</title>", done.stdout)
     if found is None:

@@ -30,7 +30,12 @@ def rows(repeats: int, logs: Path) -> Iterator[Row]:
             # Accuracy in points, as everywhere it is shown.
             scale, unit = (1, "nats") if most else (100, "percentage points")
             yield row(
-                f"{name}, {figure.replace('_', ' ')} on fresh points", f"mean of {len(values)} draws", seconds,
-                target=f"at most {most:g} nats" if most else "", ok=mean <= most if most else None, value=mean, error=error,
+                f"{name}, {figure.replace('_', ' ')} on fresh points",
+                f"mean of {len(values)} draws",
+                seconds,
+                target=f"at most {most:g} nats" if most else "",
+                ok=mean <= most if most else None,
+                value=mean,
+                error=error,
                 shown=f"{scale * mean:.5f} ± {scale * error:.5f} {unit} ({seconds:.1f} s CPU a network)",
-            )  # fmt: skip
+            )

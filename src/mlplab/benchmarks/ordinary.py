@@ -53,8 +53,12 @@ def main(config):
     held = DataLoader(TensorDataset(*data.validation), batch_size=128)
     model = Ordinary(config.width, config.depth)
     trainer = L.Trainer(
-        max_epochs=config.epochs, accelerator="cpu", enable_progress_bar=False, enable_model_summary=False,
-        logger=[CSVLogger(folder), TensorBoardLogger(folder)], callbacks=[ModelCheckpoint(folder, monitor="val/loss", save_last=True)],
+        max_epochs=config.epochs,
+        accelerator="cpu",
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        logger=[CSVLogger(folder), TensorBoardLogger(folder)],
+        callbacks=[ModelCheckpoint(folder, monitor="val/loss", save_last=True)],
     )
     trainer.fit(model, train, held)
     with torch.no_grad():

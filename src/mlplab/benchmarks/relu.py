@@ -17,17 +17,33 @@ from mlplab.studies.relu.targets import TARGETS, Target, make_points, make_targe
 
 # Target, n, and the largest error that SPEC's table gives for minimax.
 TABLE = [
-    ("sin", 9, 1.604e-2), ("sin", 64, 3.566e-4), ("sin", 256, 2.201e-5), ("x2", 9, 1.5434e-3),
-    ("exp", 9, 1.2995e-3), ("sqrt", 9, 2.778e-3), ("sqrt", 256, 3.80e-6), ("runge", 9, 1.238e-2),
+    ("sin", 9, 1.604e-2),
+    ("sin", 64, 3.566e-4),
+    ("sin", 256, 2.201e-5),
+    ("x2", 9, 1.5434e-3),
+    ("exp", 9, 1.2995e-3),
+    ("sqrt", 9, 2.778e-3),
+    ("sqrt", 256, 3.80e-6),
+    ("runge", 9, 1.238e-2),
     ("runge", 256, 1.524e-5),
-]  # fmt: skip
+]
 SMOOTH = ("sin", "cos", "exp", "x2", "sqrt", "runge", "step", "cubic")
 PWLF_BEST_RMS = 0.009456
 # The campaign: every target on every interval, its own the first, at every n.
 INTERVALS = [
-    (None, None), (-np.pi, np.pi), (0, 6 * np.pi), (-3.5, 3.5), (0, 1), (0.1, 0.7), (-1, 2), (1e-3, 1e-2), (0.3, 5.0),
-    (-0.5, 0.5), (0, 10), (100, 101),
-]  # fmt: skip
+    (None, None),
+    (-np.pi, np.pi),
+    (0, 6 * np.pi),
+    (-3.5, 3.5),
+    (0, 1),
+    (0.1, 0.7),
+    (-1, 2),
+    (1e-3, 1e-2),
+    (0.3, 5.0),
+    (-0.5, 0.5),
+    (0, 10),
+    (100, 101),
+]
 WIDTHS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 16, 20, 25, 32)
 
 

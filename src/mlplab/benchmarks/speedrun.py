@@ -41,10 +41,17 @@ def rows(repeats: int, logs: Path) -> Iterator[Row]:
         mean, error = statistics.mean(regrets), statistics.stdev(regrets) / math.sqrt(len(regrets))
         one = statistics.median(seconds)
         yield row(
-            f"NLL regret {line:g}", f"mean of {len(regrets)} draws", one,
-            target=f"at most {line:g}", ok=mean <= line, value=mean, error=error, seconds_with_start=one + start, setting=words,
+            f"NLL regret {line:g}",
+            f"mean of {len(regrets)} draws",
+            one,
+            target=f"at most {line:g}",
+            ok=mean <= line,
+            value=mean,
+            error=error,
+            seconds_with_start=one + start,
+            setting=words,
             shown=f"{one:.2f} s CPU, {one + start:.2f} s with the start; {mean:.4f} ± {error:.4f}",
-        )  # fmt: skip
+        )
 
 
 def cpu_of_a_start() -> float:

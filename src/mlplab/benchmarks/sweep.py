@@ -53,7 +53,16 @@ def whole_rows(rounds: int) -> Iterator[Row]:
             (sweep,) = (logs / "sweep").iterdir()
             multiply(sweep, logs / "thousand", 16)
             reports.append(timed(["-m", "mlplab.cli.app", "report", str(logs / "thousand")]))
-            few = timed(["-m", "mlplab.benchmarks.ordinary", "-m", "width=16,128", "depth=1,4", f"hydra.sweep.dir={logs}/ordinary"])
+            few = timed(
+                [
+                    "-m",
+                    "mlplab.benchmarks.ordinary",
+                    "-m",
+                    "width=16,128",
+                    "depth=1,4",
+                    f"hydra.sweep.dir={logs}/ordinary",
+                ]
+            )
             none = timed(["-c", "import hydra, lightning, matplotlib.figure, tensorboard"])
             # The four corners of the grid cost on average what the grid does; imports are paid once.
             ordinaries.append(none + (few - none) / 4 * JOBS)
@@ -61,9 +70,22 @@ def whole_rows(rounds: int) -> Iterator[Row]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     own, ordinary, report = map(statistics.median, (owns, ordinaries, reports))
-    yield row(work, "mlplab train -m", own, ratio=ordinary / own, target="at least 30x the ordinary way", ok=ordinary >= 30 * own)
+    yield row(
+        work,
+        "mlplab train -m",
+        own,
+        ratio=ordinary / own,
+        target="at least 30x the ordinary way",
+        ok=ordinary >= 30 * own,
+    )
     yield row(work, "Hydra's basic launcher, ordinary LightningModule (from 4 jobs)", ordinary, ratio=1.0)
-    yield row("report on 1,024 runs, figures included, from the shell", "mlplab report", report, target="under 2 s", ok=report < 2)
+    yield row(
+        "report on 1,024 runs, figures included, from the shell",
+        "mlplab report",
+        report,
+        target="under 2 s",
+        ok=report < 2,
+    )
 
 
 def multiply(sweep: Path, target: Path, times: int) -> None:
@@ -87,7 +109,9 @@ def timed(words: list[str]) -> float:
         RuntimeError: it failed.
     """
     start = time.perf_counter()
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"})
+    done = subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"}
+    )
     if done.returncode:
         raise RuntimeError(f"{' '.join(words)} failed: {done.stderr[-2000:]}")
     return time.perf_counter() - start
@@ -126,8 +150,14 @@ def training_rows(rounds: int) -> Iterator[Row]:
                 taken[system].setdefault(str(hidden), []).append(seconds)
             print(f"  training {hidden}, round {number + 1}/{rounds}", file=sys.stderr, flush=True)
     own, bare, jax = (sum(map(statistics.median, times.values())) for times in taken.values())
-    yield row(work, "mlplab, validation each epoch included", own, ratio=bare / own, target="at least 3x the bare loop",
-              ok=bare >= 3 * own)  # fmt: skip
+    yield row(
+        work,
+        "mlplab, validation each epoch included",
+        own,
+        ratio=bare / own,
+        target="at least 3x the bare loop",
+        ok=bare >= 3 * own,
+    )
     yield row(work, "bare torch loop per run (autograd, fused Adam; one seed of four)", bare, ratio=1.0)
     for name, seconds, target, ok in (
         ("JAX vmap and scan, compiling included", compiling, "slower than mlplab", own < compiling),
@@ -187,8 +217,13 @@ def bookkeeping_rows() -> Iterator[Row]:
         start = time.process_time()
         fit_members(configs, folders)
         seconds = (time.process_time() - start) / count
-    yield row("bookkeeping of a run: folder, files, TensorBoard, map", "mlplab, CPU time, one epoch included", seconds,
-              target="at most 0.15 s a run", ok=seconds <= 0.15)  # fmt: skip
+    yield row(
+        "bookkeeping of a run: folder, files, TensorBoard, map",
+        "mlplab, CPU time, one epoch included",
+        seconds,
+        target="at most 0.15 s a run",
+        ok=seconds <= 0.15,
+    )
 
 
 def scale_rows() -> Iterator[Row]:
@@ -204,17 +239,23 @@ def scale_rows() -> Iterator[Row]:
     for members, found in figures.items():
         grown = members == 10000
         yield row(
-            f"{members:,} {work}", f"mlplab, peak memory {found['bytes'] / 2**30:.2f} GiB", found["seconds"],
-            ratio=growth if grown else 1.0, target="time grows no faster than members (10x)" if grown else "",
-            ok=growth <= 10 if grown else None, bytes=found["bytes"],
-        )  # fmt: skip
+            f"{members:,} {work}",
+            f"mlplab, peak memory {found['bytes'] / 2**30:.2f} GiB",
+            found["seconds"],
+            ratio=growth if grown else 1.0,
+            target="time grows no faster than members (10x)" if grown else "",
+            ok=growth <= 10 if grown else None,
+            bytes=found["bytes"],
+        )
 
 
 def scale_main(members: int) -> None:
     """Print seconds of fit and peak bytes of one population."""
     from omegaconf import OmegaConf
 
-    base = OmegaConf.to_container(compose("train", ["model.hidden=[32,32]", "trainer.max_epochs=5", "data.fresh_points=0", *QUIET]))
+    base = OmegaConf.to_container(
+        compose("train", ["model.hidden=[32,32]", "trainer.max_epochs=5", "data.fresh_points=0", *QUIET])
+    )
     configs = [{**base, "seed": seed, "data": {**base["data"], "order_seed": seed}} for seed in range(members)]
     results = fit_members(configs, [None] * members)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -237,7 +278,9 @@ def composing_rows() -> Iterator[Row]:
         start = time.perf_counter()
         composer = Composer(loader, master, resolved, check_plain)
         for number in range(1000):
-            composer.compose([f"model.width={4 + number % 50}", f"seed={number}", f"optimizer.lr={1e-3 * (1 + number % 7)}"])
+            composer.compose(
+                [f"model.width={4 + number % 50}", f"seed={number}", f"optimizer.lr={1e-3 * (1 + number % 7)}"]
+            )
         seconds = time.perf_counter() - start
     yield row("composing 1,000 jobs", "mlplab", seconds, target="under 30 s", ok=seconds < 30)
 

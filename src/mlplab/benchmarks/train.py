@@ -62,17 +62,30 @@ def fit_rows(repeats: int) -> Iterator[Row]:
         systems["scikit-learn MLPClassifier"] = lambda: sklearn_fit(x.numpy(), y.numpy())
     taken = in_turn(systems, repeats)
     # Lightning's own loop is so slow that a tenth of the epochs says enough.
-    loop = in_turn({"ordinary": lambda: ordinary_lightning(Ordinary(), x, y), "ours": lambda: lightning_loop(data)}, repeats)
+    loop = in_turn(
+        {"ordinary": lambda: ordinary_lightning(Ordinary(), x, y), "ours": lambda: lightning_loop(data)}, repeats
+    )
     taken["ordinary LightningModule"] = loop["ordinary"] * SHARE
-    yield row("the same module through Lightning's own loop", "mlplab", loop["ours"] * SHARE,
-              ratio=loop["ours"] / loop["ordinary"], target="at most 1.1x the ordinary module",
-              ok=loop["ours"] <= 1.1 * loop["ordinary"])  # fmt: skip
+    yield row(
+        "the same module through Lightning's own loop",
+        "mlplab",
+        loop["ours"] * SHARE,
+        ratio=loop["ours"] / loop["ordinary"],
+        target="at most 1.1x the ordinary module",
+        ok=loop["ours"] <= 1.1 * loop["ordinary"],
+    )
     bare = taken["bare torch loop (autograd, fused Adam)"]
     for name in own:
         # The time is that of the fit itself; making folders and reading configs is in the whole command below.
         taken[name] = statistics.median(own[name][1:])
-    yield row(work, "mlplab", taken["mlplab"], ratio=taken["mlplab"] / bare, target="at most 1.0x the bare loop",
-              ok=taken["mlplab"] <= bare)  # fmt: skip
+    yield row(
+        work,
+        "mlplab",
+        taken["mlplab"],
+        ratio=taken["mlplab"] / bare,
+        target="at most 1.0x the bare loop",
+        ok=taken["mlplab"] <= bare,
+    )
     for name, seconds in taken.items():
         if name != "mlplab":
             yield row(work, name, seconds, ratio=seconds / bare)
@@ -100,7 +113,9 @@ class Ordinary(L.LightningModule):
         return torch.optim.Adam(self.parameters(), lr=1e-3)
 
 
-def ordinary_lightning(module: L.LightningModule, x: torch.Tensor, y: torch.Tensor, epochs: int = EPOCHS // SHARE) -> None:
+def ordinary_lightning(
+    module: L.LightningModule, x: torch.Tensor, y: torch.Tensor, epochs: int = EPOCHS // SHARE
+) -> None:
     """Train with a DataLoader, automatic optimisation, CSV logger and checkpoints, as the guides do."""
     dataset = torch.utils.data.TensorDataset(x, y)
     loader = torch.utils.data.DataLoader(dataset, batch_size=BATCH, shuffle=True, drop_last=True)
@@ -123,9 +138,13 @@ def stock_fit(module: L.LightningModule, epochs: int, **data: Any) -> None:
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer = L.Trainer(
-            max_epochs=epochs, accelerator="cpu", enable_progress_bar=False, enable_model_summary=False,
-            logger=CSVLogger(folder), default_root_dir=folder,
-        )  # fmt: skip
+            max_epochs=epochs,
+            accelerator="cpu",
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            logger=CSVLogger(folder),
+            default_root_dir=folder,
+        )
         trainer.fit(module, **data)
 
 
@@ -164,7 +183,9 @@ def command_rows(repeats: int) -> Iterator[Row]:
     whole, imports, typo = taken.values()
     floor = imports + statistics.median(fits[1:])
     work = "the whole command, shell to summary"
-    yield row(work, "mlplab train", whole, ratio=whole / floor, target="at most 1.5x imports and fit", ok=whole <= 1.5 * floor)
+    yield row(
+        work, "mlplab train", whole, ratio=whole / floor, target="at most 1.5x imports and fit", ok=whole <= 1.5 * floor
+    )
     yield row(work, "import torch, lightning; and the fit", floor, ratio=1.0)
     yield row("a mistyped option", "mlplab train data.nosie=1", typo, target="under 1 s", ok=typo < 1)
 
@@ -188,6 +209,11 @@ def map_rows(repeats: int) -> Iterator[Row]:
         png_bytes(decision_map(grid, 2.0, data.test.x.numpy(), data.test.y.numpy(), title="frame", box=box, card=card))
 
     taken = in_turn({"full": lambda: frame(False), "card": lambda: frame(True)}, max(9, repeats))
-    yield row("decision map, one frame with its PNG", "full, 1320 x 1060", taken["full"], target="under 0.05 s",
-              ok=taken["full"] < 0.05)  # fmt: skip
+    yield row(
+        "decision map, one frame with its PNG",
+        "full, 1320 x 1060",
+        taken["full"],
+        target="under 0.05 s",
+        ok=taken["full"] < 0.05,
+    )
     yield row("decision map, one frame with its PNG", "card, 520 x 560", taken["card"])

@@ -41,7 +41,9 @@ def options_of(config: Mapping[str, Any], pairs: Sequence[tuple[str, Any]]) -> d
     for key, value in pairs:
         group, _, name = key.partition(".")
         if group == "data" and name not in KEYS:
-            raise InputError(f"with data.path of another file only data.{', data.'.join(KEYS[1:4])} may be said, got {key}={value}")
+            raise InputError(
+                f"with data.path of another file only data.{', data.'.join(KEYS[1:4])} may be said, got {key}={value}"
+            )
         if group == "data" and name != "file_sha256":
             options[name] = value
     return options
@@ -73,10 +75,16 @@ def measure_file(
     parts = part_figures({"test": logits, "fresh": None, "validation": None, "train": None}, data)
     target = RunFolder(claim(logs / "evaluate", f"{folder.name}-{data.sha256[:8]}"))
     result = {
-        "status": "finished", "name": target.name, "run": str(folder.path), "overrides": [f"data.path={path}"],
-        "evaluated": recorded["evaluated"], "data_sha256": data.sha256, "class_names": list(data.class_names),
-        "feature_names": list(data.feature_names), **parts,
-    }  # fmt: skip
+        "status": "finished",
+        "name": target.name,
+        "run": str(folder.path),
+        "overrides": [f"data.path={path}"],
+        "evaluated": recorded["evaluated"],
+        "data_sha256": data.sha256,
+        "class_names": list(data.class_names),
+        "feature_names": list(data.feature_names),
+        **parts,
+    }
     changed = OmegaConf.create(OmegaConf.to_container(config))
     changed.data.path, changed.data.file_sha256 = str(path), data.sha256
     write_text(target.config, OmegaConf.to_yaml(changed))
@@ -92,7 +100,9 @@ def measure_file(
     return result
 
 
-def picture(network: Population, data: WholeFile, logits: torch.Tensor, recorded: Mapping[str, Any], title: str) -> bytes | None:
+def picture(
+    network: Population, data: WholeFile, logits: torch.Tensor, recorded: Mapping[str, Any], title: str
+) -> bytes | None:
     """Draw the file's rows over the network's map, as PNG; None where the inputs are no plane."""
     from mlplab.plots.decision_map import decision_map, summary
     from mlplab.plots.style import png_bytes
@@ -108,9 +118,17 @@ def picture(network: Population, data: WholeFile, logits: torch.Tensor, recorded
     wrong = int((predicted != labels).sum())
     words = summary(1 - wrong / len(labels), wrong, len(labels), split="evaluation")
     figure = decision_map(
-        grid, plane.extent, plane.points(data.test.x), labels, title=title, predicted=predicted, split="evaluation",
-        subtitle=f"{words}  ·  {plane.remark}" if plane.remark else words, class_names=data.class_names, axis_names=plane.names,
-    )  # fmt: skip
+        grid,
+        plane.extent,
+        plane.points(data.test.x),
+        labels,
+        title=title,
+        predicted=predicted,
+        split="evaluation",
+        subtitle=f"{words}  ·  {plane.remark}" if plane.remark else words,
+        class_names=data.class_names,
+        axis_names=plane.names,
+    )
     return png_bytes(figure)
 
 
@@ -149,7 +167,9 @@ def predict(words: Sequence[str]) -> int:
         raise InputError("predict must be given data.path=FILE, the rows to predict")
     for key in given:
         if key.partition(".")[0] not in ("data", "paths") and key != "output":
-            raise InputError(f"predict takes data.path, data.separator, data.header, output and paths.logs, got {key}={given[key]}")
+            raise InputError(
+                f"predict takes data.path, data.separator, data.header, output and paths.logs, got {key}={given[key]}"
+            )
     options = options_of(config, pairs)
     path = configs.place("data.path", options.pop("path"))
     options.pop("missing")  # each row has an answer; a missing value is filled as the run fills it, or refused
@@ -159,7 +179,11 @@ def predict(words: Sequence[str]) -> int:
     probabilities = logits_of(network, data.inputs).double().softmax(1)
     logs = configs.place("paths.logs", str(given.get("paths.logs", configs.logs_folder())))
     output = given.get("output")
-    target = logs / "predict" / f"{folder.name}-{data.sha256[:8]}.csv" if output is None else configs.place("output", str(output))
+    target = (
+        logs / "predict" / f"{folder.name}-{data.sha256[:8]}.csv"
+        if output is None
+        else configs.place("output", str(output))
+    )
     write_bytes(target, csv_lines(probabilities, data.class_names))
     counts = torch.bincount(probabilities.argmax(1), minlength=data.classes).tolist()
     told = ", ".join(f"{name} {count:,}" for name, count in list(zip(data.class_names, counts))[:12])
@@ -175,7 +199,9 @@ def file_result(folder: RunFolder) -> dict[str, Any]:
     """
     recorded = read_result(folder)
     if not isinstance(recorded.get("data"), dict):
-        raise InputError(f"{folder.path} must be a run on a file (data=file) of mlplab 0.2 or later; it records no columns")
+        raise InputError(
+            f"{folder.path} must be a run on a file (data=file) of mlplab 0.2 or later; it records no columns"
+        )
     return recorded
 
 

@@ -70,7 +70,9 @@ def _open_streams() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")  # a folder's name may hold characters that the terminal cannot show
+        sys.stdout.reconfigure(
+            errors="backslashreplace"
+        )  # a folder's name may hold characters that the terminal cannot show
 
 
 def _dispatched(argv: list[str]) -> int:
@@ -127,7 +129,9 @@ def runs_first(words: list[str]) -> list[str]:
         raise InputError("spiking must be given a run folder: spiking RUN_FOLDER [RUN_FOLDER ...] [KEY=VALUE ...]")
     from mlplab.cli.runs import run_folder
 
-    quoted = ",".join("'" + str(run_folder(folder).absolute()).replace("\\", "\\\\").replace("'", "\\'") + "'" for folder in folders)
+    quoted = ",".join(
+        "'" + str(run_folder(folder).absolute()).replace("\\", "\\\\").replace("'", "\\'") + "'" for folder in folders
+    )
     return [f"runs=[{quoted}]", *rest] if folders else rest
 
 

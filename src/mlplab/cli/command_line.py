@@ -10,18 +10,37 @@ from mlplab.runs.secrets import secret_in
 
 # Hydra's flags that the lab passes on, and whether a word follows each: "none", "one" or "maybe" one.
 FLAGS = {
-    "--multirun": "none", "--run": "none", "--help": "none", "--cfg": "one", "--resolve": "none", "--package": "one",
-    "--config-dir": "one", "--info": "maybe", "--hydra-help": "none", "--version": "none",
+    "--multirun": "none",
+    "--run": "none",
+    "--help": "none",
+    "--cfg": "one",
+    "--resolve": "none",
+    "--package": "one",
+    "--config-dir": "one",
+    "--info": "maybe",
+    "--hydra-help": "none",
+    "--version": "none",
     "--shell-completion": "none",
 }
-SHORT = {"-m": "--multirun", "-r": "--run", "-h": "--help", "-c": "--cfg", "-p": "--package", "-i": "--info",
-         "-sc": "--shell-completion", "-cd": "--config-dir"}
-CHOICES = {"--cfg": ("job", "hydra", "all"),
-           "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")}
+SHORT = {
+    "-m": "--multirun",
+    "-r": "--run",
+    "-h": "--help",
+    "-c": "--cfg",
+    "-p": "--package",
+    "-i": "--info",
+    "-sc": "--shell-completion",
+    "-cd": "--config-dir",
+}
+CHOICES = {
+    "--cfg": ("job", "hydra", "all"),
+    "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
+}
 # Flags that show something and run nothing; only one may be given.
 SHOWS = ("--help", "--hydra-help", "--version", "--cfg", "--info", "--shell-completion")
 # Keys whose value is one path, to be taken as it was typed.
 PATHS = ("paths.logs", "hydra.run.dir", "hydra.sweep.dir")
+
 
 @dataclass
 class Words:

@@ -26,8 +26,13 @@ usage: scripts/lab compare RUN RUN [RUN ...] [paths.logs=DIR]
   scripts/lab compare 1a2b3c4d 9f8e7d6c         what differs, McNemar's test on the fresh points, maps, curves
   scripts/lab compare best last logs/train/NAME  a run: its folder, its digits, its name, best, last
   scripts/lab compare logs/sweep/A logs/sweep/B  settings paired by seed: difference, 95 % interval, p"""
-FIGURES = (("accuracy", 100.0, "{:.2f} %"), ("nll", 1.0, "{:.4f}"), ("accuracy_regret", 100.0, "{:.2f}"),
-           ("nll_regret", 1.0, "{:.4f}"), ("calibration_error", 100.0, "{:.2f}"))  # fmt: skip
+FIGURES = (
+    ("accuracy", 100.0, "{:.2f} %"),
+    ("nll", 1.0, "{:.4f}"),
+    ("accuracy_regret", 100.0, "{:.2f}"),
+    ("nll_regret", 1.0, "{:.4f}"),
+    ("calibration_error", 100.0, "{:.2f}"),
+)
 CURVES = (("train/loss", "val/nll"), ("train/loss", "val/loss"))
 
 
@@ -93,19 +98,34 @@ def compare_sweeps(folders: Sequence[Path]) -> None:
     print(f"A  {shown_path(folders[0])}\nB  {shown_path(folders[1])}\n")
     found = [entry for entry in config_differences([held(first), held(second)]) if entry[0] != "data.order_seed"]
     found = [(key, *map(shown, values)) for key, values in found if not {key} & {*swept(first), *swept(second)}]
-    print("\n".join(columns([("config", "A", "B"), *found]) if found else ["config  the same but for what is swept"]) + "\n")
+    print(
+        "\n".join(columns([("config", "A", "B"), *found]) if found else ["config  the same but for what is swept"])
+        + "\n"
+    )
     rows = [("setting", "pairs", "accuracy, A - B, points", "p", "NLL, A over B", "p")]
     for pair in pairs:
-        ratio = [None if end is None else math.exp(end) for end in (pair.log_nll.mean, pair.log_nll.low, pair.log_nll.high)]
-        rows.append((
-            pair.label or "all", str(pair.accuracy.count), interval_words(pair.accuracy, 100, "{:+.2f}"), p_words(pair.accuracy.p),
-            numbers(ratio, "{:.3g}"), p_words(pair.log_nll.p),
-        ))  # fmt: skip
+        ratio = [
+            None if end is None else math.exp(end) for end in (pair.log_nll.mean, pair.log_nll.low, pair.log_nll.high)
+        ]
+        rows.append(
+            (
+                pair.label or "all",
+                str(pair.accuracy.count),
+                interval_words(pair.accuracy, 100, "{:+.2f}"),
+                p_words(pair.accuracy.p),
+                numbers(ratio, "{:.3g}"),
+                p_words(pair.log_nll.p),
+            )
+        )
     print("\n".join(columns(rows)))
     print()
     print(wrapped(f"On {pairs[0].part} points; [95 % interval] and p by Student's t for pairs of one seed."))
     if len(pairs) > 1:
-        print(wrapped(f"{len(pairs)} settings: of that many p-values the smallest must be below {0.05 / len(pairs):.2g} to be significant (Bonferroni)."))
+        print(
+            wrapped(
+                f"{len(pairs)} settings: of that many p-values the smallest must be below {0.05 / len(pairs):.2g} to be significant (Bonferroni)."
+            )
+        )
     if pairs[0].accuracy.count < 3:
         print(wrapped("No verdict: with fewer than three pairs chance and effect cannot be separated."))
     if own:
@@ -172,7 +192,10 @@ def differing(runs: Sequence[RunFolder], letters: Sequence[str]) -> list[str]:
     for key, name in (("data_sha256", "data"), ("code_digest", "code")):
         values = [str(manifest.get(key)) for manifest in manifests]
         same = len(set(values)) == 1
-        lines.append(f"{name:<8} " + ("the same" if same else "differ: " + ", ".join(f"{one} {v[:8]}" for one, v in zip(letters, values))))
+        lines.append(
+            f"{name:<8} "
+            + ("the same" if same else "differ: " + ", ".join(f"{one} {v[:8]}" for one, v in zip(letters, values)))
+        )
     versions = [manifest.get("versions") or {} for manifest in manifests]
     others = sorted({name for one in versions for name in one if any(o.get(name) != one.get(name) for o in versions)})
     for name in others:
@@ -265,7 +288,9 @@ def draw(
     if alike:
         accuracies = [(result.get("test") or {}).get("accuracy") for result in results]
         said = ["" if one is None else f"{100 * one:.2f} % of test points" for one in accuracies]
-        made = side_by_side([one[0] for one in maps], maps[0][1], names=names, subtitles=said, title="What the networks learned")
+        made = side_by_side(
+            [one[0] for one in maps], maps[0][1], names=names, subtitles=said, title="What the networks learned"
+        )
         write_bytes(place / "maps.png", png_bytes(made))
         drawn.append(place / "maps.png")
     curves = {}
@@ -282,14 +307,23 @@ def draw(
     if curves:
         limits = {(result.get("fresh") or result.get("test") or {}).get("bayes_nll") for result in results}
         limit = limits.pop() if len(limits) == 1 else None
-        made = curves_together(curves, title="Learning curves", subtitle="line: validation; dashed: training; " + "  ".join(names), bayes=limit)
+        made = curves_together(
+            curves,
+            title="Learning curves",
+            subtitle="line: validation; dashed: training; " + "  ".join(names),
+            bayes=limit,
+        )
         write_bytes(place / "curves.png", png_bytes(made))
         drawn.append(place / "curves.png")
     return drawn
 
 
 def markdown(
-    runs: Sequence[RunFolder], letters: Sequence[str], rows: Sequence[Sequence[str]], tests: Sequence[str], pictures: Sequence[str]
+    runs: Sequence[RunFolder],
+    letters: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    tests: Sequence[str],
+    pictures: Sequence[str],
 ) -> str:
     """Write what was printed as Markdown."""
     from mlplab.words import in_markdown, markdown_table

@@ -63,8 +63,12 @@ def run(command: str, config_name: str, study: str, words: Words, load: Callable
         InputError: an option is wrong; every value is looked at before anything runs or is made.
     """
     task = Task(
-        study, partial(run_job, load, config_name), configs.resolved, partial(configs.check_plain, study=config_name),
-        [front_door(), command, *words.argv], objective,
+        study,
+        partial(run_job, load, config_name),
+        configs.resolved,
+        partial(configs.check_plain, study=config_name),
+        [front_door(), command, *words.argv],
+        objective,
     )
     if words.shows:
         show(config_name, task, words)
@@ -136,7 +140,9 @@ def sweep(config_name: str, task: Task, words: Words) -> None:
         except KeyboardInterrupt:
             if folder.is_dir():
                 name = f"sweep={folder.name}" if not chosen else chosen[-1]
-                print(f"the same command continues where this stopped, in {short_path(folder)} ({name})", file=sys.stderr)
+                print(
+                    f"the same command continues where this stopped, in {short_path(folder)} ({name})", file=sys.stderr
+                )
             raise
     if not ours:
         place = short_path(folder)

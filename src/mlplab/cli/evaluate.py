@@ -127,9 +127,14 @@ def _rounds_to(before: object, now: object) -> bool:
 
 
 def elsewhere(
-    network: Population, own: Any, changed: DictConfig, overrides: Sequence[str],
-    folder: RunFolder, recorded: dict[str, Any], logs: Path,
-) -> dict[str, Any]:  # fmt: skip
+    network: Population,
+    own: Any,
+    changed: DictConfig,
+    overrides: Sequence[str],
+    folder: RunFolder,
+    recorded: dict[str, Any],
+    logs: Path,
+) -> dict[str, Any]:
     """Measure a network on other data than its own; leave metrics, config and picture in a new folder."""
     data = _set_up(changed)
     if data.input_shape != own.input_shape or data.classes != own.classes:
@@ -152,8 +157,12 @@ def elsewhere(
     write_text(target.config, OmegaConf.to_yaml(changed))
     write_json(target.result, result)
     rows = [("", "accuracy", "NLL", "Bayes accuracy", "Bayes NLL")]
-    for label, figures in (("its own test points", recorded.get("test")), ("these test points", parts["test"]),
-                           ("its own fresh points", recorded.get("fresh")), ("these fresh points", parts["fresh"])):  # fmt: skip
+    for label, figures in (
+        ("its own test points", recorded.get("test")),
+        ("these test points", parts["test"]),
+        ("its own fresh points", recorded.get("fresh")),
+        ("these fresh points", parts["fresh"]),
+    ):
         if figures is not None:
             known = figures["bayes_accuracy"] is not None
             best = (f"{100 * figures['bayes_accuracy']:.2f} %", f"{figures['bayes_nll']:.4f}") if known else ("", "")
@@ -184,7 +193,13 @@ def picture(network: Population, own: Any, data: Any, result: dict[str, Any]) ->
     predicted = network.forward(points.x.to(network.theta)[None])[0].argmax(1).numpy()
     name = network_title(network.member(0))
     figure = out_of_distribution(
-        probabilities, limit, points.x.numpy(), points.y.numpy(), predicted=predicted, bayes=bayes,
-        title=f"{name} on {', '.join(result['overrides'])}", box=tuple(side.numpy() for side in own.training_box),
-    )  # fmt: skip
+        probabilities,
+        limit,
+        points.x.numpy(),
+        points.y.numpy(),
+        predicted=predicted,
+        bayes=bayes,
+        title=f"{name} on {', '.join(result['overrides'])}",
+        box=tuple(side.numpy() for side in own.training_box),
+    )
     return png_bytes(figure)

@@ -19,7 +19,9 @@ def read_result(folder: RunFolder) -> dict[str, Any]:
     """
     path = folder.result
     if not path.is_file():
-        raise InputError(f"{folder.path} has no result.json: the run has not finished; continue with resume={folder.path}")
+        raise InputError(
+            f"{folder.path} has no result.json: the run has not finished; continue with resume={folder.path}"
+        )
     result = read_record(path)
     if result.get("evaluated") not in ("best", "last"):
         raise InputError(f"{path} is damaged: evaluated must be best or last, got {result.get('evaluated')!r:.40}")

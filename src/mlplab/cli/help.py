@@ -118,11 +118,16 @@ def overview() -> str:
     rows = [f"  {name:<20}{words}" for name, (words, _, _) in COMMANDS.items()]
     if door == "scripts/lab":
         rows.append(f"  {'test':<20}run the test suite")
-    return "\n".join([
-        f"usage: {door} COMMAND [OPTIONS]", "", *rows, "",
-        f"{door} COMMAND --help says more; {door} train alone trains the default run.",
-        f'Tab completion: eval "$({door} train -sc install=bash)"',
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            f"usage: {door} COMMAND [OPTIONS]",
+            "",
+            *rows,
+            "",
+            f"{door} COMMAND --help says more; {door} train alone trains the default run.",
+            f'Tab completion: eval "$({door} train -sc install=bash)"',
+        ]
+    )
 
 
 def command_help(command: str) -> str:
@@ -151,7 +156,9 @@ def composed_help(command: str, root: str, words: Sequence[str], config_dir: str
     """
     folders = [conf_folder(), *([Path(config_dir)] if config_dir else [])]
     chosen = _choices(folders, root)
-    plain = {key for name in ("study", root) for key in yaml.safe_load(_find(folders, name).read_text(encoding="utf-8"))}
+    plain = {
+        key for name in ("study", root) for key in yaml.safe_load(_find(folders, name).read_text(encoding="utf-8"))
+    }
     words = [word for word in words if re.split(r"[.=]", word.lstrip("+~"))[0] not in plain]  # they are in the whole
     if words:
         return "\n\n".join(_group_help(command, word, folders, chosen) for word in words)
@@ -182,8 +189,12 @@ def _group_help(command: str, word: str, folders: Sequence[Path], chosen: dict[s
     if not name:
         width = max(map(len, options))
         lines = [f"{group}: one of"]
-        lines += [f"  {option:<{width}}  {_opening(_find(folders, f'{group}/{option}'))}".rstrip() for option in options]
-        return "\n".join([*lines, "", f"{front_door()} {command} --help {group}={chosen[group] or options[0]} shows its keys"])
+        lines += [
+            f"  {option:<{width}}  {_opening(_find(folders, f'{group}/{option}'))}".rstrip() for option in options
+        ]
+        return "\n".join(
+            [*lines, "", f"{front_door()} {command} --help {group}={chosen[group] or options[0]} shows its keys"]
+        )
     if name not in options:
         raise InputError(f"{group} must be one of {', '.join(options)}, got {name!r}{near(name, options)}")
     return _whole(folders, group, name)
@@ -234,7 +245,9 @@ def _opening(path: Path) -> str:
 def _keys(path: Path, folders: Sequence[Path] = ()) -> list[str]:
     """List the lines of a file that set keys, comments included; first those of the files it builds on."""
     group = path.parent.name
-    lines = [line for parent in _parents(path) if folders for line in _keys(_find(folders, f"{group}/{parent}"), folders)]
+    lines = [
+        line for parent in _parents(path) if folders for line in _keys(_find(folders, f"{group}/{parent}"), folders)
+    ]
     hidden = False
     for line in path.read_text(encoding="utf-8").splitlines():
         if line[:1] not in ("", " ", "#"):

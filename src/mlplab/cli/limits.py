@@ -27,7 +27,12 @@ from mlplab.terminal import short_path
 from mlplab.training.objects import build
 from mlplab.words import columns
 
-OPTIONS = {"networks": boolean(), "sizes": optional(many(integer(8), least=2)), "widths": optional(many(integer(1), least=2)), "draws": integer(1)}
+OPTIONS = {
+    "networks": boolean(),
+    "sizes": optional(many(integer(8), least=2)),
+    "widths": optional(many(integer(1), least=2)),
+    "draws": integer(1),
+}
 DEFAULTS = {"networks": True, "sizes": None, "widths": None, "draws": 4}
 
 
@@ -72,7 +77,9 @@ def limits(words: Sequence[str]) -> dict[str, Any]:
             path = folder.result
         print("\n".join(columns(_table(result))))
         points = config["data"]["fresh_points"]
-        print(f"\n(accuracy in percentage points; on {points:,} fresh points, ±: standard error over them; training points held fixed)")
+        print(
+            f"\n(accuracy in percentage points; on {points:,} fresh points, ±: standard error over them; training points held fixed)"
+        )
         made = []
         for name, study in (("sizes", over_points), ("widths", over_widths)):
             if asked[name]:
@@ -118,7 +125,9 @@ def _figures_of(folder: RunFolder) -> rivals.Figures:
     return recorded["fresh"] | {"validation": validation, "setting": "the run"}
 
 
-def _measured(configs_of: Sequence[dict[str, Any]], runs: Sequence[rivals.Figures], networks: bool) -> list[dict[str, Any]]:
+def _measured(
+    configs_of: Sequence[dict[str, Any]], runs: Sequence[rivals.Figures], networks: bool
+) -> list[dict[str, Any]]:
     """Measure what the points of each config allow; what several have in common is measured once.
 
     Args:
@@ -178,8 +187,15 @@ def _built(config: dict[str, Any]) -> SpiralDataModule:
     """
     data = build(config["data"], "data")
     data.setup()
-    if not isinstance(data, SpiralDataModule) or data.density is None or not data.fresh_points or not data.validation_points:
-        raise InputError("limits needs data=spiral with a known density (data.noise at least 0.001), validation and fresh points")
+    if (
+        not isinstance(data, SpiralDataModule)
+        or data.density is None
+        or not data.fresh_points
+        or not data.validation_points
+    ):
+        raise InputError(
+            "limits needs data=spiral with a known density (data.noise at least 0.001), validation and fresh points"
+        )
     return data
 
 
@@ -204,7 +220,9 @@ def _table(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     return rows
 
 
-def over_points(config: dict[str, Any], sizes: Sequence[int], draws: int, _: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+def over_points(
+    config: dict[str, Any], sizes: Sequence[int], draws: int, _: dict[str, Any]
+) -> tuple[dict[str, Any], Any]:
     """Measure everybody at several numbers of points an arm, on some draws of the data each; draw the split of the means."""
     points, regrets = [], {name: [] for name in rivals.LABELS}
     for size in sizes:
@@ -214,7 +232,9 @@ def over_points(config: dict[str, Any], sizes: Sequence[int], draws: int, _: dic
             data = _built(changed)
             run = rivals.trained([changed])[0] | {"setting": "the run's own"}
             tried = [run, *rivals.own_tuned(changed, lengths=(1,))]
-            found = rivals.without_training(data, len(_hidden(changed)) or 1) | rivals.best_of(run, tried, rivals.best_known(changed, stretch))
+            found = rivals.without_training(data, len(_hidden(changed)) or 1) | rivals.best_of(
+                run, tried, rivals.best_known(changed, stretch)
+            )
             for name in regrets:
                 own[name].append(found["run_figures" if name == "run" else name]["nll_regret"])
         points.append(len(data.train.y))
@@ -222,14 +242,19 @@ def over_points(config: dict[str, Any], sizes: Sequence[int], draws: int, _: dic
             regrets[name].append(values)
     lines = {name: Line(label, points, regrets[name]) for name, label in rivals.LABELS.items()}
     picture = regret_curves(
-        [lines.pop(name) for name in rivals.LEVELS], others=list(lines.values()), parts=list(rivals.PARTS), x_name="training points",
+        [lines.pop(name) for name in rivals.LEVELS],
+        others=list(lines.values()),
+        parts=list(rivals.PARTS),
+        x_name="training points",
         title="What the points allow, and what is lost beyond",
         subtitle=f"regret to Bayes on {config['data']['fresh_points']:,} fresh points, mean of {draws} draws of the data ± standard error",
-    )  # fmt: skip
+    )
     return {"points_per_arm": list(sizes), "train_points": points, "nll_regret": regrets}, picture
 
 
-def over_widths(config: dict[str, Any], widths: Sequence[int], draws: int, result: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+def over_widths(
+    config: dict[str, Any], widths: Sequence[int], draws: int, result: dict[str, Any]
+) -> tuple[dict[str, Any], Any]:
     """Train the network at several widths, with some seeds each as one population; draw it beside the infinite ones."""
     depth = len(_hidden(config)) or 1
     regrets = []
@@ -243,7 +268,10 @@ def over_widths(config: dict[str, Any], widths: Sequence[int], draws: int, resul
     lines = [Line(f"{depth} hidden layer{'s' if depth > 1 else ''}, trained", list(widths), regrets)]
     levels = {rivals.LABELS[name]: result[name]["nll_regret"] for name in ("nngp", "ntk", "kernel_density")}
     picture = regret_curves(
-        lines, levels=levels, x_name="width", title="Wider, and infinitely wide",
+        lines,
+        levels=levels,
+        x_name="width",
+        title="Wider, and infinitely wide",
         subtitle=f"regret to Bayes on {config['data']['fresh_points']:,} fresh points, mean of {draws} seeds ± standard error",
-    )  # fmt: skip
+    )
     return {"widths": list(widths), "nll_regret": regrets}, picture

@@ -28,7 +28,11 @@ def write_playground(words: Sequence[str]) -> int:
     words = list(words)
     if words and "=" not in words[0] and not words[0].startswith("-"):
         folder = open_run(words.pop(0)).path
-        config = configs.override(configs.load_recorded(folder / "config.yaml"), words) if words else configs.load_recorded(folder / "config.yaml")
+        config = (
+            configs.override(configs.load_recorded(folder / "config.yaml"), words)
+            if words
+            else configs.load_recorded(folder / "config.yaml")
+        )
     else:
         config = configs.compose("train", words)
         folder = Path(config.paths.logs)

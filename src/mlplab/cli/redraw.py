@@ -12,9 +12,16 @@ from mlplab.runs.folder import RunFolder
 from mlplab.runs.lock import owned
 
 FIGURES = (
-    "decision_map", "bayes", "learning_strip", "learning_curves", "calibration", "projection", "scatter_matrix", "errors",
+    "decision_map",
+    "bayes",
+    "learning_strip",
+    "learning_curves",
+    "calibration",
+    "projection",
+    "scatter_matrix",
+    "errors",
     "first_layer",
-)  # fmt: skip
+)
 KEYS = ("format", "figures.format", "size", "style", "to", "paths.logs")
 USAGE = f"""\
 usage: scripts/lab redraw RUN [RUN ...] [FIGURE ...] [format=png,svg,pdf] [size=page|column] [style=titled|plain] [to=DIR]
@@ -23,7 +30,7 @@ usage: scripts/lab redraw RUN [RUN ...] [FIGURE ...] [format=png,svg,pdf] [size=
   scripts/lab redraw 1a2b3c4d decision_map format=pdf,svg size=column style=plain
   size=column: 3.3 inches wide, letters of 8 points and more (decision_map, learning_curves)
 
-FIGURE: {', '.join(FIGURES)}; all of them where none is named. RUN: a folder, digits, name, last or best.
+FIGURE: {", ".join(FIGURES)}; all of them where none is named. RUN: a folder, digits, name, last or best.
 Nothing is trained: they are drawn from the run's figures/arrays.npz, into its figures/ or into to=DIR."""
 
 
@@ -51,7 +58,9 @@ def redraw(words: Sequence[str]) -> int:
         else:
             named.append(word)
     if not named:
-        raise InputError("redraw must be given a run: redraw RUN [RUN ...] [FIGURE ...] [format=pdf]; see redraw --help")
+        raise InputError(
+            "redraw must be given a run: redraw RUN [RUN ...] [FIGURE ...] [format=pdf]; see redraw --help"
+        )
     runs = [RunFolder(run_folder(word, options.get("paths.logs", logs_folder()))) for word in named]
     from mlplab.report.redraw import redraw as draw
 
@@ -60,9 +69,13 @@ def redraw(words: Sequence[str]) -> int:
         target = place / run.name if place and len(runs) > 1 else place
         with owned(run.path) if target is None else nullcontext():
             files, left_out = draw(
-                run, figures or None, options.get("format", "png").split(","), size=options.get("size", "page"),
-                style=options.get("style", "titled"), place=target,
-            )  # fmt: skip
+                run,
+                figures or None,
+                options.get("format", "png").split(","),
+                size=options.get("size", "page"),
+                style=options.get("style", "titled"),
+                place=target,
+            )
         for path in files:
             print(f"picture  {shown_path(path)}")
         for line in left_out:

@@ -29,7 +29,9 @@ def reproduce(run_folder: str | Path, logs: str | Path) -> int:
     folder = open_run(run_folder)
     config = configs.load_recorded(folder.config)
     if not folder.result.is_file() or not folder.manifest.is_file():
-        raise InputError(f"{run_folder} has no result.json: the run has not finished; continue with resume={run_folder}")
+        raise InputError(
+            f"{run_folder} has no result.json: the run has not finished; continue with resume={run_folder}"
+        )
     recorded, before = read_record(folder.result), read_record(folder.manifest)
     if not isinstance(recorded.get("state_sha256"), str):
         raise InputError(f"{folder.result} is damaged: it does not say state_sha256")

@@ -31,10 +31,15 @@ SCALES = tuple(np.geomspace(1, 100, 41).round(3).tolist())
 RATES, LENGTHS = (1 / 3, 1, 3), (1, 3)
 BEST = ("near_bayes", "near_bayes_polar")
 LABELS = {
-    "bayes_learner": "Bayes learner", "kernel_density": "kernel density, log-polar", "neighbours": "nearest neighbours",
-    "nngp": "infinitely wide, random (NNGP)", "ntk": "infinitely wide, trained (NTK)",
-    "best_network": "best network known", "best_of_architecture": "best of this architecture", "run": "this run",
-}  # fmt: skip
+    "bayes_learner": "Bayes learner",
+    "kernel_density": "kernel density, log-polar",
+    "neighbours": "nearest neighbours",
+    "nngp": "infinitely wide, random (NNGP)",
+    "ntk": "infinitely wide, trained (NTK)",
+    "best_network": "best network known",
+    "best_of_architecture": "best of this architecture",
+    "run": "this run",
+}
 # Of a run's regret: the parts, and whose regret each ends at.
 PARTS = ("data", "bias", "architecture", "optimisation")
 LEVELS = ("bayes_learner", "best_network", "best_of_architecture", "run")
@@ -54,8 +59,10 @@ def without_training(data: SpiralDataModule, depth: int) -> dict[str, Figures]:
     learner = fit_spirals(x, y, arms=data.classes, t_min=data.t_min, t_max=data.t_max)
     found = {"bayes_learner": judged(data, "fresh", learner.log_posterior(data.posterior_inputs("fresh")))}
     found["bayes_learner"] |= {
-        "noise": float(torch.tensor(learner.mode[0]).exp()), "turn_degrees": float(learner.mode[1]), "winding": float(learner.mode[2]),
-    }  # fmt: skip
+        "noise": float(torch.tensor(learner.mode[0]).exp()),
+        "turn_degrees": float(learner.mode[1]),
+        "winding": float(learner.mode[2]),
+    }
 
     def neighbours(part: str, setting: tuple) -> Tensor:
         k, prior = setting
@@ -106,6 +113,7 @@ def infinitely_wide(data: SpiralDataModule, depth: int) -> dict[str, Figures]:
     seen = {key: values for bias in BIASES for key, values in outputs("validation", bias).items()}
     found = {}
     for name in ("nngp", "ntk"):
+
         def regret(setting: tuple, name: str = name) -> float:
             bias, ridge, scale = setting
             return judged(data, "validation", (scale * seen[name, bias, ridge]).log_softmax(1))["nll_regret"]
@@ -113,8 +121,8 @@ def infinitely_wide(data: SpiralDataModule, depth: int) -> dict[str, Figures]:
         bias, ridge, scale = min(product(BIASES, RIDGES, SCALES), key=regret)
         logits = scale * outputs("fresh", bias)[name, bias, ridge]
         found[name] = judged(data, "fresh", logits.log_softmax(1)) | {
-            "setting": {"depth": depth, "bias_variance": bias, "ridge": ridge, "scale": scale},
-        }  # fmt: skip
+            "setting": {"depth": depth, "bias_variance": bias, "ridge": ridge, "scale": scale}
+        }
     return found
 
 
@@ -183,7 +191,9 @@ def plain_config(*words: str) -> dict[str, Any]:
 def lengthened(trainer: dict[str, Any], factor: float) -> dict[str, Any]:
     """Multiply the epochs and steps of a trainer's settings, where they are limited."""
     limits = {key: trainer.get(key) for key in ("max_epochs", "max_steps")}
-    return trainer | {key: max(round(value * factor), 1) for key, value in limits.items() if value is not None and value > 0}
+    return trainer | {
+        key: max(round(value * factor), 1) for key, value in limits.items() if value is not None and value > 0
+    }
 
 
 def resized(config: dict[str, Any], points_per_arm: int, draw: int) -> tuple[dict[str, Any], float]:
@@ -199,13 +209,18 @@ def resized(config: dict[str, Any], points_per_arm: int, draw: int) -> tuple[dic
     """
     data = config["data"]
     share = points_per_arm / data["points_per_arm"]
-    before, now = (round((1 - data["test_fraction"]) * data["arms"] * count) for count in (data["points_per_arm"], points_per_arm))
+    before, now = (
+        round((1 - data["test_fraction"]) * data["arms"] * count) for count in (data["points_per_arm"], points_per_arm)
+    )
     batch = max(min(data["batch_size"], now // 8), 1)
     stretch = (before // data["batch_size"] or 1) / (now // batch)
     changed = data | {
-        "points_per_arm": points_per_arm, "batch_size": batch, "seed": data["seed"] + draw, "order_seed": data["order_seed"] + draw,
+        "points_per_arm": points_per_arm,
+        "batch_size": batch,
+        "seed": data["seed"] + draw,
+        "order_seed": data["order_seed"] + draw,
         "validation_points": max(round(data["validation_points"] * share), data["arms"]),
-    }  # fmt: skip
+    }
     seed = config["seed"] + draw
     return config | {"data": changed, "seed": seed, "trainer": lengthened(config["trainer"], stretch)}, stretch
 

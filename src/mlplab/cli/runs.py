@@ -62,7 +62,9 @@ class Query:
     def form(self) -> str:
         form = self.options.get("format", "table")
         if form not in ("table", "csv", "json"):
-            raise InputError(f"format must be one of table, csv, json, got {form}{near(form, ('table', 'csv', 'json'))}")
+            raise InputError(
+                f"format must be one of table, csv, json, got {form}{near(form, ('table', 'csv', 'json'))}"
+            )
         return form
 
 
@@ -289,9 +291,11 @@ def table_of_runs(*, logs: str | Path | None = None, sort: str | None = None, **
     """
     index = Index(logs_folder() if logs is None else expanded(logs), conf_folder())
     wanted = {
-        key.replace("__", "."): ",".join(map(listing.shown, value)) if isinstance(value, list | tuple) else listing.shown(value)
+        key.replace("__", "."): ",".join(map(listing.shown, value))
+        if isinstance(value, list | tuple)
+        else listing.shown(value)
         for key, value in filters.items()
-    }  # fmt: skip
+    }
     found = listing.choose(index.runs(), wanted, index)
     rows = listing.records(listing.sort(found, sort, index) if sort else found, index)
     try:

@@ -81,7 +81,7 @@ def resume(command: str, load: Callable[[], Callable], study: str, path: str, ov
                 f"nothing is left to train: {short_path(folder.path)} has finished; "
                 f"{go_on(command, folder.path)} trainer.max_epochs=N makes a longer run of it",
                 file=sys.stderr,
-            )  # fmt: skip
+            )
         resumed = OmegaConf.merge(config, {"resume": {"folder": str(folder.path.resolve())}})
         with resume_hint(command, folder.path):
             return load()(resumed, folder.path.resolve())
@@ -110,7 +110,9 @@ def _longer(config: DictConfig, overrides: Sequence[str]) -> dict[str, int]:
     return longer
 
 
-def extend(command: str, load: Callable[[], Callable], old: RunFolder, config: DictConfig, longer: Mapping[str, int]) -> Any:
+def extend(
+    command: str, load: Callable[[], Callable], old: RunFolder, config: DictConfig, longer: Mapping[str, int]
+) -> Any:
     """Make a longer run of a finished one, in a folder of its own beside it; the old folder stays as it is.
 
     Args:
@@ -131,10 +133,14 @@ def extend(command: str, load: Callable[[], Callable], old: RunFolder, config: D
             f"the schedule {changed.schedule['_target_'].rpartition('.')[2]} depends on the length: the run continues along that of "
             f"{', '.join(f'{key}={value}' for key, value in longer.items())}, and ends elsewhere than one of that length from the start",
             file=sys.stderr,
-        )  # fmt: skip
-    with claimed(old.path.parent, f"{old.path.name[:60]}-{config_digest(OmegaConf.to_container(changed))[:8]}") as place:
+        )
+    with claimed(
+        old.path.parent, f"{old.path.name[:60]}-{config_digest(OmegaConf.to_container(changed))[:8]}"
+    ) as place:
         new = RunFolder(place)
-        copy_state(old, new, config_digest(OmegaConf.to_container(config)), config_digest(OmegaConf.to_container(changed)))
+        copy_state(
+            old, new, config_digest(OmegaConf.to_container(config)), config_digest(OmegaConf.to_container(changed))
+        )
         print(f"folder: {short_path(place)}, from {short_path(old.path)}", file=sys.stderr)
         resumed = OmegaConf.merge(changed, {"resume": {"folder": str(place.resolve())}})
         with resume_hint(command, place):
@@ -158,7 +164,9 @@ def copy_state(old: RunFolder, new: RunFolder, before: str, digest: str) -> None
         if not isinstance(own, dict) or own.get("config_digest") != before:
             raise InputError(f"the checkpoint {path} is of another config than {old.config}")
         if own.get("stop"):
-            raise InputError(f"{short_path(old.path)} ended early ({own['stop']['reason']}); a longer run would end there too")
+            raise InputError(
+                f"{short_path(old.path)} ended early ({own['stop']['reason']}); a longer run would end there too"
+            )
         checkpoint.save(new.checkpoints / name, payload | {"mlplab": own | {"config_digest": digest}})
     for path in (old.path / "metrics.csv", old.manifest, old.tensorboard, old.figures / "epochs"):
         target = new.path / path.relative_to(old.path)

@@ -9,9 +9,10 @@ from mlplab.runs.sweep_record import unequal
 from mlplab.words import columns
 
 BASELINES = {
-    "majority": "majority class", "logistic_regression": "logistic regression",
+    "majority": "majority class",
+    "logistic_regression": "logistic regression",
     "nearest_neighbours": f"{NEIGHBOURS} nearest neighbours",
-}  # fmt: skip
+}
 MOST_CLASSES = 12
 
 
@@ -41,10 +42,17 @@ def figure_lines(result: Mapping[str, Any], names: Mapping[str, str] | None = No
             continue
         nll = "" if figures["nll"] is None else with_error(figures, "nll", 1, 4)
         accuracy = f"{with_error(figures, 'accuracy', 100, 2)} %"
-        rows.append((name, accuracy, *(percent(figures.get(key)) for _, key in more), nll,
-                     f"{figures['points']:,}"))  # fmt: skip
+        rows.append((name, accuracy, *(percent(figures.get(key)) for _, key in more), nll, f"{figures['points']:,}"))
         if figures["bayes_accuracy"] is not None:
-            rows.append(("  Bayes limit", percent(figures["bayes_accuracy"]), *("" for _ in more), f"{figures['bayes_nll']:.4f}", ""))
+            rows.append(
+                (
+                    "  Bayes limit",
+                    percent(figures["bayes_accuracy"]),
+                    *("" for _ in more),
+                    f"{figures['bayes_nll']:.4f}",
+                    "",
+                )
+            )
         elif part == "test":
             for key, figures in (result.get("baselines") or {}).items():
                 nll = "" if figures["nll"] is None else f"{figures['nll']:.4f}"

@@ -40,7 +40,9 @@ def tensorboard(words: Sequence[str]) -> int:
     place = words.pop(0) if words and not words[0].startswith("-") else None
     for before, word in zip(["", *words], words):
         if not word.startswith("-") and (not before.startswith("-") or "=" in before):
-            raise InputError(f"tensorboard takes one folder and then TensorBoard's own flags, such as --port 6007, got {word!r}")
+            raise InputError(
+                f"tensorboard takes one folder and then TensorBoard's own flags, such as --port 6007, got {word!r}"
+            )
     folder = found_folder(place)
     board = None
     if (folder / "sweep.json").is_file():
@@ -71,17 +73,26 @@ def found_folder(word: str | None) -> Path:
         try:
             return find_run(word, Index(logs_folder(), conf_folder()))
         except InputError:
-            raise InputError(f"tensorboard must be given a folder that exists, a sweep or a run, got {word!r}: {error}") from error
+            raise InputError(
+                f"tensorboard must be given a folder that exists, a sweep or a run, got {word!r}: {error}"
+            ) from error
 
 
 def hints(count: int, words: Sequence[str], means: int = 0, left_out: int = 0) -> list[str]:
     """Say where to look: addresses under which the curves are on the screen, also of more runs than 40."""
-    port = next((word.partition("=")[2] or after for word, after in zip(words, [*words[1:], ""]) if word.startswith("--port")), "6006")
+    port = next(
+        (word.partition("=")[2] or after for word, after in zip(words, [*words[1:], ""]) if word.startswith("--port")),
+        "6006",
+    )
     at = f"http://localhost:{port}/"
     many = count > MANY_RUNS and means > 0
     return [
-        f"{count} runs: one a job, named by what differs, and \"mean ...\" for each setting of several seeds",
-        *([f"{left_out} jobs have no room: TensorBoard ticks {count} runs and no more; the means are over all"] if left_out else []),
+        f'{count} runs: one a job, named by what differs, and "mean ..." for each setting of several seeds',
+        *(
+            [f"{left_out} jobs have no room: TensorBoard ticks {count} runs and no more; the means are over all"]
+            if left_out
+            else []
+        ),
         *([f"  curves of the means        {at}?runFilter=%5Emean&{TAGS}#timeseries"] if many else []),
         f"  curves of all runs         {at}?{TAGS if count <= 2 * MANY_RUNS else ONE_TAG}#timeseries",
         f"  training with validation   {at}#custom_scalars{'&regexInput=mean' if many else ''}",

@@ -19,7 +19,9 @@ def train(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
     Returns:
         The result, as in ``result.json``.
     """
-    if config["figures"] != "none" and not (Path(folder).parent / "playground.html").exists():  # a sweep has one for all
+    if (
+        config["figures"] != "none" and not (Path(folder).parent / "playground.html").exists()
+    ):  # a sweep has one for all
         write_playground(folder, OmegaConf.to_container(OmegaConf.create(config), resolve=True))
     result = fit(config, folder, resume=config["resume"]["folder"] is not None)
     print(summary(result, Path(folder)), flush=True)
@@ -37,11 +39,17 @@ def summary(result: Mapping[str, Any], folder: Path) -> str:
         regret = with_error(fresh, "accuracy_regret", 100, 2), with_error(fresh, "nll_regret", 1, 4)
         lines.append(f"regret on fresh points: {regret[0]} percentage points of accuracy, {regret[1]} of NLL")
         lines.append("(±: standard error over points; training points and seed held fixed)")
-    epoch = f"epoch {result['best_epoch']}, the best on validation" if result["evaluated"] == "best" else "the last epoch"
+    epoch = (
+        f"epoch {result['best_epoch']}, the best on validation" if result["evaluated"] == "best" else "the last epoch"
+    )
     epoch += f", its weights averaged by {result['averaged_by']}" if result.get("averaged_by") else ""
     lines += [
         f"{result['parameters']:,} parameters, {result['epochs']} epochs, {result['seconds']['total']:.1f} s; measured at {epoch}",
-        *([f"trained by Lightning's own loop: {result['engine_reason']}"] if result.get("engine") == "lightning" else []),
+        *(
+            [f"trained by Lightning's own loop: {result['engine_reason']}"]
+            if result.get("engine") == "lightning"
+            else []
+        ),
         *note_lines(result),
         "",
         f"folder       {shown(folder)}",

@@ -61,7 +61,7 @@ def not_key_value(text: str) -> str:
 
 def brief(text: str, most: int = 200) -> str:
     """Shorten what was typed for an error: the key and the beginning of its value say enough."""
-    return text if len(text) <= most else f"{text[:most - 3]}..."
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def _first_unreadable(overrides: list[str]) -> str:

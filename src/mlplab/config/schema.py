@@ -36,8 +36,10 @@ def _is_objective(value: object) -> bool:
 
 
 OBJECTIVE = Rule(
-    f"one of {', '.join(OBJECTIVES)}, or a list of different ones", _is_objective,
-    ("nll", "", 3, None, [], ["nll"], ["epochs", "epochs"], {"a": 1}), tuple(OBJECTIVES),
+    f"one of {', '.join(OBJECTIVES)}, or a list of different ones",
+    _is_objective,
+    ("nll", "", 3, None, [], ["nll"], ["epochs", "epochs"], {"a": 1}),
+    tuple(OBJECTIVES),
 )
 
 _ADAM = {
@@ -76,19 +78,24 @@ TARGETS: dict[str, dict[str, Rule]] = {
     "torch.optim.Adam": _ADAM,
     "torch.optim.AdamW": _ADAM,
     "torch.optim.SGD": {
-        "lr": number(0, above=True), "momentum": number(0, 1, below=True), "nesterov": boolean(),
+        "lr": number(0, above=True),
+        "momentum": number(0, 1, below=True),
+        "nesterov": boolean(),
         "weight_decay": number(0),
     },
     "mlplab.population.schedules.Constant": {},
     "mlplab.population.schedules.Cosine": {"final_fraction": number(0, 1), "warmup_epochs": number(0)},
     "mlplab.population.schedules.OneCycle": {
-        "warmup_fraction": FRACTION, "initial_fraction": number(0, 1, above=True),
+        "warmup_fraction": FRACTION,
+        "initial_fraction": number(0, 1, above=True),
         "final_fraction": number(0, 1),
     },
     "mlplab.population.schedules.Step": {"every_epochs": integer(1), "factor": number(0, 1, above=True)},
     "mlplab.training.callbacks.DecisionMaps": {
-        "epochs": either(choice("log"), many(integer(0))), "resolution": integer(2, 4096),
-        "limit": optional(number(0, above=True)), "pair": optional(many(COLUMN, least=2)),
+        "epochs": either(choice("log"), many(integer(0))),
+        "resolution": integer(2, 4096),
+        "limit": optional(number(0, above=True)),
+        "pair": optional(many(COLUMN, least=2)),
     },
     "mlplab.training.callbacks.Progress": {},
     "mlplab.training.callbacks.Checkpoints": {"every_seconds": number(0)},
@@ -97,23 +104,37 @@ TARGETS: dict[str, dict[str, Rule]] = {
     "mlplab.training.callbacks.LearningRateMonitor": {},
     "mlplab.training.callbacks.Timing": {},
     "mlplab.studies.lif.surrogate.SpikingMLP": {
-        "hidden": optional(many(integer(1))), "width": integer(1), "depth": integer(0, 10_000), "steps": integer(1),
-        "resistance_kohm": number(0, above=True), "capacitance_uf": number(0, above=True),
+        "hidden": optional(many(integer(1))),
+        "width": integer(1),
+        "depth": integer(0, 10_000),
+        "steps": integer(1),
+        "resistance_kohm": number(0, above=True),
+        "capacitance_uf": number(0, above=True),
         "steepness": number(0, above=True),
     },
     "mlplab.studies.lif.neuron.Neuron": {
-        "resistance_kohm": _each(_RESISTANCE), "capacitance_uf": _each(quantity(number(0, above=True), "uf")),
-        "tau_ref_ms": _each(quantity(number(0), "ms")), "rest_v": _V, "threshold_v": _V, "reset_v": _V,
+        "resistance_kohm": _each(_RESISTANCE),
+        "capacitance_uf": _each(quantity(number(0, above=True), "uf")),
+        "tau_ref_ms": _each(quantity(number(0), "ms")),
+        "rest_v": _V,
+        "threshold_v": _V,
+        "reset_v": _V,
         "spike_v": optional(_each(quantity(number(0), "v"))),
     },
     "mlplab.studies.lif.currents.Constant": {"current_ma": _CURRENT},
     "mlplab.studies.lif.currents.Step": {
-        "dt_ms": _MS, "before_ma": _CURRENT, "after_ma": _CURRENT, "at_ms": quantity(number(), "ms"),
+        "dt_ms": _MS,
+        "before_ma": _CURRENT,
+        "after_ma": _CURRENT,
+        "at_ms": quantity(number(), "ms"),
     },
     "mlplab.studies.lif.currents.Ramp": {"dt_ms": _MS, "from_ma": _CURRENT, "to_ma": _CURRENT, "over_ms": _MS},
     "mlplab.studies.lif.currents.Sine": {
-        "dt_ms": _MS, "mean_ma": _CURRENT, "amplitude_ma": _CURRENT,
-        "frequency_hz": _each(quantity(number(), "hz")), "phase_degrees": _each(number()),
+        "dt_ms": _MS,
+        "mean_ma": _CURRENT,
+        "amplitude_ma": _CURRENT,
+        "frequency_hz": _each(quantity(number(), "hz")),
+        "phase_degrees": _each(number()),
     },
     "mlplab.studies.lif.currents.OrnsteinUhlenbeck": _NOISE
     | {"tau_ms": _MS, "mean_ma": _CURRENTS, "std_ma": optional(quantity(number(0), "ma"))},
@@ -128,7 +149,10 @@ TARGETS: dict[str, dict[str, Rule]] = {
 
 # Keys of torch's optimisers that conf/ leaves out; the engine does not know them, so that Lightning trains with them.
 _OF_TORCH = {
-    "maximize": boolean(), "foreach": optional(boolean()), "differentiable": boolean(), "fused": optional(boolean()),
+    "maximize": boolean(),
+    "foreach": optional(boolean()),
+    "differentiable": boolean(),
+    "fused": optional(boolean()),
 }
 ALSO: dict[str, dict[str, Rule]] = {
     "torch.optim.Adam": _OF_TORCH | {"amsgrad": boolean(), "capturable": boolean()},
@@ -159,17 +183,24 @@ class Objects:
 
 # The keys that every study has (conf/study.yaml).
 STUDY: dict[str, object] = {
-    "seed": SEED, "name": optional(NAME), "paths": {"logs": PATH},
+    "seed": SEED,
+    "name": optional(NAME),
+    "paths": {"logs": PATH},
     "resume": {"folder": optional(PATH), "accept_code": boolean()},
     "sweep": optional(NAME),
     "figure_formats": many(choice("png", "svg", "pdf")),
     "launcher": {
-        "executor": choice("inline", "processes", "submitit", "ray"), "workers": optional(integer(1)),
-        "max_members": optional(integer(1)), "timeout_s": optional(number(0, above=True)),
-        "cluster": optional(choice("slurm", "local")), "address": optional(PATH), "options": optional(mapping()),
+        "executor": choice("inline", "processes", "submitit", "ray"),
+        "workers": optional(integer(1)),
+        "max_members": optional(integer(1)),
+        "timeout_s": optional(number(0, above=True)),
+        "cluster": optional(choice("slurm", "local")),
+        "address": optional(PATH),
+        "options": optional(mapping()),
     },
     "search": {
-        "trials": integer(1), "batch": optional(integer(1)),
+        "trials": integer(1),
+        "batch": optional(integer(1)),
         "objective": OBJECTIVE,
         "sampler": choice("tpe", "random", "grid", "nsga2"),
     },
@@ -177,48 +208,78 @@ STUDY: dict[str, object] = {
 
 # The root keys of each study. One that is not here is checked for STUDY and for its objects only.
 ROOTS: dict[str, dict[str, object]] = {
-    "train": STUDY | {
-        "init_from": optional(PATH), "evaluate_state": choice("best", "last"), "monitor": text(words="the name of a metric"), "mode": choice("min", "max"),
+    "train": STUDY
+    | {
+        "init_from": optional(PATH),
+        "evaluate_state": choice("best", "last"),
+        "monitor": text(words="the name of a metric"),
+        "mode": choice("min", "max"),
         "module": Object(),
         "figures": choice("all", "map", "none"),
-        "data": Object(), "model": Object(), "loss": Object(), "optimizer": Object(), "schedule": Object(),
-        "trainer": TRAINER, "callbacks": Objects(), "logger": Objects(),
+        "data": Object(),
+        "model": Object(),
+        "loss": Object(),
+        "optimizer": Object(),
+        "schedule": Object(),
+        "trainer": TRAINER,
+        "callbacks": Objects(),
+        "logger": Objects(),
     },
-    "relu_approximation": STUDY | {
+    "relu_approximation": STUDY
+    | {
         "target": {
-            "name": text(r"[a-z][a-z0-9_]*", "a target's name"), "low": optional(number()), "high": optional(number()),
+            "name": text(r"[a-z][a-z0-9_]*", "a target's name"),
+            "low": optional(number()),
+            "high": optional(number()),
             "path": optional(PATH),
         },
-        "method": {"names": many(choice(
-            "uniform", "equidistributed", "least_squares", "greedy", "minimax", "trained", "depth"
-        ), least=1)},
+        "method": {
+            "names": many(
+                choice("uniform", "equidistributed", "least_squares", "greedy", "minimax", "trained", "depth"), least=1
+            )
+        },
         "n": either(integer(1), many(integer(1), least=1)),
         "equidistributed": {"balance": boolean()},
         "trained": {
-            "starts": many(choice("default", "hats", "minimax"), least=1), "networks": integer(1, 64),
-            "adam_steps": integer(0), "lr": number(0, above=True), "lbfgs_steps": integer(0), "points": integer(2),
+            "starts": many(choice("default", "hats", "minimax"), least=1),
+            "networks": integer(1, 64),
+            "adam_steps": integer(0),
+            "lr": number(0, above=True),
+            "lbfgs_steps": integer(0),
+            "points": integer(2),
         },
         "depth": {"networks": integer(0, 64), "steps": integer(0)},
         "figures": many(choice("decomposition", "width", "depth")),
     },
-    "spiking": STUDY | {
-        "runs": many(PATH, least=1), "neuron": Object(),
+    "spiking": STUDY
+    | {
+        "runs": many(PATH, least=1),
+        "neuron": Object(),
         "simulation": {
-            "duration_ms": _MS, "dt_ms": _MS,
-            "max_rate_hz": quantity(number(0, above=True), "hz"), "start_fraction": number(0, 1, below=True),
+            "duration_ms": _MS,
+            "dt_ms": _MS,
+            "max_rate_hz": quantity(number(0, above=True), "hz"),
+            "start_fraction": number(0, 1, below=True),
         },
         "resistances_kohm": many(_RESISTANCE),
-        "refractories_ms": many(quantity(number(0), "ms")), "depths": many(integer(0)), "depth_width": integer(1),
-        "depth_seeds": integer(1), "depth_training": {"epochs": integer(1), "lr": _each(number(0, above=True))},
+        "refractories_ms": many(quantity(number(0), "ms")),
+        "depths": many(integer(0)),
+        "depth_width": integer(1),
+        "depth_seeds": integer(1),
+        "depth_training": {"epochs": integer(1), "lr": _each(number(0, above=True))},
         "few_steps": {"try": many(integer(1, 4096)), "quantile": number(0, 1, above=True)},
         "surrogate": {"epochs": integer(0), "steps": integer(1), "lr": number(0, above=True)},
         "maps": boolean(),
     },
-    "lif": STUDY | {
-        "neuron": Object(), "input": Object(),
+    "lif": STUDY
+    | {
+        "neuron": Object(),
+        "input": Object(),
         "simulation": {
-            "duration_ms": quantity(number(0), "ms"), "dt_ms": _MS,
-            "method": choice("euler", "exponential", "exact"), "start_v": optional(quantity(number(), "v")),
+            "duration_ms": quantity(number(0), "ms"),
+            "dt_ms": _MS,
+            "method": choice("euler", "exponential", "exact"),
+            "start_v": optional(quantity(number(), "v")),
         },
         "explorer": {"current_ma": _CURRENTS},
         "figures": many(choice("membrane", "families", "relu_limit", "convergence", "noise", "explorer")),
@@ -226,5 +287,9 @@ ROOTS: dict[str, dict[str, object]] = {
 }
 
 # Keys of Hydra's own that any object may have.
-INSTANTIATE = {"_target_": text(words="the dotted name of a class"), "_partial_": boolean(),
-               "_recursive_": boolean(), "_convert_": choice("none", "partial", "object", "all")}
+INSTANTIATE = {
+    "_target_": text(words="the dotted name of a class"),
+    "_partial_": boolean(),
+    "_recursive_": boolean(),
+    "_convert_": choice("none", "partial", "object", "all"),
+}

@@ -32,6 +32,7 @@ def check_sweep(config_name: str, overrides: Sequence[str], config_dir: str | Pa
     Raises:
         InputError: a value is wrong; the line names its key, which Hydra's own message does not.
     """
+
     def options_of(group: str) -> list[str]:
         return group_options(group, config_name, config_dir)
 

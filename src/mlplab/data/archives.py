@@ -13,8 +13,11 @@ from mlplab.places import pip_line
 # What numpy and zipfile raise for an archive that is damaged, encrypted, or larger than the memory.
 DAMAGE = (ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 INPUTS, LABELS = ("x", "X", "data", "images", "features"), ("y", "Y", "label", "labels", "target", "targets", "class")
-PARTS = {"train": ("_train", "train_"), "validation": ("_val", "val_", "_valid", "valid_", "_validation"),
-         "test": ("_test", "test_")}  # fmt: skip
+PARTS = {
+    "train": ("_train", "train_"),
+    "validation": ("_val", "val_", "_valid", "valid_", "_validation"),
+    "test": ("_test", "test_"),
+}
 
 
 def read_npz(path: Path) -> Table:
@@ -66,6 +69,7 @@ def read_npz(path: Path) -> Table:
 def _parts(arrays: dict[str, np.ndarray]) -> dict[str, tuple[str, str | None]]:
     found = {}
     for part, forms in PARTS.items():
+
         def named(stems: tuple[str, ...], forms: tuple[str, ...] = forms) -> str | None:
             names = [form + s if form.endswith("_") else s + form for form in forms for s in stems]
             return next((name for name in names if name in arrays), None)
@@ -111,7 +115,9 @@ def _joined(path: Path, arrays: dict[str, np.ndarray], pieces: list[tuple[str, s
     xs, ys = [arrays[x] for _, x, _ in pieces], [arrays.get(y) for _, _, y in pieces]
     for (_, x, y), values, labels in zip(pieces, xs, ys):
         if values.shape[1:] != xs[0].shape[1:]:
-            raise InputError(f"'{path}': array '{x}' must have rows {xs[0].shape[1:]} as the others, got {values.shape}")
+            raise InputError(
+                f"'{path}': array '{x}' must have rows {xs[0].shape[1:]} as the others, got {values.shape}"
+            )
         if labels is None:
             raise InputError(f"'{path}' must have the labels of '{x}' beside it, got {listed(list(arrays))}")
         _equal_rows(path, arrays, [x, y])
@@ -189,5 +195,7 @@ def read_parquet(path: Path) -> Table:
         codes = np.array([-1 if word is None else place[word] for word in words], np.int32)
         columns.append(Column(name, codes, tuple(levels)))
     # What DataFrame.to_parquet keeps of an index has no name either.
-    columns = [column._replace(name="" if column.name.startswith("__index_level_") else column.name) for column in columns]
+    columns = [
+        column._replace(name="" if column.name.startswith("__index_level_") else column.name) for column in columns
+    ]
     return _whole(path, columns)

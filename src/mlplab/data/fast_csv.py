@@ -56,9 +56,11 @@ def by_pyarrow(path: Path, form: Form) -> list[Values] | None:
             parse_options=pyarrow.csv.ParseOptions(delimiter=form.separator),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types={name: words if form.words[j] else pyarrow.float64() for j, name in enumerate(places)},
-                null_values=list(form.missing), strings_can_be_null=True, decimal_point=form.decimal,
+                null_values=list(form.missing),
+                strings_can_be_null=True,
+                decimal_point=form.decimal,
             ),
-        )  # fmt: skip
+        )
     except (pyarrow.ArrowInvalid, pyarrow.ArrowKeyError, UnicodeDecodeError):
         return None
     found: list[Values] = []
@@ -87,11 +89,19 @@ def by_pandas(path: Path, form: Form) -> list[Values] | None:
         warnings.simplefilter("error", pandas.errors.ParserWarning)  # of a row that is too long
         try:
             read = pandas.read_csv(
-                path, sep=form.separator, header=0 if form.header else None, names=places, index_col=False,
+                path,
+                sep=form.separator,
+                header=0 if form.header else None,
+                names=places,
+                index_col=False,
                 dtype={name: "category" if form.words[j] else "float64" for j, name in enumerate(places)},
-                na_values=list(form.missing), keep_default_na=False, decimal=form.decimal, skipinitialspace=True,
-                float_precision="round_trip", encoding="utf-8-sig",
-            )  # fmt: skip
+                na_values=list(form.missing),
+                keep_default_na=False,
+                decimal=form.decimal,
+                skipinitialspace=True,
+                float_precision="round_trip",
+                encoding="utf-8-sig",
+            )
         except (ValueError, TypeError, pandas.errors.ParserError, pandas.errors.ParserWarning, UnicodeDecodeError):
             return None
     if read[places[-1]].isna().any():
@@ -130,7 +140,10 @@ def by_numpy(path: Path, form: Form) -> list[Values] | None:
                         chunks[j].append(column.copy())
         except ValueError:
             return None
-    if all(any((codes == -1 if is_words else np.isnan(codes)).any() for codes in part) for part, is_words in zip(chunks, form.words)):
+    if all(
+        any((codes == -1 if is_words else np.isnan(codes)).any() for codes in part)
+        for part, is_words in zip(chunks, form.words)
+    ):
         return None  # as above
     return [
         (np.concatenate(part), list(own)) if is_words else np.concatenate(part)

@@ -38,9 +38,10 @@ class Preparation:
     def names(self) -> tuple[str, ...]:
         """The inputs' names: a column's, or COLUMN=LEVEL."""
         return tuple(
-            name for column in self.columns
+            name
+            for column in self.columns
             for name in ([f"{column}={level}" for level in self.levels[column]] if column in self.levels else [column])
-        )  # fmt: skip
+        )
 
     def recorded(self) -> dict[str, Any]:
         """Give plain lists and mappings, for JSON."""
@@ -141,9 +142,14 @@ def refuse_missing(table: Table, columns: Sequence[int]) -> None:
 
 
 def fit_preparation(
-    table: Table, chosen: Sequence[int], rows: np.ndarray, *, standardize: bool = True, missing: str = "refuse",
+    table: Table,
+    chosen: Sequence[int],
+    rows: np.ndarray,
+    *,
+    standardize: bool = True,
+    missing: str = "refuse",
     categorical: Sequence[str | int] = (),
-) -> Preparation:  # fmt: skip
+) -> Preparation:
     """Learn from the training rows how to make inputs.
 
     Args:
@@ -173,7 +179,9 @@ def fit_preparation(
         if missing == "median":
             there = values[~np.isnan(values)]
             if not len(there):
-                raise InputError(f"'{table.path}': column '{column.name}' has no value in the train rows; data.exclude it")
+                raise InputError(
+                    f"'{table.path}': column '{column.name}' has no value in the train rows; data.exclude it"
+                )
             medians[column.name] = float(np.median(there))
             values = np.where(np.isnan(values), medians[column.name], values)
         _refuse_infinite(table, column)

@@ -81,9 +81,15 @@ class FileDataModule(ArrayDataModule):
         self.features = None if features is None else _many(features)
         self.exclude, self.categorical = _many(exclude), _many(categorical)
         check_all(
-            options.FILE, "data", missing=missing, standardize=standardize, separator=separator, header=header,
-            stratify=stratify, copy=copy,
-        )  # fmt: skip
+            options.FILE,
+            "data",
+            missing=missing,
+            standardize=standardize,
+            separator=separator,
+            header=header,
+            stratify=stratify,
+            copy=copy,
+        )
         self.missing, self.standardize = missing, standardize
         self.separator, self.header = separator, header
         self.validation_path, self.test_path = validation_path, test_path
@@ -113,13 +119,20 @@ class FileDataModule(ArrayDataModule):
                 self.notes.append(f"{int((~kept).sum())} of {len(table)} rows with a missing value were dropped")
                 table = table.take(np.flatnonzero(kept))
             if not len(table):
-                raise InputError(f"data.missing=drop leaves no row of '{self.path}'; take median, or data.exclude a column")
+                raise InputError(
+                    f"data.missing=drop leaves no row of '{self.path}'; take median, or data.exclude a column"
+                )
         y, self.class_names = classes_of(table, table.columns[at])
         parts = self._split(table, y, taken)
         numbers = [j for j in chosen if table.columns[j].levels is None] if self.missing == "median" else []
         refuse_missing(table, [j for j in chosen if j not in numbers])
         self.preparation = fit_preparation(
-            table, chosen, parts["train"], standardize=self.standardize, missing=self.missing, categorical=self.categorical
+            table,
+            chosen,
+            parts["train"],
+            standardize=self.standardize,
+            missing=self.missing,
+            categorical=self.categorical,
         )
         x, labels = torch.from_numpy(inputs_of(table, self.preparation, unseen="zero")), torch.from_numpy(y)
         points = {name: Points(x[rows], labels[rows]) if len(rows) else None for name, rows in parts.items()}
@@ -267,7 +280,9 @@ def read_other(
     table = read_table(path, separator=separator, header=header)
     wanted = recorded["preparation"]["columns"]
     if table.shape is not None and list(table.shape) != list(recorded["preparation"]["shape"]):
-        raise InputError(f"'{path}' must have rows of shape {tuple(recorded['preparation']['shape'])}, got {table.shape}")
+        raise InputError(
+            f"'{path}' must have rows of shape {tuple(recorded['preparation']['shape'])}, got {table.shape}"
+        )
     if not table.header and set(wanted) - set(table.names) and len(table.columns) in (len(wanted), len(wanted) + 1):
         label = [recorded["label"]] if len(table.columns) > len(wanted) else []
         table.columns = [column._replace(name=name) for column, name in zip(table.columns, [*wanted, *label])]
@@ -279,7 +294,9 @@ def labelled_points(table: Table, recorded: dict[str, Any], missing: str = "refu
     if recorded["label"] not in table.names:
         at = table.names.index(table.labels) if table.labels else None
         if at is None:
-            raise InputError(f"'{table.path}' must have the label column '{recorded['label']}', got {listed(table.names)}")
+            raise InputError(
+                f"'{table.path}' must have the label column '{recorded['label']}', got {listed(table.names)}"
+            )
     else:
         at = table.names.index(recorded["label"])
     preparation = Preparation.from_recorded(recorded["preparation"])
@@ -312,9 +329,15 @@ class WholeFile(LabelledData):
     """
 
     def __init__(
-        self, path: str | Path, recorded: dict[str, Any], *, labelled: bool = True, separator: str | None = None,
-        header: bool | None = None, missing: str = "refuse",
-    ):  # fmt: skip
+        self,
+        path: str | Path,
+        recorded: dict[str, Any],
+        *,
+        labelled: bool = True,
+        separator: str | None = None,
+        header: bool | None = None,
+        missing: str = "refuse",
+    ):
         table = read_other(path, recorded, separator, header)
         self.preparation = Preparation.from_recorded(recorded["preparation"])
         self.class_names = tuple(recorded["class_names"])

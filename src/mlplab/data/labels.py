@@ -27,7 +27,11 @@ def find_label(table: Table, wanted: str | int | None) -> int:
         InputError: there is no such column, or no column beside it.
     """
     if len(table.columns) < 2:
-        told = "" if table.separator is None else f"; data.separator says how cells are parted, as in {', '.join(SEPARATORS)}"
+        told = (
+            ""
+            if table.separator is None
+            else f"; data.separator says how cells are parted, as in {', '.join(SEPARATORS)}"
+        )
         raise InputError(f"'{table.path}' must have a column beside the label, got {listed(table.names)} alone{told}")
     if wanted is not None:
         return table.find(wanted, "data.label")
@@ -44,7 +48,11 @@ def find_label(table: Table, wanted: str | int | None) -> int:
         last = 0
     found = next((lowered.index(name) for name in NAMES if name in lowered), last)
     # Beside x, y is a place.
-    return last if lowered[found] == "y" and is_continuous(table.columns[found]) and not is_continuous(table.columns[last]) else found
+    return (
+        last
+        if lowered[found] == "y" and is_continuous(table.columns[found]) and not is_continuous(table.columns[last])
+        else found
+    )
 
 
 def is_continuous(column: Column) -> bool:
@@ -70,7 +78,9 @@ def words_of(column: Column) -> tuple[np.ndarray, list[str]]:
     values, inverse = np.unique(column.values[there], return_inverse=True)
     codes = np.full(len(column.values), -1)
     codes[there] = inverse
-    return codes, [str(int(value)) if value == np.floor(value) and abs(value) < 1e15 else f"{value:g}" for value in values]
+    return codes, [
+        str(int(value)) if value == np.floor(value) and abs(value) < 1e15 else f"{value:g}" for value in values
+    ]
 
 
 def classes_of(table: Table, column: Column) -> tuple[np.ndarray, tuple[str, ...]]:

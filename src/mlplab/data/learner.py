@@ -110,7 +110,9 @@ def fit_spirals(x: Tensor, y: Tensor, *, arms: int, t_min: float = 0.0, t_max: f
         logs.append(weight + value(theta) - here + 0.5 * (z**2).sum())
     logs = np.array(logs)
     mass = np.exp(logs - logs.max())
-    return SpiralLearner(np.array(points), mass / mass.sum(), mode, np.sqrt(np.diag(spread @ spread.T)), arms, t_min, t_max)
+    return SpiralLearner(
+        np.array(points), mass / mass.sum(), mode, np.sqrt(np.diag(spread @ spread.T)), arms, t_min, t_max
+    )
 
 
 def _derivatives(value, theta: np.ndarray, here: float, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -131,7 +133,9 @@ def _density(theta: np.ndarray, arms: int, t_min: float, t_max: float):
     return spiral_density(arms=arms, noise=noise, t_min=t_min, t_max=t_max, rotation_degrees=turn, winding=winding)
 
 
-def nearest_neighbours(train_x: Tensor, train_y: Tensor, x: Tensor, *, neighbours: int, classes: int, prior: float = 1.0) -> Tensor:
+def nearest_neighbours(
+    train_x: Tensor, train_y: Tensor, x: Tensor, *, neighbours: int, classes: int, prior: float = 1.0
+) -> Tensor:
     """Predict by the shares of the classes among the k nearest training points, each share (count + a/C)/(k + a).
 
     Args:
@@ -151,7 +155,9 @@ def nearest_neighbours(train_x: Tensor, train_y: Tensor, x: Tensor, *, neighbour
     return ((torch.cat(counts) + prior / classes) / (neighbours + prior)).log()
 
 
-def kernel_densities(train_x: Tensor, train_y: Tensor, x: Tensor, *, bandwidth: float, classes: int, prior: float = 0.0) -> Tensor:
+def kernel_densities(
+    train_x: Tensor, train_y: Tensor, x: Tensor, *, bandwidth: float, classes: int, prior: float = 0.0
+) -> Tensor:
     """Predict by a Gaussian kernel density of each class, all with one bandwidth, and equal priors.
 
     Args:
@@ -169,7 +175,9 @@ def kernel_densities(train_x: Tensor, train_y: Tensor, x: Tensor, *, bandwidth: 
     even = math.log(prior / len(train_y)) if prior else -math.inf
     for part in x.split(2000):
         exponent = -0.5 * (torch.cdist(part.double(), train_x.double()) / bandwidth) ** 2
-        own = [torch.logsumexp(exponent[:, train_y == k], 1) - math.log(int((train_y == k).sum())) for k in range(classes)]
+        own = [
+            torch.logsumexp(exponent[:, train_y == k], 1) - math.log(int((train_y == k).sum())) for k in range(classes)
+        ]
         joint = torch.stack(own, dim=1)
         logs.append(torch.logaddexp(joint, torch.full_like(joint, even)).log_softmax(dim=1))
     return torch.cat(logs)

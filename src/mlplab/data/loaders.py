@@ -66,10 +66,19 @@ def own() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-def training_loader(x: Tensor, y: Tensor, order: Callable[[int], Tensor], batch_size: int, drop_last: bool) -> DataLoader:
+def training_loader(
+    x: Tensor, y: Tensor, order: Callable[[int], Tensor], batch_size: int, drop_last: bool
+) -> DataLoader:
     """Serve minibatches ``(x, y)`` in the order of the epoch."""
     sampler = EpochSampler(order, len(y))
-    return DataLoader(PointsDataset(x, y), batch_size=batch_size, sampler=sampler, drop_last=drop_last, collate_fn=collate, generator=own())
+    return DataLoader(
+        PointsDataset(x, y),
+        batch_size=batch_size,
+        sampler=sampler,
+        drop_last=drop_last,
+        collate_fn=collate,
+        generator=own(),
+    )
 
 
 def whole_loader(x: Tensor, y: Tensor) -> DataLoader:

@@ -138,9 +138,7 @@ class CirclesDataModule(SyntheticDataModule):
         super().__init__(options.CLASSES["classes"].check("data.classes", classes), points_per_class, noise, **base)
 
     def sample(self, counts, stream):
-        return datasets.circles(
-            classes=self.classes, points_per_class=counts, noise=self.noise, generator=stream
-        )
+        return datasets.circles(classes=self.classes, points_per_class=counts, noise=self.noise, generator=stream)
 
     def exact_density(self):
         return densities.circles_density(classes=self.classes, noise=self.noise)
@@ -182,9 +180,7 @@ class BlobsDataModule(SyntheticDataModule):
         super().__init__(options.CLASSES["classes"].check("data.classes", classes), points_per_class, noise, **base)
 
     def sample(self, counts, stream):
-        return datasets.blobs(
-            classes=self.classes, points_per_class=counts, noise=self.noise, generator=stream
-        )
+        return datasets.blobs(classes=self.classes, points_per_class=counts, noise=self.noise, generator=stream)
 
     def exact_density(self):
         return densities.blobs_density(classes=self.classes, noise=self.noise)

@@ -7,9 +7,14 @@ from mlplab.data.datasets import shuffle_split
 
 
 def split(
-    y: np.ndarray, test: float, validation: float, generator: torch.Generator, *, stratify: bool = True,
+    y: np.ndarray,
+    test: float,
+    validation: float,
+    generator: torch.Generator,
+    *,
+    stratify: bool = True,
     groups: np.ndarray | None = None,
-) -> dict[str, np.ndarray]:  # fmt: skip
+) -> dict[str, np.ndarray]:
     """Share rows among train, validation and test.
 
     Args:

@@ -59,7 +59,9 @@ def read_table(
         raise InputError(f"{_beside(key, 'separator')} must be one of {', '.join(SEPARATORS)}, got {separator!r}")
     try:
         if path.suffix.lower() in OTHERS:
-            raise InputError(f"{key} must name a text file of rows (CSV), an NPZ archive or a Parquet file, got '{path}'")
+            raise InputError(
+                f"{key} must name a text file of rows (CSV), an NPZ archive or a Parquet file, got '{path}'"
+            )
         if path.suffix.lower() in (".npz", ".parquet"):
             return archives.read_npz(path) if path.suffix.lower() == ".npz" else archives.read_parquet(path)
         return _read_text(path, separator, header, key)
@@ -232,11 +234,15 @@ def _read_fast(path: Path, dialect: _Dialect, names: list[str], text: set[int]):
     if dialect.separator == "blanks":
         return None
     words = [j in text for j in range(len(names))]
-    read = read_fast(path, Form(SEPARATORS[dialect.separator], dialect.decimal, dialect.names is not None, MISSING, words))
+    read = read_fast(
+        path, Form(SEPARATORS[dialect.separator], dialect.decimal, dialect.names is not None, MISSING, words)
+    )
     if read is None:
         return None
     pairs = zip(names, read)
-    return [_words(name, *values) if isinstance(values, tuple) else Column(name, values) for name, values in pairs], None
+    return [
+        _words(name, *values) if isinstance(values, tuple) else Column(name, values) for name, values in pairs
+    ], None
 
 
 def _read_carefully(path: Path, dialect: _Dialect, names: list[str], text: set[int]):
@@ -248,7 +254,9 @@ def _read_carefully(path: Path, dialect: _Dialect, names: list[str], text: set[i
         rows = islice(_rows(path, dialect.separator), dialect.skipped, None)
         count = 0
         while chunk := list(islice(rows, CHUNK)):
-            for row, (line, cells) in enumerate(chunk if any(len(c) != len(names) for _, c in chunk) else (), count + 1):
+            for row, (line, cells) in enumerate(
+                chunk if any(len(c) != len(names) for _, c in chunk) else (), count + 1
+            ):
                 if len(cells) != len(names):
                     expected = f"{len(names)} values as the {'header' if dialect.names else 'first row'} has"
                     raise InputError(f"'{path}', row {row} (line {line}): must have {expected}, got {len(cells)}")

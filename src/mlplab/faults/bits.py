@@ -14,19 +14,50 @@ from mlplab.faults.trials import SMALL, run
 SAME = ["train", *SMALL]
 # Words -> what is told of them; each is one run, or one job of a sweep, of the same seed.
 WORDS = [
-    ["figures=none"], ["figures=map"], ["logger=none"], ["logger=csv"], ["logger=tensorboard"], ["callbacks.decision_maps=null"],
-    ["callbacks.checkpoints.every_seconds=100"], ["callbacks.timing=null"], ["hydra.job.chdir=true"], ["hydra.verbose=true"], ["name=another"],
-    ["-m", "seed=0,1", "launcher=inline"], ["-m", "seed=1,0", "launcher=inline"], ["-m", "seed=3,0,2,1", "launcher=inline", "launcher.max_members=1"],
-    ["-m", "seed=0", "optimizer.lr=0.01,2e-2", "launcher=inline"], ["-m", "seed=0,1", "model.width=6,8", "launcher=inline"],
-    ["-m", "seed=0,1", "launcher=processes", "launcher.workers=2"], ["-m", "seed=0,1", "launcher=processes", "launcher.workers=1"],
+    ["figures=none"],
+    ["figures=map"],
+    ["logger=none"],
+    ["logger=csv"],
+    ["logger=tensorboard"],
+    ["callbacks.decision_maps=null"],
+    ["callbacks.checkpoints.every_seconds=100"],
+    ["callbacks.timing=null"],
+    ["hydra.job.chdir=true"],
+    ["hydra.verbose=true"],
+    ["name=another"],
+    ["-m", "seed=0,1", "launcher=inline"],
+    ["-m", "seed=1,0", "launcher=inline"],
+    ["-m", "seed=3,0,2,1", "launcher=inline", "launcher.max_members=1"],
+    ["-m", "seed=0", "optimizer.lr=0.01,2e-2", "launcher=inline"],
+    ["-m", "seed=0,1", "model.width=6,8", "launcher=inline"],
+    ["-m", "seed=0,1", "launcher=processes", "launcher.workers=2"],
+    ["-m", "seed=0,1", "launcher=processes", "launcher.workers=1"],
     ["-m", "seed=0,1", "hydra/launcher=basic", "hydra/sweeper=basic"],
-]  # fmt: skip
-FOLDERS = ["a b ü-x", "o'clock \"quoted\"", "ユニコード", "a,b=c[d]{e}", "$HOME 100%", "deep/" * 20 + "end", "-dash", "tab\there"]
+]
+FOLDERS = [
+    "a b ü-x",
+    'o\'clock "quoted"',
+    "ユニコード",
+    "a,b=c[d]{e}",
+    "$HOME 100%",
+    "deep/" * 20 + "end",
+    "-dash",
+    "tab\there",
+]
 SURROUNDINGS = [
-    {"PYTHONHASHSEED": "0"}, {"PYTHONHASHSEED": "4242"}, {"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "4", "MKL_NUM_THREADS": "3"},
-    {"TZ": "Asia/Kathmandu"}, {"TZ": "America/St_Johns", "LC_ALL": "C"}, {"LC_ALL": "de_DE.UTF-8", "LANG": "tr_TR"}, {"LC_ALL": "C", "LANG": "C"},
-    {"PYTHONOPTIMIZE": "1"}, {"PYTHONUTF8": "0", "LC_ALL": "POSIX"}, {"COLUMNS": "20", "TERM": "dumb"}, {"MPLBACKEND": "svg", "HOME": "/nowhere"},
-]  # fmt: skip
+    {"PYTHONHASHSEED": "0"},
+    {"PYTHONHASHSEED": "4242"},
+    {"OMP_NUM_THREADS": "1"},
+    {"OMP_NUM_THREADS": "4", "MKL_NUM_THREADS": "3"},
+    {"TZ": "Asia/Kathmandu"},
+    {"TZ": "America/St_Johns", "LC_ALL": "C"},
+    {"LC_ALL": "de_DE.UTF-8", "LANG": "tr_TR"},
+    {"LC_ALL": "C", "LANG": "C"},
+    {"PYTHONOPTIMIZE": "1"},
+    {"PYTHONUTF8": "0", "LC_ALL": "POSIX"},
+    {"COLUMNS": "20", "TERM": "dumb"},
+    {"MPLBACKEND": "svg", "HOME": "/nowhere"},
+]
 
 
 def bits(effort: str, place: Path) -> Outcome:
@@ -51,7 +82,9 @@ def bits(effort: str, place: Path) -> Outcome:
         program = [sys.executable, "-m", "mlplab.cli.app", *SAME, "figures=none", f"paths.logs={logs}"]
         done = subprocess.run(program, env=os.environ | more, capture_output=True, text=True, errors="replace")
         found = _states(logs)
-        outcome.note(done.returncode == 0 and found == {first}, f"{more}: {done.returncode} {found} {done.stderr[-300:]}")
+        outcome.note(
+            done.returncode == 0 and found == {first}, f"{more}: {done.returncode} {found} {done.stderr[-300:]}"
+        )
     return outcome
 
 

@@ -28,7 +28,13 @@ PROMISES = {
     "signals": "Ctrl-C and SIGTERM end a command within 2 s, and it resumes",
 }
 # What a command imports, once for all of them.
-WARM = ("mlplab.cli.train", "mlplab.cli.door", "mlplab.cli.evaluate", "mlplab.plots.learning_strip", "mlplab.report.report")
+WARM = (
+    "mlplab.cli.train",
+    "mlplab.cli.door",
+    "mlplab.cli.evaluate",
+    "mlplab.plots.learning_strip",
+    "mlplab.report.report",
+)
 EFFORTS = ("short", "quick", "long")
 
 
@@ -51,7 +57,9 @@ def faults(words: Sequence[str]) -> int:
     names, effort, logs = [], "long", logs_folder()
     for key, value in parse_overrides([word for word in words if "=" in word]):
         if key != "paths.logs":
-            raise InputError(f"faults takes {', '.join(EFFORTS)}, names of promises and paths.logs=DIR, got {key}={value}")
+            raise InputError(
+                f"faults takes {', '.join(EFFORTS)}, names of promises and paths.logs=DIR, got {key}={value}"
+            )
         logs = Path(str(value)).absolute()
     for word in words:
         if word in EFFORTS:
@@ -68,13 +76,24 @@ def faults(words: Sequence[str]) -> int:
         held = outcome.tried - len(outcome.broken)
         all_held &= not outcome.broken
         rows.append((name, PROMISES[name], f"{outcome.tried:,}", f"{held:,}", f"{seconds:.0f}"))
-        write_json(logs / "faults" / f"{name}.json", {
-            "promise": PROMISES[name], "effort": effort, "tried": outcome.tried, "held": held, "seconds": seconds, "broken": outcome.broken,
-        })  # fmt: skip
+        write_json(
+            logs / "faults" / f"{name}.json",
+            {
+                "promise": PROMISES[name],
+                "effort": effort,
+                "tried": outcome.tried,
+                "held": held,
+                "seconds": seconds,
+                "broken": outcome.broken,
+            },
+        )
         for line in outcome.broken[:20]:
             print(f"{name}: {line}", flush=True)
         if len(outcome.broken) > 20:
-            print(f"{name}: and {plural(len(outcome.broken) - 20, 'other')}, in {short_path(logs / 'faults' / f'{name}.json')}", flush=True)
+            print(
+                f"{name}: and {plural(len(outcome.broken) - 20, 'other')}, in {short_path(logs / 'faults' / f'{name}.json')}",
+                flush=True,
+            )
     print("\n".join(columns(rows, left=2)))
     return 0 if all_held else 1
 

@@ -13,18 +13,57 @@ from mlplab.runs.trusted import TRUST
 
 # Tools that stand in an allowed package, and what stands behind one.
 TOOLS = (
-    "os.system", "subprocess.Popen", "builtins.eval", "builtins.exec", "pathlib.Path", "shutil.rmtree", "torch.load", "torch.hub.load",
-    "torch.save", "hydra.utils.instantiate", "hydra._internal.utils._locate", "mlplab.cli.app.main", "mlplab.cli.app.os.system",
-    "mlplab.runs.files.write_text", "mlplab.runs.files.os.remove", "mlplab.runs.files.Path", "mlplab.runs.manifest.subprocess.Popen",
-    "mlplab.runs.manifest._git", "mlplab.studies.benchmark_sweep.JaxPeer", "mlplab.benchmarks.sweep.JaxPeer", "mlplab.studies.recording.Recording",
-    "mlplab.runs.metrics.MetricsFile", "mlplab.runs.events.EventFile", "mlplab.sweeps.executors.Submitit", "mlplab.sweeps.executors.Ray",
-    "mlplab.sweeps.executors.Processes", "mlplab.runs.tensorboard_writer.TensorBoardWriter", "mlplab.faults.trials.Started",
-    "mlplab.training.members.MemberRun", "mlplab.search.trials.Trials", "torch.nn.functional.relu", "torch.nn.modules.module.OrderedDict",
-    "torch.nn.init.zeros_", "torch.optim.swa_utils.AveragedModel", "lightning.pytorch.Trainer", "lightning.pytorch.trainer.trainer.os.system",
-    "lightning.pytorch.cli.LightningCLI", "lightning.pytorch.plugins.io.AsyncCheckpointIO", "lightning.pytorch.profilers.SimpleProfiler",
-    "lightning.pytorch.demos.mnist_datamodule.MNISTDataModule", "lightning.pytorch.loggers.CSVLogger", "lightning.pytorch.callbacks.ModelCheckpoint",
-    "mlplab.data.file_module.FileDataModule.__init__", "mlplab..os", "mlplab.", "mlplab.nn.mlp.Nothing", "", 3, None, ["a"],
-)  # fmt: skip
+    "os.system",
+    "subprocess.Popen",
+    "builtins.eval",
+    "builtins.exec",
+    "pathlib.Path",
+    "shutil.rmtree",
+    "torch.load",
+    "torch.hub.load",
+    "torch.save",
+    "hydra.utils.instantiate",
+    "hydra._internal.utils._locate",
+    "mlplab.cli.app.main",
+    "mlplab.cli.app.os.system",
+    "mlplab.runs.files.write_text",
+    "mlplab.runs.files.os.remove",
+    "mlplab.runs.files.Path",
+    "mlplab.runs.manifest.subprocess.Popen",
+    "mlplab.runs.manifest._git",
+    "mlplab.studies.benchmark_sweep.JaxPeer",
+    "mlplab.benchmarks.sweep.JaxPeer",
+    "mlplab.studies.recording.Recording",
+    "mlplab.runs.metrics.MetricsFile",
+    "mlplab.runs.events.EventFile",
+    "mlplab.sweeps.executors.Submitit",
+    "mlplab.sweeps.executors.Ray",
+    "mlplab.sweeps.executors.Processes",
+    "mlplab.runs.tensorboard_writer.TensorBoardWriter",
+    "mlplab.faults.trials.Started",
+    "mlplab.training.members.MemberRun",
+    "mlplab.search.trials.Trials",
+    "torch.nn.functional.relu",
+    "torch.nn.modules.module.OrderedDict",
+    "torch.nn.init.zeros_",
+    "torch.optim.swa_utils.AveragedModel",
+    "lightning.pytorch.Trainer",
+    "lightning.pytorch.trainer.trainer.os.system",
+    "lightning.pytorch.cli.LightningCLI",
+    "lightning.pytorch.plugins.io.AsyncCheckpointIO",
+    "lightning.pytorch.profilers.SimpleProfiler",
+    "lightning.pytorch.demos.mnist_datamodule.MNISTDataModule",
+    "lightning.pytorch.loggers.CSVLogger",
+    "lightning.pytorch.callbacks.ModelCheckpoint",
+    "mlplab.data.file_module.FileDataModule.__init__",
+    "mlplab..os",
+    "mlplab.",
+    "mlplab.nn.mlp.Nothing",
+    "",
+    3,
+    None,
+    ["a"],
+)
 # Somewhere, and what is allowed there but for where it would write.
 WRITING = [
     ("logger.mine", {"_target_": "lightning.pytorch.loggers.CSVLogger", "save_dir": "{out}"}),
@@ -41,22 +80,42 @@ WRITING = [
     ("loss", {"_target_": "mlplab.data.modules.SpiralDataModule"}),
     ("optimizer", {"_target_": "torch.nn.Linear", "in_features": 1, "out_features": 1}),
     ("trainer.strategy", {"_target_": "lightning.pytorch.strategies.DDPStrategy"}),
-]  # fmt: skip
-PLACES = ("model", "model.inner", "data", "loss", "optimizer", "schedule", "callbacks.mine", "logger.mine", "module", "module.model", "search.x", "trainer.plugins")
+]
+PLACES = (
+    "model",
+    "model.inner",
+    "data",
+    "loss",
+    "optimizer",
+    "schedule",
+    "callbacks.mine",
+    "logger.mine",
+    "module",
+    "module.model",
+    "search.x",
+    "trainer.plugins",
+)
 
 
 def classes(effort: str, place: Path) -> Outcome:
     """Write configs that name each tool in each place, and read them as every command does."""
     outcome, out = Outcome(), place / "out"
     plain = configs.resolved(configs.compose("train"))
-    variants = [(at, {"_target_": tool, "path": str(out), "text": "x"}) for tool in TOOLS for at in PLACES[: 2 if effort == "short" else None]]
+    variants = [
+        (at, {"_target_": tool, "path": str(out), "text": "x"})
+        for tool in TOOLS
+        for at in PLACES[: 2 if effort == "short" else None]
+    ]
     variants = [(at, node) for at, node in variants if not (at, node["_target_"]) in LEGITIMATE] + WRITING
     own = os.environ.pop(TRUST, None)
     for trust in (None, "nothing_of_this"):
         if trust:
             os.environ[TRUST] = trust
         for at, node in variants:
-            node = {name: value.replace("{out}", str(out)) if isinstance(value, str) else value for name, value in node.items()}
+            node = {
+                name: value.replace("{out}", str(out)) if isinstance(value, str) else value
+                for name, value in node.items()
+            }
             (place / "config.yaml").write_text(yaml.safe_dump(_put(plain, at.split("."), node)))
             try:
                 configs.load_recorded(place / "config.yaml")
@@ -69,7 +128,10 @@ def classes(effort: str, place: Path) -> Outcome:
     return outcome
 
 
-LEGITIMATE = [("callbacks.mine", "lightning.pytorch.callbacks.ModelCheckpoint"), ("logger.mine", "lightning.pytorch.loggers.CSVLogger")]
+LEGITIMATE = [
+    ("callbacks.mine", "lightning.pytorch.callbacks.ModelCheckpoint"),
+    ("logger.mine", "lightning.pytorch.loggers.CSVLogger"),
+]
 
 
 def _put(plain: Any, keys: list[str], node: dict[str, Any]) -> dict[str, Any]:

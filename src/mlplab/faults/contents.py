@@ -30,8 +30,9 @@ def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """Name the files by which two folders differ."""
     return [
         f"{name} {'is left' if name not in one else 'is missing' if name not in other else 'differs'}"
-        for name in sorted({*one, *other}) if one.get(name) != other.get(name)
-    ]  # fmt: skip
+        for name in sorted({*one, *other})
+        if one.get(name) != other.get(name)
+    ]
 
 
 def _content(path: Path, root: Path) -> Any:
@@ -66,13 +67,17 @@ def events(folder: Path) -> dict[str, Any]:
 
     shown: dict[str, Any] = {}
     for run in sorted({path.parent for path in folder.rglob("events.out.tfevents.*")}):
-        reader = event_accumulator.EventAccumulator(str(run), size_guidance=dict.fromkeys(event_accumulator.DEFAULT_SIZE_GUIDANCE, 0))
+        reader = event_accumulator.EventAccumulator(
+            str(run), size_guidance=dict.fromkeys(event_accumulator.DEFAULT_SIZE_GUIDANCE, 0)
+        )
         reader.Reload()
         tags = reader.Tags()
         for tag in tags["scalars"]:
             shown[f"{run.name} {tag}"] = [(event.step, event.value) for event in reader.Scalars(tag)]
         for tag in tags["images"]:
-            shown[f"{run.name} {tag}"] = [(e.step, hashlib.sha256(e.encoded_image_string).hexdigest()) for e in reader.Images(tag)]
+            shown[f"{run.name} {tag}"] = [
+                (e.step, hashlib.sha256(e.encoded_image_string).hexdigest()) for e in reader.Images(tag)
+            ]
         for tag in tags["tensors"]:
             shown[f"{run.name} {tag}"] = [event.step for event in reader.Tensors(tag)]
     return shown

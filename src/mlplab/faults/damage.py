@@ -32,26 +32,61 @@ FORGED: dict[str, tuple[bool, Callable[[dict[str, Any]], Any]]] = {
     "-5 steps": (False, lambda c: c["mlplab"].update(steps=-5)),
     "no steps": (False, lambda c: c["mlplab"].pop("steps")),
     "no optimisers": (False, lambda c: c.update(optimizer_states=[])),
-    "an optimiser of other shapes": (False, lambda c: c["optimizer_states"][0]["state"][0].update(exp_avg=torch.zeros(9))),
+    "an optimiser of other shapes": (
+        False,
+        lambda c: c["optimizer_states"][0]["state"][0].update(exp_avg=torch.zeros(9)),
+    ),
     "an optimiser that is a text": (False, lambda c: c.update(optimizer_states="x")),
     "no best": (False, lambda c: c["mlplab"].pop("best")),
-    "a best of other shapes": (False, lambda c: c["mlplab"]["best"].update(model={n: torch.zeros(2) for n in c["mlplab"]["best"]["model"]})),
+    "a best of other shapes": (
+        False,
+        lambda c: c["mlplab"]["best"].update(model={n: torch.zeros(2) for n in c["mlplab"]["best"]["model"]}),
+    ),
     "a stop of nonsense": (False, lambda c: c["mlplab"].update(stop={"why": 1})),
     "callbacks that are a number": (False, lambda c: (c.update(callbacks=5), c["mlplab"].update(callbacks=5))),
-    "a history of nonsense": (False, lambda c: (c["callbacks"].update(Record={"history": 3}), c["mlplab"].get("callbacks", {}).update(Record={"history": 3}))),
+    "a history of nonsense": (
+        False,
+        lambda c: (
+            c["callbacks"].update(Record={"history": 3}),
+            c["mlplab"].get("callbacks", {}).update(Record={"history": 3}),
+        ),
+    ),
     "another format": (False, lambda c: c["mlplab"].update(format=99)),
-}  # fmt: skip
-BOMB = b"a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + b"".join(b"a%d: &a%d [%s]\n" % (n, n, b",".join([b"*a%d" % (n - 1)] * 9)) for n in range(1, 30))
+}
+BOMB = b"a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + b"".join(
+    b"a%d: &a%d [%s]\n" % (n, n, b",".join([b"*a%d" % (n - 1)] * 9)) for n in range(1, 30)
+)
 CONTENTS = {
-    "nothing": b"", "null": b"null", "a list": b"[1, 2]", "a text": b"hello", "zeros": bytes(2000), "a bomb of aliases": BOMB,
-    "depth": b"[" * 100_000, "depth of keys": b"{a: " * 20_000, "blocks in blocks": b"\n".join(b" " * n + b"a:" for n in range(3000)),
-    "a number of 5,001 digits": b"seed: " + b"9" * 5001, "a JSON number of 5,001 digits": b'{"status": ' + b"9" * 5001 + b"}",
-    "a tag": b"!!python/object/apply:os.system ['touch escaped']", "a command": b"seed: ${oc.env:HOME}\n",
-    "JSON depth": b'{"a":' * 100_000, "numbers for texts": b'{"status": 5, "name": 7, "evaluated": 3, "jobs": 9, "config_digest": []}',
+    "nothing": b"",
+    "null": b"null",
+    "a list": b"[1, 2]",
+    "a text": b"hello",
+    "zeros": bytes(2000),
+    "a bomb of aliases": BOMB,
+    "depth": b"[" * 100_000,
+    "depth of keys": b"{a: " * 20_000,
+    "blocks in blocks": b"\n".join(b" " * n + b"a:" for n in range(3000)),
+    "a number of 5,001 digits": b"seed: " + b"9" * 5001,
+    "a JSON number of 5,001 digits": b'{"status": ' + b"9" * 5001 + b"}",
+    "a tag": b"!!python/object/apply:os.system ['touch escaped']",
+    "a command": b"seed: ${oc.env:HOME}\n",
+    "JSON depth": b'{"a":' * 100_000,
+    "numbers for texts": b'{"status": 5, "name": 7, "evaluated": 3, "jobs": 9, "config_digest": []}',
     "10 MB": b"a: 1\n" * 2_000_000,
-}  # fmt: skip
-RECORDS = ("config.yaml", "status.json", "result.json", "manifest.json", ".hydra/hydra.yaml", ".hydra/config.yaml", "metrics.csv",
-           "checkpoints/snapshots.npz", "figures/arrays.npz", "figures/decision_map.png", "tensorboard/events.out.tfevents.0000000001.mlplab")  # fmt: skip
+}
+RECORDS = (
+    "config.yaml",
+    "status.json",
+    "result.json",
+    "manifest.json",
+    ".hydra/hydra.yaml",
+    ".hydra/config.yaml",
+    "metrics.csv",
+    "checkpoints/snapshots.npz",
+    "figures/arrays.npz",
+    "figures/decision_map.png",
+    "tensorboard/events.out.tfevents.0000000001.mlplab",
+)
 
 
 def damage(effort: str, place: Path) -> Outcome:
@@ -59,7 +94,9 @@ def damage(effort: str, place: Path) -> Outcome:
     outcome, pick = Outcome(), random.Random(3)
     other, here = train(place / "other", "seed=1"), place / "here"
     for engine in ("population", "lightning"):
-        whole = train(place / engine, f"trainer.engine={engine}", "figures=map" if engine == "lightning" else "figures=all")
+        whole = train(
+            place / engine, f"trainer.engine={engine}", "figures=map" if engine == "lightning" else "figures=all"
+        )
         forged = [(name, about, change) for name, (about, change) in FORGED.items()]
         for name, about, change in pick.sample(forged, {"short": 2, "quick": 10, "long": len(forged)}[effort]):
             shutil.copytree(whole, here)
@@ -78,7 +115,12 @@ def damage(effort: str, place: Path) -> Outcome:
             shutil.copytree(whole, here)
             name = _spoilt(pick, here, other)
             for command in READ_THE_NETWORK + ("resume",):
-                _note(outcome, f"{engine}, {name}: {command}", _commands(here, other, place)[command], refused=command != "resume" or "gone" not in name)
+                _note(
+                    outcome,
+                    f"{engine}, {name}: {command}",
+                    _commands(here, other, place)[command],
+                    refused=command != "resume" or "gone" not in name,
+                )
             shutil.rmtree(here)
     whole = train(place / "records")
     pairs = [(record, name) for record in RECORDS for name in CONTENTS]
@@ -96,12 +138,26 @@ def damage(effort: str, place: Path) -> Outcome:
 def _commands(here: Path, other: Path, place: Path) -> dict[str, list[str]]:
     logs = f"paths.logs={place / 'more'}"
     return {
-        "evaluate": ["evaluate", str(here)], "evaluate elsewhere": ["evaluate", str(here), "data.noise=0.3", logs],
-        "spiking": ["spiking", str(here), logs, "figures=[]", "simulation.steps=[4]"], "resume": ["train", f"resume={here}"],
-        "init_from": ["train", f"init_from={here}", "model.width=6", "data.points_per_arm=40", "trainer.max_epochs=1", "figures=none", logs],
-        "report": ["report", str(here.parent)], "runs": ["runs", f"paths.logs={here.parent}"], "compare": ["compare", str(here), str(other)],
-        "reproduce": ["reproduce", str(here), logs], "redraw": ["redraw", str(here)], "playground": ["playground", str(here), logs],
-    }  # fmt: skip
+        "evaluate": ["evaluate", str(here)],
+        "evaluate elsewhere": ["evaluate", str(here), "data.noise=0.3", logs],
+        "spiking": ["spiking", str(here), logs, "figures=[]", "simulation.steps=[4]"],
+        "resume": ["train", f"resume={here}"],
+        "init_from": [
+            "train",
+            f"init_from={here}",
+            "model.width=6",
+            "data.points_per_arm=40",
+            "trainer.max_epochs=1",
+            "figures=none",
+            logs,
+        ],
+        "report": ["report", str(here.parent)],
+        "runs": ["runs", f"paths.logs={here.parent}"],
+        "compare": ["compare", str(here), str(other)],
+        "reproduce": ["reproduce", str(here), logs],
+        "redraw": ["redraw", str(here)],
+        "playground": ["playground", str(here), logs],
+    }
 
 
 def _note(outcome: Outcome, name: str, words: list[str], refused: bool = False) -> None:

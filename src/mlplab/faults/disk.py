@@ -34,7 +34,9 @@ def disk(effort: str, place: Path) -> Outcome:
             same = differences(whole, contents(root, root)) if root.exists() else ["nothing is there"]
             outcome.note(told.code == 0 and not same, f"{name}, gone on: {told.code} {same} {told.err[-200:]}")
             shutil.rmtree(root, ignore_errors=True)
-    for size in {"short": (40_000,), "quick": (4_000, 20_000, 60_000, 120_000), "long": range(4_000, 120_001, 4_000)}[effort]:
+    for size in {"short": (40_000,), "quick": (4_000, 20_000, 60_000, 120_000), "long": range(4_000, 120_001, 4_000)}[
+        effort
+    ]:
         _full(outcome, place / "small", size)
     return outcome
 
@@ -46,13 +48,19 @@ def _judge(outcome: Outcome, name: str, told: Told, root: Path, how: str | None)
     for path in root.rglob("status.json"):
         state = json.loads(path.read_text())["status"]
         done = (path.parent / "result.json").exists()
-        outcome.note((state == "finished") <= done and (state != "running" or how is None or told.code), f"{name}: {state}, result {done}")
+        outcome.note(
+            (state == "finished") <= done and (state != "running" or how is None or told.code),
+            f"{name}: {state}, result {done}",
+        )
 
 
 def _full(outcome: Outcome, place: Path, size: int) -> None:
     """Run on a file system of so many bytes; where none can be mounted, with files of a quarter of that at most."""
     place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], capture_output=True).returncode == 0
+    mounted = (
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], capture_output=True).returncode
+        == 0
+    )
 
     def small_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size // 4, size // 4))

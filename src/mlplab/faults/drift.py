@@ -13,13 +13,26 @@ from mlplab.runs import checkpoint
 
 # What of a manifest is said otherwise -> the word by which reproduce and resume name it.
 MANIFEST: dict[str, tuple[Any, str]] = {
-    "versions": ({"torch": "1.0.0"}, "versions"), "code_digest": ("0" * 64, "code"), "cpu_capability": ("AVX9", "CPU"), "device": ("cuda:9 Unknown", "device"),
-    "torch_build": ("0" * 64, "torch build"), "platform": ("Amiga", "platform"),
-}  # fmt: skip
+    "versions": ({"torch": "1.0.0"}, "versions"),
+    "code_digest": ("0" * 64, "code"),
+    "cpu_capability": ("AVX9", "CPU"),
+    "device": ("cuda:9 Unknown", "device"),
+    "torch_build": ("0" * 64, "torch build"),
+    "platform": ("Amiga", "platform"),
+}
 CONFIG = {
-    "seed": 5, "model.width": 8, "model.activation": "tanh", "data.noise": 0.5, "data.seed": 3, "optimizer.lr": 0.5, "trainer.max_epochs": 9,
-    "loss.label_smoothing": 0.2, "data.batch_size": 8, "model.hidden": [3], "evaluate_state": "last",
-}  # fmt: skip
+    "seed": 5,
+    "model.width": 8,
+    "model.activation": "tanh",
+    "data.noise": 0.5,
+    "data.seed": 3,
+    "optimizer.lr": 0.5,
+    "trainer.max_epochs": 9,
+    "loss.label_smoothing": 0.2,
+    "data.batch_size": 8,
+    "model.hidden": [3],
+    "evaluate_state": "last",
+}
 
 
 def drift(effort: str, place: Path) -> Outcome:
@@ -28,7 +41,14 @@ def drift(effort: str, place: Path) -> Outcome:
     table = place / "points.csv"
     table.write_text("a,b,label\n" + "".join(f"{(7 * n) % 11},{(5 * n) % 13},{n % 2}\n" for n in range(120)))
     whole = place / "whole"
-    own = ["train", *[word for word in SMALL if not word.startswith("data.")], "data.batch_size=16", "data=file", f"data.path={table}", "figures=none"]
+    own = [
+        "train",
+        *[word for word in SMALL if not word.startswith("data.")],
+        "data.batch_size=16",
+        "data=file",
+        f"data.path={table}",
+        "figures=none",
+    ]
     assert run([*own, f"paths.logs={whole / 'logs'}"]).code == 0
     (folder,) = (whole / "logs" / "train").iterdir()
     here = place / "here"
@@ -39,7 +59,10 @@ def drift(effort: str, place: Path) -> Outcome:
         manifest[key] = manifest[key] | value if isinstance(value, dict) else value
         (here / "manifest.json").write_text(json.dumps(manifest))
         told = run(["reproduce", str(here), f"paths.logs={place / 'more'}"])
-        outcome.note(told.is_clean and word in told.out, f"reproduce with another {key}: {told.code} {told.out[-300:]} {told.err[-200:]}")
+        outcome.note(
+            told.is_clean and word in told.out,
+            f"reproduce with another {key}: {told.code} {told.out[-300:]} {told.err[-200:]}",
+        )
         _half(here)
         told = run(["train", f"resume={here}"])
         outcome.note(told.is_refusal or word in told.err, f"resume with another {key}: {told.code} {told.err[-300:]}")
@@ -56,7 +79,11 @@ def drift(effort: str, place: Path) -> Outcome:
             told = run(["evaluate", str(here)] if command == "evaluate" else ["train", f"resume={_half(here)}"])
             outcome.note(told.is_refusal, f"{command} with {key}={value} in config.yaml: {told.code} {told.err[-300:]}")
     text = table.read_text()
-    for name, changed in {"a row more": text + "3,4,1\n", "another number": text.replace("7,5,1", "7.5,5,1"), "rows swapped": text[:10] + text[10:][::-1]}.items():
+    for name, changed in {
+        "a row more": text + "3,4,1\n",
+        "another number": text.replace("7,5,1", "7.5,5,1"),
+        "rows swapped": text[:10] + text[10:][::-1],
+    }.items():
         table.write_text(changed)
         _copied(folder, here)
         for words in (["evaluate", str(here)], ["reproduce", str(here), f"paths.logs={place / 'more'}"]):

@@ -28,7 +28,11 @@ def kills(effort: str, place: Path) -> Outcome:
         whole = contents(root, root)
         operations = log.read_text().splitlines()
         shutil.move(root, place / kind)
-        share = {"short": 3, "quick": 40 if kind == "train" else 15, "long": len(operations) if kind == "train" else 60}[effort]
+        share = {
+            "short": 3,
+            "quick": 40 if kind == "train" else 15,
+            "long": len(operations) if kind == "train" else 60,
+        }[effort]
         for at in sorted(pick.sample(range(1, len(operations) + 1), min(share, len(operations)))):
             again = [pick.randint(1, len(operations)) for _ in range(pick.choice((0, 0, 1, 2)))]
             _until_whole(words, root, [Watch(root, number, "kill") for number in (at, *again)])

@@ -23,7 +23,10 @@ def owner(effort: str, place: Path) -> Outcome:
         shutil.copytree(half, root)
         told = wait_all([Started(["train", f"resume={_folder(root)}"]) for _ in range(4)])
         refused = [one for one in told if one.is_refusal and "another command works in" in one.err]
-        outcome.note(sorted(one.code for one in told) == [0, 2, 2, 2], f"four resumes ended with {[one.code for one in told]}: {told[0].err}")
+        outcome.note(
+            sorted(one.code for one in told) == [0, 2, 2, 2],
+            f"four resumes ended with {[one.code for one in told]}: {told[0].err}",
+        )
         for one in refused:
             outcome.note(one.seconds < REFUSED_WITHIN_S, f"a refusal took {one.seconds:.1f} s")
         same = differences(contents(whole, place / "whole"), contents(_folder(root), place / "half"))
@@ -32,7 +35,10 @@ def owner(effort: str, place: Path) -> Outcome:
     starts = [Started(["train", *SMALL, "figures=none", f"paths.logs={place / 'starts'}"]) for _ in range(count)]
     codes = [one.code for one in wait_all(starts, 600)]
     made = [path for path in (place / "starts" / "train").iterdir() if (path / "result.json").is_file()]
-    outcome.note(codes == [0] * count and len(made) == count, f"{count} starts at once: {len(made)} folders, codes {sorted(set(codes))}")
+    outcome.note(
+        codes == [0] * count and len(made) == count,
+        f"{count} starts at once: {len(made)} folders, codes {sorted(set(codes))}",
+    )
     named = [Started(["train", *SMALL, f"hydra.run.dir={place / 'named'}", f"paths.logs={place}"]) for _ in range(2)]
     codes = sorted(one.code for one in wait_all(named))
     outcome.note(codes == [0, 2], f"two in one named folder ended with {codes}")
@@ -68,7 +74,10 @@ def _while_it_runs(root: Path, outcome: Outcome) -> None:
         time.sleep(0.01)
     for words in ([f"resume={_folder(root)}"], [*SMALL, f"hydra.run.dir={_folder(root)}"]):
         told = run(["train", *words])
-        outcome.note(told.is_refusal and told.seconds < REFUSED_WITHIN_S, f"train {words[-1]} while it runs: {told.code}, {told.seconds:.1f} s, {told.err}")
+        outcome.note(
+            told.is_refusal and told.seconds < REFUSED_WITHIN_S,
+            f"train {words[-1]} while it runs: {told.code}, {told.seconds:.1f} s, {told.err}",
+        )
     long.send(signal.SIGINT)
     told = long.wait()
     outcome.note(told.code == 130, f"the running one ended with {told.code}: {told.err}")

@@ -10,12 +10,36 @@ from mlplab.faults.trials import SMALL, run
 
 SECRET = "hunter22-Vq8xPz"
 GIVEN = (
-    "+token={}", "+model.api_key={}", "++model.apikey={}", "+hf_token={}", "+pwd={}", "+db.pass={}", "+auth={}", "+bearer={}", "+passphrase={}",
-    "+logger.credentials={}", "+access_key={}", "+AWS_SECRET_ACCESS_KEY={}", "++private-key={}", "+authorization='Bearer {}'",
-    "+x=[{{password: {}}}]", "+x=[[a, {{auth: {}}}]]", "+x={{y: {{z: {{client_secret: {}}}}}}}", "+secrets=[{},b]", "+tokens={{a: {}}}",
-    "+db=postgres://me:{}@host/x", "+x=[https://me:{}@host]", "+proxy=http://{}@host", "data.path=https://me:{}@host/x.csv", "password={}",
-    "--password={}", "--token {}", "+model.x=sk-{}", "+header='Authorization: Bearer {}'", "+url=https://host/?api_key={}",
-)  # fmt: skip
+    "+token={}",
+    "+model.api_key={}",
+    "++model.apikey={}",
+    "+hf_token={}",
+    "+pwd={}",
+    "+db.pass={}",
+    "+auth={}",
+    "+bearer={}",
+    "+passphrase={}",
+    "+logger.credentials={}",
+    "+access_key={}",
+    "+AWS_SECRET_ACCESS_KEY={}",
+    "++private-key={}",
+    "+authorization='Bearer {}'",
+    "+x=[{{password: {}}}]",
+    "+x=[[a, {{auth: {}}}]]",
+    "+x={{y: {{z: {{client_secret: {}}}}}}}",
+    "+secrets=[{},b]",
+    "+tokens={{a: {}}}",
+    "+db=postgres://me:{}@host/x",
+    "+x=[https://me:{}@host]",
+    "+proxy=http://{}@host",
+    "data.path=https://me:{}@host/x.csv",
+    "password={}",
+    "--password={}",
+    "--token {}",
+    "+model.x=sk-{}",
+    "+header='Authorization: Bearer {}'",
+    "+url=https://host/?api_key={}",
+)
 ENVIRONMENT = ("API_TOKEN", "AWS_SECRET_ACCESS_KEY", "WANDB_API_KEY", "PASSWORD", "GITHUB_TOKEN", "DATABASE_URL")
 
 
@@ -23,16 +47,32 @@ def secrets(effort: str, place: Path) -> Outcome:
     """Give each secret to commands that leave files, and look for it in every byte of these."""
     outcome, whole = Outcome(), train(place / "run")
     commands = {
-        "train": ["train", *SMALL, "figures=none"], "sweep": ["train", "-m", "seed=0,1", *SMALL, "figures=none", "launcher=inline"],
-        "search": ["train", "-m", "model.width=int(interval(2,4))", "hydra/sweeper=search", "search.trials=1", *SMALL, "launcher=inline"],
-        "lif": ["lif", "figures=[]"], "relu_approximation": ["relu_approximation", "n=2", "method=uniform", "figures=[]"],
-        "evaluate": ["evaluate", str(whole)], "reproduce": ["reproduce", str(whole)], "report": ["report", str(whole)],
-    }  # fmt: skip
+        "train": ["train", *SMALL, "figures=none"],
+        "sweep": ["train", "-m", "seed=0,1", *SMALL, "figures=none", "launcher=inline"],
+        "search": [
+            "train",
+            "-m",
+            "model.width=int(interval(2,4))",
+            "hydra/sweeper=search",
+            "search.trials=1",
+            *SMALL,
+            "launcher=inline",
+        ],
+        "lif": ["lif", "figures=[]"],
+        "relu_approximation": ["relu_approximation", "n=2", "method=uniform", "figures=[]"],
+        "evaluate": ["evaluate", str(whole)],
+        "reproduce": ["reproduce", str(whole)],
+        "report": ["report", str(whole)],
+    }
     given = GIVEN[:: {"short": 8, "quick": 1, "long": 1}[effort]]
-    for name, words in commands.items() if effort == "long" else list(commands.items())[: 1 if effort == "short" else 4]:
+    for name, words in (
+        commands.items() if effort == "long" else list(commands.items())[: 1 if effort == "short" else 4]
+    ):
         for form in given:
             logs = place / "logs"
-            told = run([*words, *form.format(SECRET).split(" " if form.startswith("--") else "\0"), f"paths.logs={logs}"])
+            told = run(
+                [*words, *form.format(SECRET).split(" " if form.startswith("--") else "\0"), f"paths.logs={logs}"]
+            )
             found = [str(path.relative_to(place)) for root in (logs, place / "run") for path in _holding(root)]
             outcome.note(not found and told.is_clean, f"{name} {form}: {told.code} in {found} {told.err[-200:]}")
             shutil.rmtree(logs, ignore_errors=True)
@@ -45,4 +85,8 @@ def secrets(effort: str, place: Path) -> Outcome:
 
 
 def _holding(root: Path) -> list[Path]:
-    return [path for path in root.rglob("*") if SECRET in path.name or path.is_file() and SECRET.encode() in path.read_bytes()]
+    return [
+        path
+        for path in root.rglob("*")
+        if SECRET in path.name or path.is_file() and SECRET.encode() in path.read_bytes()
+    ]

@@ -34,7 +34,15 @@ def signals(effort: str, place: Path) -> Outcome:
             if not started.poll():
                 started.send(number)
             told = started.wait()
-            _judge(outcome, f"{kind}, {number.name} after {moment:.2f} s", root, told, time.monotonic() - asked, number, started.orphans())
+            _judge(
+                outcome,
+                f"{kind}, {number.name} after {moment:.2f} s",
+                root,
+                told,
+                time.monotonic() - asked,
+                number,
+                started.orphans(),
+            )
             told = run(again(words, root))
             same = differences(whole, contents(root, root))
             outcome.note(not same, f"{kind}, gone on after {number.name} at {moment:.2f} s: {same} {told.err[-200:]}")
@@ -44,13 +52,17 @@ def signals(effort: str, place: Path) -> Outcome:
     return outcome
 
 
-def _judge(outcome: Outcome, name: str, root: Path, told: Told, seconds: float, number: int, orphans: list[int]) -> None:
+def _judge(
+    outcome: Outcome, name: str, root: Path, told: Told, seconds: float, number: int, orphans: list[int]
+) -> None:
     finished = told.code == 0
     states = {path.parent.name: json.loads(path.read_text())["status"] for path in root.rglob("status.json")}
     done = {path.parent.name for path in root.rglob("result.json")}
     true = all(state == ("finished" if folder in done else "interrupted") for folder, state in states.items())
     wrong = [path.name for path in root.glob("train/*") if not (path / "status.json").exists()]
-    outcome.note(finished or told.code == 128 + number and told.is_clean, f"{name}: ended with {told.code}: {told.err[-500:]}")
+    outcome.note(
+        finished or told.code == 128 + number and told.is_clean, f"{name}: ended with {told.code}: {told.err[-500:]}"
+    )
     outcome.note(finished or seconds < ENDS_WITHIN_S, f"{name}: took {seconds:.1f} s")
     outcome.note(true and not wrong, f"{name}: the folders say {states}, with results {done}; without a word {wrong}")
     outcome.note(not orphans, f"{name}: orphans {orphans}")
@@ -61,7 +73,9 @@ def _from_the_start(outcome: Outcome, pick: random.Random, root: Path, count: in
     program = [sys.executable, "-m", "mlplab.cli.app", *WORK["train"], f"paths.logs={root}"]
     for _ in range(count):
         number, moment = pick.choice((SIGINT, SIGTERM)), 0.15 + pick.random() * 4
-        process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        process = subprocess.Popen(
+            program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
         time.sleep(moment)
         asked = time.monotonic()
         process.send_signal(number)
@@ -81,4 +95,6 @@ def _within_an_epoch(outcome: Outcome, root: Path) -> None:
     asked = time.monotonic()
     started.send(SIGINT)
     told = started.wait()
-    _judge(outcome, "within an epoch of Lightning's loop", root, told, time.monotonic() - asked, SIGINT, started.orphans())
+    _judge(
+        outcome, "within an epoch of Lightning's loop", root, told, time.monotonic() - asked, SIGINT, started.orphans()
+    )

@@ -15,10 +15,17 @@ from typing import Any
 
 # A run of a second, with everything on; a checkpoint each epoch.
 SMALL = [
-    "data.points_per_arm=40", "data.batch_size=16", "data.validation_points=40", "data.fresh_points=100", "model.width=6",
-    "trainer.max_epochs=3", "trainer.accelerator=cpu", "callbacks.progress=null", "callbacks.decision_maps.resolution=8",
+    "data.points_per_arm=40",
+    "data.batch_size=16",
+    "data.validation_points=40",
+    "data.fresh_points=100",
+    "model.width=6",
+    "trainer.max_epochs=3",
+    "trainer.accelerator=cpu",
+    "callbacks.progress=null",
+    "callbacks.decision_maps.resolution=8",
     "callbacks.checkpoints.every_seconds=0",
-]  # fmt: skip
+]
 WRITES = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate")
 FAILURES = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO, "EACCES": errno.EACCES, "EROFS": errno.EROFS}
 
@@ -47,7 +54,9 @@ class Told:
 class Started:
     """A command on its way."""
 
-    def __init__(self, words: Sequence[str], before: Callable[[], Any] | None = None, memory: int | None = None) -> None:
+    def __init__(
+        self, words: Sequence[str], before: Callable[[], Any] | None = None, memory: int | None = None
+    ) -> None:
         self.files = [tempfile.TemporaryFile("w+b") for _ in range(2)]
         sys.stdout.flush()
         sys.stderr.flush()
@@ -126,7 +135,9 @@ class Started:
         return left
 
 
-def run(words: Sequence[str], before: Callable[[], Any] | None = None, within_s: float = 120.0, memory: int | None = None) -> Told:
+def run(
+    words: Sequence[str], before: Callable[[], Any] | None = None, within_s: float = 120.0, memory: int | None = None
+) -> Told:
     """Run a command to its end."""
     return Started(words, before, memory).wait(within_s)
 
@@ -175,7 +186,11 @@ class Watch:
     def _audit(self, event: str, details: tuple) -> None:
         if event == "open":
             path, _, flags = details
-            if isinstance(path, (str, bytes)) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) and self._is_ours(path):
+            if (
+                isinstance(path, (str, bytes))
+                and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+                and self._is_ours(path)
+            ):
                 self._step("open", path)
         elif event in WRITES and isinstance(details[0], (str, bytes, os.PathLike)) and self._is_ours(details[0]):
             self._step(event, details[1] if event == "os.rename" else details[0])
@@ -187,7 +202,9 @@ class Watch:
         self.count += 1
         if self.log is not None:
             self.log.write(f"{what} {name}\n")
-        if self.do is not None and (self.count == self.at or self.do != "kill" and self.count > self.at > 0 and self.lasting):
+        if self.do is not None and (
+            self.count == self.at or self.do != "kill" and self.count > self.at > 0 and self.lasting
+        ):
             halfway()
             if self.do == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -23,26 +23,190 @@ from mlplab.faults.owner import train
 
 BATCH, SECONDS = 50, 20
 VALUES = (
-    "0", "1", "-1", "3", "1.5", "-0.0", "1e-320", "1e400", "nan", "inf", "-inf", ".inf", "10" * 20, "9" * 5001, "0x10", "1_000", "true", "false",
-    "yes", "null", "''", '""', "a", "abc def", "ä", "日本語", "\u202eright to left", "\x1b[31mred", "\x07bell", "\x9b2J", "a\rb", "a\nb", "a\tb",
-    "\u2028", "\ufeff", "x" * 100_000, "[" * 300, "[]", "[1,2]", "[a,[b,{c: d}]]", "{}", "{a: 1}", "{_target_: os.system}", "{a: {b: {c: 1}}}",
-    "{'\x1b]0;x\x07': 1}", "'unbalanced", '"unbalanced', "a'b", "a\\", "\\\\'", "a,b", "1,2", "range(1,3)", "choice(a,b)", "interval(0,1)",
-    "glob(*)", "sort(3,1)", "shuffle(1,2)", "tag(a,1)", "int(3)", "${seed}", "${nope}", "${oc.env:HOME}", "${", "$x", "${a.b", "%s", "{0}", "<b>x</b>",
-    "../x", "~", "*", "?", "!", "#", "a=b", "=", ":", "a:b", "-", "--", "1e", "1 2", "None", "[1", "1]", "(", ")",
-)  # fmt: skip
-WORDS = ("", " ", "=", "==", "a", "=a", "a.b", "+", "~", "~seed", "++", "@", "a@b=c", "seed", ".=1", "a..b=1", "a b=1", "ä=1", "\x1b[2J=1", "\x1b", "é", "--x", "-x",
-         "--", "-", "---", "-m=1", "--seed=3", "--multirun=x", "x" * 5000, "日本=語", "*", "[a]", "{a}", "${x}", "a/b=c", "/", "%", "\u202e=1")  # fmt: skip
-FLAGS = ("-m", "--multirun", "--help", "-h", "--cfg", "--cfg=job", "--cfg job", "--cfg x", "--info", "--info x", "--info=defaults", "--resolve", "--package", "--package=x",
-         "--package=model", "--run", "--hydra-help", "--version", "--config-dir", "--config-dir=x", "--experimental-rerun=x", "--shell-completion install=bash")  # fmt: skip
+    "0",
+    "1",
+    "-1",
+    "3",
+    "1.5",
+    "-0.0",
+    "1e-320",
+    "1e400",
+    "nan",
+    "inf",
+    "-inf",
+    ".inf",
+    "10" * 20,
+    "9" * 5001,
+    "0x10",
+    "1_000",
+    "true",
+    "false",
+    "yes",
+    "null",
+    "''",
+    '""',
+    "a",
+    "abc def",
+    "ä",
+    "日本語",
+    "\u202eright to left",
+    "\x1b[31mred",
+    "\x07bell",
+    "\x9b2J",
+    "a\rb",
+    "a\nb",
+    "a\tb",
+    "\u2028",
+    "\ufeff",
+    "x" * 100_000,
+    "[" * 300,
+    "[]",
+    "[1,2]",
+    "[a,[b,{c: d}]]",
+    "{}",
+    "{a: 1}",
+    "{_target_: os.system}",
+    "{a: {b: {c: 1}}}",
+    "{'\x1b]0;x\x07': 1}",
+    "'unbalanced",
+    '"unbalanced',
+    "a'b",
+    "a\\",
+    "\\\\'",
+    "a,b",
+    "1,2",
+    "range(1,3)",
+    "choice(a,b)",
+    "interval(0,1)",
+    "glob(*)",
+    "sort(3,1)",
+    "shuffle(1,2)",
+    "tag(a,1)",
+    "int(3)",
+    "${seed}",
+    "${nope}",
+    "${oc.env:HOME}",
+    "${",
+    "$x",
+    "${a.b",
+    "%s",
+    "{0}",
+    "<b>x</b>",
+    "../x",
+    "~",
+    "*",
+    "?",
+    "!",
+    "#",
+    "a=b",
+    "=",
+    ":",
+    "a:b",
+    "-",
+    "--",
+    "1e",
+    "1 2",
+    "None",
+    "[1",
+    "1]",
+    "(",
+    ")",
+)
+WORDS = (
+    "",
+    " ",
+    "=",
+    "==",
+    "a",
+    "=a",
+    "a.b",
+    "+",
+    "~",
+    "~seed",
+    "++",
+    "@",
+    "a@b=c",
+    "seed",
+    ".=1",
+    "a..b=1",
+    "a b=1",
+    "ä=1",
+    "\x1b[2J=1",
+    "\x1b",
+    "é",
+    "--x",
+    "-x",
+    "--",
+    "-",
+    "---",
+    "-m=1",
+    "--seed=3",
+    "--multirun=x",
+    "x" * 5000,
+    "日本=語",
+    "*",
+    "[a]",
+    "{a}",
+    "${x}",
+    "a/b=c",
+    "/",
+    "%",
+    "\u202e=1",
+)
+FLAGS = (
+    "-m",
+    "--multirun",
+    "--help",
+    "-h",
+    "--cfg",
+    "--cfg=job",
+    "--cfg job",
+    "--cfg x",
+    "--info",
+    "--info x",
+    "--info=defaults",
+    "--resolve",
+    "--package",
+    "--package=x",
+    "--package=model",
+    "--run",
+    "--hydra-help",
+    "--version",
+    "--config-dir",
+    "--config-dir=x",
+    "--experimental-rerun=x",
+    "--shell-completion install=bash",
+)
 # Hydra's own, whose values are no places here.
-OF_HYDRA = ("hydra.verbose", "hydra.job.name", "hydra.job.chdir", "hydra.mode", "hydra.output_subdir", "hydra/launcher", "hydra/sweeper", "hydra.sweep.subdir",
-            "hydra.run.dir", "hydra.sweep.dir", "hydra.job.config.override_dirname.item_sep", "hydra.nope")  # fmt: skip
+OF_HYDRA = (
+    "hydra.verbose",
+    "hydra.job.name",
+    "hydra.job.chdir",
+    "hydra.mode",
+    "hydra.output_subdir",
+    "hydra/launcher",
+    "hydra/sweeper",
+    "hydra.sweep.subdir",
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+    "hydra.job.config.override_dirname.item_sep",
+    "hydra.nope",
+)
 # Commands without a config: what follows them, besides anything at all. The last word keeps those from working that take long.
 OWN = {
-    "evaluate": (["RUN"], []), "limits": (["RUN"], ["nope=1"]), "predict": (["RUN"], []), "reproduce": (["RUN"], ["nope=1"]), "report": (["RUN"], []),
-    "runs": (["list", "best", "clean"], []), "compare": (["RUN", "RUN"], []), "redraw": (["RUN"], ["nope=1"]), "benchmark": (["relu"], ["nope=1"]),
-    "playground": (["RUN"], []), "faults": (["owner"], ["nope=1"]), "tensorboard": (["RUN"], ["nope=1"]),
-}  # fmt: skip
+    "evaluate": (["RUN"], []),
+    "limits": (["RUN"], ["nope=1"]),
+    "predict": (["RUN"], []),
+    "reproduce": (["RUN"], ["nope=1"]),
+    "report": (["RUN"], []),
+    "runs": (["list", "best", "clean"], []),
+    "compare": (["RUN", "RUN"], []),
+    "redraw": (["RUN"], ["nope=1"]),
+    "benchmark": (["relu"], ["nope=1"]),
+    "playground": (["RUN"], []),
+    "faults": (["owner"], ["nope=1"]),
+    "tensorboard": (["RUN"], ["nope=1"]),
+}
 
 # Answers about what is not there, to which no word belongs.
 NAMED_BY_NOTHING = ("must be given", "there are no runs yet")
@@ -74,13 +238,22 @@ def _batch(pick: random.Random, here: Path, whole: Path, told: Path) -> None:
     try:
         os.chdir(here)
         os.setsid()
-        os.environ["MLPLAB_CONF"], places._is_checkout = str(places.conf_folder()), lambda: False  # logs are then made here
+        os.environ["MLPLAB_CONF"], places._is_checkout = (
+            str(places.conf_folder()),
+            lambda: False,
+        )  # logs are then made here
         for name, (root, _) in COMMANDS.items():
             if root is not None:
                 COMMANDS[name] = (root, "mlplab.faults.words:nothing")
         through = door.through_hydra
-        door.through_hydra = lambda root, task, given, more: None if given.sweeps and not given.shows else through(root, task, given, more)
-        keys = {name: [*keys_of(composition.compose_whole(root, [])), *OF_HYDRA] for name, (root, _) in COMMANDS.items() if root is not None and name != "spiking"}
+        door.through_hydra = lambda root, task, given, more: (
+            None if given.sweeps and not given.shows else through(root, task, given, more)
+        )
+        keys = {
+            name: [*keys_of(composition.compose_whole(root, [])), *OF_HYDRA]
+            for name, (root, _) in COMMANDS.items()
+            if root is not None and name != "spiking"
+        }
         with told.open("a", buffering=1) as file:
             for _ in range(BATCH):
                 line = _line(pick, keys, whole)
@@ -107,7 +280,18 @@ def _line(pick: random.Random, keys: dict[str, list[str]], whole: Path) -> list[
         return [command, *made]
     first, last = OWN[command]
     made = [str(whole) if word == "RUN" else word for word in first if pick.random() < 0.8]
-    known = ("paths.logs", "data.noise", "seed", "data.path", "sort", "limit", "repeats", "model.width", "metric", "out")
+    known = (
+        "paths.logs",
+        "data.noise",
+        "seed",
+        "data.path",
+        "sort",
+        "limit",
+        "repeats",
+        "model.width",
+        "metric",
+        "out",
+    )
     made += [word for _ in range(pick.randint(1, 3)) for word in _word(pick, known)]
     return [command, *made, *last]
 
@@ -121,7 +305,15 @@ def _word(pick: random.Random, known: Any) -> list[str]:
     key = pick.choice(known)
     if kind < 0.35:  # misspelt, or a part of one
         at = pick.randrange(len(key))
-        key = pick.choice((key[:at] + key[at + 1 :], key[:at] + pick.choice("aä.\x1b_") + key[at:], key.rpartition(".")[0] or key, key + ".x", key.upper()))
+        key = pick.choice(
+            (
+                key[:at] + key[at + 1 :],
+                key[:at] + pick.choice("aä.\x1b_") + key[at:],
+                key.rpartition(".")[0] or key,
+                key + ".x",
+                key.upper(),
+            )
+        )
     value = pick.choice(VALUES)
     if pick.random() < 0.1:
         value = ",".join(pick.choices(VALUES, k=2))
@@ -145,10 +337,14 @@ def _tried(line: list[str], here: Path) -> list[str]:
     elif code not in (0, 1, 2):
         broken.append(f"ended with {code}")
     if any(not (letter.isprintable() or letter in "\n\t") for letter in words):
-        broken.append(f"raw: {[letter for letter in words if not (letter.isprintable() or letter in chr(10) + chr(9))][:5]}")
+        broken.append(
+            f"raw: {[letter for letter in words if not (letter.isprintable() or letter in chr(10) + chr(9))][:5]}"
+        )
     if code == 2 and not told:
         said = [text for text in err.getvalue().splitlines() if text.startswith("mlplab: ")]
-        if line[0] and (len(said) != 1 or not (any(part in said[0] for part in NAMED_BY_NOTHING) or _names(said[0], line))):
+        if line[0] and (
+            len(said) != 1 or not (any(part in said[0] for part in NAMED_BY_NOTHING) or _names(said[0], line))
+        ):
             broken.append(f"unnamed: {words[-400:]}")
         made = _listing(here) - before
         if made:

@@ -37,7 +37,9 @@ class Dropout(nn.Dropout):
 
 def dropout_mask(width: int, points: int, p: float, seed: int, step: int, layer: int, dtype: torch.dtype) -> Tensor:
     """Draw the mask (width, points) of a hidden layer at a step: 0, or 1/(1 - p)."""
-    room = torch.empty(-(-width // HIDDEN_MULTIPLE) * HIDDEN_MULTIPLE, -(-points // POINTS_MULTIPLE) * POINTS_MULTIPLE, dtype=dtype)
+    room = torch.empty(
+        -(-width // HIDDEN_MULTIPLE) * HIDDEN_MULTIPLE, -(-points // POINTS_MULTIPLE) * POINTS_MULTIPLE, dtype=dtype
+    )
     room.bernoulli_(1 - p, generator=torch.Generator().manual_seed(derive(seed, "dropout", step, layer)))
     return room.div_(1 - p)[:width, :points]
 

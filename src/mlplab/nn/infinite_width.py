@@ -19,7 +19,9 @@ import torch
 from torch import Tensor
 
 
-def kernels(x: Tensor, z: Tensor, *, depth: int, weight_variance: float = 2.0, bias_variance: float = 0.0) -> tuple[Tensor, Tensor]:
+def kernels(
+    x: Tensor, z: Tensor, *, depth: int, weight_variance: float = 2.0, bias_variance: float = 0.0
+) -> tuple[Tensor, Tensor]:
     """Compute the NNGP and the NTK kernel of ReLU networks between points.
 
     Args:
@@ -43,7 +45,9 @@ def kernels(x: Tensor, z: Tensor, *, depth: int, weight_variance: float = 2.0, b
         cosine = torch.where(length > 0, between / length, 1.0).clamp_(-1.0, 1.0)
         angle = cosine.acos()
         rest = math.pi - angle
-        between = bias_variance + weight_variance / (2 * math.pi) * length * ((1 - cosine.square()).sqrt() + rest * cosine)
+        between = bias_variance + weight_variance / (2 * math.pi) * length * (
+            (1 - cosine.square()).sqrt() + rest * cosine
+        )
         tangent = between + weight_variance / (2 * math.pi) * rest * tangent
         own = [bias_variance + weight_variance / 2 * variance for variance in own]
     return between, tangent

@@ -173,7 +173,9 @@ def _losses(
 def _check_options(weight: Tensor | None, label_smoothing: float, classes: int) -> None:
     options.LOSS["label_smoothing"].check("loss.label_smoothing", label_smoothing)
     if weight is not None and weight.shape != (classes,):
-        raise InputError(f"loss.weight must hold one number for each of the {classes} classes, got {tuple(weight.shape)}")
+        raise InputError(
+            f"loss.weight must hold one number for each of the {classes} classes, got {tuple(weight.shape)}"
+        )
 
 
 class BatchedLoss(nn.Module, ABC):
@@ -218,8 +220,13 @@ class CrossEntropy(BatchedLoss):
         options.REDUCTION.check("loss.reduction", reduction)
         if weight is not None:
             weight = weight if isinstance(weight, Tensor) else torch.tensor(list(weight), dtype=torch.float32)
-        check_all(options.LOSS, "loss", label_smoothing=label_smoothing, ignore_index=ignore_index,
-                  weight=None if weight is None else weight.tolist())  # fmt: skip
+        check_all(
+            options.LOSS,
+            "loss",
+            label_smoothing=label_smoothing,
+            ignore_index=ignore_index,
+            weight=None if weight is None else weight.tolist(),
+        )
         self.register_buffer("weight", weight, persistent=False)
         self.ignore_index = ignore_index
         self.label_smoothing = label_smoothing

@@ -144,9 +144,13 @@ class MLP(nn.Module):
     def arguments(self) -> dict[str, Any]:
         """What builds a network of this shape again, as plain values."""
         return {
-            "in_features": self.in_features, "hidden": list(self.hidden), "out_features": self.out_features,
-            "activation": self.activation, "dropout": self.dropout, "initialization": self.initialization,
-        }  # fmt: skip
+            "in_features": self.in_features,
+            "hidden": list(self.hidden),
+            "out_features": self.out_features,
+            "activation": self.activation,
+            "dropout": self.dropout,
+            "initialization": self.initialization,
+        }
 
     def is_as_built(self) -> bool:
         """Say whether the layers are still those that the constructor makes of the arguments, and nothing is put over them."""
@@ -163,7 +167,9 @@ class MLP(nn.Module):
                     expected.append((Dropout, repr(Dropout(self.dropout, layer))))
             expected.append((nn.Linear, f"Linear(in_features={fan_in}, out_features={fan_out}, bias=True)"))
         parts = list(self.layers)
-        return [(type(part), repr(part)) for part in parts] == expected and not any(map(shadowed, (self, self.layers, *parts)))
+        return [(type(part), repr(part)) for part in parts] == expected and not any(
+            map(shadowed, (self, self.layers, *parts))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the logits of a batch.

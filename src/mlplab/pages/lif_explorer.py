@@ -45,9 +45,15 @@ def lif_explorer(
     if not threshold_v > reset_v:
         raise InputError(f"the explorer needs threshold_v above reset_v, got {threshold_v} and {reset_v}")
     start = {
-        "R": resistance_kohm, "tau": tau_ref_ms, "C": capacitance_uf, "E": rest_v, "Vth": threshold_v, "Vr": reset_v,
-        "I": current_ma, "N": intensity_ma_sqrt_ms,
-    }  # fmt: skip
+        "R": resistance_kohm,
+        "tau": tau_ref_ms,
+        "C": capacitance_uf,
+        "E": rest_v,
+        "Vth": threshold_v,
+        "Vr": reset_v,
+        "I": current_ma,
+        "N": intensity_ma_sqrt_ms,
+    }
     start = {key: value for key, value in start.items() if value is not None}
     nodes = np.column_stack(np.polynomial.legendre.leggauss(NODES))
     return page("lif_explorer.html", {"start": start, "erfcx": erfcx_series(), "nodes": nodes})

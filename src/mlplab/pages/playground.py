@@ -12,10 +12,20 @@ DATA_SETS = ("spiral", "circles", "moons", "xor", "blobs")
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine", "one_cycle", "step")
 KEYS = {
-    "data": ("arms", "classes", "points_per_arm", "points_per_class", "noise", "t_max", "rotation_degrees", "seed", "batch_size"),
+    "data": (
+        "arms",
+        "classes",
+        "points_per_arm",
+        "points_per_class",
+        "noise",
+        "t_max",
+        "rotation_degrees",
+        "seed",
+        "batch_size",
+    ),
     "model": ("width", "depth", "hidden", "activation", "dropout", "initialization"),
     "optimizer": ("lr", "momentum", "weight_decay"),
-}  # fmt: skip
+}
 
 
 def playground(lab: Mapping[str, Any], start: Mapping[str, Any] | None = None) -> str:

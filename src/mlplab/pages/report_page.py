@@ -40,7 +40,9 @@ def report_page(report: Mapping[str, Any]) -> str:
         runs = []
         for k, run in enumerate(row["runs"]):
             told = {key: run[key] for key in ("name", "link", "seed", "status", "figures")}
-            snapshots = [entry for at, entry in enumerate((run["network"] or {}).get("snapshots", ())) if (r, k, at) in kept]
+            snapshots = [
+                entry for at, entry in enumerate((run["network"] or {}).get("snapshots", ())) if (r, k, at) in kept
+            ]
             told["net"] = told["history"] = None
             if snapshots:
                 told["net"] = len(nets)
@@ -60,8 +62,19 @@ def report_page(report: Mapping[str, Any]) -> str:
 
 
 ROW = (
-    "values", "label", "count", "finished", "parameters", "best", "near", "limit", "command", "playground", "figures", "extra",
-)  # fmt: skip
+    "values",
+    "label",
+    "count",
+    "finished",
+    "parameters",
+    "best",
+    "near",
+    "limit",
+    "command",
+    "playground",
+    "figures",
+    "extra",
+)
 
 
 def fitting(rows: Sequence[Mapping[str, Any]]) -> tuple[set[tuple[int, int, int]], str]:
@@ -89,7 +102,9 @@ def fitting(rows: Sequence[Mapping[str, Any]]) -> tuple[set[tuple[int, int, int]
             left[rank] += 1
     said = [
         f"{number} {words}"
-        for number, words in zip(left, ("settings' median runs", "further runs", "epochs of median runs", "epochs of further runs"))
+        for number, words in zip(
+            left, ("settings' median runs", "further runs", "epochs of median runs", "epochs of further runs")
+        )
         if number
     ]
     return kept, f"Weights left out for their size: {', '.join(said)}." if said else ""

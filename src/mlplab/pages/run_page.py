@@ -38,7 +38,9 @@ def run_page(run: Mapping[str, Any]) -> str:
     told = {key: run[key] for key in KEYS}
     told["lead"] = " ".join(filter(None, [run["lead"], note]))
     told["widths"] = run["widths"] if snapshots else None
-    told["snapshots"] = [{"epoch": epoch, "label": label, "weights": packed(weights)} for epoch, label, weights in snapshots]
+    told["snapshots"] = [
+        {"epoch": epoch, "label": label, "weights": packed(weights)} for epoch, label, weights in snapshots
+    ]
     told["chosen"] = chosen
     if run["x"] is None:
         told |= {"points": None, "probabilities": None}
@@ -51,9 +53,26 @@ def run_page(run: Mapping[str, Any]) -> str:
 
 
 KEYS = (
-    "name", "title", "classes", "features", "activation", "dropout", "pair", "extent", "shift", "scale", "box", "law", "history", "limit", "figures",
-    "config", "commands", "manifest", "playground",
-)  # fmt: skip
+    "name",
+    "title",
+    "classes",
+    "features",
+    "activation",
+    "dropout",
+    "pair",
+    "extent",
+    "shift",
+    "scale",
+    "box",
+    "law",
+    "history",
+    "limit",
+    "figures",
+    "config",
+    "commands",
+    "manifest",
+    "playground",
+)
 
 
 def within(snapshots: Sequence[tuple[int, str, np.ndarray]], chosen: int) -> tuple[list, int, str]:
@@ -87,6 +106,10 @@ def law_of(data: Mapping[str, Any]) -> dict[str, Any] | None:
     if not target.startswith("mlplab.") or name not in ("spiral", "circles", "moons", "xor", "blobs"):
         return None
     return {
-        "name": name, "classes": data.get("arms") or data.get("classes") or 2, "noise": data["noise"],
-        "t_min": data.get("t_min", 0), "t_max": data.get("t_max", 1), "rotation_degrees": data.get("rotation_degrees", 0),
-    }  # fmt: skip
+        "name": name,
+        "classes": data.get("arms") or data.get("classes") or 2,
+        "noise": data["noise"],
+        "t_min": data.get("t_min", 0),
+        "t_max": data.get("t_max", 1),
+        "rotation_degrees": data.get("rotation_degrees", 0),
+    }

@@ -58,8 +58,15 @@ def bands(
     made = page(1560, 168 + rows * (tall + over) + 90, title, subtitle)
     names = list(dict.fromkeys(curves.name for _, lines in charts for curves in lines))
     colours = dict(zip(names, line_colours(len(names)) if len(names) > 1 else [INK]))
-    legend(made, left, [Curves(name, (), ()) for name in names], list(colours.values()), series_name,
-           bayes is not None, False)  # fmt: skip
+    legend(
+        made,
+        left,
+        [Curves(name, (), ()) for name in names],
+        list(colours.values()),
+        series_name,
+        bayes is not None,
+        False,
+    )
     drawn = [curves for _, lines in charts for curves in lines]
     every = [*(curves.values for curves in drawn), bayes]
     last = max((float(curves.epochs[-1]) for curves in drawn if len(curves.epochs)), default=1.0)
@@ -94,7 +101,15 @@ def draw(axes, curves: Curves, colour: str) -> None:
     if not len(epochs):
         return
     if len(values) > 1:
-        axes.fill_between(epochs, np.nanmin(values, axis=0), np.nanmax(values, axis=0), color=colour,
-                          alpha=0.22, lw=0, zorder=3)  # fmt: skip
-    axes.plot(epochs, np.nanmean(values, axis=0), color=colour, lw=points_of(3.5), zorder=4,
-              marker="o" if len(epochs) == 1 else None, solid_joinstyle="round")  # fmt: skip
+        axes.fill_between(
+            epochs, np.nanmin(values, axis=0), np.nanmax(values, axis=0), color=colour, alpha=0.22, lw=0, zorder=3
+        )
+    axes.plot(
+        epochs,
+        np.nanmean(values, axis=0),
+        color=colour,
+        lw=points_of(3.5),
+        zorder=4,
+        marker="o" if len(epochs) == 1 else None,
+        solid_joinstyle="round",
+    )

@@ -43,17 +43,21 @@ def label(axes, x: str = "", y: str = "", *, size: float = 22) -> None:
 
 def dots(axes, x, y, colour, size: float, *, edge="#ffffff", width: float = 2, marker: str = "o", **style) -> None:
     """Draw a mark at each point, ``size`` pixels across with an edge of ``width`` pixels."""
-    axes.plot(
-        x, y, ls="none", marker=marker, ms=points_of(size), mfc=colour, mec=edge, mew=points_of(width), **style
-    )
+    axes.plot(x, y, ls="none", marker=marker, ms=points_of(size), mfc=colour, mec=edge, mew=points_of(width), **style)
 
 
 def note(axes, words: str, at, *, right: float = 0, up: float = 0, size: float = 20, color=MUTED, **style) -> None:
     """Write words at shares of the chart (or where ``xycoords`` says), moved by pixels to the right and up."""
     axes.annotate(
-        words, at, xytext=(points_of(right), points_of(up)), textcoords="offset points", color=color,
-        fontsize=points_of(size), fontfamily="DejaVu Sans", **{"xycoords": "axes fraction", **style},
-    )  # fmt: skip
+        words,
+        at,
+        xytext=(points_of(right), points_of(up)),
+        textcoords="offset points",
+        color=color,
+        fontsize=points_of(size),
+        fontfamily="DejaVu Sans",
+        **{"xycoords": "axes fraction", **style},
+    )
 
 
 def log_scale(axes, side: str, curves, *, floor: float = 1e-6, **ticks) -> tuple[float, float]:
@@ -203,5 +207,15 @@ def end_names(axes, entries, *, size: float = 21, gap: float = 1.25) -> None:
                 upper[0] += short / 2
     for at, name, colour in places:
         share = (at - bottom) / (top - bottom)
-        note(axes, name, (1, share), right=10, size=size, color=colour, va="center", fontweight="bold",
-             annotation_clip=False, parse_math=False)  # fmt: skip
+        note(
+            axes,
+            name,
+            (1, share),
+            right=10,
+            size=size,
+            color=colour,
+            va="center",
+            fontweight="bold",
+            annotation_clip=False,
+            parse_math=False,
+        )

@@ -17,7 +17,7 @@ from mlplab.plots.charts import (
     label,
     log_scale,
     note,
-)  # fmt: skip
+)
 from mlplab.plots.style import INK, MUTED, page, points_of
 
 TRAIN = "#8b92a3"

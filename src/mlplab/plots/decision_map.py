@@ -86,8 +86,21 @@ def decision_map(
 
 
 def draw_map(
-    logs, extent, points, labels, predicted, title, subtitle, *, box, class_names, bayes, split, shown=None, axis_names=None,
-    count=None
+    logs,
+    extent,
+    points,
+    labels,
+    predicted,
+    title,
+    subtitle,
+    *,
+    box,
+    class_names,
+    bayes,
+    split,
+    shown=None,
+    axis_names=None,
+    count=None,
 ) -> Figure:
     """Draw the full decision map from checked arrays; ``shown`` is the extent of the picture, if wider, and ``count`` the
     number of points of which these are drawn."""
@@ -147,7 +160,7 @@ def draw_region_names(square: Square, logs, extent, names, least: float = 0.004)
         row, column = np.unravel_index(depth.argmax(), depth.shape)
         x = extent[0] + (column + 0.5) / columns * (extent[1] - extent[0])
         y = extent[2] + (row + 0.5) / rows * (extent[3] - extent[2])
-        (left, top), = square.pixels([[x, y]])
+        ((left, top),) = square.pixels([[x, y]])
         plate = {"boxstyle": "round,pad=0.18", "fc": "#ffffff", "ec": "none", "alpha": 0.78}
         text(square.figure, left, top + 8, str(name)[:14], 22, ha="center", weight="bold", bbox=plate, zorder=7)
 

@@ -87,8 +87,13 @@ def heat_map(
         title = panel.title if letters_of(wide, tall) >= LEAST_LETTERS else f"{panel.title}: {ends(panel)}"
         text(made, left, top - 16, title, 24, weight="bold", width=panel_width - LEFT)
         draw_cells(square, panel, wide, tall, [other for other in panels if other.kind == panel.kind])
-        draw_marks(square, [cell[1:] for cell in best if cell[0] == index],
-                   [cell[1:] for cell in near if cell[0] == index], wide, tall)  # fmt: skip
+        draw_marks(
+            square,
+            [cell[1:] for cell in best if cell[0] == index],
+            [cell[1:] for cell in near if cell[0] == index],
+            wide,
+            tall,
+        )
         draw_names(square, x_values, y_values, x_name, y_name, wide, tall)
     draw_legend(made, EDGE + LEFT, int(TOP + rows * panel_height + 6), wide, tall, bool(near), bool(best))
     return made
@@ -117,14 +122,30 @@ def draw_cells(square, panel: Cells, wide: float, tall: float, alike: Sequence[C
         full = tall >= 62 and wide >= 80
         if size >= LEAST_LETTERS:
             up = 0.50 if full else 0.36
-            text(square.figure, centre, bottom - up * tall, number(mean, panel.kind), size,
-                 color=letters, ha="center", weight="bold")  # fmt: skip
+            text(
+                square.figure,
+                centre,
+                bottom - up * tall,
+                number(mean, panel.kind),
+                size,
+                color=letters,
+                ha="center",
+                weight="bold",
+            )
         if not full:
             continue
         few = f" · {len(cell)} runs" if 1 < len(cell) < fullest else ""
         spread = f"± {number(cell.std(ddof=1), panel.kind)}" if len(cell) > 1 else "one run"
-        text(square.figure, centre, bottom - 0.25 * tall, spread + few, 0.64 * size,
-             color=letters, ha="center", width=0.96 * wide)  # fmt: skip
+        text(
+            square.figure,
+            centre,
+            bottom - 0.25 * tall,
+            spread + few,
+            0.64 * size,
+            color=letters,
+            ha="center",
+            width=0.96 * wide,
+        )
         if len(cell) > 1:
             along = goodness(cell, panel.kind, every)
             dots[letters] += [(x + 0.1 + 0.8 * share, y + 0.11) for share in along]
@@ -186,11 +207,28 @@ def draw_names(square, x_values, y_values, x_name, y_name, wide: float, tall: fl
         centre = square.left + (index + 0.5) * wide
         text(made, centre, bottom + 30, x_values[index], 21, ha="center", width=max(every * wide - 4, 60))
     for index in range(0, len(y_values), 1 if tall > 22 else 2):
-        text(made, square.left - 12, bottom - (index + 0.5) * tall, y_values[index], 21, ha="right",
-             va="center", width=58)  # fmt: skip
+        text(
+            made,
+            square.left - 12,
+            bottom - (index + 0.5) * tall,
+            y_values[index],
+            21,
+            ha="right",
+            va="center",
+            width=58,
+        )
     text(made, square.left + square.width / 2, bottom + 66, x_name, 22, ha="center", color=MUTED)
-    text(made, square.left - 78, square.top + square.height / 2, y_name, 22, ha="center", va="center",
-         color=MUTED, rotation=90)  # fmt: skip
+    text(
+        made,
+        square.left - 78,
+        square.top + square.height / 2,
+        y_name,
+        22,
+        ha="center",
+        va="center",
+        color=MUTED,
+        rotation=90,
+    )
 
 
 def draw_legend(made, left: float, top: float, wide: float, tall: float, near: bool, best: bool) -> None:

@@ -30,7 +30,12 @@ def error_images(images, labels, probabilities, *, title: str, subtitle: str = "
         InputError: for shapes that do not agree.
     """
     images, labels, probabilities = np.asarray(images, float), np.asarray(labels, int), np.asarray(probabilities, float)
-    if images.ndim != 3 or probabilities.shape[:1] != labels.shape or images.shape[:1] != labels.shape or not len(labels):
+    if (
+        images.ndim != 3
+        or probabilities.shape[:1] != labels.shape
+        or images.shape[:1] != labels.shape
+        or not len(labels)
+    ):
         raise InputError(
             f"images (N, H, W), labels (N,) and probabilities (N, C) must agree, got {images.shape}, {labels.shape} and "
             f"{probabilities.shape}"
@@ -51,7 +56,16 @@ def error_images(images, labels, probabilities, *, title: str, subtitle: str = "
         frame = rgb(COLOURS[2]) if wrong[i] else np.full(3, 0.8)
         made.add_artist(Swatch(framed(np.repeat(shade[..., None], 3, 2), frame), left, top))
         words = f"{names[labels[i]]} → {names[said[i]]}" if wrong[i] else names[labels[i]]
-        text(made, left + SIDE / 2, top + SIDE + 22, words, 19, ha="center", width=148, color=COLOURS[2] if wrong[i] else INK)
+        text(
+            made,
+            left + SIDE / 2,
+            top + SIDE + 22,
+            words,
+            19,
+            ha="center",
+            width=148,
+            color=COLOURS[2] if wrong[i] else INK,
+        )
         text(made, left + SIDE / 2, top + SIDE + 44, f"{100 * sure[i]:.0f} %", 17, ha="center", color=MUTED)
     return made
 

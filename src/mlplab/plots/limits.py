@@ -33,9 +33,15 @@ class Line:
 
 
 def regret_curves(
-    lines: Sequence[Line], *, others: Sequence[Line] = (), parts: Sequence[str] = (), levels: Mapping[str, float] | None = None,
-    x_name: str, title: str, subtitle: str = "",
-) -> Figure:  # fmt: skip
+    lines: Sequence[Line],
+    *,
+    others: Sequence[Line] = (),
+    parts: Sequence[str] = (),
+    levels: Mapping[str, float] | None = None,
+    x_name: str,
+    title: str,
+    subtitle: str = "",
+) -> Figure:
     """Draw the mean of each line over its draws, a bar of one standard error to each side, and named level lines.
 
     Args:
@@ -57,7 +63,10 @@ def regret_curves(
     axes = add_chart(made, 150, 130, 940, 660)
     means = [np.mean(line.values, axis=1) for line in lines]
     grey = [np.mean(line.values, axis=1) for line in others]
-    errors = [np.std(line.values, axis=1, ddof=min(1, np.shape(line.values)[1] - 1)) / np.sqrt(np.shape(line.values)[1]) for line in lines]
+    errors = [
+        np.std(line.values, axis=1, ddof=min(1, np.shape(line.values)[1] - 1)) / np.sqrt(np.shape(line.values)[1])
+        for line in lines
+    ]
     upper = [mean + error for mean, error in zip(means, errors)]
     low, high = log_scale(axes, "y", [*means, *upper, *grey, list(levels.values())], floor=1e-7)
     every = np.unique(np.concatenate([np.asarray(line.x, dtype=float) for line in [*lines, *others]]))
@@ -76,7 +85,9 @@ def regret_curves(
             axes.fill_between(x, below, mean, color=colour, alpha=0.13, lw=0, zorder=1)
             _name_area(axes, parts[place], x, below, mean, colour)
             below = np.maximum(below, mean)
-        axes.vlines(x, np.maximum(mean - error, low / 10), mean + error, color=colour, lw=points_of(5), alpha=0.45, zorder=3)
+        axes.vlines(
+            x, np.maximum(mean - error, low / 10), mean + error, color=colour, lw=points_of(5), alpha=0.45, zorder=3
+        )
         axes.plot(x, mean, color=colour, lw=points_of(3), zorder=4)
         dots(axes, x, mean, colour, 11, zorder=4)
         names.append((float(mean[-1]), line.name, colour))
@@ -96,4 +107,6 @@ def _name_area(axes: Axes, name: str, x: np.ndarray, below: np.ndarray, above: n
     inner = range(1, len(x) - 1) if len(x) > 2 else range(len(x))
     at = max(inner, key=lambda k: heights[k])
     if heights[at] > 34 * axes.get_figure(root=True).dpi / DPI:
-        note(axes, name, (x[at], np.sqrt(below[at] * above[at])), xycoords="data", color=colour, ha="center", va="center")
+        note(
+            axes, name, (x[at], np.sqrt(below[at] * above[at])), xycoords="data", color=colour, ha="center", va="center"
+        )

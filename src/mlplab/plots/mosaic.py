@@ -73,8 +73,16 @@ def mosaic(
             left = EDGE + LEFT + column * (side + GAP)
             star = (row, column) in best
             caption = captions[row][column]
-            text(made, left + 2, top - 8, caption, 20, color=INK if star else MUTED, width=side - 26 * star,
-                 weight="bold" if star else "normal")  # fmt: skip
+            text(
+                made,
+                left + 2,
+                top - 8,
+                caption,
+                20,
+                color=INK if star else MUTED,
+                width=side - 26 * star,
+                weight="bold" if star else "normal",
+            )
             if star:
                 text(made, left + side - 2, top - 8, "★", 22, color="#e59400", ha="right")
             if maps[row][column] is None:

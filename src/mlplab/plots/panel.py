@@ -187,7 +187,9 @@ def draw_axes(square: Square, *, size=21, names=("x₁", "x₂"), left_side=True
         text(figure, place, bottom + 12 + 0.8 * size, words, size, ha="center")
     if names is not None:
         words, style_ = axis_name(names[0])
-        text(figure, (left + right) / 2, bottom + 12 + 2.15 * size, words, 1.1 * size, ha="center", width=width, **style_)
+        text(
+            figure, (left + right) / 2, bottom + 12 + 2.15 * size, words, 1.1 * size, ha="center", width=width, **style_
+        )
     if not left_side:
         return
     levels = tick_values(*extent[2:])

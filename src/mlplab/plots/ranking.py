@@ -67,8 +67,18 @@ def ranking(
     dots(axes, means, rows, INK, 26, edge=INK, width=4, marker="|", zorder=5)
     for row in shown:
         words = f"★ {names[row]}" if row == 0 else names[row]
-        text(made, left - 20, 128 + (row + 0.5) * step, words, 22, ha="right", va="center", width=NAMES - 10,
-             color=INK if near[row] else MUTED, weight="bold" if near[row] else "normal")  # fmt: skip
+        text(
+            made,
+            left - 20,
+            128 + (row + 0.5) * step,
+            words,
+            22,
+            ha="right",
+            va="center",
+            width=NAMES - 10,
+            color=INK if near[row] else MUTED,
+            weight="bold" if near[row] else "normal",
+        )
     if bayes is not None:
         axes.axvline(bayes, color=BAYES, lw=points_of(3), ls=DASHED, zorder=2)
         place = {"xycoords": ("data", "axes fraction"), "va": "top", "rotation": 90}

@@ -38,13 +38,20 @@ def scatter_matrix(
     """
     values, labels, predicted = np.asarray(values, float), np.asarray(labels, int), np.asarray(predicted, int)
     count = values.shape[1] if values.ndim == 2 else 0
-    if not 2 <= count <= MOST or not len(values) or len(names) != count or {labels.shape, predicted.shape} != {(len(values),)}:
+    if (
+        not 2 <= count <= MOST
+        or not len(values)
+        or len(names) != count
+        or {labels.shape, predicted.shape} != {(len(values),)}
+    ):
         raise InputError(
             f"values must be (N, D) with N >= 1, D from 2 to {MOST}, D names and N labels and predictions, got {values.shape}, "
             f"{len(names)}, {labels.shape} and {predicted.shape}"
         )
     if not np.isfinite(values).all():
-        raise InputError(f"values must be finite, got {int((~np.isfinite(values)).any(1).sum())} of {len(values)} rows that are not")
+        raise InputError(
+            f"values must be finite, got {int((~np.isfinite(values)).any(1).sum())} of {len(values)} rows that are not"
+        )
     low, high = values.min(0), values.max(0)
     wide = np.where(high > low, high - low, np.maximum(np.abs(low), 1.0))
     spans = np.stack([low - 0.07 * wide, high + 0.07 * wide], 1)
@@ -70,7 +77,14 @@ def scatter_matrix(
                     if len(rest):
                         style = {"ls": "none", "marker": "o", "ms": points_of(faint), "mew": 0, "zorder": 3}
                         square.add(Line2D(*rest.T, mfc=mix(class_colour(k), 0.5, "#ffffff"), **style))
-                draw_points(square, pair[judged], labels[judged], predicted[judged], size=size, wrong_size=size + 6 if few else size + 1)
+                draw_points(
+                    square,
+                    pair[judged],
+                    labels[judged],
+                    predicted[judged],
+                    size=size,
+                    wrong_size=size + 6 if few else size + 1,
+                )
             draw_frame(square)
             edge = row == count - 1, column == 0 and row > 0
             draw_numbers(square, below=edge[0], left=edge[1])
@@ -105,9 +119,18 @@ def draw_numbers(square: Square, *, below: bool, left: bool) -> None:
         for tick, words in zip(ticks, tick_labels(ticks)):
             share = (tick - low) / (high - low)
             if at == 0:
-                text(square.figure, square.left + share * square.width, square.top + square.height + 28, words, 18, ha="center")
+                text(
+                    square.figure,
+                    square.left + share * square.width,
+                    square.top + square.height + 28,
+                    words,
+                    18,
+                    ha="center",
+                )
             else:
-                text(square.figure, square.left - 10, square.top + (1 - share) * square.height + 6, words, 18, ha="right")
+                text(
+                    square.figure, square.left - 10, square.top + (1 - share) * square.height + 6, words, 18, ha="right"
+                )
 
 
 def draw_legend(made: Figure, names, judged, labels, split: str) -> None:
@@ -133,12 +156,18 @@ def draw_legend(made: Figure, names, judged, labels, split: str) -> None:
     y += 14
     sample = int(labels[0])
     rest = int((~judged).sum())
-    rows = [(11, "#ffffff", 1.0, f"{split} point, right"), (17, INK, 2.9, f"{split} point, wrong (true class)")] if judged.any() else []
+    rows = (
+        [(11, "#ffffff", 1.0, f"{split} point, right"), (17, INK, 2.9, f"{split} point, wrong (true class)")]
+        if judged.any()
+        else []
+    )
     for pixels, edge, thick, words in rows:
         mark(left + 12, y, sample, pixels, edge, thick)
         text(made, left + 34, y + 0.36 * size, words, size, width=1320 - left - 60)
         y += 34
     if rest:
         style = {"ls": "none", "marker": "o", "ms": points_of(7), "mew": 0, "transform": made.transFigure}
-        made.add_artist(Line2D([(left + 12) / across], [1 - y / down], mfc=mix(class_colour(sample), 0.5, "#ffffff"), **style))
+        made.add_artist(
+            Line2D([(left + 12) / across], [1 - y / down], mfc=mix(class_colour(sample), 0.5, "#ffffff"), **style)
+        )
         text(made, left + 34, y + 0.36 * size, f"{rest:,} other point{'s' * (rest != 1)}", size, width=1320 - left - 60)

@@ -20,9 +20,15 @@ FADE = 0.88
 
 
 def side_by_side(
-    maps: Sequence[np.ndarray], limit, *, names: Sequence[str], subtitles: Sequence[str] | None = None, title: str,
-    disagree: bool = True, axis_names=None,
-) -> Figure:  # fmt: skip
+    maps: Sequence[np.ndarray],
+    limit,
+    *,
+    names: Sequence[str],
+    subtitles: Sequence[str] | None = None,
+    title: str,
+    disagree: bool = True,
+    axis_names=None,
+) -> Figure:
     """Draw decision maps on one square each and, of the first two, where they name different classes.
 
     Args:
@@ -44,7 +50,10 @@ def side_by_side(
     shown = [*maps, *([disagreement(*maps[:2])] if disagree else [])]
     names = [*names[: len(maps)], *(["where the two disagree"] if disagree else [])]
     share = float((maps[0].argmax(-1) != maps[1].argmax(-1)).mean())
-    subtitles = [*(subtitles or [""] * len(maps))[: len(maps)], *([f"{100 * share:.1f} % of the square, in the second's colours"] if disagree else [])]
+    subtitles = [
+        *(subtitles or [""] * len(maps))[: len(maps)],
+        *([f"{100 * share:.1f} % of the square, in the second's colours"] if disagree else []),
+    ]
     width = 2 * 60 + 40 + len(shown) * SIDE + (len(shown) - 1) * GAP
     made = page(width, 190 + SIDE + 90, title)
     for place, (grid, name, below) in enumerate(zip(shown, names, subtitles)):
@@ -68,9 +77,13 @@ def disagreement(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def curves_together(
-    curves: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float] | None]], *, title: str,
-    subtitle: str = "", y_name: str = "cross entropy, nats", bayes: float | None = None,
-) -> Figure:  # fmt: skip
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float] | None]],
+    *,
+    title: str,
+    subtitle: str = "",
+    y_name: str = "cross entropy, nats",
+    bayes: float | None = None,
+) -> Figure:
     """Draw the learning curves of several runs in one chart: validation as a line, training dashed.
 
     Args:
@@ -87,7 +100,9 @@ def curves_together(
     log_scale(axes, "y", [*(one for _, *both in curves.values() for one in both), bayes])
     epoch_axis(axes, max(max(epochs) for epochs, _, _ in curves.values()))
     for colour, (epochs, train, other) in zip(colours, curves.values()):
-        axes.plot(epochs, train, color=colour, lw=points_of(2.5), ls=(0, (3, 2)) if other is not None else "-", alpha=0.8)
+        axes.plot(
+            epochs, train, color=colour, lw=points_of(2.5), ls=(0, (3, 2)) if other is not None else "-", alpha=0.8
+        )
         if other is not None:
             axes.plot(epochs, other, color=colour, lw=points_of(4))
     bayes_level(axes, bayes)
@@ -96,9 +111,13 @@ def curves_together(
 
 
 def column_curves(
-    epochs: Sequence[float], train: Sequence[float], validation: Sequence[float] | None = None, *, title: str = "",
+    epochs: Sequence[float],
+    train: Sequence[float],
+    validation: Sequence[float] | None = None,
+    *,
+    title: str = "",
     bayes: float | None = None,
-) -> Figure:  # fmt: skip
+) -> Figure:
     """Draw one run's loss curves for a column of a paper: 3.3 inches wide, letters of 8 points and more.
 
     Args:

@@ -32,10 +32,7 @@ DRAWING = {
 
 # Petroff's blue, orange, red and purple (arXiv 2107.02270), then his cyan, then colours found by the same
 # measure: the worst pairwise OKLab distance over normal vision and three simulated colour deficiencies.
-COLOURS = (
-    "#3f90da", "#ffa90e", "#bd1f01", "#832db6", "#92dadd",
-    "#406868", "#909068", "#f8e090", "#282858", "#58b8e8",
-)  # fmt: skip
+COLOURS = ("#3f90da", "#ffa90e", "#bd1f01", "#832db6", "#92dadd", "#406868", "#909068", "#f8e090", "#282858", "#58b8e8")
 # Nine shapes beside ten colours: the pair stays unique up to ninety classes.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "p")
 

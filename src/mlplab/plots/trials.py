@@ -15,9 +15,15 @@ MOST_KEYS = 12
 
 
 def history(
-    numbers: Sequence[int], values: Sequence[float], importance: Mapping[str, tuple[float, float]], *, name: str,
-    lowest: bool = True, title: str, subtitle: str = "",
-) -> Figure:  # fmt: skip
+    numbers: Sequence[int],
+    values: Sequence[float],
+    importance: Mapping[str, tuple[float, float]],
+    *,
+    name: str,
+    lowest: bool = True,
+    title: str,
+    subtitle: str = "",
+) -> Figure:
     """Draw the objective by trial with the best so far, and beside it the importance of each key with its error.
 
     Args:
@@ -58,9 +64,15 @@ def history(
 
 
 def against_keys(
-    keys: Mapping[str, Sequence[Any]], values: Sequence[float], *, logarithmic: Sequence[str] = (), name: str,
-    best: int, title: str, subtitle: str = "",
-) -> Figure:  # fmt: skip
+    keys: Mapping[str, Sequence[Any]],
+    values: Sequence[float],
+    *,
+    logarithmic: Sequence[str] = (),
+    name: str,
+    best: int,
+    title: str,
+    subtitle: str = "",
+) -> Figure:
     """Draw the objective against each key, a dot a trial, later ones darker; the best trial has a star.
 
     Args:
@@ -107,9 +119,14 @@ def against_keys(
 
 
 def front(
-    first: Sequence[float], second: Sequence[float], on: Sequence[int], *, names: tuple[str, str], title: str,
+    first: Sequence[float],
+    second: Sequence[float],
+    on: Sequence[int],
+    *,
+    names: tuple[str, str],
+    title: str,
     subtitle: str = "",
-) -> Figure:  # fmt: skip
+) -> Figure:
     """Draw two objectives against each other, the trials that none beats joined.
 
     Args:

@@ -148,9 +148,7 @@ class BlockLoader:
             x, y = self.x[member, chosen], self.y[member, chosen]
         steps = end - first
         width = chosen.shape[1] // steps if steps else size
-        return Block(
-            x.reshape(len(x), steps, width, *x.shape[2:]), y.reshape(len(y), steps, width), first
-        )
+        return Block(x.reshape(len(x), steps, width, *x.shape[2:]), y.reshape(len(y), steps, width), first)
 
 
 class WholeLoader:

@@ -117,7 +117,9 @@ class PopulationModule(L.LightningModule):
         self.sums.to(device)
         self.gathered = None if self.gathered is None else self.gathered.to(device, dtype)
         moments = moments_of_members(self.optimizer, self.theta)
-        moments_of(self.optimizer, self.theta).update({name: value.to(device, dtype) for name, value in moments.items()})
+        moments_of(self.optimizer, self.theta).update(
+            {name: value.to(device, dtype) for name, value in moments.items()}
+        )
 
     def member_state(self, index: int) -> dict[str, Any]:
         """Collect what a member's training has come to; see :func:`mlplab.population.state.member_state`."""
@@ -281,9 +283,7 @@ class PopulationModule(L.LightningModule):
         """Everything of shape (P, S) that a step changes."""
         return [self.population.theta, *moments_of_members(self.optimizer, self.theta).values()]
 
-    def _keep(
-        self, members: slice, saved: list[Tensor], loss: Tensor, active: list[bool], first: int
-    ) -> None:
+    def _keep(self, members: slice, saved: list[Tensor], loss: Tensor, active: list[bool], first: int) -> None:
         """Put back the members that had ended, and those whose loss or state went non-finite in this block.
 
         The last step of a block shows in no loss of it, and the next block would save what that step broke.

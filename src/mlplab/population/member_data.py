@@ -62,4 +62,3 @@ class MemberData:
         """Serve the validation points, or None."""
         part = self.part("validation", dtype)
         return None if part is None else WholeLoader(*part)
-

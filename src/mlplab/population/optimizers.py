@@ -41,9 +41,7 @@ class MemberOptimizer(torch.optim.Optimizer):
         low, high, _ = members.indices(len(self.settings))
         if (low, high) not in self._runs:
             starts = [i for i in range(low, high) if i == low or self.settings[i] != self.settings[i - 1]]
-            self._runs[low, high] = [
-                (slice(a, b), self.settings[a]) for a, b in zip(starts, [*starts[1:], high])
-            ]
+            self._runs[low, high] = [(slice(a, b), self.settings[a]) for a, b in zip(starts, [*starts[1:], high])]
         return self._runs[low, high]
 
     def update(self, members: slice, gradient: Tensor, count: int, factor: float) -> None:
@@ -112,10 +110,20 @@ class Adam(MemberOptimizer):
         # The kernel is given the number of this step, from 1.
         step = torch.full((), float(count + 1), device=theta[0].device)
         self.kernel(
-            theta, gradient, moments["exp_avg"], moments["exp_avg_sq"], [], [step],
-            lr=lr, beta1=settings["betas"][0], beta2=settings["betas"][1], eps=settings["eps"],
-            weight_decay=settings["weight_decay"], amsgrad=False, maximize=False,
-        )  # fmt: skip
+            theta,
+            gradient,
+            moments["exp_avg"],
+            moments["exp_avg_sq"],
+            [],
+            [step],
+            lr=lr,
+            beta1=settings["betas"][0],
+            beta2=settings["betas"][1],
+            eps=settings["eps"],
+            weight_decay=settings["weight_decay"],
+            amsgrad=False,
+            maximize=False,
+        )
 
 
 class AdamW(Adam):
@@ -159,10 +167,17 @@ class SGD(MemberOptimizer):
 
     def _kernel(self, theta: list, gradient: list, moments: dict, count: int, lr: float, settings: dict) -> None:
         torch_names.fused_sgd(
-            theta, gradient, moments["momentum_buffer"] if settings["momentum"] else [],
-            weight_decay=settings["weight_decay"], momentum=settings["momentum"], lr=lr, dampening=0.0,
-            nesterov=settings["nesterov"], maximize=False, is_first_step=count == 0,
-        )  # fmt: skip
+            theta,
+            gradient,
+            moments["momentum_buffer"] if settings["momentum"] else [],
+            weight_decay=settings["weight_decay"],
+            momentum=settings["momentum"],
+            lr=lr,
+            dampening=0.0,
+            nesterov=settings["nesterov"],
+            maximize=False,
+            is_first_step=count == 0,
+        )
 
 
 def moments_of(optimizer: torch.optim.Optimizer, theta: Tensor) -> dict[str, Any]:
@@ -185,7 +200,5 @@ def _column(name: str, value: Any, members: int) -> list:
     if not isinstance(value, list):
         return [value] * members
     if len(value) != members:
-        raise ValueError(
-            f"optimizer.{name} must be one value or one for each of {members} members, got {len(value)}"
-        )
+        raise ValueError(f"optimizer.{name} must be one value or one for each of {members} members, got {len(value)}")
     return value

@@ -201,9 +201,9 @@ class StackedMLP(Population):
                     z = room[i % 2, : math.prod(shape)].view(shape)
                     torch.bmm(weight, h, out=z).add_(bias)
                     h = self.activate[i](z)
-                logits[start - low : stop - low, :, first : first + span] = torch.baddbmm(
-                    biases[-1], weights[-1], h
-                )[:, : self.outputs]
+                logits[start - low : stop - low, :, first : first + span] = torch.baddbmm(biases[-1], weights[-1], h)[
+                    :, : self.outputs
+                ]
         return logits[:, :, :points].transpose(1, 2)
 
     def backward(self, members: slice, x: Tensor, loss_gradient: Callable, step: int) -> Tensor:

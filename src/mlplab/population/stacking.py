@@ -26,7 +26,11 @@ def can_stack(a: nn.Module, b: nn.Module) -> bool:
 
 def _is_written_out(module: nn.Module) -> bool:
     """Say whether a network is an MLP as its constructor made it, all of it to be trained."""
-    return isinstance(module, MLP) and module.is_as_built() and all(parameter.requires_grad for parameter in module.parameters())
+    return (
+        isinstance(module, MLP)
+        and module.is_as_built()
+        and all(parameter.requires_grad for parameter in module.parameters())
+    )
 
 
 def _arrays(module: nn.Module) -> list[tuple]:
@@ -48,9 +52,13 @@ def structure(module: nn.Module) -> list[tuple]:
 def _architecture(module: MLP) -> tuple:
     dtype = module.linear_layers()[0].weight.dtype
     return (
-        module.in_features, tuple(module.hidden), module.out_features,
-        module.activations if module.hidden else [], module.dropout, dtype,
-    )  # fmt: skip
+        module.in_features,
+        tuple(module.hidden),
+        module.out_features,
+        module.activations if module.hidden else [],
+        module.dropout,
+        dtype,
+    )
 
 
 def stack(modules: Sequence[nn.Module], seeds: Sequence[int]) -> Population:
@@ -70,4 +78,3 @@ def stack(modules: Sequence[nn.Module], seeds: Sequence[int]) -> Population:
     if not all(can_stack(modules[0], module) for module in modules):
         raise ValueError("the networks of a population must share class, shapes, activation and dropout")
     return (StackedMLP if _is_written_out(modules[0]) else ModulePopulation)(modules, seeds)
-

@@ -19,9 +19,15 @@ from mlplab.rules import check_all, choice
 
 # Lightning reports at every start which accelerators it sees, and advises on loaders that the lab does not use.
 QUIET = (
-    ".*does not have many workers.*", ".*is smaller than the logging interval.*", ".*`isinstance\\(treespec.*",
-    ".*available but not used.*", ".*[Nn]o `.*_dataloader.*", ".*log_every_n_steps.*", ".*Checkpoint directory.*", ".*barebones.*",
-)  # fmt: skip
+    ".*does not have many workers.*",
+    ".*is smaller than the logging interval.*",
+    ".*`isinstance\\(treespec.*",
+    ".*available but not used.*",
+    ".*[Nn]o `.*_dataloader.*",
+    ".*log_every_n_steps.*",
+    ".*Checkpoint directory.*",
+    ".*barebones.*",
+)
 # What the engine can do of it; no minibatch at all is answered with how many there are.
 RULES = TRAINER | {"precision": choice(*PRECISIONS), "limit_train_batches": TRAINER["overfit_batches"]}
 
@@ -57,12 +63,17 @@ class BlockTrainer(L.Trainer):
         **lightning: Any,
     ) -> None:
         given = {
-            "max_epochs": max_epochs, "max_steps": max_steps, "accumulate_grad_batches": accumulate_grad_batches,
-            "check_val_every_n_epoch": lightning.get("check_val_every_n_epoch"), "precision": precision,
-            "limit_train_batches": limit_train_batches, "overfit_batches": overfit_batches,
-            "fast_dev_run": fast_dev_run, "gradient_clip_val": gradient_clip_val,
+            "max_epochs": max_epochs,
+            "max_steps": max_steps,
+            "accumulate_grad_batches": accumulate_grad_batches,
+            "check_val_every_n_epoch": lightning.get("check_val_every_n_epoch"),
+            "precision": precision,
+            "limit_train_batches": limit_train_batches,
+            "overfit_batches": overfit_batches,
+            "fast_dev_run": fast_dev_run,
+            "gradient_clip_val": gradient_clip_val,
             "gradient_clip_algorithm": gradient_clip_algorithm,
-        }  # fmt: skip
+        }
         check_all(RULES, "trainer", **given)
         devices = lightning.get("devices", 1)
         if devices not in (1, "1", "auto") and not (isinstance(devices, (list, tuple)) and len(devices) == 1):
@@ -77,11 +88,16 @@ class BlockTrainer(L.Trainer):
         self.runs: list[Any] = []
         self.limits = {"limit": limit_train_batches, "overfit": overfit_batches}
         quietly = {
-            "num_sanity_val_steps": 0, "enable_model_summary": False, "enable_progress_bar": False,
+            "num_sanity_val_steps": 0,
+            "enable_model_summary": False,
+            "enable_progress_bar": False,
             # True without a Checkpoint callback would make Lightning add one of its own.
             "enable_checkpointing": any(isinstance(c, Checkpoint) for c in lightning.get("callbacks") or ()),
-            "log_every_n_steps": 1, "use_distributed_sampler": False, "devices": 1, "logger": False,
-        }  # fmt: skip
+            "log_every_n_steps": 1,
+            "use_distributed_sampler": False,
+            "devices": 1,
+            "logger": False,
+        }
         self._profiled = bool(lightning.get("profiler"))
         with quiet(self._profiled):
             super().__init__(

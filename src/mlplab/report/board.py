@@ -28,9 +28,12 @@ MOST_POINTS, FEWEST_POINTS, POINTS_IN_ALL = 150, 30, 15_000
 MOST_PICTURES = 100
 # Column of metrics.csv -> tag: training and validation share a first word, and so a group of charts.
 COLUMNS = {
-    "train/loss": "loss/train", "val/loss": "loss/validation", "train/accuracy": "accuracy/train",
-    "val/accuracy": "accuracy/validation", "lr": "learning_rate",
-}  # fmt: skip
+    "train/loss": "loss/train",
+    "val/loss": "loss/validation",
+    "train/accuracy": "accuracy/train",
+    "val/accuracy": "accuracy/validation",
+    "lr": "learning_rate",
+}
 FINAL = ("test/accuracy", "test/nll", "fresh/accuracy", "fresh/nll", "fresh/accuracy_regret", "fresh/nll_regret")
 # Mean of a setting's seeds, and the lowest and highest of them.
 BAND = ("loss/validation", "accuracy/validation")
@@ -199,10 +202,14 @@ def layout_value() -> Summary.Value:
     """Lay CUSTOM SCALARS out: training and validation in one chart, and each setting's mean with its band."""
 
     def lines(title: str, *tags: str) -> layout_pb2.Chart:
-        return layout_pb2.Chart(title=title, multiline=layout_pb2.MultilineChartContent(tag=[f"^{tag}$" for tag in tags]))
+        return layout_pb2.Chart(
+            title=title, multiline=layout_pb2.MultilineChartContent(tag=[f"^{tag}$" for tag in tags])
+        )
 
     def band(title: str, tag: str) -> layout_pb2.Chart:
-        series = layout_pb2.MarginChartContent.Series(value=tag, lower=f"band/{tag}_lowest", upper=f"band/{tag}_highest")
+        series = layout_pb2.MarginChartContent.Series(
+            value=tag, lower=f"band/{tag}_lowest", upper=f"band/{tag}_highest"
+        )
         return layout_pb2.Chart(title=title, margin=layout_pb2.MarginChartContent(series=[series]))
 
     layout = layout_pb2.Layout(

@@ -38,7 +38,9 @@ def settings_csv(table: Table) -> str:
 def runs_csv(table: Table) -> str:
     """Write a row a run: its keys, seeds, how it ended, and every metric; without times too."""
     names = [(part, name) for part in PARTS for name in FIGURES]
-    names += [("test", name) for name in MERIT if any(("test", name) in setting.summaries for setting in table.settings)]
+    names += [
+        ("test", name) for name in MERIT if any(("test", name) in setting.summaries for setting in table.settings)
+    ]
     keys = [*table.keys, *table.replicates]
     header = [*keys, "status", "parameters", *(f"{part}/{name}" for part, name in names), "state_sha256", "run"]
     rows = []

@@ -52,8 +52,11 @@ def draw_bands(table: Table, axes: Sequence[Axis]) -> Drawing | None:
     about += "".join(f"  ·  {plain(axes[number])} {shown(value)}" for number, value in fixed.items())
     limit = bayes_of(table, part)
     made = bands(
-        drawn, title=f"Learning: cross entropy on {POINTS[part]}", subtitle=about,
-        series_name=plain(axes[0]) if axes else "", y_name=f"cross entropy on {POINTS[part]}, nats",
+        drawn,
+        title=f"Learning: cross entropy on {POINTS[part]}",
+        subtitle=about,
+        series_name=plain(axes[0]) if axes else "",
+        y_name=f"cross entropy on {POINTS[part]}, nats",
         bayes=None if limit is None else limit[1],
-    )  # fmt: skip
+    )
     return Drawing("learning_curves", "Learning curves: mean over seeds, and the band of all seeds.", made)

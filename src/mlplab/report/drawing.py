@@ -59,8 +59,9 @@ def bayes_of(table: Table, part: str) -> tuple[float, float] | None:
     """Give the limit where all settings share one."""
     found = {
         (setting.mean(part, "bayes_accuracy"), setting.mean(part, "bayes_nll"))
-        for setting in table.settings if setting.finished
-    }  # fmt: skip
+        for setting in table.settings
+        if setting.finished
+    }
     limit = found.pop() if len(found) == 1 else (None, None)
     return None if None in limit else limit
 
@@ -68,9 +69,10 @@ def bayes_of(table: Table, part: str) -> tuple[float, float] | None:
 def picked(table: Table, chosen: dict[int, object], axes: Sequence[Axis]) -> list[int]:
     """List the settings whose coordinates on the axes (by their number) have the chosen values."""
     return [
-        index for index in range(len(table.settings))
+        index
+        for index in range(len(table.settings))
         if all(axes[number].at[index] == value for number, value in chosen.items())
-    ]  # fmt: skip
+    ]
 
 
 def jobs_of(table: Table, indices: Sequence[int]) -> list[Job]:

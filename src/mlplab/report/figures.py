@@ -115,9 +115,17 @@ def draw_heat_map(table: Table, axes: Sequence[Axis], part: str) -> Drawing:
         about = f"{words['accuracy']}  ·  {about}"
     title = f"{plain(x)} and {plain(y)}" + (f", by {plain(axes[2])}" if facets != [None] else "")
     made = heat_map(
-        panels, x.names, y.names, x_name=x.name, y_name=y.name, title=title[0].upper() + title[1:],
-        subtitle=about, best=stars, near=marks, columns=2 if len(panels) != 3 else 3,
-    )  # fmt: skip
+        panels,
+        x.names,
+        y.names,
+        x_name=x.name,
+        y_name=y.name,
+        title=title[0].upper() + title[1:],
+        subtitle=about,
+        best=stars,
+        near=marks,
+        columns=2 if len(panels) != 3 else 3,
+    )
     return Drawing("heat_map", f"Mean, standard deviation and every seed, by {plain(x)} and {plain(y)}.", made)
 
 
@@ -197,10 +205,11 @@ def draw_tuned(table: Table, axes: Sequence[Axis]) -> Drawing | None:
     if len(rows) < 3:
         return None
     made = regret_curves(
-        [Line("tuned", [row.values[0] for row in rows], [row.nll for row in rows])], x_name=plain(axis),
+        [Line("tuned", [row.values[0] for row in rows], [row.nll for row in rows])],
+        x_name=plain(axis),
         title=f"{plain(axis)[0].upper()}{plain(axis)[1:]}, each after its own tuning",
         subtitle=f"regret to Bayes on fresh points, mean of {plural(len(found.units), 'draw' if found.of_draws else 'seed')} ± standard error",
-    )  # fmt: skip
+    )
     return Drawing("tuned", f"Regret after each one's own tuning, against {plain(axis)}.", made)
 
 
@@ -224,5 +233,7 @@ def draw_ranking(table: Table) -> Drawing:
     )
     more = f" (the first {MOST})" if len(having) > MOST else ""
     return Drawing(
-        "ranking", f"Settings by what selects{more}" + ("; bold: not significantly different." if table.verdict else "."), made
+        "ranking",
+        f"Settings by what selects{more}" + ("; bold: not significantly different." if table.verdict else "."),
+        made,
     )

@@ -48,10 +48,17 @@ def draw_mosaic(table: Table, axes: Sequence[Axis], part: str) -> Drawing | None
     about += "".join(left_out(axis, seen) for axis, seen in zip(axes, (columns, rows)))
     x, y = (axes[k] if k < len(axes) else None for k in (0, 1))
     made = mosaic(
-        maps, extents, [shown(a) if x else "" for a in columns], [shown(b) if y else "" for b in rows],
-        x_name=x.name if x else "", y_name=y.name if y else "", title="What the networks learned",
-        subtitle=about, captions=captions, best=star,
-    )  # fmt: skip
+        maps,
+        extents,
+        [shown(a) if x else "" for a in columns],
+        [shown(b) if y else "" for b in rows],
+        x_name=x.name if x else "",
+        y_name=y.name if y else "",
+        title="What the networks learned",
+        subtitle=about,
+        captions=captions,
+        best=star,
+    )
     return Drawing("decision_maps", "The decision map of each setting's median run.", made)
 
 

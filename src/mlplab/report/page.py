@@ -31,16 +31,24 @@ MANY_RUNS = 300
 VERDICT = ("against the selected", "p")
 # Key, label, whether it is a share, whether more is better; the part comes before.
 FIGURES = (
-    ("nll", "NLL", False, False), ("accuracy", "accuracy", True, True), ("nll_regret", "regret in NLL", False, False),
-    ("accuracy_regret", "regret in accuracy", True, False), ("calibration_error", "calibration error", True, False),
-    ("balanced_accuracy", "balanced accuracy", True, True), ("f1_macro", "F1", True, True), ("auroc", "AUROC", True, True),
-)  # fmt: skip
+    ("nll", "NLL", False, False),
+    ("accuracy", "accuracy", True, True),
+    ("nll_regret", "regret in NLL", False, False),
+    ("accuracy_regret", "regret in accuracy", True, False),
+    ("calibration_error", "calibration error", True, False),
+    ("balanced_accuracy", "balanced accuracy", True, True),
+    ("f1_macro", "F1", True, True),
+    ("auroc", "AUROC", True, True),
+)
 
 
 def sweep_page(
-    table: Table, place: Path, sentences: Sequence[str], more: Sequence[tuple[str, Sequence[str]]] = (),
+    table: Table,
+    place: Path,
+    sentences: Sequence[str],
+    more: Sequence[tuple[str, Sequence[str]]] = (),
     pictures: Sequence[tuple[str, str, bytes]] = (),
-) -> str:  # fmt: skip
+) -> str:
     """Build the page of a table of sweeps.
 
     Args:
@@ -59,24 +67,44 @@ def sweep_page(
         for setting, config in zip(table.settings, configs)
     ]
     header, cells = words.people_table(table)
-    own = range(len(table.keys) + 1, len(header)) if table.chosen_by is None else [k for k, name in enumerate(header) if name in VERDICT]
+    own = (
+        range(len(table.keys) + 1, len(header))
+        if table.chosen_by is None
+        else [k for k, name in enumerate(header) if name in VERDICT]
+    )
     ranked = [table.settings.index(setting) for setting in table.ranked]
     for place_in, told in zip(ranked, cells):
         rows[place_in]["extra"] = [told[k] for k in own]
     swept = {*table.keys, *table.replicates}
     first = configs[0] if configs else {}
     fixed = [
-        (key, shown(value)) for key, value in first.items()
-        if key not in swept and Role.SHOWN in role_of(key) and all(config.get(key) == value for config in configs if config)
-    ]  # fmt: skip
-    sections = [("Without a result", words.failures(table)), ("Notes", table.notes), *more, ("Time", words.times(table))]
-    return report_page({
-        "title": f"Sweep {table.name}", "lead": sentences, "fixed": fixed,
-        "note": "Weights of the medians only." if only_medians else "",
-        "sections": [(heading, lines) for heading, lines in sections if lines],
-        "keys": table.keys, "short": short_names(table.keys), "metrics": metrics, "rows": [rows[k] for k in ranked],
-        "extra": [header[k] for k in own], "pictures": [(f"{name}: {caption}", image) for name, caption, image in pictures],
-    })  # fmt: skip
+        (key, shown(value))
+        for key, value in first.items()
+        if key not in swept
+        and Role.SHOWN in role_of(key)
+        and all(config.get(key) == value for config in configs if config)
+    ]
+    sections = [
+        ("Without a result", words.failures(table)),
+        ("Notes", table.notes),
+        *more,
+        ("Time", words.times(table)),
+    ]
+    return report_page(
+        {
+            "title": f"Sweep {table.name}",
+            "lead": sentences,
+            "fixed": fixed,
+            "note": "Weights of the medians only." if only_medians else "",
+            "sections": [(heading, lines) for heading, lines in sections if lines],
+            "keys": table.keys,
+            "short": short_names(table.keys),
+            "metrics": metrics,
+            "rows": [rows[k] for k in ranked],
+            "extra": [header[k] for k in own],
+            "pictures": [(f"{name}: {caption}", image) for name, caption, image in pictures],
+        }
+    )
 
 
 def metrics_of(table: Table) -> list[dict[str, Any]]:
@@ -92,7 +120,12 @@ def metrics_of(table: Table) -> list[dict[str, Any]]:
 
 
 def row_of(
-    table: Table, setting: Setting, config: dict[str, Any], metrics: Sequence[dict], place: Path, only_medians: bool,
+    table: Table,
+    setting: Setting,
+    config: dict[str, Any],
+    metrics: Sequence[dict],
+    place: Path,
+    only_medians: bool,
     defaults: Defaults,
 ) -> dict[str, Any]:
     """Tell of one setting and its runs."""
@@ -102,23 +135,39 @@ def row_of(
     for job in setting.jobs:
         wanted = job is middle or not only_medians
         figures = {metric["key"]: job.figure(*metric["key"].split("/")) for metric in metrics}
-        runs.append({
-            "name": job.name, "link": link_of(job, place), "status": job.status, "figures": figures,
-            "seed": " ".join(f"{key}={shown(job.swept.get(key))}" for key in table.replicates) or job.name,
-            "network": network_of(job, config) if wanted else None, "history": history_of(job) if wanted else None,
-        })  # fmt: skip
+        runs.append(
+            {
+                "name": job.name,
+                "link": link_of(job, place),
+                "status": job.status,
+                "figures": figures,
+                "seed": " ".join(f"{key}={shown(job.swept.get(key))}" for key in table.replicates) or job.name,
+                "network": network_of(job, config) if wanted else None,
+                "history": history_of(job) if wanted else None,
+            }
+        )
     summaries = {metric["key"]: setting.summaries.get(tuple(metric["key"].split("/"))) for metric in metrics}
     part = "validation" if ("validation", "bayes_nll") in setting.summaries else "fresh"
     return {
-        "values": [None if value is None else shown(value) for value in setting.values], "label": table.label(setting),
-        "count": len(setting.jobs), "finished": len(setting.finished), "parameters": setting.parameters,
-        "best": setting.best, "near": setting.near, "limit": setting.mean(part, "bayes_nll"), "playground": address_of(config, [job.swept["seed"] for job in setting.jobs if "seed" in job.swept]),
+        "values": [None if value is None else shown(value) for value in setting.values],
+        "label": table.label(setting),
+        "count": len(setting.jobs),
+        "finished": len(setting.finished),
+        "parameters": setting.parameters,
+        "best": setting.best,
+        "near": setting.near,
+        "limit": setting.mean(part, "bayes_nll"),
+        "playground": address_of(config, [job.swept["seed"] for job in setting.jobs if "seed" in job.swept]),
         "figures": {
-            key: None if found is None else {"mean": found.mean, "half": None if found.high is None else found.high - found.mean}
+            key: None
+            if found is None
+            else {"mean": found.mean, "half": None if found.high is None else found.high - found.mean}
             for key, found in summaries.items()
         },
-        "runs": runs, "median": setting.jobs.index(middle) if middle else 0, "command": command_of(table, setting, config, defaults),
-    }  # fmt: skip
+        "runs": runs,
+        "median": setting.jobs.index(middle) if middle else 0,
+        "command": command_of(table, setting, config, defaults),
+    }
 
 
 def address_of(config: dict[str, Any], seeds: Sequence[int] = ()) -> str | None:
@@ -135,7 +184,9 @@ def command_of(table: Table, setting: Setting, config: dict[str, Any], defaults:
     changed = {key: value for key, value in defaults.changes(config, study).items() if key not in table.replicates}
     if study != "train":  # what is swept there are mostly groups, such as target=sin
         own = dict(zip(table.keys, setting.values))
-        changed = own | {key: value for key, value in changed.items() if key.partition(".")[0] not in own and key not in own}
+        changed = own | {
+            key: value for key, value in changed.items() if key.partition(".")[0] not in own and key not in own
+        }
     options = [f"{key}={typed(value)}" for key, value in changed.items()]
     seeds = {key: list(dict.fromkeys(typed(job.swept.get(key)) for job in setting.jobs)) for key in table.replicates}
     options += [f"{key}={','.join(values)}" for key, values in seeds.items()]
@@ -145,7 +196,11 @@ def command_of(table: Table, setting: Setting, config: dict[str, Any], defaults:
 
 def typed(value: Any) -> str:
     """Write a value as Hydra reads it from the command line."""
-    return f"'{value}'" if isinstance(value, str) and re.search(r"[\s,:{}()]", value) and value[:1] not in "[{" else shown(value)
+    return (
+        f"'{value}'"
+        if isinstance(value, str) and re.search(r"[\s,:{}()]", value) and value[:1] not in "[{"
+        else shown(value)
+    )
 
 
 def link_of(job: Job, place: Path) -> str | None:
@@ -165,15 +220,20 @@ def network_of(job: Job, config: dict[str, Any]) -> dict[str, Any] | None:
     epoch = int(arrays["epoch"])
     scale, shift = arrays["scale"], arrays["shift"]
     snapshots = [(int(e), w) for e, w in zip(arrays["epochs"], arrays["weights"]) if e != epoch]
-    snapshots = [(e, of_units(w, int(arrays["widths"][1]), shift, scale)) for e, w in [*snapshots, (epoch, arrays["chosen"])]]
+    snapshots = [
+        (e, of_units(w, int(arrays["widths"][1]), shift, scale)) for e, w in [*snapshots, (epoch, arrays["chosen"])]
+    ]
     nodes = unflatten({key: value for key, value in own.items() if key.startswith(("model.", "data."))})
     if not isinstance(nodes.get("model"), dict) or not isinstance(nodes.get("data"), dict):  # a damaged config.yaml
         return None
     return {
-        "widths": arrays["widths"].tolist(), "activation": nodes["model"].get("activation", "relu"),
-        "dropout": nodes["model"].get("dropout", 0), "extent": arrays["extent"].tolist(), "law": law_of(nodes["data"]),
+        "widths": arrays["widths"].tolist(),
+        "activation": nodes["model"].get("activation", "relu"),
+        "dropout": nodes["model"].get("dropout", 0),
+        "extent": arrays["extent"].tolist(),
+        "law": law_of(nodes["data"]),
         "snapshots": snapshots,
-    }  # fmt: skip
+    }
 
 
 def of_units(weights: np.ndarray, units: int, shift: np.ndarray, scale: np.ndarray) -> np.ndarray:

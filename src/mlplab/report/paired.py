@@ -123,7 +123,7 @@ def pair_sweeps(first: SweepFolder, second: SweepFolder) -> tuple[list[SettingPa
     varied = [
         [key for place, key in enumerate(table.keys) if len({repr(one.values[place]) for one in table.settings}) > 1]
         for table in tables
-    ]  # fmt: skip
+    ]
     common = [key for key in varied[0] if key in varied[1]]
     seeds = [key for key in tables[0].replicates if key in tables[1].replicates]
     groups = [grouped(table, common, seeds) for table in tables]
@@ -140,7 +140,9 @@ def pair_sweeps(first: SweepFolder, second: SweepFolder) -> tuple[list[SettingPa
         accuracy = [mean(runs[s], part, "accuracy") - mean(others[s], part, "accuracy") for s in both]
         logs = [log_nll(runs[s], part) - log_nll(others[s], part) for s in both]
         label = " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in zip(common, values))
-        found.append(SettingPair(label, paired_t(accuracy), paired_t(logs), part, len(runs) + len(others) - 2 * len(both)))
+        found.append(
+            SettingPair(label, paired_t(accuracy), paired_t(logs), part, len(runs) + len(others) - 2 * len(both))
+        )
     return found, own
 
 

@@ -30,13 +30,19 @@ def lab_defaults() -> dict[str, Any]:
         return {file: numbers(defaults.options(name)[file]) for file in files}
 
     return {
-        "seed": known["keys"]["seed"], "model": group("model", ["mlp"])["mlp"],
+        "seed": known["keys"]["seed"],
+        "model": group("model", ["mlp"])["mlp"],
         "trainer": {"max_epochs": group("trainer", [usual["trainer"]])[usual["trainer"]]["max_epochs"]},
-        "data": group("data", DATA_SETS), "optimizer": group("optimizer", OPTIMIZERS), "schedule": group("schedule", SCHEDULES),
+        "data": group("data", DATA_SETS),
+        "optimizer": group("optimizer", OPTIMIZERS),
+        "schedule": group("schedule", SCHEDULES),
         "usual": {name: usual[name] for name in ("data", "optimizer", "schedule")},
-    }  # fmt: skip
+    }
 
 
 def numbers(node: dict[str, Any]) -> dict[str, Any]:
     """Turn texts such as 2e-2, which YAML takes for words, into the numbers they say."""
-    return {key: float(value) if isinstance(value, str) and NUMBER.fullmatch(value) else value for key, value in node.items()}
+    return {
+        key: float(value) if isinstance(value, str) and NUMBER.fullmatch(value) else value
+        for key, value in node.items()
+    }

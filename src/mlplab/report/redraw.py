@@ -84,7 +84,9 @@ def read_saved(run: RunFolder) -> Saved:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
             arrays = {name: found[name] for name in found.files}
     except FileNotFoundError:
-        raise InputError(f"{run.path} has no figures/arrays.npz to draw from: train it with figures=map or figures=all") from None
+        raise InputError(
+            f"{run.path} has no figures/arrays.npz to draw from: train it with figures=map or figures=all"
+        ) from None
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} is damaged: {' '.join(str(error).split())[:80]}") from error
     return Saved(arrays, read_flat(run.config), read_record(run.result) if run.result.is_file() else {})
@@ -96,10 +98,18 @@ def map_again(saved: Saved, column: bool) -> Figure:
     arrays = saved.arrays
     subtitle = f"{100 * (arrays['predicted'] == arrays['labels']).mean():.1f} %" if column else saved.subtitle
     return decision_map(
-        arrays["map"], arrays["extent"], arrays["points"], arrays["labels"], predicted=arrays["predicted"], box=saved.box,
-        class_names=saved.named("class_names"), title=saved.title(f"{saved.network} after {saved.epoch} epochs"),
-        subtitle=saved.title(subtitle), card=column, axis_names=saved.named("axis_names"),
-    )  # fmt: skip
+        arrays["map"],
+        arrays["extent"],
+        arrays["points"],
+        arrays["labels"],
+        predicted=arrays["predicted"],
+        box=saved.box,
+        class_names=saved.named("class_names"),
+        title=saved.title(f"{saved.network} after {saved.epoch} epochs"),
+        subtitle=saved.title(subtitle),
+        card=column,
+        axis_names=saved.named("axis_names"),
+    )
 
 
 def bayes_again(saved: Saved, column: bool) -> Figure:
@@ -109,10 +119,17 @@ def bayes_again(saved: Saved, column: bool) -> Figure:
     said = [saved.figure_of("test", name) for name in ("accuracy", "bayes_accuracy")]
     subtitles = tuple("" if one is None else saved.title(f"accuracy {100 * one:.1f} %") for one in said)
     return comparison(
-        arrays["map"], arrays["bayes_map"], arrays["extent"], arrays["points"], arrays["labels"], predicted=arrays["predicted"],
-        box=saved.box, class_names=saved.named("class_names"), subtitles=subtitles,
+        arrays["map"],
+        arrays["bayes_map"],
+        arrays["extent"],
+        arrays["points"],
+        arrays["labels"],
+        predicted=arrays["predicted"],
+        box=saved.box,
+        class_names=saved.named("class_names"),
+        subtitles=subtitles,
         title=saved.title(f"{saved.network} beside the Bayes classifier"),
-    )  # fmt: skip
+    )
 
 
 def strip_again(saved: Saved, column: bool) -> Figure:
@@ -121,10 +138,17 @@ def strip_again(saved: Saved, column: bool) -> Figure:
     arrays = saved.arrays
     maps = arrays["maps"].astype(np.float32)
     return learning_strip(
-        maps / maps.sum(-1, keepdims=True), list(arrays["map_epochs"]), arrays["extent"], saved.history("epoch"),
-        saved.history("train/loss"), saved.history("val/loss"), title=saved.title(f"{saved.network} as it learns"),
-        box=saved.box, bayes_nll=saved.figure_of("fresh", "bayes_nll"), other="validation",
-    )  # fmt: skip
+        maps / maps.sum(-1, keepdims=True),
+        list(arrays["map_epochs"]),
+        arrays["extent"],
+        saved.history("epoch"),
+        saved.history("train/loss"),
+        saved.history("val/loss"),
+        title=saved.title(f"{saved.network} as it learns"),
+        box=saved.box,
+        bayes_nll=saved.figure_of("fresh", "bayes_nll"),
+        other="validation",
+    )
 
 
 def curves_again(saved: Saved, column: bool) -> Figure:
@@ -135,13 +159,23 @@ def curves_again(saved: Saved, column: bool) -> Figure:
     limit = saved.figure_of(part, "bayes_nll")
     if column:
         return column_curves(
-            saved.history("epoch"), saved.history("train/loss"), saved.history("val/loss"), title=saved.title(saved.network), bayes=limit
+            saved.history("epoch"),
+            saved.history("train/loss"),
+            saved.history("val/loss"),
+            title=saved.title(saved.network),
+            bayes=limit,
         )
     return learning_curves(
-        saved.history("epoch"), saved.history("train/loss"), saved.history("val/loss"), saved.history("train/accuracy"),
-        saved.history("val/accuracy"), title=saved.title(f"{saved.network} as it learns"), bayes_nll=limit,
-        bayes_accuracy=saved.figure_of(part, "bayes_accuracy"), best_epoch=saved.result.get("best_epoch"),
-    )  # fmt: skip
+        saved.history("epoch"),
+        saved.history("train/loss"),
+        saved.history("val/loss"),
+        saved.history("train/accuracy"),
+        saved.history("val/accuracy"),
+        title=saved.title(f"{saved.network} as it learns"),
+        bayes_nll=limit,
+        bayes_accuracy=saved.figure_of(part, "bayes_accuracy"),
+        best_epoch=saved.result.get("best_epoch"),
+    )
 
 
 def calibration_again(saved: Saved, column: bool) -> Figure:
@@ -149,9 +183,11 @@ def calibration_again(saved: Saved, column: bool) -> Figure:
 
     arrays = saved.arrays
     return calibration(
-        arrays["test_probabilities"], arrays["labels"], title=saved.title(f"{saved.network}: test points"),
+        arrays["test_probabilities"],
+        arrays["labels"],
+        title=saved.title(f"{saved.network}: test points"),
         class_names=saved.named("class_names"),
-    )  # fmt: skip
+    )
 
 
 def projection_again(saved: Saved, column: bool) -> Figure:
@@ -159,10 +195,17 @@ def projection_again(saved: Saved, column: bool) -> Figure:
 
     arrays = saved.arrays
     return decision_map(
-        arrays["projection/map"], arrays["projection/extent"], arrays["projection/points"], arrays["labels"],
-        predicted=arrays["predicted"], box=arrays["projection/box"], class_names=saved.named("class_names"),
-        axis_names=saved.named("projection/axis_names"), title=saved.title(saved.network), subtitle=saved.subtitle,
-    )  # fmt: skip
+        arrays["projection/map"],
+        arrays["projection/extent"],
+        arrays["projection/points"],
+        arrays["labels"],
+        predicted=arrays["predicted"],
+        box=arrays["projection/box"],
+        class_names=saved.named("class_names"),
+        axis_names=saved.named("projection/axis_names"),
+        title=saved.title(saved.network),
+        subtitle=saved.subtitle,
+    )
 
 
 def matrix_again(saved: Saved, column: bool) -> Figure:
@@ -170,9 +213,14 @@ def matrix_again(saved: Saved, column: bool) -> Figure:
 
     values, labels, predicted = (saved.arrays[f"matrix/{name}"] for name in ("values", "labels", "predicted"))
     return scatter_matrix(
-        values, labels, predicted, names=saved.named("matrix/names"), title=saved.title(saved.network), subtitle=saved.subtitle,
+        values,
+        labels,
+        predicted,
+        names=saved.named("matrix/names"),
+        title=saved.title(saved.network),
+        subtitle=saved.subtitle,
         class_names=saved.named("class_names"),
-    )  # fmt: skip
+    )
 
 
 def errors_again(saved: Saved, column: bool) -> Figure:
@@ -180,9 +228,13 @@ def errors_again(saved: Saved, column: bool) -> Figure:
 
     arrays = saved.arrays
     return error_images(
-        arrays["images"], arrays["labels"], arrays["test_probabilities"], title=saved.title(saved.network),
-        subtitle=saved.subtitle, class_names=saved.named("class_names"),
-    )  # fmt: skip
+        arrays["images"],
+        arrays["labels"],
+        arrays["test_probabilities"],
+        title=saved.title(saved.network),
+        subtitle=saved.subtitle,
+        class_names=saved.named("class_names"),
+    )
 
 
 def weights_again(saved: Saved, column: bool) -> Figure:
@@ -208,7 +260,13 @@ OF_SOME = ("projection", "scatter_matrix", "errors", "first_layer")
 
 
 def redraw(
-    run: RunFolder, names: list[str] | None, formats: list[str], *, size: str = "page", style: str = "titled", place: Path | None = None
+    run: RunFolder,
+    names: list[str] | None,
+    formats: list[str],
+    *,
+    size: str = "page",
+    style: str = "titled",
+    place: Path | None = None,
 ) -> tuple[list[Path], list[str]]:
     """Draw figures of a run again and write them.
 
@@ -228,8 +286,11 @@ def redraw(
         InputError: an unknown name, format, size or style, or a run without arrays.
     """
     for key, given, allowed in (
-        ("figure", names or [], FIGURES), ("format", formats, FORMATS), ("size", [size], SIZES), ("style", [style], STYLES),
-    ):  # fmt: skip
+        ("figure", names or [], FIGURES),
+        ("format", formats, FORMATS),
+        ("size", [size], SIZES),
+        ("style", [style], STYLES),
+    ):
         for word in given:
             if word not in allowed:
                 raise InputError(f"{key} must be one of {', '.join(allowed)}, got {word}{near(word, allowed)}")
@@ -244,7 +305,9 @@ def redraw(
         if array not in saved.arrays:
             left_out.append(f"{name}: the run saved no {array}")
         elif column and not in_column:
-            left_out.append(f"{name} has no form of one column: its letters would be too small at 3.3 inches (size=page)")
+            left_out.append(
+                f"{name} has no form of one column: its letters would be too small at 3.3 inches (size=page)"
+            )
         else:
             made = drawn_by(saved, column)
             for form in formats:

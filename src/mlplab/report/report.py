@@ -24,8 +24,16 @@ from mlplab.words import plural, wrapped
 USAGE = "report SWEEP_FOLDER [SWEEP_FOLDER ...] [paths.logs=DIR]; a sweep's name, or last for the newest, stands for it"
 # Drawn by some report or other: what an earlier one left and this one does not draw would be out of date.
 PICTURES = (
-    "heat_map", "decision_maps", "learning_curves", "ranking", "search_history", "search_keys", "front", "measured", "tuned"
-)  # fmt: skip
+    "heat_map",
+    "decision_maps",
+    "learning_curves",
+    "ranking",
+    "search_history",
+    "search_keys",
+    "front",
+    "measured",
+    "tuned",
+)
 AGAINST = "against_"
 
 
@@ -116,7 +124,9 @@ def write(table: Table, place: Path, search: Search | None = None) -> None:
     more = [*tuned_markdown(table), *split_markdown(table)]
     text = words.markdown(table, [(f"{name}.png", caption) for name, caption, _ in figures], sentences, without, more)
     write_text(place / "sweep.md", text, sync=False)
-    pictures = figures if search is not None or table.chosen_by is None else [one for one in figures if one[0] == "tuned"]
+    pictures = (
+        figures if search is not None or table.chosen_by is None else [one for one in figures if one[0] == "tuned"]
+    )
     sections = [(TUNED, tuned_lines(table)), (SPLIT, split_lines(table)), ("Figures left out", without)]
     html = sweep_page(table, place, sentences, sections, pictures)
     write_text(place / "report.html", html, sync=False)

@@ -8,9 +8,15 @@ from mlplab.report.student import quantile
 
 # Metric -> scale on which its interval is symmetric; the others may have either sign.
 SCALES = {
-    "accuracy": "logit", "bayes_accuracy": "logit", "calibration_error": "logit", "nll": "log", "bayes_nll": "log",
-    "balanced_accuracy": "logit", "f1_macro": "logit", "auroc": "logit",
-}  # fmt: skip
+    "accuracy": "logit",
+    "bayes_accuracy": "logit",
+    "calibration_error": "logit",
+    "nll": "log",
+    "bayes_nll": "log",
+    "balanced_accuracy": "logit",
+    "f1_macro": "logit",
+    "auroc": "logit",
+}
 
 
 def on_scale(summary: Summary | None, scale: str | None) -> Summary | None:
@@ -27,7 +33,9 @@ def on_scale(summary: Summary | None, scale: str | None) -> Summary | None:
         return summary
     half, mean = summary.high - summary.mean, summary.mean
     if half == 0 or mean <= 0 or (scale == "logit" and mean >= 1):
-        return replace(summary, low=max(summary.low, 0.0), high=min(summary.high, 1.0) if scale == "logit" else summary.high)
+        return replace(
+            summary, low=max(summary.low, 0.0), high=min(summary.high, 1.0) if scale == "logit" else summary.high
+        )
     if scale == "log":
         factor = math.exp(min(half / mean, 700.0))
         return replace(summary, low=mean / factor, high=mean * factor)

@@ -68,10 +68,7 @@ class Search:
     def front(self) -> list[Trial]:
         """List the trials that no other beats in one objective without losing in another."""
         values = np.stack([self.worse(place) for place in range(len(self.objectives))], 1)
-        beaten = [
-            bool(np.any(np.all(values <= own, 1) & np.any(values < own, 1)))
-            for own in values
-        ]  # fmt: skip
+        beaten = [bool(np.any(np.all(values <= own, 1) & np.any(values < own, 1))) for own in values]
         return [trial for trial, lost in zip(self.trials, beaten) if not lost]
 
 
@@ -87,7 +84,9 @@ def read_search(folder: Path) -> Search | None:
     record = read_record(path)
     try:
         keys = [text.partition("=")[0].lstrip("+~") for text in record["space"]]
-        logarithmic = {key for key, text in zip(keys, record["space"]) if "log" in text.partition("=")[2].partition("(")[2][:8]}
+        logarithmic = {
+            key for key, text in zip(keys, record["space"]) if "log" in text.partition("=")[2].partition("(")[2][:8]
+        }
         trials = []
         for entry in record["trials"]:
             values = [entry["values"][name] for name in record["objective"]]
@@ -96,7 +95,9 @@ def read_search(folder: Path) -> Search | None:
             given = dict(text.lstrip("+~").partition("=")[::2] for text in entry["overrides"] or [])
             where = folder / entry["folder"] if entry.get("folder") else None
             trials.append(Trial(entry["number"], {key: typed(given.get(key)) for key in keys}, values, where))
-        return Search(dict(record["objective"]), keys, logarithmic, trials, dict(record["counts"]), str(record["sampler"]))
+        return Search(
+            dict(record["objective"]), keys, logarithmic, trials, dict(record["counts"]), str(record["sampler"])
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged: {type(error).__name__} {error}") from error
 
@@ -194,20 +195,30 @@ def lead(search: Search) -> list[str]:
     keys = " ".join(f"{search.names[key]}={shown_value(value)}" for key, value in first.keys.items())
     lines.append(f"Best trial: {first.number} with {next(iter(search.objectives))} {first.values[0]:.4g}: {keys}.")
     if len(search.objectives) > 1:
-        lines.append(f"{len(search.front())} trials are on the front: none other is better in one objective and no worse in another.")
+        lines.append(
+            f"{len(search.front())} trials are on the front: none other is better in one objective and no worse in another."
+        )
     found = importance(search)
     if found:
-        shares = "; ".join(f"{search.names[key]} {100 * share:.0f} ± {100 * error:.0f} %" for key, (share, error) in found.items())
-        lines.append(f"Share of the objective's variation over the trials that a key explains by itself (± standard error): {shares}.")
+        shares = "; ".join(
+            f"{search.names[key]} {100 * share:.0f} ± {100 * error:.0f} %" for key, (share, error) in found.items()
+        )
+        lines.append(
+            f"Share of the objective's variation over the trials that a key explains by itself (± standard error): {shares}."
+        )
         pair = together(search)
-        if pair is not None and pair[2] > max(0.05, 3 * pair[3]):  # the largest of several: no false find in 360 searches
+        if pair is not None and pair[2] > max(
+            0.05, 3 * pair[3]
+        ):  # the largest of several: no false find in 360 searches
             first, second, share, error = search.names[pair[0]], search.names[pair[1]], *pair[2:]
             lines.append(
                 f"{first} and {second} together explain a further {100 * share:.0f} ± {100 * error:.0f} %: what one does "
                 "depends on the other."
             )
         elif pair is not None:
-            lines.append(f"No two keys explain much more together than each by itself (at most {100 * pair[2]:.0f} ± {100 * pair[3]:.0f} %).")
+            lines.append(
+                f"No two keys explain much more together than each by itself (at most {100 * pair[2]:.0f} ± {100 * pair[3]:.0f} %)."
+            )
     else:
         lines.append(f"With fewer than {FEWEST_TRIALS} trials no importance is computed.")
     lines.append(

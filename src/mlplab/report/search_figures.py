@@ -19,20 +19,38 @@ def draw_search(search: Search) -> tuple[list[Drawing], list[str]]:
     shares = {names[key]: found for key, found in importance(search).items()}
     if not shares:
         without.append(f"No importance: there are fewer than {FEWEST_TRIALS} trials.")
-    figures.append(Drawing(
-        "search_history", "The objective by trial with the best so far, and what each key explains by itself with its error.",
-        history([trial.number for trial in search.trials], values, shares, name=objective, lowest=way == "minimize",
+    figures.append(
+        Drawing(
+            "search_history",
+            "The objective by trial with the best so far, and what each key explains by itself with its error.",
+            history(
+                [trial.number for trial in search.trials],
+                values,
+                shares,
+                name=objective,
+                lowest=way == "minimize",
                 title=f"{len(values)} trials for {objective}",
-                subtitle=f"sampler {search.sampler}; right: adjusted eta², bars ± standard error over trials"),
-    ))  # fmt: skip
+                subtitle=f"sampler {search.sampler}; right: adjusted eta², bars ± standard error over trials",
+            ),
+        )
+    )
     best = search.trials.index(search.ranked()[0])
     more = f"  ·  the first {MOST_KEYS} of {len(names)} keys" if len(names) > MOST_KEYS else ""
-    figures.append(Drawing(
-        "search_keys", "The objective against each key: a dot a trial, later ones darker.",
-        against_keys({names[key]: [trial.keys[key] for trial in search.trials] for key in search.keys}, values,
-                     logarithmic=[names[key] for key in search.logarithmic], name=objective, best=best,
-                     title=f"{objective} against each key", subtitle=f"a dot a trial, later ones darker; ★ the best{more}"),
-    ))  # fmt: skip
+    figures.append(
+        Drawing(
+            "search_keys",
+            "The objective against each key: a dot a trial, later ones darker.",
+            against_keys(
+                {names[key]: [trial.keys[key] for trial in search.trials] for key in search.keys},
+                values,
+                logarithmic=[names[key] for key in search.logarithmic],
+                name=objective,
+                best=best,
+                title=f"{objective} against each key",
+                subtitle=f"a dot a trial, later ones darker; ★ the best{more}",
+            ),
+        )
+    )
     chosen = search.front() if len(search.objectives) > 1 else search.ranked()
     maps = draw_maps(search, chosen)
     if maps is None:
@@ -41,11 +59,20 @@ def draw_search(search: Search) -> tuple[list[Drawing], list[str]]:
         figures.append(maps)
     if len(search.objectives) > 1:
         on = [search.trials.index(trial) for trial in search.front()]
-        figures.append(Drawing(
-            "front", "Two objectives, and the trials that no other beats in both.",
-            front(values, [trial.values[1] for trial in search.trials], on, names=tuple(search.objectives)[:2],
-                  title="What can be had together", subtitle=f"{len(on)} of {len(values)} trials are on the front"),
-        ))  # fmt: skip
+        figures.append(
+            Drawing(
+                "front",
+                "Two objectives, and the trials that no other beats in both.",
+                front(
+                    values,
+                    [trial.values[1] for trial in search.trials],
+                    on,
+                    names=tuple(search.objectives)[:2],
+                    title="What can be had together",
+                    subtitle=f"{len(on)} of {len(values)} trials are on the front",
+                ),
+            )
+        )
     without.append("No heat map, curves or ranking: every trial is a setting of its own, tried once.")
     return figures, without
 
@@ -74,9 +101,14 @@ def draw_maps(search: Search, trials: Sequence[Trial]) -> Drawing | None:
         return f"{trial.number}: {trial.values[0]:.3g}  {keys}"[:30]
 
     made = mosaic(
-        [[entry[1] for entry in line] for line in lines], [[entry[2] for entry in line] for line in lines],
-        [""] * columns, [""] * rows, x_name="", y_name="", title="What the best trials learned",
+        [[entry[1] for entry in line] for line in lines],
+        [[entry[2] for entry in line] for line in lines],
+        [""] * columns,
+        [""] * rows,
+        x_name="",
+        y_name="",
+        title="What the best trials learned",
         subtitle=f"trial: {objective}, {', '.join(search.names.values())}; the best first",
         captions=[[caption(entry[0]) for entry in line] for line in lines],
-    )  # fmt: skip
+    )
     return Drawing("decision_maps", "The decision maps of the best trials.", made)

@@ -29,7 +29,9 @@ def split_table(table: Table) -> list[list[str]]:
         if splits:
             means = [math.fsum(split.get(part, math.nan) for split in splits) / len(splits) for part in splits[0]]
             header = ["setting", "runs", "NLL regret", *splits[0]]
-            rows.append([table.label(setting), str(len(splits)), *(f"{value:.5f}" for value in (math.fsum(means), *means))])
+            rows.append(
+                [table.label(setting), str(len(splits)), *(f"{value:.5f}" for value in (math.fsum(means), *means))]
+            )
     return [header, *rows] if rows else []
 
 
@@ -52,7 +54,8 @@ def split_lines(table: Table) -> list[str]:
         return []
     said = [
         f"{row[0]} ({plural(int(row[1]), 'run')}): {row[2]} nats, of it "
-        + ", ".join(f"{part} {value}" for part, value in zip(rows[0][3:], row[3:])) + "."
+        + ", ".join(f"{part} {value}" for part, value in zip(rows[0][3:], row[3:]))
+        + "."
         for row in rows[1:]
-    ]  # fmt: skip
+    ]
     return [*said, WORDS]

@@ -39,10 +39,15 @@ def figures(job: Job) -> dict[str, float]:
     """Give the numbers that a job's result measures, by name."""
     result = job.result or {}
     found = {
-        name: float(value) for name, value in result.items()
+        name: float(value)
+        for name, value in result.items()
         if type(value) in (int, float) and math.isfinite(value) and name not in ("seed", "low", "high", "steps")
-    }  # fmt: skip
-    rows = [row for row in result.get("rows") or () if isinstance(row, dict)] if isinstance(result.get("rows"), list) else []
+    }
+    rows = (
+        [row for row in result.get("rows") or () if isinstance(row, dict)]
+        if isinstance(result.get("rows"), list)
+        else []
+    )
     methods = dict.fromkeys(str(row.get("method")) for row in rows)
     for row in rows:  # of several widths the last counts, the largest
         for name in OF_ROWS:
@@ -63,7 +68,10 @@ def rank(name: str) -> int:
 def rows_of(table: Table) -> tuple[list[str], list[list[str]]]:
     """Give header and cells of what was measured, a row a setting in the table's order."""
     columns = measured(table)
-    cells = [["" if column[place] is None else shown_number(column[place]) for _, column in columns] for place in range(len(table.settings))]
+    cells = [
+        ["" if column[place] is None else shown_number(column[place]) for _, column in columns]
+        for place in range(len(table.settings))
+    ]
     return [name.replace("_", " ") for name, _ in columns], cells
 
 
@@ -86,4 +94,4 @@ def series(axes: Sequence[Any], column: Sequence[float | None]) -> list[tuple[st
     return [
         (name, [at for at in ordered if at in line], [line[at] for at in ordered if at in line])
         for name, line in lines.items()
-    ]  # fmt: skip
+    ]

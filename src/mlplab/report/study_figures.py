@@ -27,7 +27,10 @@ def draw_study(table: Table) -> tuple[list[Drawing], list[str]]:
     if len(columns) > MOST:
         without.append(f"Of {len(columns)} numbers that differ, {MOST} are drawn; the table has the others.")
     made = measured_chart(
-        charts, x_name=axes[0].name, line_name=", ".join(map(plain, axes[1:])),
-        title=f"What was measured, against {plain(axes[0])}", subtitle=about,
-    )  # fmt: skip
+        charts,
+        x_name=axes[0].name,
+        line_name=", ".join(map(plain, axes[1:])),
+        title=f"What was measured, against {plain(axes[0])}",
+        subtitle=about,
+    )
     return [Drawing("measured", f"What the runs measured against {plain(axes[0])}.", made)], without

@@ -29,9 +29,16 @@ LEAST_NLL = 1e-12
 LEAST_SEEDS = 3
 # What may be swept of the data without changing the limit that can be reached.
 SAME_LIMIT = (
-    "data.points_per_arm", "data.points_per_class", "data.batch_size", "data.drop_last", "data.test_fraction",
-    "data.validation_points", "data.fresh_points", "data.rotation_degrees", "data.seeding",
-)  # fmt: skip
+    "data.points_per_arm",
+    "data.points_per_class",
+    "data.batch_size",
+    "data.drop_last",
+    "data.test_fraction",
+    "data.validation_points",
+    "data.fresh_points",
+    "data.rotation_degrees",
+    "data.seeding",
+)
 
 
 @dataclass
@@ -110,6 +117,7 @@ class Table:
     def ranked(self) -> list[Setting]:
         """List the settings by what selects: the best mean first, those with diverged runs after the others, those
         without any result last."""
+
         def rank(setting: Setting) -> tuple:
             missing = setting.log_nll is None
             mean = 0.0 if missing else setting.log_nll.mean
@@ -277,7 +285,8 @@ def over_draws(jobs: Sequence[Job], values: Sequence[float], replicates: Sequenc
     """Summarise a metric over seeds and, where there are several, draws of the data, which the seeds share."""
     seeds = [key for key in replicates if key not in ("data.seed", "data.order_seed")]
     grid = {
-        (tuple(job.swept.get(key) for key in seeds), job.swept.get("data.seed")): value for job, value in zip(jobs, values)
+        (tuple(job.swept.get(key) for key in seeds), job.swept.get("data.seed")): value
+        for job, value in zip(jobs, values)
     }
     if "data.seed" not in replicates or len(grid) < len(values):
         return summarise(independent(jobs, values, replicates))
@@ -287,7 +296,9 @@ def over_draws(jobs: Sequence[Job], values: Sequence[float], replicates: Sequenc
 def folds_of(setting: Setting) -> list[list[float]] | None:
     """Give the validation losses of a setting's finished runs fold by fold; None where a run has none."""
     lists = [(job.result.get("validation") or {}).get("loss_folds") for job in setting.finished]
-    good = all(isinstance(one, list) and one and len(one) == len(lists[0]) and all(map(is_number, one)) for one in lists)
+    good = all(
+        isinstance(one, list) and one and len(one) == len(lists[0]) and all(map(is_number, one)) for one in lists
+    )
     return lists if lists and good else None
 
 
@@ -394,9 +405,14 @@ def note_rules(table: Table) -> None:
         table.notes.append(
             "runs on one draw of the data count as one number, their mean: intervals and tests are over draws (data.seed)"
         )
-        seeds = {tuple(job.swept.get(key) for key in table.replicates if key not in ("data.seed", "data.order_seed")) for job in table.jobs}
+        seeds = {
+            tuple(job.swept.get(key) for key in table.replicates if key not in ("data.seed", "data.order_seed"))
+            for job in table.jobs
+        }
         if len(seeds) == 2:
-            table.notes.append("two seeds on the same draws say little of their own share: 95 % intervals cover 92 to 98 %; give 3 seeds or more")
+            table.notes.append(
+                "two seeds on the same draws say little of their own share: 95 % intervals cover 92 to 98 %; give 3 seeds or more"
+            )
     elif table.replicates and table.study in (None, "train"):
         table.notes.append(
             "the data were drawn once (data.seed was not swept): intervals and tests are over the networks' seeds alone, "

@@ -73,8 +73,15 @@ def compare_tuned(table: Table) -> Comparison | None:
     keys = [key for key in table.keys if key not in training]
     if not training or not keys or table.chosen_by != "validation":
         return None
-    regret = all(job.figure(part, "nll_regret") is not None for s in table.settings for job in s.finished for part in ("validation", "fresh"))
-    part = "fresh" if all(job.figure("fresh", "nll") is not None for s in table.settings for job in s.finished) else "test"
+    regret = all(
+        job.figure(part, "nll_regret") is not None
+        for s in table.settings
+        for job in s.finished
+        for part in ("validation", "fresh")
+    )
+    part = (
+        "fresh" if all(job.figure("fresh", "nll") is not None for s in table.settings for job in s.finished) else "test"
+    )
     unit = "data.seed" if table.draws else next((key for key in table.replicates), None)
     units = list(dict.fromkeys(job.swept.get(unit) for s in table.settings for job in s.finished))
     groups: dict[tuple, list[Setting]] = {}
@@ -103,13 +110,27 @@ def _by_unit(setting: Setting, unit: str | None, units: Sequence[Any], figure) -
 
 
 def _tuned(
-    table: Table, values: tuple, group: Sequence[Setting], training: Sequence[str], unit: str | None, units: Sequence[Any], part: str, regret: bool
-) -> Tuned:  # fmt: skip
+    table: Table,
+    values: tuple,
+    group: Sequence[Setting],
+    training: Sequence[str],
+    unit: str | None,
+    units: Sequence[Any],
+    part: str,
+    regret: bool,
+) -> Tuned:
     judge = "nll_regret" if regret else "nll"
-    losses = [_by_unit(one, unit, units, lambda job: math.log(max(job.figure("validation", judge), 1e-12))) for one in group]
+    losses = [
+        _by_unit(one, unit, units, lambda job: math.log(max(job.figure("validation", judge), 1e-12))) for one in group
+    ]
     nll = [_by_unit(one, unit, units, lambda job: job.figure(part, judge)) for one in group]
     wrong = [
-        _by_unit(one, unit, units, lambda job: job.figure(part, "accuracy_regret") if regret else 1 - job.figure(part, "accuracy"))
+        _by_unit(
+            one,
+            unit,
+            units,
+            lambda job: job.figure(part, "accuracy_regret") if regret else 1 - job.figure(part, "accuracy"),
+        )
         for one in group
     ]
     picks = []
@@ -126,7 +147,11 @@ def _tuned(
             if len(tried) > 1 and 2 * sum(ways[one][place] in end for one in picks) > len(picks):
                 ends.append(f"the {word} {key.rpartition('.')[2]} tried")
     return Tuned(
-        values, chosen, [nll[one][k] for k, one in enumerate(picks)], [wrong[one][k] for k, one in enumerate(picks)], ends
+        values,
+        chosen,
+        [nll[one][k] for k, one in enumerate(picks)],
+        [wrong[one][k] for k, one in enumerate(picks)],
+        ends,
     )
 
 
@@ -154,9 +179,15 @@ def tuned_table(found: Comparison) -> list[list[str]]:
     for row, one, other in zip(found.rows, nll, accuracy):
         cells = [_name(found, row), _chosen(row, found), _mean(row.nll, 1, 4), _mean(row.accuracy, 100, 3)]
         if compared:
-            cells += ["lowest", "", ""] if one is None else [
-                f"{one[0].mean:+.4f} [{one[0].low:+.4f}, {one[0].high:+.4f}]", _p(one[1]), f"{_p(other[1])} ({100 * other[0].mean:+.3f})",
-            ]  # fmt: skip
+            cells += (
+                ["lowest", "", ""]
+                if one is None
+                else [
+                    f"{one[0].mean:+.4f} [{one[0].low:+.4f}, {one[0].high:+.4f}]",
+                    _p(one[1]),
+                    f"{_p(other[1])} ({100 * other[0].mean:+.3f})",
+                ]
+            )
         rows.append(cells)
     return rows
 
@@ -187,8 +218,9 @@ def tuned_sentences(found: Comparison) -> list[str]:
     names = " and ".join(key.rpartition(".")[2] for key in found.training)
     held = (
         "each with its own training and fresh points and weights, so that ± holds all three"
-        if found.of_draws else "the training points held fixed"
-    )  # fmt: skip
+        if found.of_draws
+        else "the training points held fixed"
+    )
     lines = [
         f"{names[0].upper() + names[1:]} chosen for each by {'KL' if found.regret else 'NLL'} on the validation points of the other {unit}s. "
         f"Means over {plural(len(found.units), unit)} ± standard error, {held}."
@@ -225,7 +257,13 @@ def tuned_markdown(table: Table) -> list[str]:
     found = compare_tuned(table)
     if found is None:
         return []
-    return [f"## {TUNED}", "", markdown_table(tuned_table(found), left=2), "", *(f"{line}\n" for line in tuned_sentences(found))]
+    return [
+        f"## {TUNED}",
+        "",
+        markdown_table(tuned_table(found), left=2),
+        "",
+        *(f"{line}\n" for line in tuned_sentences(found)),
+    ]
 
 
 def tuned_lines(table: Table) -> list[str]:
@@ -234,7 +272,10 @@ def tuned_lines(table: Table) -> list[str]:
     if found is None:
         return []
     header, *rows = tuned_table(found)
-    said = [f"{header[0]} {row[0]}: {', '.join(f'{name} {cell}' for name, cell in zip(header[1:4], row[1:4]))}." for row in rows]
+    said = [
+        f"{header[0]} {row[0]}: {', '.join(f'{name} {cell}' for name, cell in zip(header[1:4], row[1:4]))}."
+        for row in rows
+    ]
     return [*said, *tuned_sentences(found)]
 
 
@@ -244,4 +285,9 @@ def tuned_screen(table: Table) -> list[str]:
     if found is None:
         return []
     rows = tuned_table(found)
-    return ["", f"{TUNED}:", *columns(rows, left=2, drop=rows[0][:3:-1]), *(wrapped(line) for line in tuned_sentences(found))]
+    return [
+        "",
+        f"{TUNED}:",
+        *columns(rows, left=2, drop=rows[0][:3:-1]),
+        *(wrapped(line) for line in tuned_sentences(found)),
+    ]

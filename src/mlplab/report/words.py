@@ -25,9 +25,10 @@ def people_table(table: Table) -> tuple[list[str], list[list[str]]]:
         if table.verdict:
             header += ["against the selected", "p"]
     parts = [
-        part for part in ("test", "fresh")
+        part
+        for part in ("test", "fresh")
         if part != table.chosen_by and any(s.mean(part, "nll") is not None for s in table.settings)
-    ]  # fmt: skip
+    ]
     for part in parts:
         header += [f"{part} accuracy, %", f"{part} NLL"]
     merit = [name for name in MERIT if any(s.mean("test", name) is not None for s in table.settings)]
@@ -113,6 +114,7 @@ def nats(summary: Summary | None) -> str:
 def spread(summary: Summary | None, factor: float, digits: int) -> str:
     if summary is None:
         return ""
+
     def cell(value: float) -> str:
         return f"{factor * value:.{digits}f}" if abs(factor * value) < 1e5 else f"{factor * value:.2e}"
 
@@ -146,9 +148,10 @@ def lead(table: Table) -> list[str]:
         unit = "data draw" if table.draws else "seed"
         lines.append(words + f"({geometric(best.log_nll)}; {plural(best.log_nll.count, unit)}).")
         figures = [
-            f"{part} accuracy {percent(found)} %" for part in ("test", "fresh")
+            f"{part} accuracy {percent(found)} %"
+            for part in ("test", "fresh")
             if (found := best.summaries.get((part, "accuracy"))) is not None
-        ]  # fmt: skip
+        ]
         limit = best.mean("fresh", "bayes_accuracy") or best.mean("test", "bayes_accuracy")
         if limit is not None:
             figures.append(f"Bayes limit {100 * limit:.2f} %")
@@ -167,7 +170,10 @@ def geometric(summary: Summary) -> str:
 
 def near_words(table: Table) -> str:
     """Say which settings are not significantly different from the selected one, or why nothing can be said."""
-    near, how = table.near, "log NLL over seeds and over the shared validation points, corrected for the number of comparisons, 95 %"
+    near, how = (
+        table.near,
+        "log NLL over seeds and over the shared validation points, corrected for the number of comparisons, 95 %",
+    )
     if len(table.settings) == 1:
         return "There is one setting, and so nothing to compare it with."
     if not table.bests:
@@ -175,7 +181,11 @@ def near_words(table: Table) -> str:
     unit = "data draws" if table.draws else "seeds"
     if not table.verdict:
         most = max((setting.log_nll.count for setting in table.settings if setting.log_nll), default=0)
-        why = f"with {plural(most, unit[:-1])} a setting" if most < LEAST_SEEDS else f"where only one setting has {LEAST_SEEDS} {unit}"
+        why = (
+            f"with {plural(most, unit[:-1])} a setting"
+            if most < LEAST_SEEDS
+            else f"where only one setting has {LEAST_SEEDS} {unit}"
+        )
         return (
             f"No verdict: {why} chance and effect cannot be separated. Give {LEAST_SEEDS} or "
             f"more ({'data.seed' if table.draws else 'seed'}=0,1,2,...); the order of the settings may be chance."
@@ -193,8 +203,9 @@ def failures(table: Table) -> list[str]:
     """List the runs without a result, with their folders."""
     return [
         f"{job.status}: {job.folder}" + (f": {reason(job.error)}" if job.error else "")
-        for job in table.jobs if not job.is_finished
-    ]  # fmt: skip
+        for job in table.jobs
+        if not job.is_finished
+    ]
 
 
 def reason(error: str) -> str:
@@ -217,9 +228,12 @@ def times(table: Table) -> list[str]:
 
 
 def markdown(
-    table: Table, figures: Sequence[tuple[str, str]], sentences: Sequence[str] | None = None, without: Sequence[str] = (),
+    table: Table,
+    figures: Sequence[tuple[str, str]],
+    sentences: Sequence[str] | None = None,
+    without: Sequence[str] = (),
     more: Sequence[str] = (),
-) -> str:  # fmt: skip
+) -> str:
     """Write the report in Markdown.
 
     Args:
@@ -261,7 +275,9 @@ def legend(table: Table) -> str:
         return "Means over each setting's finished runs."
     words = [f"Ordered by {table.chosen_by} NLL, its geometric mean; ★ selected by it"]
     if table.verdict:
-        words.append("~ not significantly different from it; x: its NLL over that of the selected, with an interval, and p, over seeds and the points that all are judged on")
+        words.append(
+            "~ not significantly different from it; x: its NLL over that of the selected, with an interval, and p, over seeds and the points that all are judged on"
+        )
     words.append("other cells: mean ± standard deviation [95 % interval]")
     return "; ".join(words) + "."
 
@@ -275,7 +291,11 @@ def screen(table: Table, brief: bool = False) -> list[str]:
     if table.chosen_by is None:
         return study_screen(table)
     part = next(
-        (part for part in ("fresh", "test") if all(s.mean(part, "nll") is not None for s in table.settings if s.finished)),
+        (
+            part
+            for part in ("fresh", "test")
+            if all(s.mean(part, "nll") is not None for s in table.settings if s.finished)
+        ),
         table.chosen_by,
     )
     ordered = table.ranked
@@ -286,12 +306,18 @@ def screen(table: Table, brief: bool = False) -> list[str]:
         accuracy = setting.summaries.get((part, "accuracy"))
         regret = setting.mean(part, "accuracy_regret")
         sd = "" if accuracy is None or accuracy.sd is None else f" ± {100 * accuracy.sd:.2f}"
-        rows.append((
-            mark(table, setting), name, count_words(setting),
-            "" if setting.log_nll is None else number(math.exp(setting.log_nll.mean)), p_words(setting.p),
-            "" if accuracy is None else f"{100 * accuracy.mean:.2f}{sd} %",
-            "" if regret is None else f"{100 * regret:.2f}", thousands(setting.parameters),
-        ))  # fmt: skip
+        rows.append(
+            (
+                mark(table, setting),
+                name,
+                count_words(setting),
+                "" if setting.log_nll is None else number(math.exp(setting.log_nll.mean)),
+                p_words(setting.p),
+                "" if accuracy is None else f"{100 * accuracy.mean:.2f}{sd} %",
+                "" if regret is None else f"{100 * regret:.2f}",
+                thousands(setting.parameters),
+            )
+        )
     for heading in ("p", "regret", "parameters"):
         column = rows[0].index(heading)
         if not any(row[column] for row in rows[1:]):
@@ -336,5 +362,7 @@ def screen_names(table: Table, settings: Sequence[Setting]) -> list[str]:
     for setting in settings:
         places = [place for place, value in enumerate(setting.values) if repr(value) != usual[place]]
         shorts = short_names(table.keys)
-        names.append(" ".join(f"{shorts[place]}={shown(setting.values[place])}" for place in places) or "the usual values")
+        names.append(
+            " ".join(f"{shorts[place]}={shown(setting.values[place])}" for place in places) or "the usual values"
+        )
     return names if len(set(names)) == len(names) else [table.label(setting) for setting in settings]

@@ -81,7 +81,11 @@ def remove(removal: Removal, logs: Path) -> bool:
             with suppress(InputError):
                 if is_alive(read_status(folder)):
                     return False
-            if removal.reason != "superseded" and (folder / "result.json").is_file() and removal.run.status != "diverged":
+            if (
+                removal.reason != "superseded"
+                and (folder / "result.json").is_file()
+                and removal.run.status != "diverged"
+            ):
                 return False
             shutil.rmtree(folder, ignore_errors=True)
     except InputError:  # another command works in it

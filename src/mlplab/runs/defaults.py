@@ -59,7 +59,9 @@ class Defaults:
             heads = frozenset(keys)
 
             def fit(study: str) -> int:
-                known = {key.partition(".")[0] for key in self.studies[study]["keys"]} | {*self.studies[study]["groups"]}
+                known = {key.partition(".")[0] for key in self.studies[study]["keys"]} | {
+                    *self.studies[study]["groups"]
+                }
                 return len(heads & known) - len(heads ^ known)
 
             self._study[keys] = max(self.studies, key=fit, default=None)
@@ -77,9 +79,10 @@ class Defaults:
         """The groups in which a key follows one elsewhere, as ``order_seed: ${seed}``."""
         groups = {group for study in self.studies.values() for group in study["groups"]}
         return {
-            group for group in groups
+            group
+            for group in groups
             if any(str(value).startswith("${") for option in self.options(group).values() for value in option.values())
-        }  # fmt: skip
+        }
 
     def _option(self, file: Path) -> dict[str, Any]:
         own, flat = _read(file), {}

@@ -34,7 +34,8 @@ def _without(value: Any, left_out: frozenset[str], prefix: str) -> Any:
     return {
         str(key): name_for_digest(part) if key == "_target_" else _without(part, left_out, f"{prefix}{key}.")
         for key, part in value.items()
-        if f"{prefix}{key}" not in left_out and not (f"{prefix}{key}" in ADDED and part == ADDED[f"{prefix}{key}"])
+        if f"{prefix}{key}" not in left_out
+        and not (f"{prefix}{key}" in ADDED and part == ADDED[f"{prefix}{key}"])
         and not (part is None and f"{prefix}{key}" in LATER)
         and not value.get(CONTENTS.get(f"{prefix}{key}", "").removeprefix(prefix))
     }

@@ -66,7 +66,11 @@ ROLES: dict[str, Role] = {
     "optimizer.momentum": _COUNTS | Role.IN_GROUP_KNOWN,
 }
 # The path of a file -> the key of its content's sha256: where that is known, its place says nothing more.
-CONTENTS = {"data.path": "data.file_sha256", "data.validation_path": "data.validation_sha256", "data.test_path": "data.test_sha256"}
+CONTENTS = {
+    "data.path": "data.file_sha256",
+    "data.validation_path": "data.validation_sha256",
+    "data.test_path": "data.test_sha256",
+}
 # The optimisers that take one setting a member.
 KNOWN_OPTIMIZERS = ("torch.optim.Adam", "torch.optim.AdamW", "torch.optim.SGD")
 REPEATING = tuple(key for key, role in ROLES.items() if Role.REPEATS in role)

@@ -253,7 +253,9 @@ class Index:
             with suppress(OSError):
                 (self.logs / FILE).unlink()
 
-    def _store(self, fresh: dict[str, tuple[str, Run]], seen: dict[str, tuple[int, list[str]]], found: set[str]) -> None:
+    def _store(
+        self, fresh: dict[str, tuple[str, Run]], seen: dict[str, tuple[int, list[str]]], found: set[str]
+    ) -> None:
         gone = self._known.keys() - found
         folders = {path: entry for path, entry in seen.items() if self._folders.get(path) != entry}
         if not (fresh or gone or folders or self._folders.keys() - seen.keys()):

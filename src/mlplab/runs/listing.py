@@ -20,8 +20,11 @@ STATES = (*ENDED, "running", "missing")
 # Sorting by these begins with the lowest; by everything else with the highest or newest.
 _LOWEST_FIRST = ("nll", "regret", "seconds", "parameters", "error")
 _SHORT = {
-    "accuracy": "fresh/accuracy", "nll": "fresh/nll", "regret": "fresh/accuracy_regret", "validation": "validation/nll"
-}  # fmt: skip
+    "accuracy": "fresh/accuracy",
+    "nll": "fresh/nll",
+    "regret": "fresh/accuracy_regret",
+    "validation": "validation/nll",
+}
 
 
 def fact(run: Run, key: str, index: Index) -> Any:
@@ -29,9 +32,13 @@ def fact(run: Run, key: str, index: Index) -> Any:
     if key in FACTS:
         parent = run.parent.split("/")
         facts = {
-            "status": run.status, "study": run.study, "experiment": parent[0], "name": run.name, "id": run.id,
+            "status": run.status,
+            "study": run.study,
+            "experiment": parent[0],
+            "name": run.name,
+            "id": run.id,
             "sweep": parent[-1] if len(parent) > 1 else None,
-        }  # fmt: skip
+        }
         return facts[key]
     if key == "age":
         return -run.time
@@ -60,13 +67,19 @@ def choose(runs: Sequence[Run], filters: Mapping[str, str], index: Index) -> lis
         if key == "status":
             unknown = [word for word in words if word not in STATES and "*" not in word]
             if unknown:
-                raise InputError(f"status must be one of {', '.join(STATES)}, got {unknown[0]}{near(unknown[0], STATES)}")
+                raise InputError(
+                    f"status must be one of {', '.join(STATES)}, got {unknown[0]}{near(unknown[0], STATES)}"
+                )
         values = [(run, fact(run, key, index)) for run in runs]
         if runs and key not in FACTS and all(value is None for _, value in values):
-            known = dict.fromkeys(name for run in runs[:50] for name in index.defaults.keys(run.study or "", run.changed))
+            known = dict.fromkeys(
+                name for run in runs[:50] for name in index.defaults.keys(run.study or "", run.changed)
+            )
             if key not in known and key not in {name.rpartition(".")[2] for name in known}:
                 last = [name.rpartition(".")[2] for name in known]
-                raise InputError(f"{key} is no key of these runs, got {key}={wanted}{near(key, [*FACTS, *known, *last])}")
+                raise InputError(
+                    f"{key} is no key of these runs, got {key}={wanted}{near(key, [*FACTS, *known, *last])}"
+                )
         runs = [run for run, value in values if any(_matches(value, word) for word in words)]
     return list(runs)
 
@@ -104,15 +117,20 @@ def table(runs: Sequence[Run], index: Index, *, width: int | None = None, now: f
     for run in runs:
         figures = [fact(run, key, index) for key in ("accuracy", "nll", "regret")]
         cells = (
-            "" if figures[0] is None else f"{100 * figures[0]:.2f} %", nll_words(figures[1]),
+            "" if figures[0] is None else f"{100 * figures[0]:.2f} %",
+            nll_words(figures[1]),
             "" if figures[2] is None else f"{100 * figures[2]:.2f}",
-        )  # fmt: skip
+        )
         told.append("" if run.status == "finished" else run.status + (f": {run.error}" if run.error else ""))
         size = "" if run.bytes is None else bytes_words(run.bytes)
         rows.append((run.id, run.label_without(common), *cells, age_words(now - run.time), size))
     for name in ("regret", "NLL", "size", "accuracy"):  # an empty column
         column = rows[0].index(name)
-        if len(rows) > 1 and not any(row[column] for row in rows[1:]) and (name in ("size", "regret") or len(rows[0]) > 5):
+        if (
+            len(rows) > 1
+            and not any(row[column] for row in rows[1:])
+            and (name in ("size", "regret") or len(rows[0]) > 5)
+        ):
             rows = [(*row[:column], *row[column + 1 :]) for row in rows]
     figures = [place for place, name in enumerate(rows[0]) if name in ("accuracy", "NLL", "regret")]
     for number, words in enumerate(told, 1):
@@ -141,13 +159,18 @@ def records(runs: Sequence[Run], index: Index) -> list[dict[str, Any]]:
     names = [*(name for name in names if any(name in run.figures for run in runs)), "parameters", "seconds"]
     return [
         {
-            "run": str(index.logs / run.path), "id": run.id, "study": run.study, "status": run.status,
-            "error": run.error, **{key: index.value(run, key) for key in keys},
+            "run": str(index.logs / run.path),
+            "id": run.id,
+            "study": run.study,
+            "status": run.status,
+            "error": run.error,
+            **{key: index.value(run, key) for key in keys},
             **{name: run.figures.get(name) for name in names},
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(run.time)), "bytes": run.bytes,
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(run.time)),
+            "bytes": run.bytes,
         }
         for run in runs
-    ]  # fmt: skip
+    ]
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -155,7 +178,9 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(rows[0]) if rows else ["run"], lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: shown(value) if isinstance(value, bool) else value for key, value in row.items()} for row in rows)
+    writer.writerows(
+        {key: shown(value) if isinstance(value, bool) else value for key, value in row.items()} for row in rows
+    )
     return buffer.getvalue()
 
 

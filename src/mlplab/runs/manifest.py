@@ -19,8 +19,16 @@ from mlplab.runs.secrets import without_secrets
 from mlplab.runs.status import utc
 
 PACKAGES = (
-    "torch", "lightning", "torchmetrics", "hydra-core", "omegaconf", "tensorboard", "numpy", "scipy", "matplotlib",
-)  # fmt: skip
+    "torch",
+    "lightning",
+    "torchmetrics",
+    "hydra-core",
+    "omegaconf",
+    "tensorboard",
+    "numpy",
+    "scipy",
+    "matplotlib",
+)
 
 
 def collect(
@@ -111,9 +119,13 @@ def _git(folder: Path, *words: str) -> bytes | None:
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), *words],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            env=environment, timeout=10, check=False,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            timeout=10,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None

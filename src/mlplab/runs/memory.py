@@ -22,7 +22,9 @@ NUMBERS_A_PARAMETER, BYTES_A_POINT, NUMBERS_A_UNIT, NUMBERS_A_SPIKING_STEP = 16,
 def hidden_widths(config: Mapping[str, Any]) -> list[int]:
     """Guess the hidden widths of a job's network from its config."""
     model = config.get("model", {})
-    return list(model["hidden"]) if model.get("hidden") is not None else [model.get("width", 128)] * model.get("depth", 1)
+    return (
+        list(model["hidden"]) if model.get("hidden") is not None else [model.get("width", 128)] * model.get("depth", 1)
+    )
 
 
 def points_of(config: Mapping[str, Any]) -> int:
@@ -83,7 +85,9 @@ def machine_bytes() -> float:
     with suppress(ImportError):
         import resource
 
-        limits += [float(limit) for limit in resource.getrlimit(resource.RLIMIT_AS)[:1] if limit != resource.RLIM_INFINITY]
+        limits += [
+            float(limit) for limit in resource.getrlimit(resource.RLIMIT_AS)[:1] if limit != resource.RLIM_INFINITY
+        ]
     return min(limits)
 
 

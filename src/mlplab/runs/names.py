@@ -82,10 +82,12 @@ def run_name(
     begin = [*leads, *([shape] if shape else [])]
     end = [f"seed{seed}", digest[:8]]
     words = [
-        _word(key, value) for key, value in changed.items()
-        if key not in (*_SEEDS, *_SHAPE, "data", "target", "neuron") and not (key == "model" and shape)
+        _word(key, value)
+        for key, value in changed.items()
+        if key not in (*_SEEDS, *_SHAPE, "data", "target", "neuron")
+        and not (key == "model" and shape)
         and not key.endswith("_sha256")  # the digest at the end says it
-    ]  # fmt: skip
+    ]
     for kept in range(len(words), -1, -1):
         rest = [f"and{len(words) - kept}more"] if kept < len(words) else []
         name = "-".join([*begin, *words[:kept], *rest, *end])

@@ -46,6 +46,8 @@ def without_secrets(argv: Sequence[str]) -> list[str]:
         elif equals and _SECRET_KEY.search(key):
             cleaned.append(f"{key}=***")
         else:
-            cleaned.append(_URL_PASSWORD.sub(r"\1***@", _SECRET_PAIR.sub(r"\1***", word) if _SECRET_KEY.search(word) else word))
+            cleaned.append(
+                _URL_PASSWORD.sub(r"\1***@", _SECRET_PAIR.sub(r"\1***", word) if _SECRET_KEY.search(word) else word)
+            )
         hide_next = word.startswith("-") and not equals and bool(_SECRET_KEY.search(word))
     return cleaned

@@ -140,4 +140,6 @@ def _watch(ear: int, over: threading.Event) -> None:
             os._exit(128 + number[0])
 
 
-os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1) if threading.current_thread() is threading.main_thread() else None)
+os.register_at_fork(
+    after_in_child=lambda: signal.set_wakeup_fd(-1) if threading.current_thread() is threading.main_thread() else None
+)

@@ -12,17 +12,42 @@ from mlplab.runs.folder import RunFolder
 
 FILE = "snapshots.npz"
 NAMES = {
-    "widths", "epochs", "epoch", "chosen", "weights", "x", "y", "probabilities", "shift", "scale", "box", "pair", "extent",
-    "classes", "features",
-}  # fmt: skip
+    "widths",
+    "epochs",
+    "epoch",
+    "chosen",
+    "weights",
+    "x",
+    "y",
+    "probabilities",
+    "shift",
+    "scale",
+    "box",
+    "pair",
+    "extent",
+    "classes",
+    "features",
+}
 
 
 def save_snapshots(
-    folder: RunFolder, *, widths: Sequence[int], weights: Mapping[int, np.ndarray], chosen: np.ndarray, epoch: int,
-    x: np.ndarray, y: np.ndarray, probabilities: np.ndarray, shift: np.ndarray, scale: np.ndarray, box: np.ndarray,
-    pair: Sequence[int], extent: Sequence[float],
-    classes: Sequence[str], features: Sequence[str],
-) -> None:  # fmt: skip
+    folder: RunFolder,
+    *,
+    widths: Sequence[int],
+    weights: Mapping[int, np.ndarray],
+    chosen: np.ndarray,
+    epoch: int,
+    x: np.ndarray,
+    y: np.ndarray,
+    probabilities: np.ndarray,
+    shift: np.ndarray,
+    scale: np.ndarray,
+    box: np.ndarray,
+    pair: Sequence[int],
+    extent: Sequence[float],
+    classes: Sequence[str],
+    features: Sequence[str],
+) -> None:
     """Keep what a page needs to compute a run's maps at any place and epoch.
 
     Args:
@@ -44,12 +69,22 @@ def save_snapshots(
     """
     epochs = sorted(weights)
     arrays = {
-        "widths": np.array(widths, int), "epochs": np.array(epochs, int), "epoch": np.array(epoch), "chosen": chosen,
+        "widths": np.array(widths, int),
+        "epochs": np.array(epochs, int),
+        "epoch": np.array(epoch),
+        "chosen": chosen,
         "weights": np.stack([weights[e] for e in epochs]) if epochs else np.zeros((0, len(chosen)), np.float32),
-        "x": x, "y": y, "probabilities": probabilities.astype(np.float32), "box": box, "shift": shift, "scale": scale,
-        "pair": np.array(pair, int), "extent": np.array(extent, float),
-        "classes": np.array(list(classes), str), "features": np.array(list(features), str),
-    }  # fmt: skip
+        "x": x,
+        "y": y,
+        "probabilities": probabilities.astype(np.float32),
+        "box": box,
+        "shift": shift,
+        "scale": scale,
+        "pair": np.array(pair, int),
+        "extent": np.array(extent, float),
+        "classes": np.array(list(classes), str),
+        "features": np.array(list(features), str),
+    }
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     write_bytes(folder.checkpoints / FILE, buffer.getvalue(), sync=False)

@@ -90,8 +90,14 @@ def _subfolders(folder: Path) -> list[Path]:
 def _from_record(folder: Path, record: SweepRecord) -> SweepFolder:
     jobs, notes = [], []
     for entry in record.entries:
-        job = Job(folder / entry["name"], entry["swept"], entry["config_digest"], entry["status"],
-                  entry["error"], entry["result"])  # fmt: skip
+        job = Job(
+            folder / entry["name"],
+            entry["swept"],
+            entry["config_digest"],
+            entry["status"],
+            entry["error"],
+            entry["result"],
+        )
         # The sweep may have been killed before it wrote down what its last jobs left.
         if job.result is None and job.status not in ("failed", "diverged"):
             job.status, job.error, job.result = outcome_of(job.folder)

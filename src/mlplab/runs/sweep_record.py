@@ -103,7 +103,11 @@ def read_sweep_record(path: Path) -> SweepRecord:
     for number, entry in enumerate(record["jobs"]):
         problem = _problem(entry)
         if problem is None:
-            known = {"overrides": entry.get("overrides") or [], "error": entry.get("error"), "result": entry.get("result")}
+            known = {
+                "overrides": entry.get("overrides") or [],
+                "error": entry.get("error"),
+                "result": entry.get("result"),
+            }
             entries.append(entry | known)
         else:
             damage.append(f"{path} is damaged: job {number} {problem}")
@@ -126,7 +130,9 @@ def _problem(entry: Any) -> str | None:
     if not isinstance(name, str) or name in ("", ".", "..") or Path(name).name != name:
         return f"has the name {name!r}"
     overrides = entry.get("overrides") or []
-    if not isinstance(overrides, list) or not all(isinstance(text, str) for text in [entry["config_digest"], *overrides]):
+    if not isinstance(overrides, list) or not all(
+        isinstance(text, str) for text in [entry["config_digest"], *overrides]
+    ):
         return "has overrides or a digest that are no texts"
     return None if isinstance(entry.get("result"), dict | type(None)) else "has a result that is none"
 

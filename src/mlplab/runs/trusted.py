@@ -23,8 +23,22 @@ ROLES = {
     "input": ("mlplab.studies.lif.currents.",),
 }
 # Arguments of callbacks and loggers that say where they write: the lab alone does.
-PLACES = ("dirpath", "dir", "directory", "folder", "log_dir", "logdir", "root_dir", "save_dir", "path", "filename", "tracking_uri", "url",
-          "artifact_location", "offline_directory")  # fmt: skip
+PLACES = (
+    "dirpath",
+    "dir",
+    "directory",
+    "folder",
+    "log_dir",
+    "logdir",
+    "root_dir",
+    "save_dir",
+    "path",
+    "filename",
+    "tracking_uri",
+    "url",
+    "artifact_location",
+    "offline_directory",
+)
 NAMES = ("name", "version", "sub_dir", "prefix", "project")  # which become part of a place: without slashes
 # A person's own classes are added to it by the person: MLPLAB_TRUST=stripes,my_models.
 TRUST = "MLPLAB_TRUST"

@@ -8,9 +8,12 @@ MINIMIZE, MAXIMIZE = "minimize", "maximize"
 
 _PARTS = ("validation", "test", "fresh", "train")
 _FIGURES = {
-    "nll": MINIMIZE, "accuracy": MAXIMIZE, "calibration_error": MINIMIZE, "nll_regret": MINIMIZE,
+    "nll": MINIMIZE,
+    "accuracy": MAXIMIZE,
+    "calibration_error": MINIMIZE,
+    "nll_regret": MINIMIZE,
     "accuracy_regret": MINIMIZE,
-}  # fmt: skip
+}
 
 # Name -> direction. PART/METRIC is measured on the state that evaluate_state says, by default the best one.
 OBJECTIVES: dict[str, str] = {f"{part}/{figure}": way for part in _PARTS for figure, way in _FIGURES.items()}

@@ -27,13 +27,16 @@ def record(trials: Trials) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "objective": {name: OBJECTIVES[name] for name in plan.objectives},
-        "sampler": plan.sampler, "seed": plan.seed, "batch": trials.batch, "optuna": optuna.__version__,
+        "sampler": plan.sampler,
+        "seed": plan.seed,
+        "batch": trials.batch,
+        "optuna": optuna.__version__,
         "space": [dimension.text for dimension in plan.space],
         "fixed": list(plan.fixed),
         "counts": {state: sum(entry["state"] == state for entry in entries) for state in STATES.values()},
         "best": [trial.number for trial in (best if len(plan.objectives) > 1 else best[:1])],
         "trials": entries,
-    }  # fmt: skip
+    }
 
 
 def write_record(trials: Trials, folder: Path) -> None:

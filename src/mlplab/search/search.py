@@ -92,14 +92,18 @@ def make_plan(master: DictConfig, space: Sequence[Dimension], fixed: Sequence[st
     objective = options["objective"]
     own = OmegaConf.masked_copy(master, [key for key in master if key != "hydra"])
     return Plan(
-        space=space, objectives=[objective] if isinstance(objective, str) else objective,
+        space=space,
+        objectives=[objective] if isinstance(objective, str) else objective,
         sampler=options["sampler"],
-        seed=master.seed, trials=options["trials"], batch=options["batch"],
+        seed=master.seed,
+        trials=options["trials"],
+        batch=options["batch"],
         first_batch=first_batch(options["sampler"], options["trials"], workers(master.launcher)),
         fixed=[text for text in fixed if Role.IDENTITY in override_role(text)],
         config_digest=config_digest(OmegaConf.to_container(own, resolve=True)),
-        code_digest=code_digest(), accept_code=bool(master.resume.accept_code),
-    )  # fmt: skip
+        code_digest=code_digest(),
+        accept_code=bool(master.resume.accept_code),
+    )
 
 
 def workers(launcher: DictConfig) -> int:

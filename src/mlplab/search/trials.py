@@ -60,11 +60,13 @@ class Plan:
     def identity(self) -> dict[str, str]:
         """Name what two calls on one search must have in common."""
         return {
-            "search.objective": ", ".join(self.objectives), "search.sampler": self.sampler,
+            "search.objective": ", ".join(self.objectives),
+            "search.sampler": self.sampler,
             "seed": str(self.seed),
             "what is searched": shlex.join(dimension.text for dimension in self.space),
-            "the other options": shlex.join(self.fixed), "the config's digest": self.config_digest[:8],
-        }  # fmt: skip
+            "the other options": shlex.join(self.fixed),
+            "the config's digest": self.config_digest[:8],
+        }
 
 
 class NoLock:
@@ -96,13 +98,16 @@ class Trials:
             self._expect_same(folder, begun)
         self.batch = plan.batch or begun.get("batch", plan.first_batch)
         self.study = optuna.create_study(
-            storage=storage, study_name="search", load_if_exists=True,
+            storage=storage,
+            study_name="search",
+            load_if_exists=True,
             sampler=Reseeded(
-                lambda seed: SAMPLERS[plan.sampler](seed, plan.space, self.batch), plan.seed,
+                lambda seed: SAMPLERS[plan.sampler](seed, plan.space, self.batch),
+                plan.seed,
                 plan.space if is_joint(plan.sampler, len(plan.objectives)) else (),
             ),
             directions=[OBJECTIVES[name] for name in plan.objectives],
-        )  # fmt: skip
+        )
         told = bool(begun) and bool(self.ended())
         if told and begun["code"] != plan.code_digest and not plan.accept_code:
             raise InputError(

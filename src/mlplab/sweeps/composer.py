@@ -56,9 +56,12 @@ class Composer:
     """
 
     def __init__(
-        self, loader: Any, master: DictConfig, resolve: Callable[[DictConfig], dict[str, Any]],
+        self,
+        loader: Any,
+        master: DictConfig,
+        resolve: Callable[[DictConfig], dict[str, Any]],
         check: Callable[[dict[str, Any]], dict[str, Any]],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.loader, self.master, self.resolve, self.check = loader, master, resolve, check
         self.parse = cache(OverridesParser.create(config_loader=loader).parse_override)
         self._bases: dict[tuple, Composition | None] = {}

@@ -180,7 +180,9 @@ class Submitit:
             partition = options.get("slurm_partition")
             self.place = "as jobs of Slurm" + (f" in the partition {partition}" if partition else "")
         else:
-            self.place = "as processes of submitit on this machine" + ("" if cluster == "local" else ": there is no Slurm here")
+            self.place = "as processes of submitit on this machine" + (
+                "" if cluster == "local" else ": there is no Slurm here"
+            )
 
     def start(self, payload: dict[str, Any]) -> "SubmititJob":
         return SubmititJob(self.executor.submit(worker.run_group, payload))
@@ -226,9 +228,12 @@ class Ray:
         self.started = not ray.is_initialized()
         if self.started:
             ray.init(
-                address=address, num_cpus=None if address else (workers or physical_cores()),
-                include_dashboard=False, configure_logging=False, log_to_driver=False,
-            )  # fmt: skip
+                address=address,
+                num_cpus=None if address else (workers or physical_cores()),
+                include_dashboard=False,
+                configure_logging=False,
+                log_to_driver=False,
+            )
         self.workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
         self.place = f"as tasks of Ray {f'at {address}' if address else 'on this machine'}"
         self.task = ray.remote(num_cpus=1, max_retries=0)(worker.run_group)

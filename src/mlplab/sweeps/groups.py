@@ -73,9 +73,13 @@ def member_bytes(config: dict[str, Any]) -> int:
 
 
 def make_groups(
-    jobs: Sequence[PlannedJob], places: Sequence[Any], *, workers: int, max_members: int | None = None,
+    jobs: Sequence[PlannedJob],
+    places: Sequence[Any],
+    *,
+    workers: int,
+    max_members: int | None = None,
     stackable: bool = True,
-) -> list[Group]:  # fmt: skip
+) -> list[Group]:
     """Group jobs into groups, the most expensive first.
 
     Args:

@@ -42,7 +42,11 @@ class PlannedJob(Job):
     def hydra_node(self) -> dict[str, Any]:
         """Give Hydra's node as this job's own, plain values with their ``${...}`` left in."""
         own = _container(self.hydra)
-        job = own["job"] | {"id": str(self.number), "num": self.number, "override_dirname": ",".join(sorted(self.overrides))}
+        job = own["job"] | {
+            "id": str(self.number),
+            "num": self.number,
+            "override_dirname": ",".join(sorted(self.overrides)),
+        }
         return own | {
             "job": job,
             "overrides": own["overrides"] | {"task": self.overrides},
@@ -130,10 +134,16 @@ def place_jobs(
             known[digest], owners[name] = name, digest
         jobs.append(
             PlannedJob(
-                folder=folder / name, swept=swept, digest=digest, config=config, overrides=list(overrides), hydra=own,
-                number=number, environment=environments[id(own)],
+                folder=folder / name,
+                swept=swept,
+                digest=digest,
+                config=config,
+                overrides=list(overrides),
+                hydra=own,
+                number=number,
+                environment=environments[id(own)],
             )
-        )  # fmt: skip
+        )
     return jobs
 
 

@@ -25,6 +25,8 @@ from mlplab.terminal import front_door, printable, short_path
 MOST_TOLD = 20  # jobs that did not finish, one a line
 # The study whose jobs train as populations; jobs of the others are run one by one.
 POPULATION_STUDY = "mlplab.cli.train:train"
+
+
 def launch(
     master: DictConfig, context: HydraContext, task: Task, job_overrides: Sequence[Sequence[str]]
 ) -> Sequence[JobReturn]:

@@ -42,9 +42,7 @@ class Record:
                     values |= _value(job.config if job else _config(folder / entry["name"]), key)
             entry["swept"] = {key: values[key] for key in keys if key in values}
         self.entries = {entry["config_digest"]: entry for entry in entries}
-        self.head = {
-            "format": FORMAT, "name": folder.name, "study": study, "command": list(command), "swept": keys
-        }  # fmt: skip
+        self.head = {"format": FORMAT, "name": folder.name, "study": study, "command": list(command), "swept": keys}
         self._texts: dict[str, str] = {}
         self._due = float("-inf")
         for job in jobs:
@@ -54,9 +52,11 @@ class Record:
         """Take over the outcome of a job."""
         result = job.result
         self.entries[job.digest] |= {
-            "status": job.status, "error": job.error, "parameters": (result or {}).get("parameters"),
+            "status": job.status,
+            "error": job.error,
+            "parameters": (result or {}).get("parameters"),
             "result": result,
-        }  # fmt: skip
+        }
         self._texts.pop(job.digest, None)
 
     def write(self, force: bool = False) -> None:

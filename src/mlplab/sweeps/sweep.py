@@ -55,10 +55,21 @@ class Sweep:
     """
 
     def __init__(
-        self, folder: Path, jobs: Sequence[PlannedJob], executor: Executor, *, study: str, population: bool,
-        max_members: int | None, timeout_s: float | None, accept_code: bool, command: Sequence[str],
-        hydra_files: Callable[[PlannedJob], dict[str, str]], callbacks: JobObserver, display: Display,
-    ) -> None:  # fmt: skip
+        self,
+        folder: Path,
+        jobs: Sequence[PlannedJob],
+        executor: Executor,
+        *,
+        study: str,
+        population: bool,
+        max_members: int | None,
+        timeout_s: float | None,
+        accept_code: bool,
+        command: Sequence[str],
+        hydra_files: Callable[[PlannedJob], dict[str, str]],
+        callbacks: JobObserver,
+        display: Display,
+    ) -> None:
         self.folder, self.executor, self.display = folder, executor, display
         self.study, self.population = study, population
         self.max_members, self.timeout_s, self.accept_code = max_members, timeout_s, accept_code
@@ -86,9 +97,12 @@ class Sweep:
             remove_leftovers(self.folder)
             pending = [job for job in self.jobs if job.status == "missing"]
             groups = make_groups(
-                pending, [self._place(job) for job in pending], workers=self.executor.workers,
-                max_members=self.max_members, stackable=self.population,
-            )  # fmt: skip
+                pending,
+                [self._place(job) for job in pending],
+                workers=self.executor.workers,
+                max_members=self.max_members,
+                stackable=self.population,
+            )
             self.record.write(force=True)
             self.exchange = Exchange(self.folder)
             try:
@@ -194,12 +208,18 @@ class Sweep:
             job.folder.mkdir(exist_ok=True)
             self.callbacks.started(job)
         running = Running(group, self.exchange.open())
-        running.handle = self.executor.start({
-            "study": self.study, "population": self.population, "resume": group.resume,
-            "configs": [job.config for job in group.jobs], "folders": [str(job.folder) for job in group.jobs],
-            "hydra": [self.hydra_files(job) for job in group.jobs], "environment": group.jobs[0].environment,
-            **running.paths,
-        })  # fmt: skip
+        running.handle = self.executor.start(
+            {
+                "study": self.study,
+                "population": self.population,
+                "resume": group.resume,
+                "configs": [job.config for job in group.jobs],
+                "folders": [str(job.folder) for job in group.jobs],
+                "hydra": [self.hydra_files(job) for job in group.jobs],
+                "environment": group.jobs[0].environment,
+                **running.paths,
+            }
+        )
         return running
 
     def _listen(self, one: Running) -> None:
@@ -270,10 +290,15 @@ class Sweep:
 
     def _show(self, running: list[Running], ended: int, count: int, share: float, final: bool = False) -> None:
         self.display.show(
-            groups=(ended, count), jobs=len(self.jobs), done=self.counts["finished"] + self.counts["diverged"],
-            running=sum(len(one.group.jobs) - len(one.done) for one in running), failed=self.counts["failed"],
-            best=self.best, share=share, final=final,
-        )  # fmt: skip
+            groups=(ended, count),
+            jobs=len(self.jobs),
+            done=self.counts["finished"] + self.counts["diverged"],
+            running=sum(len(one.group.jobs) - len(one.done) for one in running),
+            failed=self.counts["failed"],
+            best=self.best,
+            share=share,
+            final=final,
+        )
 
 
 def _error(result: dict[str, Any]) -> str | None:

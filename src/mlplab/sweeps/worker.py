@@ -101,9 +101,12 @@ def _train(payload: dict[str, Any], folders: list[Path], tell: Messages) -> None
     posteriors.share(Path(payload["messages"]).parent)
     try:
         fit_members(
-            payload["configs"], folders, resume=payload["resume"], observer=Observer(tell, enable_fault_handler),
+            payload["configs"],
+            folders,
+            resume=payload["resume"],
+            observer=Observer(tell, enable_fault_handler),
             on_result=lambda index, result: tell("done", index=index, result=result),
-        )  # fmt: skip
+        )
     finally:
         posteriors.share(None)
 

@@ -75,7 +75,9 @@ def build_data(configs: Sequence[dict[str, Any]]) -> list[Any]:
     keys = [config_digest({k: v for k, v in c["data"].items() if k != "order_seed"}, ()) for c in configs]
     modules = []
     for config in configs:
-        with drawing(config["data"].get("seed") or 0, "data"):  # as with the lab's own, another seed of the run is not another split
+        with drawing(
+            config["data"].get("seed") or 0, "data"
+        ):  # as with the lab's own, another seed of the run is not another split
             modules.append(build(config["data"], "data"))
     if all(isinstance(module, ArrayDataModule) for module in modules):
         return share_data(modules, keys)
@@ -158,7 +160,11 @@ def build_model(config: dict[str, Any], data: Any) -> nn.Module:
     node = dict(config["model"])
     accepted = arguments_of(find_class(node, "model"))
     known = {**features_of(data), "seed": config["seed"]}
-    node |= {name: value for name, value in known.items() if name in accepted and node.get(name) is None and value is not None}
+    node |= {
+        name: value
+        for name, value in known.items()
+        if name in accepted and node.get(name) is None and value is not None
+    }
     with drawing(config["seed"]):
         return build(node, "model")
 
@@ -195,7 +201,9 @@ def initialise_lazy(module: L.LightningModule, data: Any) -> None:
     if not any(isinstance(parameter, nn.parameter.UninitializedParameter) for parameter in module.parameters()):
         return
     if data.train is None:
-        raise InputError("the network has lazy layers: give it one batch before it is trained, these data have no points in memory")
+        raise InputError(
+            "the network has lazy layers: give it one batch before it is trained, these data have no points in memory"
+        )
     SingleNetwork(network_of(module)).forward(data.train.x[None, :2])
 
 
@@ -234,4 +242,3 @@ def build_callbacks(config: Mapping[str, Any], observer: MemberCallback | None =
     if observer is not None:
         callbacks = [*(callback for callback in callbacks if not isinstance(callback, Progress)), observer]
     return callbacks
-

@@ -41,7 +41,8 @@ def engine_checkpoint(trainer: L.Trainer, engine: Any, index: int) -> dict[str, 
     steps = own["steps"]
     content = {
         **_head(run, own["epochs"], steps),
-        "state_dict": {PREFIX + name: value for name, value in _in_order(run.module.model, member).items()} | _loss_state(run.module),
+        "state_dict": {PREFIX + name: value for name, value in _in_order(run.module.model, member).items()}
+        | _loss_state(run.module),
         "loops": loops_state(own["epochs"], steps, own["minibatches"], engine.minibatches_per_epoch),
         "callbacks": {},
         "optimizer_states": [_optimizer_state(run.module, member["optimizer"], steps, engine.factor(max(0, steps)))],
@@ -50,7 +51,9 @@ def engine_checkpoint(trainer: L.Trainer, engine: Any, index: int) -> dict[str, 
     return content | {KEY: own}
 
 
-def best_checkpoint(run: MemberRun, model: Mapping[str, Tensor], buffers: Mapping[str, Tensor], best: Mapping[str, Any]) -> dict[str, Any]:
+def best_checkpoint(
+    run: MemberRun, model: Mapping[str, Tensor], buffers: Mapping[str, Tensor], best: Mapping[str, Any]
+) -> dict[str, Any]:
     """Collect the best state of a member: the network alone."""
     member = {"model": model, "buffers": buffers}
     own = {"format": FORMAT, "config_digest": run.digest, "value": best["value"], "epoch": best["epoch"]}
@@ -111,12 +114,16 @@ def expect_last(run: MemberRun, payload: Mapping[str, Any]) -> None:
     with reading(file):
         counts = [own["epochs"], own["steps"], own.get("minibatches", payload["epoch"] + 1)]
         if not all(type(count) is int and count >= 0 for count in counts) or counts[0] > counts[2]:
-            raise InputError(f"the checkpoint {file} stands nowhere: its epochs, steps and minibatches are {shown(counts)}")
+            raise InputError(
+                f"the checkpoint {file} stands nowhere: its epochs, steps and minibatches are {shown(counts)}"
+            )
         like = {name.removeprefix(PREFIX): value.shape for name, value in run.module.state_dict().items()}
         held = {name.removeprefix(PREFIX): value.shape for name, value in payload["state_dict"].items()}
         for name, shape in [*held.items(), *((name, value.shape) for name, value in own["best"]["model"].items())]:
             if shape != like[name]:
-                raise InputError(f"the checkpoint {file} does not fit this run: {name} is {tuple(shape)}, not {tuple(like[name])}")
+                raise InputError(
+                    f"the checkpoint {file} does not fit this run: {name} is {tuple(shape)}, not {tuple(like[name])}"
+                )
         if own["stop"] is not None:
             Stop(**own["stop"])
 
@@ -144,11 +151,13 @@ def restore_engine(trainer: L.Trainer, engine: Any, payloads: list[dict[str, Any
         file = run.folder.checkpoints / "last.ckpt"
         with reading(file):
             named = network_state(payload, file)
-            members.append({
-                "model": {name: named[name] for name in names},
-                "buffers": {name: value for name, value in named.items() if name not in names},
-                "optimizer": _moments(run.module, payload["optimizer_states"][0]["state"]),
-            })
+            members.append(
+                {
+                    "model": {name: named[name] for name in names},
+                    "buffers": {name: value for name, value in named.items() if name not in names},
+                    "optimizer": _moments(run.module, payload["optimizer_states"][0]["state"]),
+                }
+            )
     with reading(trainer.runs[0].folder.checkpoints / "last.ckpt"):
         restore(engine, members, own)
         for index, state in enumerate(own):
@@ -178,9 +187,12 @@ def _head(run: MemberRun, epochs: int, steps: int) -> dict[str, Any]:
     if isinstance(run.module, Classifier):
         run.module.note_hyperparameters()  # of the parts as they now are
     return {
-        "epoch": max(0, epochs - 1), "global_step": steps, "pytorch-lightning_version": L.__version__,
-        "hparams_name": "kwargs", "hyper_parameters": dict(run.module.hparams),
-    } | ({type(run.data).__qualname__: kept} if kept else {})  # fmt: skip
+        "epoch": max(0, epochs - 1),
+        "global_step": steps,
+        "pytorch-lightning_version": L.__version__,
+        "hparams_name": "kwargs",
+        "hyper_parameters": dict(run.module.hparams),
+    } | ({type(run.data).__qualname__: kept} if kept else {})
 
 
 def _in_order(model: torch.nn.Module, member: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -197,7 +209,9 @@ def _trained(module: L.LightningModule) -> list[tuple[int, str]]:
     return [(i, name.removeprefix(PREFIX)) for i, (name, _) in enumerate(module.named_parameters())]
 
 
-def _optimizer_state(module: L.LightningModule, moments: Mapping[str, Any], steps: int, factor: float) -> dict[str, Any]:
+def _optimizer_state(
+    module: L.LightningModule, moments: Mapping[str, Any], steps: int, factor: float
+) -> dict[str, Any]:
     """Write moments by name as torch's optimiser keeps them: by the number of the parameter."""
     like = module.make_optimizer(module.parameters()).state_dict()
     for group in like["param_groups"]:
@@ -227,7 +241,14 @@ def _scheduler_state(module: L.LightningModule, steps: int, factor: Any) -> list
     if type(module.schedule) is Constant:
         return []
     rates = [group["lr"] for group in module.make_optimizer(module.parameters()).param_groups]
-    return [{
-        "base_lrs": rates, "last_epoch": steps, "_step_count": steps + 1, "_is_initial": False,
-        "_get_lr_called_within_step": False, "_last_lr": [rate * factor(steps) for rate in rates], "lr_lambdas": [{}],
-    }]  # fmt: skip
+    return [
+        {
+            "base_lrs": rates,
+            "last_epoch": steps,
+            "_step_count": steps + 1,
+            "_is_initial": False,
+            "_get_lr_called_within_step": False,
+            "_last_lr": [rate * factor(steps) for rate in rates],
+            "lr_lambdas": [{}],
+        }
+    ]

@@ -103,10 +103,15 @@ class Classifier(L.LightningModule):
         if not hasattr(self.schedule, "at"):
             scheduler = self.schedule(optimizer)
             interval = "step" if type(scheduler).__name__ in PER_STEP else "epoch"
-            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": interval, "monitor": self.monitor}}
+            return {
+                "optimizer": optimizer,
+                "lr_scheduler": {"scheduler": scheduler, "interval": interval, "monitor": self.monitor},
+            }
         steps = self.trainer.estimated_stepping_batches
         if steps == float("inf"):
-            raise InputError("schedule needs a training of known length: set trainer.max_epochs or trainer.max_steps, got -1 for both")
+            raise InputError(
+                "schedule needs a training of known length: set trainer.max_epochs or trainer.max_steps, got -1 for both"
+            )
         if self.trainer.num_training_batches == float("inf"):
             raise InputError(
                 "schedule needs epochs of known length, and a stream has none: take one of torch.optim.lr_scheduler, or limit_train_batches"

@@ -137,7 +137,12 @@ def _attached(module: LightningDataModule) -> Iterator[None]:
         return
     with quiet():
         module.trainer = Trainer(
-            accelerator="cpu", devices=1, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
+            accelerator="cpu",
+            devices=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
         )
     try:
         yield
@@ -162,7 +167,11 @@ def _points(module: LightningDataModule, name: str) -> Points | None:
     if name not in vars(module) and getattr(type(module), name) is getattr(LightningDataModule, name):
         return None  # not written
     loader = getattr(module, name)()
-    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset) or len(loader.dataset) > MOST_POINTS:
+    if (
+        not isinstance(loader, DataLoader)
+        or isinstance(loader.dataset, IterableDataset)
+        or len(loader.dataset) > MOST_POINTS
+    ):
         return None
     try:
         loader = copy.deepcopy(loader)
@@ -171,7 +180,9 @@ def _points(module: LightningDataModule, name: str) -> Points | None:
     rows: list[tuple[Tensor, Tensor]] = []
     count = 0
     for batch in loader:
-        if not (isinstance(batch, (tuple, list)) and len(batch) == 2 and all(isinstance(part, Tensor) for part in batch)):
+        if not (
+            isinstance(batch, (tuple, list)) and len(batch) == 2 and all(isinstance(part, Tensor) for part in batch)
+        ):
             return None
         x, y = batch
         if y.ndim != 1 or len(x) != len(y) or y.dtype.is_floating_point or not x.dtype.is_floating_point:

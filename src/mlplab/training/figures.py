@@ -19,7 +19,10 @@ from mlplab.training.record import Record
 from mlplab.training.single import network_title
 
 FIGURES = ("all", "map", "none")
-MOST_SHOWN, MOST_PAIRED = 1_500, 32  # test points in a scatter matrix, and others; number of inputs beyond which it is not drawn
+MOST_SHOWN, MOST_PAIRED = (
+    1_500,
+    32,
+)  # test points in a scatter matrix, and others; number of inputs beyond which it is not drawn
 
 
 def model_title(classifier: Any, index: int) -> str:
@@ -34,9 +37,7 @@ def data_title(run: MemberRun) -> str:
     return f"{type(run.data).__name__.removesuffix('DataModule').lower()} data"
 
 
-def draw_figures(
-    trainer: Any, classifier: Any, index: int, result: dict[str, Any], test_logits: Tensor
-) -> None:
+def draw_figures(trainer: Any, classifier: Any, index: int, result: dict[str, Any], test_logits: Tensor) -> None:
     """Draw what ``figures`` asks for into the run folder and TensorBoard; the population stands at the chosen state."""
     run = trainer.runs[index]
     wanted = run.config.get("figures", "all")
@@ -76,9 +77,16 @@ def draw_figures(
 
 
 def map_figures(
-    classifier: Any, index: int, run: MemberRun, maps: DecisionMaps, record: Record,
-    result: dict[str, Any], test_logits: Tensor, wanted: str, arrays: dict[str, np.ndarray],
-) -> dict[str, Any]:  # fmt: skip
+    classifier: Any,
+    index: int,
+    run: MemberRun,
+    maps: DecisionMaps,
+    record: Record,
+    result: dict[str, Any],
+    test_logits: Tensor,
+    wanted: str,
+    arrays: dict[str, np.ndarray],
+) -> dict[str, Any]:
     """Draw the decision map and, where all is wanted, its comparison with Bayes and the strip of epochs."""
     from mlplab.plots.comparison import comparison
     from mlplab.plots.decision_map import decision_map, summary
@@ -114,28 +122,53 @@ def map_figures(
         arrays["bayes_map"] = bayes.astype(np.float32)
         best = run.data.log_posterior("test")
         made["bayes"] = comparison(
-            grid, bayes, extent, points, labels, title=f"{model_title(classifier, index)} beside the Bayes classifier",
-            subtitles=(subtitle, summary(figures_of["bayes_accuracy"], int((best.argmax(1) != run.data.test.y).sum()),
-                                         len(labels), figures_of["bayes_nll"])),
-            bayes_predicted=best.argmax(1).numpy(), **common,
-        )  # fmt: skip
+            grid,
+            bayes,
+            extent,
+            points,
+            labels,
+            title=f"{model_title(classifier, index)} beside the Bayes classifier",
+            subtitles=(
+                subtitle,
+                summary(
+                    figures_of["bayes_accuracy"],
+                    int((best.argmax(1) != run.data.test.y).sum()),
+                    len(labels),
+                    figures_of["bayes_nll"],
+                ),
+            ),
+            bayes_predicted=best.argmax(1).numpy(),
+            **common,
+        )
     drawn, history = maps.probabilities.get(index, {}), record.history(index)
     if drawn and history["epoch"]:
         epochs = sorted(drawn)
         arrays |= {"maps": np.stack([drawn[e] for e in epochs]).astype(np.float16), "map_epochs": np.array(epochs)}
         made["learning_strip"] = learning_strip(
-            np.stack([drawn[e] for e in epochs]), epochs, extent, history["epoch"], history["train/loss"],
-            history.get("val/loss"), title=f"{model_title(classifier, index)} on {data_title(run)}",
-            accuracies=[maps.accuracies[index][e] for e in epochs], box=box,
-            bayes_nll=(result["fresh"] or {}).get("bayes_nll"), other="validation",
-        )  # fmt: skip
+            np.stack([drawn[e] for e in epochs]),
+            epochs,
+            extent,
+            history["epoch"],
+            history["train/loss"],
+            history.get("val/loss"),
+            title=f"{model_title(classifier, index)} on {data_title(run)}",
+            accuracies=[maps.accuracies[index][e] for e in epochs],
+            box=box,
+            bayes_nll=(result["fresh"] or {}).get("bayes_nll"),
+            other="validation",
+        )
     return made
 
 
 def curve_figures(
-    classifier: Any, index: int, run: MemberRun, record: Record, result: dict[str, Any],
-    test_logits: Tensor, arrays: dict[str, np.ndarray],
-) -> dict[str, Any]:  # fmt: skip
+    classifier: Any,
+    index: int,
+    run: MemberRun,
+    record: Record,
+    result: dict[str, Any],
+    test_logits: Tensor,
+    arrays: dict[str, np.ndarray],
+) -> dict[str, Any]:
     """Draw loss and accuracy over epochs, and the confusion and reliability on the test points."""
     from mlplab.plots.calibration import calibration
     from mlplab.plots.curves import learning_curves
@@ -144,25 +177,38 @@ def curve_figures(
     arrays |= {"test_probabilities": probabilities, "labels": run.data.test.y.numpy()}
     made = {
         "calibration": calibration(
-            probabilities, run.data.test.y.numpy(), title=f"{model_title(classifier, index)}: test points",
+            probabilities,
+            run.data.test.y.numpy(),
+            title=f"{model_title(classifier, index)}: test points",
             subtitle=f"accuracy {100 * result['test']['accuracy']:.1f} %  ·  "
             f"expected calibration error {100 * result['test']['calibration_error']:.1f} %",
             class_names=run.data.class_names,
         )
-    }  # fmt: skip
+    }
     history, limit = record.history(index), result["fresh"] or result["test"]
     if history["epoch"]:
         arrays |= {f"history/{name}": np.array(column, dtype=float) for name, column in history.items()}
         made["learning_curves"] = learning_curves(
-            history["epoch"], history["train/loss"], history.get("val/loss"), history["train/accuracy"],
-            history.get("val/accuracy"), title=f"{model_title(classifier, index)} on {data_title(run)}",
-            bayes_nll=limit["bayes_nll"], bayes_accuracy=limit["bayes_accuracy"], best_epoch=result["best_epoch"],
-        )  # fmt: skip
+            history["epoch"],
+            history["train/loss"],
+            history.get("val/loss"),
+            history["train/accuracy"],
+            history.get("val/accuracy"),
+            title=f"{model_title(classifier, index)} on {data_title(run)}",
+            bayes_nll=limit["bayes_nll"],
+            bayes_accuracy=limit["bayes_accuracy"],
+            best_epoch=result["best_epoch"],
+        )
     return made
 
 
 def table_figures(
-    classifier: Any, index: int, run: MemberRun, result: dict[str, Any], test_logits: Tensor, arrays: dict[str, np.ndarray]
+    classifier: Any,
+    index: int,
+    run: MemberRun,
+    result: dict[str, Any],
+    test_logits: Tensor,
+    arrays: dict[str, np.ndarray],
 ) -> dict[str, Any]:
     """Draw what suits data of three inputs or more: pairs of features and principal components; of images, images."""
     data, title = run.data, f"{model_title(classifier, index)} on {data_title(run)}"
@@ -183,10 +229,18 @@ def table_figures(
     arrays |= {"class_names": np.array(names)} if names is not None else {}
     made = {
         "projection": decision_map(
-            grid, plane.extent, points, labels, predicted=said, title=title, subtitle=f"{subtitle}  ·  {plane.remark}",
-            box=plane.box, class_names=names, axis_names=plane.names,
+            grid,
+            plane.extent,
+            points,
+            labels,
+            predicted=said,
+            title=title,
+            subtitle=f"{subtitle}  ·  {plane.remark}",
+            box=plane.box,
+            class_names=names,
+            axis_names=plane.names,
         )
-    }  # fmt: skip
+    }
     if len(data.input_shape) == 2:
         images, network = data.to_units(data.test.x).numpy(), classifier.population.member(index)
         probabilities = test_logits.double().softmax(1).numpy()
@@ -206,13 +260,26 @@ def table_figures(
         features = data.feature_names or [f"x{j + 1}" for j in range(x.shape[1])]
         judged = np.full(len(y), -1)
         judged[: min(len(said), MOST_SHOWN)] = said[:MOST_SHOWN]
-        arrays |= {"matrix/values": data.to_units(x)[:, chosen].numpy(), "matrix/labels": y.numpy(), "matrix/predicted": judged}
+        arrays |= {
+            "matrix/values": data.to_units(x)[:, chosen].numpy(),
+            "matrix/labels": y.numpy(),
+            "matrix/predicted": judged,
+        }
         arrays["matrix/names"] = np.array([features[j] for j in chosen])
-        about = f"{subtitle}  ·  the {len(chosen)} of {x.shape[1]} inputs that tell most" if len(chosen) < x.shape[1] else subtitle
+        about = (
+            f"{subtitle}  ·  the {len(chosen)} of {x.shape[1]} inputs that tell most"
+            if len(chosen) < x.shape[1]
+            else subtitle
+        )
         made["scatter_matrix"] = scatter_matrix(
-            arrays["matrix/values"], y.numpy(), judged, names=arrays["matrix/names"].tolist(), title=title, subtitle=about,
+            arrays["matrix/values"],
+            y.numpy(),
+            judged,
+            names=arrays["matrix/names"].tolist(),
+            title=title,
+            subtitle=about,
             class_names=names,
-        )  # fmt: skip
+        )
     return made
 
 

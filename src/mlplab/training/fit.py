@@ -81,8 +81,12 @@ def fit_members(
             options = trainer_options(plain[0])
             callbacks = build_callbacks(plain[0], observer)
             for run in runs:
-                run.plan = plan(run.module, module_of(run.data), options, callbacks, plain[0]["trainer"].get("engine", "auto"))
-        return fit_runs(runs, options, callbacks, resume, on_result, started, lambda: build_callbacks(plain[0], observer))
+                run.plan = plan(
+                    run.module, module_of(run.data), options, callbacks, plain[0]["trainer"].get("engine", "auto")
+                )
+        return fit_runs(
+            runs, options, callbacks, resume, on_result, started, lambda: build_callbacks(plain[0], observer)
+        )
 
 
 def fit_runs(
@@ -107,6 +111,7 @@ def fit_runs(
     """
     results: dict[int, dict[str, Any]] = {}
     for place, numbers in enumerate(trainings_of(runs)):
+
         def tell(index: int, result: dict[str, Any], numbers: Sequence[int] = numbers) -> None:
             if on_result is not None:
                 on_result(numbers[index], result)
@@ -127,12 +132,18 @@ def population_of(runs: Sequence[MemberRun]) -> PopulationModule:
     networks = [module.model for module in modules]
     seeds = [0 if module.seed is None else module.seed for module in modules]
     return PopulationModule(
-        stack(networks, seeds), loss=modules[0].loss, optimizer=member_optimizer([m.make_optimizer for m in modules]),
-        schedule=modules[0].schedule, monitor=modules[0].monitor, mode=runs[0].mode,
-    )  # fmt: skip
+        stack(networks, seeds),
+        loss=modules[0].loss,
+        optimizer=member_optimizer([m.make_optimizer for m in modules]),
+        schedule=modules[0].schedule,
+        monitor=modules[0].monitor,
+        mode=runs[0].mode,
+    )
 
 
-def population_trainer(runs: Sequence[MemberRun], options: Mapping[str, Any], callbacks: Sequence[L.Callback]) -> BlockTrainer:
+def population_trainer(
+    runs: Sequence[MemberRun], options: Mapping[str, Any], callbacks: Sequence[L.Callback]
+) -> BlockTrainer:
     """Make the trainer by which Lightning drives the engine."""
     own = {name: value for name, value in options.items() if value is not None}
     trainer = BlockTrainer(callbacks=[*callbacks, Record()], **own)
@@ -152,22 +163,31 @@ def lightning_trainer(run: MemberRun, options: Mapping[str, Any], callbacks: Seq
         own.append(RunState())
         plugins = {"plugins": [WholeFile()], "default_root_dir": str(run.folder.path)}
     fixed = {
-        "logger": foreign or False, "enable_progress_bar": False, "enable_model_summary": False,
+        "logger": foreign or False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
         "num_sanity_val_steps": 0,
         # True without a Checkpoint callback would make Lightning add one of its own.
         "enable_checkpointing": any(isinstance(c, L.callbacks.Checkpoint) for c in own),
-    }  # fmt: skip
+    }
     with quiet():
         trainer = L.Trainer(callbacks=own, **{**fixed, **plugins, **options})
     if trainer.world_size > 1:
         asked = f"trainer.devices={options.get('devices')} with trainer.strategy={options.get('strategy', 'auto')}"
-        raise InputError(f"{asked} is {trainer.world_size} processes, and a run is one: use trainer.devices=1, or Lightning's Trainer in Python")
+        raise InputError(
+            f"{asked} is {trainer.world_size} processes, and a run is one: use trainer.devices=1, or Lightning's Trainer in Python"
+        )
     trainer.runs = [run]
     return trainer
 
 
 def _train(
-    runs: Sequence[MemberRun], trainer: L.Trainer, module: L.LightningModule, resume: bool, on_result: OnResult | None, started: float
+    runs: Sequence[MemberRun],
+    trainer: L.Trainer,
+    module: L.LightningModule,
+    resume: bool,
+    on_result: OnResult | None,
+    started: float,
 ) -> list[dict[str, Any]]:
     done: set[int] = set()
 
@@ -235,13 +255,19 @@ def start(runs: Sequence[MemberRun], trainer: L.Trainer) -> None:
         write_text(run.folder.config, text := config_text(run), sync=False)
         shared = shared or collect(run.config, data_sha256=run.data.sha256, device=device)
         own = {"config_digest": run.digest, "data_sha256": run.data.sha256, "seed": run.config["seed"]}
-        own |= {"engine": run.plan.engine, "engine_reason": run.plan.reason, "data_seed": run.config["data"].get("seed")}
+        own |= {
+            "engine": run.plan.engine,
+            "engine_reason": run.plan.reason,
+            "data_seed": run.config["data"].get("seed"),
+        }
         write_json(run.folder.manifest, {**shared, **own, "members": len(runs)}, sync=False)
         for logger in run.loggers:
             if isinstance(logger, RunFolderLogger):
                 logger.cut(epochs=-1, steps=-1)
                 logger.log_config(text)
-            logger.log_hyperparams({key: run.config[key] for key in HYPERPARAMETERS if key in run.config})  # an interrupted run has its row
+            logger.log_hyperparams(
+                {key: run.config[key] for key in HYPERPARAMETERS if key in run.config}
+            )  # an interrupted run has its row
 
 
 def config_text(run: MemberRun) -> str:
@@ -287,7 +313,10 @@ def _tell_drift(run: MemberRun, trainer: L.Trainer) -> None:
     causes = differences(before, now)
     if causes:
         told = "; ".join(f"{name}: {words}" for name, words in causes)
-        print(f"{run.folder.path.name} began with other {told}; its end may differ from that of an uninterrupted run", file=sys.stderr)
+        print(
+            f"{run.folder.path.name} began with other {told}; its end may differ from that of an uninterrupted run",
+            file=sys.stderr,
+        )
 
 
 def hand_back(runs: Sequence[MemberRun], members: Any) -> None:

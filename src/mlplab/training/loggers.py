@@ -71,9 +71,7 @@ class CSVLogger(RunFolderLogger):
         clock: seconds.
     """
 
-    def __init__(
-        self, folder: str | Path, flush_every_s: float = 2.0, clock: Callable[[], float] = time.monotonic
-    ):
+    def __init__(self, folder: str | Path, flush_every_s: float = 2.0, clock: Callable[[], float] = time.monotonic):
         super().__init__()
         self.folder = Path(folder)
         self.flush_every_s = flush_every_s

@@ -43,7 +43,9 @@ class MuonAndAdamW(torch.optim.Optimizer):
         self._share()
 
 
-def optimizer_over(make: Callable[..., torch.optim.Optimizer], parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+def optimizer_over(
+    make: Callable[..., torch.optim.Optimizer], parameters: Iterable[nn.Parameter]
+) -> torch.optim.Optimizer:
     """Make an optimiser of parameters; Muon, which takes matrices alone, gets AdamW beside it for the others."""
     kind = make.func if isinstance(make, partial) else make
     parameters = list(parameters)

@@ -21,20 +21,36 @@ from mlplab.runs.trusted import expect_class
 
 # What the node of each group must name.
 KINDS: dict[str, type] = {
-    "data": LightningDataModule, "model": nn.Module, "module": LightningModule, "loss": nn.Module,
-    "optimizer": torch.optim.Optimizer, "callbacks": Callback, "logger": Logger,
-}  # fmt: skip
+    "data": LightningDataModule,
+    "model": nn.Module,
+    "module": LightningModule,
+    "loss": nn.Module,
+    "optimizer": torch.optim.Optimizer,
+    "callbacks": Callback,
+    "logger": Logger,
+}
 NAMES = {
-    "data": "LightningDataModule", "model": "torch.nn.Module", "module": "LightningModule", "loss": "torch.nn.Module",
-    "optimizer": "torch.optim.Optimizer", "callbacks": "Lightning Callback", "logger": "Lightning Logger",
-}  # fmt: skip
+    "data": "LightningDataModule",
+    "model": "torch.nn.Module",
+    "module": "LightningModule",
+    "loss": "torch.nn.Module",
+    "optimizer": "torch.optim.Optimizer",
+    "callbacks": "Lightning Callback",
+    "logger": "Lightning Logger",
+}
 SCHEDULERS = (torch.optim.lr_scheduler.LRScheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
 # The keys that decide how much memory is needed.
 DATA_SIZES = ("arms", "classes", "points_per_arm", "points_per_class", "validation_points", "fresh_points")
 MODEL_SIZES = ("hidden", "width", "depth")
 # Parts of torch's messages for too little memory, and for sizes beyond its integers.
-NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "size calculation overflowed",
-             "integer multiplication overflow", "Overflow when unpacking long")  # fmt: skip
+NO_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "size calculation overflowed",
+    "integer multiplication overflow",
+    "Overflow when unpacking long",
+)
 
 
 def find_class(node: Mapping[str, Any], key: str) -> Any:

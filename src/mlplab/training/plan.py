@@ -39,21 +39,45 @@ ON_GRADIENTS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 KERNEL_CHOICES = ("foreach", "fused")
 # Options of the trainer that the engine knows, each with a row in the test of equality, or of no effect on the result.
 OPTIONS = (
-    "accelerator", "devices", "max_epochs", "max_steps", "limit_train_batches", "check_val_every_n_epoch",
-    "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "precision", "profiler", "threads",
-    "engine", "logger", "callbacks", "default_root_dir", "enable_progress_bar", "enable_model_summary",
-    "enable_checkpointing", "log_every_n_steps", "num_sanity_val_steps",
-)  # fmt: skip
+    "accelerator",
+    "devices",
+    "max_epochs",
+    "max_steps",
+    "limit_train_batches",
+    "check_val_every_n_epoch",
+    "accumulate_grad_batches",
+    "gradient_clip_val",
+    "gradient_clip_algorithm",
+    "precision",
+    "profiler",
+    "threads",
+    "engine",
+    "logger",
+    "callbacks",
+    "default_root_dir",
+    "enable_progress_bar",
+    "enable_model_summary",
+    "enable_checkpointing",
+    "log_every_n_steps",
+    "num_sanity_val_steps",
+)
 # Methods of a data module that decide what a minibatch is, or that only Lightning's loop calls.
 SERVING = (
-    "train_dataloader", "val_dataloader", "transfer_batch_to_device", "on_before_batch_transfer", "on_after_batch_transfer",
+    "train_dataloader",
+    "val_dataloader",
+    "transfer_batch_to_device",
+    "on_before_batch_transfer",
+    "on_after_batch_transfer",
     "teardown",
-)  # fmt: skip
+)
 # Hooks of a callback that the engine does not call, or calls once a block of minibatches.
 MINIBATCH_HOOKS = [
-    name for name in vars(L.Callback) if name.startswith("on_") and not name.startswith(("on_fit", "on_train_epoch", "on_exception"))
+    name
+    for name in vars(L.Callback)
+    if name.startswith("on_")
+    and not name.startswith(("on_fit", "on_train_epoch", "on_exception"))
     and name not in ("on_train_start", "on_train_end")
-]  # fmt: skip
+]
 
 
 @dataclass(frozen=True)
@@ -164,7 +188,10 @@ def network_obstacles(model: nn.Module) -> Iterable[str]:
     kinds = {parameter.dtype for parameter in parameters}
     if len(kinds) > 1 or not kinds <= {torch.float32, torch.float64}:
         yield f"the network's parameters are {', '.join(map(str, kinds))}"
-    if any(parameter.grad_fn is not None or any(getattr(parameter, name) for name in ON_GRADIENTS) for parameter in parameters):
+    if any(
+        parameter.grad_fn is not None or any(getattr(parameter, name) for name in ON_GRADIENTS)
+        for parameter in parameters
+    ):
         yield "the network's parameters have hooks"
     for part in model.modules():
         if hasattr(part, "parametrizations"):
@@ -227,7 +254,9 @@ def optimizer_obstacles(make: Any) -> Iterable[str]:
         raise InputError(f"optimizer cannot be made: {' '.join(str(error).split())}") from error
     defaults = parameters_of(kind)
     for name, value in settings.items():
-        if name not in (*OPTIMIZERS[kind][1], *KERNEL_CHOICES) and (name not in defaults or value != defaults[name].default):
+        if name not in (*OPTIMIZERS[kind][1], *KERNEL_CHOICES) and (
+            name not in defaults or value != defaults[name].default
+        ):
             yield f"optimizer.{name}={value}"
         elif isinstance(value, torch.Tensor):
             yield f"optimizer.{name} is a tensor"
@@ -252,12 +281,22 @@ def _alike(a: L.LightningModule, b: L.LightningModule) -> bool:
         one, other = getattr(a, name), getattr(b, name)
         if isinstance(one, nn.Module) and isinstance(other, nn.Module):
             arrays = [[*part.parameters(), *part.buffers()] for part in (one, other)]
-            return structure(one) == structure(other) and len(arrays[0]) == len(arrays[1]) and all(map(torch.equal, *arrays))
+            return (
+                structure(one) == structure(other)
+                and len(arrays[0]) == len(arrays[1])
+                and all(map(torch.equal, *arrays))
+            )
         node = node_of(one)
         return one == other if node is None or not isinstance(one, Schedule) else node == node_of(other)
 
     kinds = [getattr(module.make_optimizer, "func", module.make_optimizer) for module in (a, b)]
-    return same("loss") and same("schedule") and (a.monitor, a.mode) == (b.monitor, b.mode) and kinds[0] is kinds[1] and can_stack(a.model, b.model)
+    return (
+        same("loss")
+        and same("schedule")
+        and (a.monitor, a.mode) == (b.monitor, b.mode)
+        and kinds[0] is kinds[1]
+        and can_stack(a.model, b.model)
+    )
 
 
 def member_optimizer(makes: list[Any]) -> functools.partial:

@@ -90,7 +90,9 @@ def plane_of(data: Any, limit: float | None = None, pair: Sequence[str | int] | 
         pair = (0, 1)
     middle = train.median(dim=0).values if shape[0] > 2 else None
     parts = [data.train, data.test] + ([data.validation] if data.validation is not None else [])
-    low, high = (torch.stack([f(data.to_units(part.x)[:, list(pair)], 0) for part in parts]) for f in (torch.amin, torch.amax))
+    low, high = (
+        torch.stack([f(data.to_units(part.x)[:, list(pair)], 0) for part in parts]) for f in (torch.amin, torch.amax)
+    )
     low, high = low.amin(0).double(), high.amax(0).double()
     if limit is not None:
         extent = (-float(limit), float(limit)) * 2
@@ -143,7 +145,9 @@ def by_f_ratio(x: Tensor, y: Tensor) -> list[int]:
     means = torch.zeros(classes, x.shape[1], dtype=torch.float64).index_add_(0, y, x) / counts.clamp(min=1)
     between = (counts * (means - x.mean(0)) ** 2).sum(0)
     within = ((x - means[y]) ** 2).sum(0)
-    score = torch.where(between > 0, between / within.clamp(min=1e-12 * float(between.max() or 1)), torch.zeros_like(between))
+    score = torch.where(
+        between > 0, between / within.clamp(min=1e-12 * float(between.max() or 1)), torch.zeros_like(between)
+    )
     return score.argsort(descending=True, stable=True).tolist()
 
 
@@ -195,9 +199,13 @@ def components_of(data: Any) -> Components | None:
     axes = vectors[:, [-1, -2]]
     axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
     shares = (values[[-1, -2]] / values.clamp(min=0).sum().clamp(min=1e-300)).clamp(min=0).tolist()
-    names = tuple(f"principal component {k + 1} ({100 * share:.1f} % of the variance)" for k, share in enumerate(shares))
+    names = tuple(
+        f"principal component {k + 1} ({100 * share:.1f} % of the variance)" for k, share in enumerate(shares)
+    )
     remark = f"{count - 2} other component{'s' * (count > 3)} at the mean"
-    made = Components(centre, scale, axes, tuple(data.input_shape), names, (0.0,) * 4, (np.zeros(2), np.zeros(2)), remark)
+    made = Components(
+        centre, scale, axes, tuple(data.input_shape), names, (0.0,) * 4, (np.zeros(2), np.zeros(2)), remark
+    )
     train = made.points(data.train.x)
     every = np.concatenate([train, made.points(data.test.x)])
     low, high = every.min(0), every.max(0)

@@ -25,9 +25,7 @@ from mlplab.training.table_facts import table_facts
 
 PARTS = ("test", "fresh", "validation", "train")
 # What HPARAMS shows of a run; a fixed set, so that the tables of all runs have the same columns.
-FINAL = (
-    "test/accuracy", "test/nll", "fresh/accuracy", "fresh/nll", "fresh/accuracy_regret", "fresh/nll_regret",
-)  # fmt: skip
+FINAL = ("test/accuracy", "test/nll", "fresh/accuracy", "fresh/nll", "fresh/accuracy_regret", "fresh/nll_regret")
 
 HYPERPARAMETERS = ("seed", "data", "model", "loss", "optimizer", "schedule", "trainer")
 
@@ -85,7 +83,9 @@ def write_pages(trainer: Any, classifier: Any, index: int, result: dict[str, Any
         return
     run, maps = trainer.runs[index], next((c for c in trainer.callbacks if isinstance(c, DecisionMaps)), DecisionMaps())
     epoch = result["best_epoch"] if result["evaluated"] == "best" else result["epochs"]
-    keep_run(run, classifier.population, index, epoch, maps.weights.get(index, {}), test_logits, maps.plane(run.data), result)
+    keep_run(
+        run, classifier.population, index, epoch, maps.weights.get(index, {}), test_logits, maps.plane(run.data), result
+    )
 
 
 def part_logits(population: Population, index: int, data: ArrayDataModule) -> dict[str, Tensor | None]:
@@ -120,9 +120,7 @@ def part_figures(logits: dict[str, Tensor | None], data: ArrayDataModule) -> dic
     return figures
 
 
-def describe(
-    classifier: Any, index: int, run: MemberRun, logits: dict[str, Tensor | None]
-) -> dict[str, Any]:
+def describe(classifier: Any, index: int, run: MemberRun, logits: dict[str, Tensor | None]) -> dict[str, Any]:
     """Put together what ``result.json`` says of a member, but for times and the state's fingerprint."""
     stop, best_epoch = classifier.stops.get(index), int(classifier.best.epoch[index])
     return {
@@ -155,7 +153,9 @@ def end_loggers(run: MemberRun, result: dict[str, Any]) -> None:
             final[name] = value
     for logger in run.loggers:
         if isinstance(logger, RunFolderLogger):
-            logger.log_hyperparams({key: run.config[key] for key in HYPERPARAMETERS if key in run.config})  # of a run that an older version began
+            logger.log_hyperparams(
+                {key: run.config[key] for key in HYPERPARAMETERS if key in run.config}
+            )  # of a run that an older version began
             logger.log_final(final, result["steps"], "failed" if failed else "success")
         else:
             logger.finalize("failed" if failed else "success")

@@ -32,9 +32,15 @@ def plain_weights(population: Any, theta: Tensor) -> np.ndarray:
 
 
 def keep_run(
-    run: Any, population: Any, index: int, epoch: int, weights: Mapping[int, np.ndarray], test_logits: Tensor,
-    plane: Plane | None, result: Mapping[str, Any],
-) -> None:  # fmt: skip
+    run: Any,
+    population: Any,
+    index: int,
+    epoch: int,
+    weights: Mapping[int, np.ndarray],
+    test_logits: Tensor,
+    plane: Plane | None,
+    result: Mapping[str, Any],
+) -> None:
     """Keep the snapshots of a run, and write its page.
 
     Args:
@@ -57,22 +63,33 @@ def keep_run(
     shift = data.to_units(torch.zeros(1, *shape)).double().reshape(count)
     scale = data.to_units(torch.ones(1, *shape)).double().reshape(count) - shift
     save_snapshots(
-        run.folder, widths=[member.in_features, *member.hidden, member.out_features] if is_plain else [],
-        weights=weights if is_plain else {}, chosen=plain_weights(population, population.theta[index]), epoch=epoch,
-        x=points.x.reshape(len(points.y), count).numpy(), y=points.y.numpy(),
-        probabilities=test_logits.double().softmax(1).numpy(), shift=shift.numpy(), scale=scale.numpy(),
+        run.folder,
+        widths=[member.in_features, *member.hidden, member.out_features] if is_plain else [],
+        weights=weights if is_plain else {},
+        chosen=plain_weights(population, population.theta[index]),
+        epoch=epoch,
+        x=points.x.reshape(len(points.y), count).numpy(),
+        y=points.y.numpy(),
+        probabilities=test_logits.double().softmax(1).numpy(),
+        shift=shift.numpy(),
+        scale=scale.numpy(),
         box=torch.stack([train.amin(0), train.amax(0)]).numpy(),
-        pair=plane.pair if plane else (), extent=plane.extent if plane else (),
+        pair=plane.pair if plane else (),
+        extent=plane.extent if plane else (),
         classes=data.class_names or [f"class {k}" for k in range(test_logits.shape[1])],
         features=data.feature_names or [f"x{k + 1}" for k in range(count)],
-    )  # fmt: skip
+    )
     arrays = read_snapshots(run.folder)
     told = describe(run.folder, run.config, arrays, finite(result), network_title(member))
     write_text(run.folder.path / "run.html", run_page(told), sync=False)
 
 
 def describe(
-    folder: RunFolder, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], result: Mapping[str, Any], network: str
+    folder: RunFolder,
+    config: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    result: Mapping[str, Any],
+    network: str,
 ) -> dict[str, Any]:
     """Put together what :func:`mlplab.pages.run_page.run_page` takes."""
     flat = read_flat(folder.config)
@@ -90,15 +107,25 @@ def describe(
     playground = playground_of(folder, config)
     with_weights = len(arrays["widths"]) > 0
     return {
-        "name": folder.name, "title": f"{network}: {label(changed)}" if changed else f"{network}, default settings", "lead": lead(result, folder),
-        "classes": arrays["classes"].tolist(), "features": features,
+        "name": folder.name,
+        "title": f"{network}: {label(changed)}" if changed else f"{network}, default settings",
+        "lead": lead(result, folder),
+        "classes": arrays["classes"].tolist(),
+        "features": features,
         "widths": arrays["widths"].tolist() if with_weights else None,
-        "activation": model.get("activation", "relu"), "dropout": model.get("dropout", 0),
+        "activation": model.get("activation", "relu"),
+        "dropout": model.get("dropout", 0),
         "snapshots": snapshots if with_weights else [],
         "chosen": next(k for k, entry in enumerate(snapshots) if entry[1]) if with_weights else 0,
-        "extent": arrays["extent"].tolist() or None, "pair": arrays["pair"].tolist(),
-        "shift": arrays["shift"].tolist(), "scale": arrays["scale"].tolist(), "box": arrays["box"].tolist(),
-        "x": arrays["x"], "y": arrays["y"], "probabilities": arrays["probabilities"], "law": law_of(config["data"]),
+        "extent": arrays["extent"].tolist() or None,
+        "pair": arrays["pair"].tolist(),
+        "shift": arrays["shift"].tolist(),
+        "scale": arrays["scale"].tolist(),
+        "box": arrays["box"].tolist(),
+        "x": arrays["x"],
+        "y": arrays["y"],
+        "probabilities": arrays["probabilities"],
+        "law": law_of(config["data"]),
         "history": {key: columns[key] for key in HISTORY if key in columns},
         "limit": {"nll": limit.get("bayes_nll"), "accuracy": limit.get("bayes_accuracy")},
         "figures": [(part, result[part]) for part in PARTS if result.get(part)],
@@ -108,12 +135,15 @@ def describe(
         "commands": [
             ("Measure it again", f"scripts/lab evaluate {name}"),
             ("Train it again and compare, to the bit", f"scripts/lab reproduce {name}"),
-            ("Train for more epochs", f"scripts/lab train resume={name} trainer.max_epochs={2 * max(1, result['epochs'])}"),
+            (
+                "Train for more epochs",
+                f"scripts/lab train resume={name} trainer.max_epochs={2 * max(1, result['epochs'])}",
+            ),
             *([("The same in the playground", f"scripts/lab playground {name}")] if playground else []),
         ],
         "manifest": json.dumps(read_json(folder.manifest), indent=1) if folder.manifest.exists() else "",
         "playground": playground,
-    }  # fmt: skip
+    }
 
 
 def playground_of(folder: RunFolder, config: Mapping[str, Any]) -> str | None:

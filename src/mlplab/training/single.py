@@ -116,7 +116,9 @@ class SingleMember:
         self.stops: dict[int, Stop] = {}
         self.interrupted = False
         # What is validated is then not what stands in the module, and the last state is the one to choose.
-        self.averages = next((type(callback).__name__ for callback in trainer.callbacks if isinstance(callback, AVERAGING)), None)
+        self.averages = next(
+            (type(callback).__name__ for callback in trainer.callbacks if isinstance(callback, AVERAGING)), None
+        )
         self._closed, self._validated = -1, -1
 
     @property
@@ -163,9 +165,11 @@ class SingleMember:
                         moments.setdefault(key, {})[names[id(parameter)]] = value
         stop = self.stops.get(0)
         return {
-            "model": self.population.split(self.theta[0]), "buffers": self.population.buffers(), "optimizer": moments,
+            "model": self.population.split(self.theta[0]),
+            "buffers": self.population.buffers(),
+            "optimizer": moments,
             "steps": stop.step if stop else self.steps,
-        }  # fmt: skip
+        }
 
     def state(self) -> dict[str, Any]:
         """Collect what a checkpoint of Lightning's does not hold."""
@@ -173,17 +177,21 @@ class SingleMember:
         return {
             "stop": None if stop is None else {"reason": stop.reason, "epoch": stop.epoch, "step": stop.step},
             "best": {
-                "value": float(best.value[0]), "epoch": int(best.epoch[0]),
-                "model": self.population.split(best.theta[0]), "buffers": best.buffers.get(0, {}),
+                "value": float(best.value[0]),
+                "epoch": int(best.epoch[0]),
+                "model": self.population.split(best.theta[0]),
+                "buffers": best.buffers.get(0, {}),
             },
-        }  # fmt: skip
+        }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take back what :meth:`state` gave."""
         best = state["best"]
         self.best.value[0], self.best.epoch[0] = best["value"], best["epoch"]
         named = dict(best["model"])
-        self.best.theta = torch.cat([named[name].reshape(-1) for name, _ in self.population.names()]).unsqueeze(0).to(self.theta)
+        self.best.theta = (
+            torch.cat([named[name].reshape(-1) for name, _ in self.population.names()]).unsqueeze(0).to(self.theta)
+        )
         if best["buffers"]:
             self.best.buffers[0] = best["buffers"]
         if state["stop"]:
@@ -224,7 +232,9 @@ class SingleMember:
         self.trainer.should_stop |= self.interrupted
         if self.monitor in self.metrics and 0 not in self.stops and not self.averages:
             self.place()
-            self.best.offer(self.metrics[self.monitor].to(self.best.value), self.epochs, self.active.to(self.best.value.device))
+            self.best.offer(
+                self.metrics[self.monitor].to(self.best.value), self.epochs, self.active.to(self.best.value.device)
+            )
         return True
 
 
@@ -236,5 +246,3 @@ def members_of(trainer: L.Trainer, module: L.LightningModule) -> Any:
     if known is None or known.module is not module:
         known = trainer.__dict__["_mlplab_single"] = SingleMember(trainer, module)
     return known
-
-

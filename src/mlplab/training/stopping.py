@@ -26,8 +26,11 @@ def threads(count: int) -> Iterator[None]:
 
 
 @contextmanager
-def failing(folders: Sequence[RunFolder | None], untouched: Callable[[], bool], done: set[int] = frozenset()) -> Iterator[None]:
+def failing(
+    folders: Sequence[RunFolder | None], untouched: Callable[[], bool], done: set[int] = frozenset()
+) -> Iterator[None]:
     """Say in each folder how its run ended, where it ends with an error; one that was never described stays as it was."""
+
     def fail(error: BaseException) -> None:
         if not untouched():  # a run that could not go on stays interrupted
             _fail([folder for index, folder in enumerate(folders) if index not in done], error)

@@ -31,7 +31,9 @@ def read_weights(path: str | Path) -> tuple[MLP, dict[str, Any]]:
         network = MLP(**model, seed=0)
         network.load_state_dict({name: torch.tensor(value, dtype=torch.float32) for name, value in state.items()})
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path} does not hold the weights of its network: {' '.join(str(error).split())[:160]}") from error
+        raise InputError(
+            f"{path} does not hold the weights of its network: {' '.join(str(error).split())[:160]}"
+        ) from error
     if not all(value.isfinite().all() for value in network.state_dict().values()):
         raise InputError(f"{path} holds weights that are no numbers")
     return network, record

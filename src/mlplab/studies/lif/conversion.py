@@ -76,7 +76,9 @@ def centred(weights: Weights, time_steps: int, centre: np.ndarray) -> tuple[Weig
     return corrected, starts
 
 
-def fitted(weights: Weights, target: Weights, x: np.ndarray, time_steps: int, starts: Sequence[np.ndarray], *, seed: int = 0) -> Weights:
+def fitted(
+    weights: Weights, target: Weights, x: np.ndarray, time_steps: int, starts: Sequence[np.ndarray], *, seed: int = 0
+) -> Weights:
     """Fit the output layer to the counts: minimise the mean KL(ReLU network || spiking network), a convex problem.
 
     Args:

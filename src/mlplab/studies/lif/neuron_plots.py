@@ -45,9 +45,18 @@ def draw_membrane(axes, times_ms, trace_v, exact_times_ms, exact_v, *, threshold
 
 
 def membrane_trace(
-    times_ms, trace_v, exact_times_ms, exact_v, current_ma,
-    *, threshold_v, refractory_ms=(), stepped="Euler", title, subtitle="",
-) -> Figure:  # fmt: skip
+    times_ms,
+    trace_v,
+    exact_times_ms,
+    exact_v,
+    current_ma,
+    *,
+    threshold_v,
+    refractory_ms=(),
+    stepped="Euler",
+    title,
+    subtitle="",
+) -> Figure:
     """Draw one neuron's input current and membrane potential, stepped and exact.
 
     Args:
@@ -88,9 +97,19 @@ def membrane_trace(
 
 
 def raster(
-    spike_times_ms, spike_neurons, neurons, current_times_ms, currents_ma, rate_times_ms, rates_hz,
-    *, duration_ms, levels=(), title, subtitle="",
-) -> Figure:  # fmt: skip
+    spike_times_ms,
+    spike_neurons,
+    neurons,
+    current_times_ms,
+    currents_ma,
+    rate_times_ms,
+    rates_hz,
+    *,
+    duration_ms,
+    levels=(),
+    title,
+    subtitle="",
+) -> Figure:
     """Draw the spikes of many neurons under noisy input, some of their inputs above, their mean rate below.
 
     Args:

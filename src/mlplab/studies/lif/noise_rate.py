@@ -105,10 +105,16 @@ def _flat(neuron, mean_ma, intensity_ma_sqrt_ms):
     if not (np.isfinite(noise).all() and (noise >= 0).all()):
         raise InputError(f"intensity_ma_sqrt_ms must be finite and >= 0, got {noise[~(noise >= 0)].flat[:1] or noise}")
     named = {
-        "mean": mean, "noise": noise, "tau": neuron.time_constant_ms, "tau_ref": neuron.tau_ref_ms,
-        "capacitance": neuron.capacitance_uf, "gap": neuron.gap_v, "gap_ma": neuron.gap_ma,
-        "drive": neuron.drive_ma(mean), "leaky": np.isfinite(neuron.resistance_kohm),
-    }  # fmt: skip
+        "mean": mean,
+        "noise": noise,
+        "tau": neuron.time_constant_ms,
+        "tau_ref": neuron.tau_ref_ms,
+        "capacitance": neuron.capacitance_uf,
+        "gap": neuron.gap_v,
+        "gap_ma": neuron.gap_ma,
+        "drive": neuron.drive_ma(mean),
+        "leaky": np.isfinite(neuron.resistance_kohm),
+    }
     shape = np.broadcast_shapes(neuron.shape, mean.shape, noise.shape)
     return {name: np.broadcast_to(value, shape).ravel() for name, value in named.items()}, shape
 
@@ -163,7 +169,7 @@ def second_moment(x, shifted):
     reach = negligible_beyond(far)
     t = reach * (NODES + 1) / 2
     rising = reach[..., 0] / 2 * np.sum(WEIGHTS * np.exp(-t * (2 * far - t)) * erfc(-(far - t)) ** 2, axis=-1)
-    positive = np.exp(2 * shifted) * (rising + np.exp(-far[..., 0] ** 2) * _FROM_ZERO)
+    positive = np.exp(2 * shifted) * (rising + np.exp(-(far[..., 0] ** 2)) * _FROM_ZERO)
     return np.where(x[..., 0] > 0, positive, falling)
 
 

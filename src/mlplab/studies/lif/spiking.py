@@ -115,7 +115,8 @@ def run_spiking(
     reads = np.arange(1, 101) * duration_ms / 100 if read_ms is None else np.asarray(read_ms, dtype=np.float64)
     at_step = np.maximum(1, np.round(reads / dt_ms).astype(int))
     layers = [
-        _Layer(neuron, len(x), matrix.shape[0], start, dt_ms) for matrix, start in zip(weights.matrices[:-1], starts, strict=True)
+        _Layer(neuron, len(x), matrix.shape[0], start, dt_ms)
+        for matrix, start in zip(weights.matrices[:-1], starts, strict=True)
     ]
     constant = unit_ma * (x @ weights.matrices[0].T + weights.biases[0])
     pulses = [matrix / per_step for matrix in weights.matrices]

@@ -52,7 +52,9 @@ def load_run(path: str | Path, data: Any = None) -> Trained:
     if data is None:
         data = instantiate(config.data)
         data.setup()
-    network = load_population(folder, OmegaConf.to_container(config), data, read_json(folder.result)["evaluated"]).member(0)
+    network = load_population(
+        folder, OmegaConf.to_container(config), data, read_json(folder.result)["evaluated"]
+    ).member(0)
     return of_network(folder.path.name, config, data, network)
 
 
@@ -129,19 +131,38 @@ def at_few_steps(networks: Sequence[Trained], neuron: Neuron, few: Mapping[str, 
         right = (relu_logits(trained.weights, x).argmax(-1) == y).astype(float)
         accuracies.append(right.mean())
         even = balanced(trained.weights, train, few["quantile"])
-        by_layer, halves = normalise(trained.weights, train, 0.99), [np.full(len(bias), 0.5) for bias in even.biases[:-1]]
+        by_layer, halves = (
+            normalise(trained.weights, train, 0.99),
+            [np.full(len(bias), 0.5) for bias in even.biases[:-1]],
+        )
         own: dict[str, list[np.ndarray]] = {name: [] for name in losses}
         for steps in few["try"]:
             moved, starts = centred(even, steps, np.zeros(x.shape[1]))
             last = fitted(moved, even, train, steps, starts, seed=seed)
-            kinds = {"layers": (by_layer, halves), "balanced": (even, halves), "centred": (moved, starts), "fitted": (last, starts)}
+            kinds = {
+                "layers": (by_layer, halves),
+                "balanced": (even, halves),
+                "centred": (moved, starts),
+                "fitted": (last, starts),
+            }
             for name, (weights, start) in kinds.items():
-                options = {"duration_ms": steps, "dt_ms": 1.0, "max_rate_hz": 1000.0, "read_ms": [steps], "start_fraction": start}
+                options = {
+                    "duration_ms": steps,
+                    "dt_ms": 1.0,
+                    "max_rate_hz": 1000.0,
+                    "read_ms": [steps],
+                    "start_fraction": start,
+                }
                 logits = run_spiking(weights, x, neuron, **options)[1][-1]
                 own[name].append(right - (logits.argmax(-1) == y))
         for name, values in own.items():
             losses[name].append(values)
-    found: dict[str, Any] = {"steps": list(few["try"]), "points": len(y), "networks": len(networks), "relu_accuracy": float(np.mean(accuracies))}
+    found: dict[str, Any] = {
+        "steps": list(few["try"]),
+        "points": len(y),
+        "networks": len(networks),
+        "relu_accuracy": float(np.mean(accuracies)),
+    }
     for name, rows in losses.items():
         means = np.array([[values.mean() for values in row] for row in rows])  # (networks, T)
         found[name] = means.mean(0).tolist()
@@ -180,11 +201,17 @@ def by_depth(
     rates = training["lr"] if isinstance(training["lr"], list) else [training["lr"]]
     draw = int(trained.config.data.get("seed", 0))
     reads = np.unique(np.round(np.geomspace(1, options["duration_ms"] / options["dt_ms"], 90)))
-    found: dict[str, Any] = {name: [] for name in ("disagreements", "lr", "agreed_90_ms", "agreed_99_ms", "within_one_point_ms", "relu_accuracies")}
+    found: dict[str, Any] = {
+        name: []
+        for name in ("disagreements", "lr", "agreed_90_ms", "agreed_99_ms", "within_one_point_ms", "relu_accuracies")
+    }
     for depth in depths:
         shape = ["model.hidden=null", f"model.width={width}", f"model.depth={depth}", *well]
         grid = [(rate, seed) for rate in rates for seed in range(seeds)]
-        configs_of = [job(trained, *shape, f"optimizer.lr={rate}", f"seed={seed}", f"data.seed={draw + seed}") for rate, seed in grid]
+        configs_of = [
+            job(trained, *shape, f"optimizer.lr={rate}", f"seed={seed}", f"data.seed={draw + seed}")
+            for rate, seed in grid
+        ]
         folders = [claim(folder, f"depth{depth}-lr{rate:g}-draw{draw + seed}") for rate, seed in grid]
         results = [result["validation"] for result in fit_members(configs_of, folders)]
         judge = "nll" if results[0]["nll_regret"] is None else "nll_regret"
@@ -201,7 +228,9 @@ def by_depth(
             own["relu_accuracies"].append(float(accuracy(relu, y)))
             own["agreed_90_ms"].append(settling_time_ms(times, agreement, 0.9))
             own["agreed_99_ms"].append(settling_time_ms(times, agreement, 0.99))
-            own["within_one_point_ms"].append(settling_time_ms(times, accuracy(logits, y), own["relu_accuracies"][-1] - 0.01))
+            own["within_one_point_ms"].append(
+                settling_time_ms(times, accuracy(logits, y), own["relu_accuracies"][-1] - 0.01)
+            )
         for name, values in (own | {"disagreements": np.mean(disagreements, axis=0), "lr": float(rates[best])}).items():
             found[name].append(values)
     return found | {"times_ms": times, "depths": list(depths), "disagreements": np.array(found["disagreements"])}

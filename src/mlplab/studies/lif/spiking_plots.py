@@ -4,15 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from mlplab.plots.charts import (
-    add_chart,
-    dots,
-    end_names,
-    label,
-    log_scale,
-    note,
-    plain_log_axis,
-)
+from mlplab.plots.charts import add_chart, dots, end_names, label, log_scale, note, plain_log_axis
 from mlplab.plots.field import extent_of, padded_log
 from mlplab.plots.panel import Square, checked_points, draw_axes, draw_field, draw_frame, draw_points
 from mlplab.plots.style import COLOURS, INK, MUTED, page, points_of, text

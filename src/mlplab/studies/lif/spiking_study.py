@@ -199,10 +199,17 @@ def spread(times_ms) -> str:
     return words if len(came) == len(times_ms) else f"{words} ({len(came)} of {len(times_ms)})"
 
 
-def draw_few_steps(record: Recording, networks: Sequence[measure.Trained], neuron: Neuron, config: Mapping[str, Any]) -> dict[str, Any]:
+def draw_few_steps(
+    record: Recording, networks: Sequence[measure.Trained], neuron: Neuron, config: Mapping[str, Any]
+) -> dict[str, Any]:
     """Measure and draw what is lost at a few time steps, by layer scaling, balanced, centred and fitted."""
     found = measure.at_few_steps(networks, neuron, config["few_steps"], config["seed"])
-    names = {"layers": "a scale a layer", "balanced": "a scale a neuron", "centred": "and a start", "fitted": "outputs fitted"}
+    names = {
+        "layers": "a scale a layer",
+        "balanced": "a scale a neuron",
+        "centred": "and a start",
+        "fitted": "outputs fitted",
+    }
     over = f", mean of {len(networks)} networks ± standard error" if len(networks) > 1 else ", ± standard error"
     figure = pictures.few_steps(
         found["steps"],

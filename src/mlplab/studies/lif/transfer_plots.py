@@ -168,9 +168,22 @@ def convergence(dts_ms, methods, *, title, subtitle="") -> Figure:
 
 
 def explorer(
-    currents_ma, rates_hz, relu_hz, count_currents_ma, counts, current_ma, rate_hz, membrane, readings,
-    *, threshold_ma, ceiling_hz, threshold_v, title, subtitle="",
-) -> Figure:  # fmt: skip
+    currents_ma,
+    rates_hz,
+    relu_hz,
+    count_currents_ma,
+    counts,
+    current_ma,
+    rate_hz,
+    membrane,
+    readings,
+    *,
+    threshold_ma,
+    ceiling_hz,
+    threshold_v,
+    title,
+    subtitle="",
+) -> Figure:
     """Draw the explorer page as a picture: transfer function, membrane trace and readings for given values.
 
     Args:
@@ -209,8 +222,11 @@ def explorer(
         text(made, 1530, 165 + 44 * row, value, 21, ha="right", weight="bold")
     lower = add_chart(made, 120, 770, 1300, 240)
     draw_membrane(lower, **membrane, threshold_v=threshold_v)
-    label(lower, f"time, {in_unit(lower.xaxis, 'ms', membrane['times_ms'])}",
-          f"potential, {in_unit(lower.yaxis, 'v', membrane['trace_v'])}")  # fmt: skip
+    label(
+        lower,
+        f"time, {in_unit(lower.xaxis, 'ms', membrane['times_ms'])}",
+        f"potential, {in_unit(lower.yaxis, 'v', membrane['trace_v'])}",
+    )
     exact, euler = (membrane["exact_v"][-1], "exact", INK), (membrane["trace_v"][-1], "Euler", CURVE)
     end_names(lower, [(threshold_v, "Vth", MUTED), exact, euler], size=19)
     return made

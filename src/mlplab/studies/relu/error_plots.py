@@ -32,8 +32,17 @@ def _forbidden(axes, n: np.ndarray, floor: np.ndarray, low: float, share: float,
 
 def _curve(axes, n: np.ndarray, error: np.ndarray, colour: str, size: float = 10, zorder: float = 4) -> None:
     """Draw what was measured: a line with dots."""
-    axes.plot(n, error, color=colour, lw=points_of(4), marker="o", ms=points_of(size), mec=BACKGROUND,
-              mew=points_of(1.5), zorder=zorder)  # fmt: skip
+    axes.plot(
+        n,
+        error,
+        color=colour,
+        lw=points_of(4),
+        marker="o",
+        ms=points_of(size),
+        mec=BACKGROUND,
+        mew=points_of(1.5),
+        zorder=zorder,
+    )
 
 
 def _law(axes, n: np.ndarray, error: np.ndarray, colour: str) -> None:
@@ -44,8 +53,9 @@ def _law(axes, n: np.ndarray, error: np.ndarray, colour: str) -> None:
 def _networks(axes, n: np.ndarray, error: np.ndarray, start: str) -> None:
     """Draw trained networks, a mark each: full ones went on from a construction, squares were trained in hats."""
     shift, marker, size, share = {
-        "trained from minimax": (0.97, "D", 9, 0.0), "trained in hats": (1.0, "s", 9, 0.2),
-    }.get(start, (1.03, "o", 10, 0.45))  # fmt: skip
+        "trained from minimax": (0.97, "D", 9, 0.0),
+        "trained in hats": (1.0, "s", 9, 0.2),
+    }.get(start, (1.03, "o", 10, 0.45))
     dots(axes, n * shift, error, mix(FIT, share, BACKGROUND), size, edge=FIT, marker=marker, zorder=5)
 
 

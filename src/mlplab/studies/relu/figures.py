@@ -117,10 +117,17 @@ def decomposition_arrays(target: Target, rows: list, fits: Mapping, floors: Mapp
         )
     bound = next((e["lower_bound"] for e in rows if e["method"] == "minimax" and e["n"] == n), None)
     units = "1 ReLU" if n == 1 else f"{n} ReLUs"
-    arrays["words"] = np.array(json.dumps({
-        "columns": columns, "floor": floors.get(n), "bound": bound, "title": f"{target.label} from {units}",
-        "subtitle": "shifted ReLUs, weighted, and added up one by one from left to right",
-    }))  # fmt: skip
+    arrays["words"] = np.array(
+        json.dumps(
+            {
+                "columns": columns,
+                "floor": floors.get(n),
+                "bound": bound,
+                "title": f"{target.label} from {units}",
+                "subtitle": "shifted ReLUs, weighted, and added up one by one from left to right",
+            }
+        )
+    )
     return arrays
 
 
@@ -152,7 +159,9 @@ def width_arrays(target: Target, rows: list, floors: Mapping, widths: list[int])
             arrays[f"{kind}_{name}"] = np.array([found[n][f"{kind}_error"] if n in found else np.nan for n in widths])
     dots = []
     for start, heading in (
-        ("default", "trained from random"), ("hats", "trained in hats"), ("minimax", "trained from minimax")
+        ("default", "trained from random"),
+        ("hats", "trained in hats"),
+        ("minimax", "trained from minimax"),
     ):
         chosen = [e for e in rows if e["method"] == "trained" and e["start"] == start]
         if chosen:
@@ -163,13 +172,18 @@ def width_arrays(target: Target, rows: list, floors: Mapping, widths: list[int])
     if all(n in floors for n in widths):
         arrays["floor"] = np.array([floors[n] for n in widths])
     bend = 0.0 if target.points else sample(target, 16 * widths[-1]).total_bend
-    arrays["words"] = np.array(json.dumps({
-        "methods": methods, "dots": dots,
-        "constants": {"minimax": bend**2 / 16, "equidistributed": bend**2 / 8},
-        "title": f"{target.label}: error against width",
-        "subtitle": f"one hidden layer on [{target.low:.4g}, {target.high:.4g}]"
-                    + (", and deep networks of as many ReLUs" if "depth" in methods else ""),
-    }))  # fmt: skip
+    arrays["words"] = np.array(
+        json.dumps(
+            {
+                "methods": methods,
+                "dots": dots,
+                "constants": {"minimax": bend**2 / 16, "equidistributed": bend**2 / 8},
+                "title": f"{target.label}: error against width",
+                "subtitle": f"one hidden layer on [{target.low:.4g}, {target.high:.4g}]"
+                + (", and deep networks of as many ReLUs" if "depth" in methods else ""),
+            }
+        )
+    )
     return arrays
 
 
@@ -209,10 +223,12 @@ def depth_arrays(target: Target, widths: list[int], config: Mapping[str, Any]) -
     wide_n = np.unique(np.geomspace(1, last, 24).astype(int))
     wide = [minimax(target, int(n)) for n in wide_n]
     arrays: dict[str, Any] = {
-        "wide_n": wide_n, "wide": np.array([m.level for m in wide]),
+        "wide_n": wide_n,
+        "wide": np.array([m.level for m in wide]),
         "floor": np.array([minimax(target, int(n) + 1).lower_bound for n in wide_n]),
-        "deep_n": np.array(list(error)), "deep": np.array(list(error.values())),
-    }  # fmt: skip
+        "deep_n": np.array(list(error)),
+        "deep": np.array(list(error.values())),
+    }
     arrays |= _trained_deep(target, {n: built[n] for n in error if n <= 32 and built[n].depth > 1}, grid, config)
     law = []
     if target.name == "x2":
@@ -224,10 +240,16 @@ def depth_arrays(target: Target, widths: list[int], config: Mapping[str, Any]) -
     for place, (_, values) in enumerate(stages):
         arrays[f"stage_{place}"] = values
     plain = "deep: fold the symmetry, then fit" if stages else "deep: Horner's rule with Yarotsky's products"
-    arrays["words"] = np.array(json.dumps({
-        "title": f"{target.label}: depth against width", "subtitle": DEEP.get(target.name, plain), "laws": law,
-        "stages": [name for name, _ in stages],
-    }))  # fmt: skip
+    arrays["words"] = np.array(
+        json.dumps(
+            {
+                "title": f"{target.label}: depth against width",
+                "subtitle": DEEP.get(target.name, plain),
+                "laws": law,
+                "stages": [name for name, _ in stages],
+            }
+        )
+    )
     return arrays
 
 
@@ -252,10 +274,12 @@ def _stages(target: Target, network: DeepRelu, x: np.ndarray) -> list[tuple[str,
     if target.name == "x2":
         words = "layer {} subtracts {} {} of height 1/{}"
         return [
-            (words.format(m, 2 ** (m - 1), "tooth" if m == 1 else "teeth", 4**m),
-             sawtooth_sum(0.0, [0.0] * (m - 1) + [4.0**-m])(x))
+            (
+                words.format(m, 2 ** (m - 1), "tooth" if m == 1 else "teeth", 4**m),
+                sawtooth_sum(0.0, [0.0] * (m - 1) + [4.0**-m])(x),
+            )
             for m in (1, 2, 3, 4)
-        ]  # fmt: skip
+        ]
     if len(network.layers) != 3:
         return []
     (weight, bias), (second, _) = network.layers[:2]
@@ -266,12 +290,19 @@ def _stages(target: Target, network: DeepRelu, x: np.ndarray) -> list[tuple[str,
 def _depth(arrays: Mapping[str, Any]) -> Figure:
     words = _words(arrays)
     return depth_gain(
-        arrays["wide_n"], arrays["wide"], arrays["deep_n"], arrays["deep"], title=words["title"],
-        subtitle=words["subtitle"], laws=[("", arrays[n], arrays[e], key) for n, e, key in words["laws"]],
-        floor=arrays["floor"], trained_n=arrays.get("trained_n"), trained=arrays.get("trained"),
+        arrays["wide_n"],
+        arrays["wide"],
+        arrays["deep_n"],
+        arrays["deep"],
+        title=words["title"],
+        subtitle=words["subtitle"],
+        laws=[("", arrays[n], arrays[e], key) for n, e, key in words["laws"]],
+        floor=arrays["floor"],
+        trained_n=arrays.get("trained_n"),
+        trained=arrays.get("trained"),
         x=arrays["x"],
         stages=[(name, arrays[f"stage_{place}"]) for place, name in enumerate(words["stages"])],
-    )  # fmt: skip
+    )
 
 
 FIGURES = {"decomposition": _decomposition, "width": _width, "depth": _depth}

@@ -51,8 +51,14 @@ _DOTS = {"ls": "none", "marker": "o", "mec": BACKGROUND, "mew": points_of(1), "c
 
 
 def _summing_up(
-    axes, x: np.ndarray, target: np.ndarray, column: Mapping[str, Any], weighted: np.ndarray,
-    low: float, high: float, room: float,
+    axes,
+    x: np.ndarray,
+    target: np.ndarray,
+    column: Mapping[str, Any],
+    weighted: np.ndarray,
+    low: float,
+    high: float,
+    room: float,
 ) -> None:
     """Draw the sums of the first units, the target and the estimate with its knots."""
     knots, fit = np.asarray(column["knots"]), np.asarray(column["fit"])
@@ -64,8 +70,14 @@ def _summing_up(
     inside = (knots >= x[0]) & (knots <= x[-1])
     if inside.sum() <= 64:
         axes.scatter(
-            knots[inside], np.interp(knots[inside], x, fit), s=points_of(11) ** 2, zorder=6,
-            color=unit_colours(len(knots))[inside], edgecolors=BACKGROUND, linewidths=points_of(1.5), clip_on=False,
+            knots[inside],
+            np.interp(knots[inside], x, fit),
+            s=points_of(11) ** 2,
+            zorder=6,
+            color=unit_colours(len(knots))[inside],
+            edgecolors=BACKGROUND,
+            linewidths=points_of(1.5),
+            clip_on=False,
         )
     axes.set_ylim(low - room, high + room)
 

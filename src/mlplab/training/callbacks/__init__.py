@@ -8,6 +8,12 @@ from mlplab.training.callbacks.progress import Progress
 from mlplab.training.callbacks.stops import DivergenceGuard, EarlyStopping
 
 __all__ = [
-    "Checkpoints", "DecisionMaps", "DivergenceGuard", "EarlyStopping", "LearningRateMonitor", "MemberCallback",
-    "Progress", "Timing",
-]  # fmt: skip
+    "Checkpoints",
+    "DecisionMaps",
+    "DivergenceGuard",
+    "EarlyStopping",
+    "LearningRateMonitor",
+    "MemberCallback",
+    "Progress",
+    "Timing",
+]

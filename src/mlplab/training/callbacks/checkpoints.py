@@ -86,9 +86,13 @@ class RunState(MemberCallback):
     def on_save_checkpoint(self, trainer: L.Trainer, module: L.LightningModule, content: dict[str, Any]) -> None:
         members, (run,) = members_of(trainer, module), runs_of(trainer)
         content[KEY] = {
-            "format": FORMAT, "engine": "lightning", "config_digest": run.digest, "epochs": members.epochs,
-            "steps": members.steps, **members.state(),
-        }  # fmt: skip
+            "format": FORMAT,
+            "engine": "lightning",
+            "config_digest": run.digest,
+            "epochs": members.epochs,
+            "steps": members.steps,
+            **members.state(),
+        }
         if "current_model_state" in content and self._trained is not None:
             content["current_model_state"] = self._trained  # at the end the module holds the average already
 

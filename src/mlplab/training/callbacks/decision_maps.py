@@ -74,14 +74,19 @@ class DecisionMaps(MemberCallback):
     def plane(self, data: Any) -> Plane | None:
         """Choose the two inputs to draw, see :func:`mlplab.training.plane.plane_of`; chosen once for each data set."""
         if id(data) not in self._planes:
-            self._planes[id(data)] = (plane_of(data, self.limit, self.pair), data)  # the data are kept, and with them their id
+            self._planes[id(data)] = (
+                plane_of(data, self.limit, self.pair),
+                data,
+            )  # the data are kept, and with them their id
         return self._planes[id(data)][0]
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         members = members_of(trainer, module)
         self._since = time.monotonic()
         if not runs_of(trainer):
-            raise InputError("DecisionMaps needs points to draw: give the Trainer one of the lab's data modules, or leave it out")
+            raise InputError(
+                "DecisionMaps needs points to draw: give the Trainer one of the lab's data modules, or leave it out"
+            )
         if members.steps == 0 and 0 in self.wanted(members):
             self._snap(members)
 
@@ -141,11 +146,17 @@ class DecisionMaps(MemberCallback):
 
         card = pixels(
             decision_map(
-                grid, plane.extent, plane.points(points.x), points.y.numpy(), predicted=predicted.numpy(),
-                title=f"epoch {epoch}", subtitle=f"test {100 * accuracy:.1f} %",
-                box=plane.box, card=True,
+                grid,
+                plane.extent,
+                plane.points(points.x),
+                points.y.numpy(),
+                predicted=predicted.numpy(),
+                title=f"epoch {epoch}",
+                subtitle=f"test {100 * accuracy:.1f} %",
+                box=plane.box,
+                card=True,
             )
-        )  # fmt: skip
+        )
         self.cards.setdefault(index, {})[epoch] = card
         data = encode_png(card)
         write_bytes(card_path(run, epoch), data, sync=False)
@@ -162,7 +173,12 @@ class DecisionMaps(MemberCallback):
     def member_state(self, index: int) -> dict[str, Any]:
         maps = {epoch: torch.from_numpy(grid) for epoch, grid in self.probabilities.get(index, {}).items()}
         weights = {epoch: torch.from_numpy(row) for epoch, row in self.weights.get(index, {}).items()}
-        return {"maps": maps, "weights": weights, "accuracies": self.accuracies.get(index, {}), "steps": dict(self.steps)}
+        return {
+            "maps": maps,
+            "weights": weights,
+            "accuracies": self.accuracies.get(index, {}),
+            "steps": dict(self.steps),
+        }
 
     def load_member_state(self, index: int, state: dict[str, Any], members: Any) -> None:
         self.probabilities[index] = {epoch: grid.numpy() for epoch, grid in state["maps"].items()}

@@ -52,10 +52,14 @@ class Progress(MemberCallback):
         self._first = members.epochs
         if stream.isatty():
             self._bar = tqdm(
-                total=members.total_epochs, initial=members.epochs, file=stream, dynamic_ncols=True,
-                bar_format="epoch {n_fmt}/{total_fmt} {bar}{postfix} {remaining} left", leave=True,
+                total=members.total_epochs,
+                initial=members.epochs,
+                file=stream,
+                dynamic_ncols=True,
+                bar_format="epoch {n_fmt}/{total_fmt} {bar}{postfix} {remaining} left",
+                leave=True,
                 mininterval=0.1,
-            )  # fmt: skip
+            )
 
     def on_epoch(self, trainer: L.Trainer, members: Any) -> None:
         # The metrics are only read where they are shown: on a GPU each reading waits for the device.
@@ -73,8 +77,9 @@ class Progress(MemberCallback):
             print(
                 f"epoch {members.epochs}/{members.total_epochs}  {describe(members.metrics)}"
                 + ("" if final else f"  {left:.0f} s left"),
-                file=Unbroken(self.stream or sys.stderr), flush=True,
-            )  # fmt: skip
+                file=Unbroken(self.stream or sys.stderr),
+                flush=True,
+            )
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._close()
@@ -92,7 +97,10 @@ def describe(metrics: dict[str, Any]) -> str:
     """Write loss and accuracy of both parts, where they were logged: ``train 0.123 98.1 %  val 0.145 97.5 %`` (means over members)."""
     parts = []
     for part in ("train", "val"):
-        values = [float(metrics[name].nanmean()) if (name := f"{part}/{kind}") in metrics else None for kind in ("loss", "accuracy")]
+        values = [
+            float(metrics[name].nanmean()) if (name := f"{part}/{kind}") in metrics else None
+            for kind in ("loss", "accuracy")
+        ]
         words = [form.format(value) for form, value in zip(("{:.3f}", "{:.1%}"), values) if value is not None]
         parts += [" ".join([part, *words]).replace("%", " %")] if words else []
     return "  ".join(parts)
