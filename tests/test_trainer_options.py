@@ -275,7 +275,6 @@ def test_profiler_reports_training_steps(profiler):
         ("accumulate_grad_batches", 0),
         ("accumulate_grad_batches", 1.5),
         ("gradient_clip_val", -1),
-        ("gradient_clip_val", 0),
         ("gradient_clip_val", float("nan")),
         ("gradient_clip_algorithm", "foo"),
         ("fast_dev_run", -1),

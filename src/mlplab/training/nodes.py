@@ -17,11 +17,13 @@ PLAIN = (type(None), bool, int, float, str)
 
 def node_of(value: Any) -> dict[str, Any] | None:
     """Describe an object by the class and the plain arguments that make one like it; None where it cannot be."""
-    if type(value) is MLP:
-        return {"_target_": _name(MLP), **value.arguments} if value.is_as_built() else None
+    if type(value) is MLP and not value.is_as_built():
+        return None
     own = getattr(value, "node", None)
     if isinstance(own, Mapping):
         return dict(own)
+    if type(value) is MLP:
+        return {"_target_": _name(MLP), **value.arguments}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {"_target_": _name(type(value)), **dataclasses.asdict(value)}
     if isinstance(value, functools.partial) and isinstance(value.func, type) and not value.args:
