@@ -3,6 +3,7 @@
 import ast
 import graphlib
 import itertools
+import json
 import re
 import subprocess
 import sys
@@ -123,7 +124,7 @@ UNLOADED = {
     "mlplab.cli.app": {"torch", "lightning", "hydra", "matplotlib", "scipy", "pandas"},
     "mlplab.cli.runs": {"torch", "lightning", "hydra", "matplotlib", "scipy", "pandas"},
     "mlplab.report.report": {"torch", "lightning", "hydra", "pandas"},
-    "mlplab.studies.lif.study": {"lightning", "torchmetrics", "pandas", "sympy"},
+    "mlplab.studies.lif.study": {"torch", "lightning", "torchmetrics", "pandas", "sympy"},
     "mlplab.studies.relu.study": {"lightning", "torchmetrics", "pandas", "sympy"},
 }
 
@@ -141,6 +142,12 @@ def test_a_study_loads_neither_training_nor_report(module):
     assert (
         subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split() == []
     )
+
+
+def test_lif_runs_without_torch(tmp_path):
+    loaded = loaded_after(f"from mlplab.cli.app import main; main(['lif', 'paths.logs={tmp_path}'])")
+    assert "matplotlib" in loaded and not loaded & {"torch", "lightning", "pandas"}
+    assert json.loads(next(tmp_path.rglob("manifest.json")).read_text())["torch_build"] is None
 
 
 def module_name(path):

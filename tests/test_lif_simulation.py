@@ -193,6 +193,15 @@ def test_a_run_can_be_cut_anywhere_and_continued(method):
         np.testing.assert_array_equal(second.spike_times_ms, whole.spike_times_ms[late])
 
 
+@pytest.mark.parametrize("capacitance_uf", [0.06, 0.2, 0.21, 10.0])
+def test_a_few_neurons_have_the_bits_of_many(capacitance_uf):
+    few, many = np.linspace(0.8, 3.0, 4), np.linspace(0.8, 3.0, 4).repeat(5)
+    neuron = Neuron(capacitance_uf=capacitance_uf, tau_ref_ms=0.5, reset_v=0.1)
+    runs = [simulate(neuron, Constant(amounts), steps=300, dt_ms=0.1, trace=True) for amounts in (few, many)]
+    assert runs[0].trace_v.tobytes() == runs[1].trace_v[:, ::5].tobytes()
+    assert runs[0].state.above_reset_ma.tobytes() == runs[1].state.above_reset_ma[::5].tobytes()
+
+
 def test_a_cut_in_the_refractory_time_leaves_the_same_zero():
     """Held at the reset, the whole run's membrane comes from above the threshold, the other's from 0."""
     inhibited, neuron = Samples(np.array([20.0, -1.0])), Neuron(tau_ref_ms=1.0)

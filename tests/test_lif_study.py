@@ -13,8 +13,9 @@ from mlplab.plots.charts import log_ticks
 from mlplab.runs.status import read_status
 from mlplab.studies.lif import transfer_figures
 from mlplab.studies.lif import transfer_plots as transfer
-from mlplab.studies.lif.grid import spike_count
+from mlplab.studies.lif.currents import Constant
 from mlplab.studies.lif.neuron import Neuron, rate_hz
+from mlplab.studies.lif.simulation import simulate
 
 FIGURES = ("membrane", "families", "relu_limit", "convergence", "noise", "explorer")
 
@@ -88,15 +89,15 @@ def test_a_logarithmic_axis_of_many_powers_names_every_other():
         assert " ".join(axes.xaxis.get_major_formatter()(tick) for tick in axes.get_xticks()) == expected
 
 
-def test_the_simulated_counts_in_the_figure_are_the_closed_form(default):
+def test_the_counts_in_the_figure_are_the_simulations(default):
     with np.load(default / "figures" / "families.npz") as arrays:
         for neurons, counted in (
             (Neuron(resistance_kohm=np.array([1, 2, 5, 20, np.inf])[:, None]), arrays["by_resistance_counted_hz"]),
             (Neuron(tau_ref_ms=np.array([20.0, 10, 5, 2, 0])[:, None]), arrays["by_refractory_counted_hz"]),
         ):
             np.testing.assert_allclose(arrays["count_currents_ma"], np.linspace(0, 2, 10))
-            known = spike_count(neurons, arrays["count_currents_ma"], steps=1000, dt_ms=1.0)
-            np.testing.assert_allclose(counted, known)
+            run = simulate(neurons, Constant(arrays["count_currents_ma"]), steps=1000, dt_ms=1.0)
+            np.testing.assert_array_equal(counted, run.count)
 
 
 def test_the_distance_to_the_relu_shrinks_to_nothing():

@@ -1,8 +1,12 @@
 """Seeds derived by label, so that no two draws of the lab share a random stream."""
 
-import hashlib
+from __future__ import annotations
 
-import torch
+import hashlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 
 def derive(seed: int, *labels: str | int) -> int:
@@ -21,4 +25,6 @@ def derive(seed: int, *labels: str | int) -> int:
 
 def generator(seed: int, *labels: str | int) -> torch.Generator:
     """Make a CPU generator seeded with :func:`derive` of the seed and the labels."""
+    import torch  # here, so that what draws with numpy does not wait for it
+
     return torch.Generator().manual_seed(derive(seed, *labels))

@@ -53,10 +53,10 @@ def collect(
         **more: further plain values to record.
 
     Returns:
-        Plain values, ready for JSON. ``git`` is null outside of a checkout.
+        Plain values, ready for JSON. ``git`` is null outside of a checkout; ``torch_build``, ``cpu_capability`` and
+        ``threads`` are null where this process has not loaded torch: nothing was computed by it.
     """
-    import torch
-
+    torch = sys.modules.get("torch")
     # Always called with the same arguments, by which the cache finds it.
     own = () if source == PACKAGE else (source,)
     return {
@@ -67,9 +67,9 @@ def collect(
         "command": without_secrets(sys.argv if argv is None else argv),
         "git": git_state(*own),
         "versions": {"python": platform.python_version(), **versions()},
-        "torch_build": torch.__version__,
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
+        "torch_build": torch and torch.__version__,
+        "cpu_capability": torch and torch.backends.cpu.get_cpu_capability(),
+        "threads": torch and torch.get_num_threads(),
         "device": device,
         "platform": platform.platform(),
         "host": socket.gethostname(),

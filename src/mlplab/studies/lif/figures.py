@@ -18,7 +18,7 @@ from mlplab.studies.lif.neuron import (
 from mlplab.studies.lif.noise_rate import interval_variation, white_noise_rate_hz
 from mlplab.studies.lif.scale import one_neuron, scale_of, white_noise
 from mlplab.studies.lif.simulation import simulate
-from mlplab.studies.lif.transfer_figures import COUNT_STEPS, dense_currents, kohm, relu_distance_hz
+from mlplab.studies.lif.transfer_figures import COUNT_STEPS, counted_hz, dense_currents, kohm, relu_distance_hz
 from mlplab.units import say
 
 METHOD_NAMES = {"euler": "Euler", "exponential": "exponential"}
@@ -167,7 +167,7 @@ def explorer(neuron: Neuron, current_ma: float):
     dt, ten = scale.count_dt_ms, scale.count_ma
     currents = dense_currents(neuron, scale)
     rates, relu = rate_hz(neuron, currents), relu_rate_hz(neuron, currents)
-    counts = spike_count(neuron, ten, steps=COUNT_STEPS, dt_ms=dt) / (COUNT_STEPS * dt) * MS_PER_S
+    counts = counted_hz(neuron, ten, dt)
     rate = float(rate_hz(neuron, current_ma))
     period = MS_PER_S / rate / dt if rate > 0 else np.inf
     span = next((s for s in (20, 50, 100, 200, 500) if s >= 3.2 * period), 500 if rate > 0 else 100)

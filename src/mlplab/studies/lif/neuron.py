@@ -6,6 +6,7 @@ Units agree without factors: kOhm * uF = ms and kOhm * mA = V.
 """
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 
@@ -68,26 +69,26 @@ class Neuron:
                 f"with reset_v {_shown(self.reset_v)}"
             )
 
-    @property
+    @cached_property
     def leak_kohm(self) -> np.ndarray:
         """Return the resistance to compute with: finite, and exact where there is no leak."""
         return np.where(np.isinf(self.resistance_kohm), _NO_LEAK_KOHM, self.resistance_kohm)
 
-    @property
+    @cached_property
     def time_constant_ms(self) -> np.ndarray:
         return self.leak_kohm * self.capacitance_uf
 
-    @property
+    @cached_property
     def gap_v(self) -> np.ndarray:
         """Return the way from reset to threshold."""
         return self.threshold_v - self.reset_v
 
-    @property
+    @cached_property
     def reset_ma(self) -> np.ndarray:
         """Return the current that holds the membrane at the reset: (V_reset - V_rest) / R, zero without a leak."""
         return np.where(np.isinf(self.resistance_kohm), 0.0, (self.reset_v - self.rest_v) / self.leak_kohm)
 
-    @property
+    @cached_property
     def gap_ma(self) -> np.ndarray:
         """Return the way from reset to threshold in currents that hold the membrane there.
 
@@ -97,7 +98,7 @@ class Neuron:
         leaky = (self.threshold_v - self.rest_v) / self.leak_kohm - self.reset_ma
         return np.where(np.isinf(self.resistance_kohm), self.gap_v / self.leak_kohm, leaky)
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         return np.broadcast_shapes(*(getattr(self, field.name).shape for field in fields(self)))
 

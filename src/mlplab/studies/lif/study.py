@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from mlplab.config.composition import build
 from mlplab.errors import InputError
@@ -36,7 +35,6 @@ def lif(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
     Raises:
         InputError: a value is not allowed; one line that names the key and the reason.
     """
-    torch.set_num_threads(1)
     asked, config = config, with_numbers(config)
     neuron = build(config["neuron"], "neuron", _convert_="all")
     current = build(config["input"], "input", _convert_="all")

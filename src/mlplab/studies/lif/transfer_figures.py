@@ -3,11 +3,9 @@
 import numpy as np
 
 from mlplab.studies.lif import transfer_plots as transfer
-from mlplab.studies.lif.currents import Constant
-from mlplab.studies.lif.grid import grid_rate_hz
+from mlplab.studies.lif.grid import grid_rate_hz, spike_count
 from mlplab.studies.lif.neuron import MS_PER_S, Neuron, rate_hz, relu_rate_hz, threshold_current_ma
 from mlplab.studies.lif.scale import Scale, changed, one_neuron, scale_of
-from mlplab.studies.lif.simulation import simulate
 from mlplab.units import say
 
 # The tutorial's transfer function: ten currents, 1000 steps (of a millisecond for its neuron).
@@ -33,9 +31,11 @@ def dense_currents(neuron: Neuron, scale: Scale) -> np.ndarray:
 
 
 def counted_hz(neuron: Neuron, currents_ma, dt_ms: float) -> np.ndarray:
-    """Return the rate that COUNT_STEPS steps of Euler count; for the tutorial's step of 1 ms it is the count."""
-    count = simulate(neuron, Constant(currents_ma), steps=COUNT_STEPS, dt_ms=dt_ms).count
-    return count / (COUNT_STEPS * dt_ms) * MS_PER_S
+    """Return the rate that COUNT_STEPS steps of Euler count; for the tutorial's step of 1 ms it is the count.
+
+    It is taken from `spike_count`, to which a simulation is equal spike for spike and takes a hundred times as long.
+    """
+    return spike_count(neuron, currents_ma, steps=COUNT_STEPS, dt_ms=dt_ms) / (COUNT_STEPS * dt_ms) * MS_PER_S
 
 
 def families(neuron: Neuron):
