@@ -2,7 +2,7 @@
 
 import sys
 
-from mlplab.cli.app import main
+from mlplab.cli.app import program
 
 if __name__ == "__main__":
-    sys.exit(main(["relu_approximation", *sys.argv[1:]]))
+    sys.exit(program(["relu_approximation", *sys.argv[1:]]))

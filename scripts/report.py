@@ -3,8 +3,8 @@
 import gc
 import sys
 
-from mlplab.cli.app import main
+from mlplab.cli.app import program
 
 if __name__ == "__main__":
     gc.disable()  # all that a report makes lives to its end: a twentieth of its time went into looking for cycles
-    sys.exit(main(["report", *sys.argv[1:]]))
+    sys.exit(program(["report", *sys.argv[1:]]))

@@ -3,8 +3,8 @@
 import gc
 import sys
 
-from mlplab.cli.app import main
+from mlplab.cli.app import program
 
 if __name__ == "__main__":
     gc.disable()  # all that a list makes lives to its end
-    sys.exit(main(["runs", *sys.argv[1:]]))
+    sys.exit(program(["runs", *sys.argv[1:]]))

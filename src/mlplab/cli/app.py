@@ -19,8 +19,8 @@ from mlplab.terminal import print_error
 EXIT_OF_STATUS = {"finished": 0, "interrupted": 130}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
+def program(argv: Sequence[str] | None = None) -> int:
+    """Run one command as all that its process does: a signal that comes after its end does not change its exit code.
 
     Args:
         argv: the command and its options; by default those of the process.
@@ -28,21 +28,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 the run failed or diverged, 2 bad input, 130 interrupted by Ctrl-C, 143 by SIGTERM.
     """
-    with signals.interruptible():
+    with signals.interruptible(to_the_end=True):
         return _answered(list(sys.argv[1:] if argv is None else argv))
 
 
+def main(argv: Sequence[str]) -> int:
+    """Run one command within a process that goes on after it, as :func:`program` does."""
+    with signals.interruptible():
+        return _answered(list(argv))
+
+
 def _answered(argv: list[str]) -> int:
+    """Run one command; an interrupt ends it, or comes too late for that."""
+    try:
+        try:
+            return signals.answer(_told(argv))
+        except Exception:
+            signals.answer(1)
+            raise
+    except KeyboardInterrupt:
+        print("mlplab: interrupted", file=sys.stderr)
+        return signals.answer(signals.exit_code())
+
+
+def _told(argv: list[str]) -> int:
     """Run one command, and answer in a line what ends it."""
     _open_streams()
     _find_own_classes()
     try:
-        return _dispatched(argv)
+        code = _dispatched(argv)
+        sys.stdout.flush()
+        return code
     except InputError as error:
         print_error(str(error))
-    except KeyboardInterrupt:
-        print("mlplab: interrupted", file=sys.stderr)
-        return signals.exit_code()
     except BrokenPipeError:  # the reader of a pipe, such as head, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -212,4 +230,4 @@ def reproduce(words: list[str]) -> object:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

@@ -69,7 +69,7 @@ def _judge(
 
 
 def _from_the_start(outcome: Outcome, pick: random.Random, root: Path, count: int) -> None:
-    """The real command, its imports included; the interpreter's own first 0.05 s are not ours."""
+    """The real command, its imports and its way out included, asked once or twice; Python's own start is not ours."""
     program = [sys.executable, "-m", "mlplab.cli.app", *WORK["train"], f"paths.logs={root}"]
     for _ in range(count):
         number, moment = pick.choice((SIGINT, SIGTERM)), 0.15 + pick.random() * 4
@@ -79,6 +79,9 @@ def _from_the_start(outcome: Outcome, pick: random.Random, root: Path, count: in
         time.sleep(moment)
         asked = time.monotonic()
         process.send_signal(number)
+        if pick.random() < 0.5:  # an impatient person
+            time.sleep(pick.random() * 0.1)
+            process.send_signal(number)
         out, err = process.communicate(timeout=120)
         told = Told(process.returncode, out, err, time.monotonic() - asked)
         _judge(outcome, f"the command, {number.name} after {moment:.2f} s", root, told, told.seconds, number, [])

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlplab.runs import signals
+
 # A run of a second, with everything on; a checkpoint each epoch.
 SMALL = [
     "data.points_per_arm=40",
@@ -61,17 +63,17 @@ class Started:
         sys.stdout.flush()
         sys.stderr.flush()
         self.began, self.state, self.seconds = time.monotonic(), None, 0.0
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, signals.NUMBERS)  # until the command answers them
         self.pid = os.fork()
         if not self.pid:
             self._become(list(words), before, memory)
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
     def _become(self, words: list[str], before: Callable[[], Any] | None, memory: int | None) -> None:
         """Run the command; never come back."""
         code = 70
         try:
             os.setsid()
-            for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
-                signal.signal(number, handler)
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             for target, file in zip((1, 2), self.files):
                 os.dup2(file.fileno(), target)
@@ -82,9 +84,9 @@ class Started:
                 resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
             if before is not None:
                 before()
-            from mlplab.cli.app import main
+            from mlplab.cli.app import program
 
-            code = main(words)
+            code = program(words)
         except BaseException:
             import traceback
 

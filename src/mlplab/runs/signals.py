@@ -19,6 +19,8 @@ _listening = False
 _patient = 0  # number of blocks now running that handle the signal themselves
 _held = 0
 _last_words: list[Callable[[], Any]] = []
+_raised = False  # an interrupt is on its way up, or was answered
+_answer: int | None = None  # the exit code of a command that has ended
 
 
 def received() -> int | None:
@@ -38,41 +40,61 @@ def note(number: int) -> None:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible(to_the_end: bool = False) -> Iterator[None]:
     """Take SIGINT and SIGTERM as Ctrl-C for the length of a command: what runs is to leave its folder as it must be.
 
     Off the main thread, where Python hears no signals, nothing is changed.
+
+    Args:
+        to_the_end: the process ends with the command. A signal after the command's answer changes nothing but that
+            the process then ends in time, whatever still holds it up.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    global _listening
+    global _listening, _raised, _answer
     before = {number: signal.getsignal(number) for number in NUMBERS}
     _listening, outer = True, _listening
+    _raised, _answer = False, None
     ear, mouth = os.pipe()
     os.set_blocking(mouth, False)
     wakeup = signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
     over = threading.Event()
     threading.Thread(target=_watch, args=(ear, over), daemon=True).start()
+    if to_the_end:
+        atexit.register(_ignore)  # the first to be registered is the last to be called: threads and all are over
+        listen()
+        yield
+        return
     try:
         listen()
         yield
     finally:
         over.set()
-        _listening = outer
+        _listening, _raised, _answer = outer, False, None
         _received.clear()
         signal.set_wakeup_fd(wakeup)
         os.close(mouth)
         for number, handler in before.items():
             signal.signal(number, handler)
-        atexit.register(_ignore)
+
+
+def answer(code: int) -> int:
+    """Give a command's exit code, which no signal changes from here on."""
+    global _answer
+    _answer = code
+    # Where Ctrl-C has met the exec of a text (a dataclass in an import), Python's own main program remembers it until
+    # the next text, and would end the process by SIGINT in place of its exit code.
+    exec("")
+    return code
 
 
 def listen() -> None:
-    """Answer the signals again, where a library has set its own answer within a command."""
+    """Answer the signals, again where a library has set its own answer within a command, and those held back so far."""
     if threading.current_thread() is threading.main_thread():
         for number in NUMBERS:
             signal.signal(number, interrupt)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, NUMBERS)
 
 
 @contextmanager
@@ -96,7 +118,7 @@ def held() -> Iterator[None]:
     finally:
         _held -= 1
     if not _held and len(_received) > before:
-        raise KeyboardInterrupt
+        stop()
 
 
 @contextmanager
@@ -113,31 +135,47 @@ def interrupt(number: int, frame: Any) -> None:
     """Answer a signal: as Ctrl-C, unless it is put off."""
     note(number)
     if not _held:
+        stop()
+
+
+def stop() -> None:
+    """Raise Ctrl-C; a second time only in a block that handles it itself, since the first is being answered."""
+    global _raised
+    if _answer is None and (_patient or not _raised):
+        _raised = True
         raise KeyboardInterrupt
 
 
 def _ignore() -> None:
-    """Let a process that is on its way out go its way."""
-    if threading.current_thread() is threading.main_thread():
-        for number in NUMBERS:
-            signal.signal(number, signal.SIG_IGN)
+    """Let a process that is on its way out go its way: Python would bring back the signals' own answers."""
+    for number in NUMBERS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _watch(ear: int, over: threading.Event) -> None:
-    """End the process where a signal has come and its main thread has not ended the command in time."""
+    """End the process where a signal has come and its main thread has not ended the command, or itself, in time."""
     with open(ear, "rb", buffering=0) as heard:
-        number = next((byte for byte in iter(lambda: heard.read(1), b"") if byte[0] in NUMBERS), None)
-    deadline = time.monotonic() + GRACE_S
-    while number is not None and not over.wait(0.02):
-        if _patient or _held:
-            deadline = time.monotonic() + GRACE_S
-        elif time.monotonic() > deadline:
-            for words in reversed(_last_words):
-                with suppress(Exception):
-                    words()
-            with suppress(Exception):
-                print("mlplab: interrupted", file=sys.stderr, flush=True)
-            os._exit(128 + number[0])
+        while byte := heard.read(1):
+            if byte[0] not in NUMBERS:
+                continue
+            late, deadline = _answer is not None, time.monotonic() + GRACE_S
+            while (late or _answer is None) and not over.wait(0.02):
+                if _patient or _held:
+                    deadline = time.monotonic() + GRACE_S
+                elif time.monotonic() > deadline:
+                    _end(byte[0])
+
+
+def _end(number: int) -> None:
+    """End the process from beside its main thread."""
+    if _answer is not None:
+        os._exit(_answer)
+    for words in reversed(_last_words):
+        with suppress(Exception):
+            words()
+    with suppress(Exception):
+        print("mlplab: interrupted", file=sys.stderr, flush=True)
+    os._exit(128 + number)
 
 
 os.register_at_fork(

@@ -64,7 +64,7 @@ def stoppable(members: Any) -> Iterator[None]:
     def request(number: int, frame: Any) -> None:
         signals.note(number)
         if members.interrupted:
-            raise KeyboardInterrupt
+            signals.stop()
         members.interrupted = True
 
     for number in before:
