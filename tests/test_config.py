@@ -149,6 +149,14 @@ def test_every_wrong_value_of_every_rule_is_refused_by_its_key(default):
         ("model.width=[1,", ["model.width must be a value", "'model.width=[1,'"]),
         ("width", ["options must be KEY=VALUE, got 'width'"]),
         ("=3", ["options must be KEY=VALUE, got '=3'"]),
+        ("~", ["options must be KEY=VALUE, got '~'"]),
+        ("+=3", ["options must be KEY=VALUE, got '+=3'"]),
+        ("model.hidden=" + "[" * 200 + "]" * 200, ["model.hidden is nested too deeply, got model.hidden=[[[["]),
+        ("hydra.mode=${nope}", ["hydra.mode cannot be resolved", "'nope'"]),
+        ("hydra.callbacks=${nope}", ["hydra.callbacks cannot be resolved", "'nope'"]),
+        ("+hydra.callbacks.mine={a: ${nope}}", ["hydra.callbacks cannot be resolved", "'nope'"]),
+        ("hydra.output_subdir=../x", ["hydra.output_subdir must be null, or a name of at most 60 letters", "'../x'"]),
+        ("hydra.output_subdir=" + "x" * 300, ["hydra.output_subdir must be null, or a name of at most 60 letters"]),
         ("data=file", ["data.path must be given"]),
         ("+experiment=tutorial", ["experiment has a choice already; write experiment=NAME without +"]),
         ("seed=range(3)", ["seed takes one value here, got seed=range(3); add -m for a sweep"]),
@@ -169,6 +177,10 @@ def test_a_wrong_option_is_answered_in_one_line(override, parts):
     line = line_of(override)
     for part in parts:
         assert part in line
+
+
+def test_of_several_words_the_group_without_a_name_is_named():
+    assert line_of("seed=3", "figures=null", "model=[a,[b,{c: d}]]").startswith("model must be the name of an option")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ def test_a_sweep_is_looked_at_value_by_value():
         ("optimizer=adam,adma", "optimizer must be one of"),
         ("seed=0,-1", "seed must be an integer"),
         ("model.widht=1,2", "did you mean model.width?"),
+        ("model=interval(0,1),mlp", "model: a list of values must hold no range, interval, choice or glob"),
         ("loss=glob(nope*)", "loss must match at least one option"),
         ("data.noise=0.3", "data.noise is swept and must be given once"),
         ("data.noise=0.1,0.2", "data.noise is swept and must be given once"),

@@ -20,7 +20,7 @@ from mlplab.config.schema import ROOTS, Object
 from mlplab.config.validation import validate
 from mlplab.errors import InputError
 from mlplab.places import conf_folder, expanded, logs_folder
-from mlplab.rules import shown
+from mlplab.rules import optional, shown, text
 from mlplab.runs.fingerprint import file_sha256
 from mlplab.runs.identity import CONTENTS
 
@@ -28,7 +28,9 @@ OmegaConf.register_new_resolver("logs_folder", lambda: str(logs_folder()), repla
 
 
 # What Hydra reads of its own node around a job.
-OF_HYDRAS = ("verbose", "job.name", "run.dir", "sweep.dir", "output_subdir")
+OF_HYDRAS = ("mode", "verbose", "job.name", "run.dir", "sweep.dir", "output_subdir", "callbacks")
+# Where Hydra writes in a run's folder.
+SUBDIR = optional(text(r"(?!\.\.?$)[^/\0]{1,60}", "a name of at most 60 letters without /"))
 
 
 @dataclass(frozen=True)
@@ -90,10 +92,14 @@ def compose_all(
     for key in OF_HYDRAS:
         try:
             value = OmegaConf.select(own, key)
+            if OmegaConf.is_config(value):
+                OmegaConf.to_container(value, resolve=True)
         except OmegaConfBaseException as error:
             raise InputError(f"hydra.{key} cannot be resolved: {str(error).splitlines()[0]}") from error
         if key == "verbose" and not (isinstance(value, bool | str) or OmegaConf.is_list(value)):
             raise InputError(f"hydra.verbose must be true, false, or the names of loggers, got {shown(value)}")
+        if key == "output_subdir":
+            SUBDIR.check("hydra.output_subdir", value)
     task = OmegaConf.to_container(own.overrides.task, resolve=False)  # the texts of the command line, ${...} left in
     return Composition(checked, own, task, dict(own.runtime.choices))
 
@@ -119,7 +125,7 @@ def compose_whole(
         InputError: an override is wrong; one line.
     """
     for text in overrides:
-        if text.startswith("=") or ("=" not in text and not text.startswith("~")):
+        if text.lstrip("+~").startswith("=") or ("=" not in text and not text.startswith("~")) or not text.strip("+~"):
             raise InputError(not_key_value(text))
     overrides = _with_folder(overrides, config_dir)
     with _own_hydra():

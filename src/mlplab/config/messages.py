@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
@@ -38,6 +39,9 @@ def one_line(error: Exception, config_name: str, overrides: Sequence[str]) -> st
         return _unknown_key(found["key"], error, config_name, overrides)
     if found := says(hydra_names.IS_THERE):
         return f"{found['key']} is there already; write {found['key']}=VALUE without +"
+    if isinstance(error, RecursionError):
+        text = max(overrides, key=lambda text: text.count("[") + text.count("{"))
+        return f"{brief(text.partition('=')[0])} is nested too deeply, got {brief(text)}"
     if says(hydra_names.GROUP_VALUE) or isinstance(error, TypeError | AttributeError | AssertionError):
         return _group_without_name(overrides)
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
@@ -53,7 +57,7 @@ def one_line(error: Exception, config_name: str, overrides: Sequence[str]) -> st
 
 def not_key_value(text: str) -> str:
     """Complain about a word that is no override."""
-    if "=" not in text or text.startswith("="):
+    if "=" not in text or text.lstrip("+~").startswith("="):
         return f"options must be KEY=VALUE, got {brief(text)!r}{meant(text)}"
     key = text.partition("=")[0]
     return f"{brief(key)} must be a value that Hydra can read (quote special characters), got {brief(text)!r}"
@@ -85,9 +89,15 @@ def _group_without_name(overrides: list[str]) -> str:
         entry = OverridesParser.create().parse_override(text)
         value = entry.value()
         names = value if isinstance(value, list) else [value]
-        if "." not in entry.key_or_group and not all(isinstance(name, str) for name in names):
+        if _may_be_group(entry.key_or_group) and not all(isinstance(name, str) for name in names):
             return f"{entry.key_or_group or 'a group'} must be the name of an option, got {text!r}"
     return f"a group must be given the name of an option, got {' '.join(overrides)!r}"
+
+
+def _may_be_group(key: str) -> bool:
+    """Say whether a key is a config group, as far as Hydra can tell now."""
+    running = GlobalHydra.instance().hydra
+    return "." not in key and (running is None or bool(running.config_loader.get_group_options(key)))
 
 
 def _unknown_key(key: str, error: Exception, config_name: str, overrides: list[str]) -> str:

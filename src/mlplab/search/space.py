@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep, Transformer
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override, RangeSweep, Sweep, Transformer
 from omegaconf import DictConfig, OmegaConf
 
 from mlplab.errors import InputError
@@ -153,6 +153,8 @@ def read_dimension(
         dimension = _range(key, text, sweep)
     else:
         if entry.is_choice_sweep() and hasattr(sweep, "list"):
+            if any(isinstance(option, Sweep | Glob) for option in sweep.list):
+                raise InputError(f"{key}: a list of values must hold no range, interval, choice or glob, got {text}")
             options = [Transformer.str(option) for option in sweep.list]
         else:
             options = sweep.filter(group_options(entry.key_or_group) if group_options else [])
