@@ -135,12 +135,30 @@ def test_callbacks_begin_anew_for_each_further_training():
     assert fit(alone, max_epochs=6, callbacks=[Progress()])["epochs"] == 6
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"accumulate_grad_batches": 2}, {"check_val_every_n_epoch": 2}, {"max_steps": 5}]
+)
 @pytest.mark.parametrize("engine", ["population", "lightning"])
-def test_a_logger_gets_the_metrics_of_every_epoch(tmp_path, engine):
-    fit(mlplab.Classifier(net()), engine=engine, logger=CSVLogger(tmp_path))
-    rows = (tmp_path / "lightning_logs" / "version_0" / "metrics.csv").read_text()
-    assert rows.count("\n") >= 4 and "val/loss" in rows and "train/loss" in rows
-    assert (tmp_path / "lightning_logs" / "version_0" / "hparams.yaml").read_text().count("_target_") >= 3
+def test_a_logger_is_called_as_by_a_stock_trainer(tmp_path, engine, options):
+    """Each call: its step, its epoch, the names of its metrics and their values."""
+
+    class Calls(CSVLogger):
+        def log_metrics(self, metrics, step=None):
+            calls.append((step, {name: pytest.approx(value, rel=1e-5) for name, value in metrics.items()}))
+            super().log_metrics(metrics, step)
+
+    options = {"max_epochs": 4, **options}
+    expected = calls = []
+    stock = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = L.Trainer(logger=Calls(tmp_path / "stock"), num_sanity_val_steps=0, **stock, **options)
+    trainer.fit(mlplab.Classifier(net()), spirals())
+    calls = []
+    result = fit(mlplab.Classifier(net()), engine=engine, logger=Calls(tmp_path / "own"), **options)
+    assert result["engine"] == engine and calls[: len(expected)] == expected
+    assert len(expected) >= 3 and all(
+        "val/loss" not in metrics and "train/loss" not in metrics for _, metrics in calls[len(expected) :]
+    )
+    assert (tmp_path / "own" / "lightning_logs" / "version_0" / "hparams.yaml").read_text().count("_target_") >= 3
 
 
 def test_lightnings_default_logger_is_tensorboard(tmp_path):

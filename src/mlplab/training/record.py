@@ -7,6 +7,7 @@ import numpy as np
 
 from mlplab.runs.status import write_status
 from mlplab.training.callbacks.member import MemberCallback
+from mlplab.training.loggers import RunFolderLogger
 from mlplab.training.members import runs_of
 from mlplab.training.single import SingleMember, members_of
 
@@ -48,9 +49,9 @@ class Record(MemberCallback):
             if index in self._ended:
                 continue
             if run.loggers:
-                row = {"epoch": members.epochs} | {name: float(column[index]) for name, column in figures.items()}
+                row = {name: float(column[index]) for name, column in figures.items()}
                 for logger in run.recorded_loggers:
-                    logger.log_metrics(dict(row), step=members.steps)
+                    _log(logger, row, members.epochs, members.steps)
             if run.heartbeat is not None:
                 run.heartbeat.beat()
 
@@ -75,3 +76,14 @@ class Record(MemberCallback):
 
     def load_member_state(self, index: int, state: dict[str, Any], members: Any) -> None:
         self._before[index] = {name: list(column) for name, column in state["history"].items()}
+
+
+def _log(logger: Any, row: dict[str, float], epochs: int, steps: int) -> None:
+    """Log the metrics of an epoch: to any logger that is not the lab's own by the calls of Lightning's loop."""
+    if isinstance(logger, RunFolderLogger):
+        logger.log_metrics({"epoch": epochs} | row, step=steps)
+        return
+    held = {name: value for name, value in row.items() if name.startswith("val/")}
+    for part in (held, {name: value for name, value in row.items() if name not in held}):
+        if part:
+            logger.log_metrics({**part, "epoch": epochs - 1}, step=steps - 1)  # Lightning counts both from 0
