@@ -10,6 +10,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 
 import mlplab
+from mlplab.config.composition import compose
 from mlplab.training.callbacks import Progress
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -159,6 +160,25 @@ def test_a_logger_is_called_as_by_a_stock_trainer(tmp_path, engine, options):
         "val/loss" not in metrics and "train/loss" not in metrics for _, metrics in calls[len(expected) :]
     )
     assert (tmp_path / "own" / "lightning_logs" / "version_0" / "hparams.yaml").read_text().count("_target_") >= 3
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [(32, "32-true"), ("32", "32-true"), (64, "64-true"), ("bf16", "bf16-mixed")]
+)
+def test_lightnings_short_words_for_a_precision_mean_the_long_ones(word, meant):
+    networks = [net(), net()]
+    results = [fit(model, precision=precision) for model, precision in zip(networks, (word, meant))]
+    assert results[0]["engine"] == results[1]["engine"] == ("population" if meant.endswith("true") else "lightning")
+    assert torch.equal(*map(weights, networks))
+    small = [f"trainer.precision={word}", "trainer.max_epochs=1"]
+    assert compose("train", small).trainer.precision == meant
+
+
+@pytest.mark.parametrize("engine", ["population", "lightning"])
+def test_double_precision_leaves_double_weights(engine):
+    model = net()
+    fit(model, engine=engine, precision="64-true")
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float64}
 
 
 def test_lightnings_default_logger_is_tensorboard(tmp_path):

@@ -99,6 +99,8 @@ FILE = DATA | {
 REDUCTION = choice("mean", "sum", "none")
 # "cuda" is Lightning's other word for an NVIDIA GPU.
 ACCELERATOR = choice("auto", "cpu", "gpu", "cuda", "mps")
+# Lightning's short words for four of the precisions, 32, 64 and 16 as numbers too.
+PRECISION_WORDS = {"32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
 TRAINER = {
     "accelerator": ACCELERATOR,
     "devices": either(integer(-1), many(integer(0), least=1), choice("auto")),

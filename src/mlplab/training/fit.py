@@ -326,6 +326,7 @@ def hand_back(runs: Sequence[MemberRun], members: Any) -> None:
     for index, run in enumerate(runs):
         named = members.population.split(members.population.theta[index].cpu())
         with torch.no_grad():
+            run.module.to(members.theta.dtype)  # as Lightning leaves it after a training with 64-true
             arrays = dict(run.module.model.named_parameters()) | dict(run.module.model.named_buffers())
             for name, values in {**named, **members.population.buffers(index)}.items():
                 arrays[name].copy_(values)
