@@ -115,3 +115,24 @@ def test_a_run_starts_from_weights_that_a_page_saved(tmp_path, capsys):
         path.write_text(json.dumps(wrong))
         with pytest.raises(mlplab.InputError, match=said):
             mlplab.load(path)
+
+
+@pytest.mark.parametrize("engine", ["population", "lightning"])
+def test_a_run_that_ended_early_has_nothing_left_to_train_and_cannot_be_made_longer(tmp_path, capsys, engine):
+    words = [word for word in WORDS if "progress" not in word] + [
+        f"trainer.engine={engine}",
+        "callbacks=early_stopping",
+    ]
+    early = ["callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=10", "trainer.max_epochs=9"]
+    assert main(["train", f"paths.logs={tmp_path}", "name=run", *words, *early]) == 0
+    shown = [line.split()[1] for line in capsys.readouterr().err.splitlines() if line.startswith("epoch ")]
+    assert shown == ["1/9", "2/9"]
+    folder = tmp_path / "train" / "run"
+    before, rows = result(folder), (folder / "metrics.csv").read_text()
+    assert before["epochs"] == 2 and before["stopped"] == "early stopping"
+    assert main(["train", f"resume={folder}"]) == 0
+    assert "nan" not in capsys.readouterr().err and (folder / "metrics.csv").read_text() == rows
+    assert {**result(folder), "seconds": 0} == {**before, "seconds": 0}
+    assert main(["train", f"resume={folder}", "trainer.max_epochs=12"]) == 2
+    assert "ended early (early stopping); a longer run would end there too" in " ".join(capsys.readouterr().err.split())
+    assert [path.name for path in folder.parent.iterdir()] == ["run"]

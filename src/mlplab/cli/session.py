@@ -134,40 +134,47 @@ def extend(
             f"{', '.join(f'{key}={value}' for key, value in longer.items())}, and ends elsewhere than one of that length from the start",
             file=sys.stderr,
         )
-    with claimed(
-        old.path.parent, f"{old.path.name[:60]}-{config_digest(OmegaConf.to_container(changed))[:8]}"
-    ) as place:
-        new = RunFolder(place)
-        copy_state(
-            old, new, config_digest(OmegaConf.to_container(config)), config_digest(OmegaConf.to_container(changed))
-        )
+    digest = config_digest(OmegaConf.to_container(changed))
+    payloads = read_state(old, config_digest(OmegaConf.to_container(config)))
+    with claimed(old.path.parent, f"{old.path.name[:60]}-{digest[:8]}") as place:
+        copy_state(old, RunFolder(place), payloads, digest)
         print(f"folder: {short_path(place)}, from {short_path(old.path)}", file=sys.stderr)
         resumed = OmegaConf.merge(changed, {"resume": {"folder": str(place.resolve())}})
         with resume_hint(command, place):
             return load()(resumed, place.resolve())
 
 
-def copy_state(old: RunFolder, new: RunFolder, before: str, digest: str) -> None:
-    """Copy what a run goes on from into a new folder, its checkpoints under the digest of the new config.
+def read_state(old: RunFolder, digest: str) -> dict[str, Any]:
+    """Read what a run goes on from: its checkpoints by file name.
 
     Raises:
         InputError: a checkpoint is damaged, of another run, or of one that stopped early.
     """
     from mlplab.runs import checkpoint
 
+    payloads = {}
     for name in ("best.ckpt", "last.ckpt"):
         path = old.checkpoints / name
         if not path.is_file():
             continue
-        payload = checkpoint.load(path)
-        own = payload.get("mlplab")
-        if not isinstance(own, dict) or own.get("config_digest") != before:
+        payloads[name] = checkpoint.load(path)
+        own = payloads[name].get("mlplab")
+        if not isinstance(own, dict) or own.get("config_digest") != digest:
             raise InputError(f"the checkpoint {path} is of another config than {old.config}")
         if own.get("stop"):
             raise InputError(
                 f"{short_path(old.path)} ended early ({own['stop']['reason']}); a longer run would end there too"
             )
-        checkpoint.save(new.checkpoints / name, payload | {"mlplab": own | {"config_digest": digest}})
+    return payloads
+
+
+def copy_state(old: RunFolder, new: RunFolder, payloads: Mapping[str, Any], digest: str) -> None:
+    """Copy what a run goes on from into a new folder, its checkpoints under the digest of the new config."""
+    from mlplab.runs import checkpoint
+
+    for name, payload in payloads.items():
+        own = payload["mlplab"] | {"config_digest": digest}
+        checkpoint.save(new.checkpoints / name, payload | {"mlplab": own})
     for path in (old.path / "metrics.csv", old.manifest, old.tensorboard, old.figures / "epochs"):
         target = new.path / path.relative_to(old.path)
         if path.is_dir():

@@ -27,6 +27,8 @@ class Record(MemberCallback):
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.began = True
+        members = members_of(trainer, module)
+        trainer.should_stop |= len(members.stops) == members.members  # a run that ended early has nothing left to train
         for run in runs_of(trainer):
             if run.folder is not None:
                 write_status(run.folder.path, "running", sync=False)

@@ -43,13 +43,13 @@ class Progress(MemberCallback):
         self.stream = stream
         self._bar: tqdm | None = None
         self._start = self._last = 0.0
-        self._first = 0
+        self._first = self._shown = 0
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         members = members_of(trainer, module)
         stream = Unbroken(self.stream or sys.stderr)
         self._start = self._last = time.monotonic()
-        self._first = members.epochs
+        self._first = self._shown = members.epochs
         if stream.isatty():
             self._bar = tqdm(
                 total=members.total_epochs,
@@ -69,19 +69,20 @@ class Progress(MemberCallback):
                 self._bar.set_postfix_str(describe(members.metrics), refresh=False)
             self._bar.update(members.epochs - self._bar.n)
             return
-        now = time.monotonic()
-        final = members.epochs == members.total_epochs or trainer.should_stop
-        if now - self._last >= self.every_seconds or final or members.epochs == self._first + 1:
+        now, done, total = time.monotonic(), members.epochs - self._first, members.total_epochs
+        if (now - self._last >= self.every_seconds or done == 1) and members.epochs < total:
             self._last = now
-            left = (now - self._start) / (members.epochs - self._first) * (members.total_epochs - members.epochs)
-            print(
-                f"epoch {members.epochs}/{members.total_epochs}  {describe(members.metrics)}"
-                + ("" if final else f"  {left:.0f} s left"),
-                file=Unbroken(self.stream or sys.stderr),
-                flush=True,
-            )
+            self._print(members, f"  {(now - self._start) / done * (total - members.epochs):.0f} s left")
+
+    def _print(self, members: Any, left: str = "") -> None:
+        self._shown = members.epochs
+        line = f"epoch {members.epochs}/{members.total_epochs}  {describe(members.metrics)}{left}"
+        print(line, file=Unbroken(self.stream or sys.stderr), flush=True)
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        members = members_of(trainer, module)
+        if self._bar is None and members.epochs > self._shown:  # whichever callback ended the training
+            self._print(members)
         self._close()
 
     def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
