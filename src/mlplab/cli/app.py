@@ -96,11 +96,11 @@ def _open_streams() -> None:
 def _dispatched(argv: list[str]) -> int:
     """Dispatch; an interrupt that went under in somebody's cleaning up is one all the same.
 
-    OmegaConf's may fail when it is interrupted, and Hydra makes an error of a config of that.
+    OmegaConf's may fail when it is interrupted, and Hydra makes an error of a config of that, or its exit code 1.
     """
     try:
         return _dispatch(argv)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if hides_interrupt(error) or signals.received():
             raise KeyboardInterrupt from error
         raise

@@ -12,20 +12,24 @@ from signal import SIGINT, SIGTERM
 from mlplab.faults.campaign import Outcome
 from mlplab.faults.contents import contents, differences
 from mlplab.faults.kills import WORK, again
-from mlplab.faults.trials import Started, Told, run
+from mlplab.faults.trials import Started, Told, Watch, run
 
 ENDS_WITHIN_S = 2.0
 
 
 def signals(effort: str, place: Path) -> Outcome:
-    """Send signals to runs and sweeps at random moments, and to the real command while it imports."""
+    """Send signals to runs and sweeps at file operations and at random moments, and to the real command as it imports."""
     outcome, pick = Outcome(), random.Random(1)
     for kind, words in WORK.items():
-        root = place / "logs"
+        root, log = place / "logs", place / "operations"
+        run([*words, f"paths.logs={root}"], Watch(root, log=log))
+        whole, operations = contents(root, root), len(log.read_text().splitlines())
+        shutil.rmtree(root)
         began = time.monotonic()
         run([*words, f"paths.logs={root}"])
-        length, whole = time.monotonic() - began, contents(root, root)
+        length = time.monotonic() - began
         shutil.rmtree(root)
+        log.unlink()
         for _ in range({"short": 2, "quick": 20, "long": 60}[effort]):
             number, moment = pick.choice((SIGINT, SIGTERM)), pick.random() * length
             started = Started([*words, f"paths.logs={root}"])
@@ -33,27 +37,31 @@ def signals(effort: str, place: Path) -> Outcome:
             asked = time.monotonic()
             if not started.poll():
                 started.send(number)
-            told = started.wait()
-            _judge(
-                outcome,
-                f"{kind}, {number.name} after {moment:.2f} s",
-                root,
-                told,
-                time.monotonic() - asked,
-                number,
-                started.orphans(),
-            )
-            told = run(again(words, root))
-            same = differences(whole, contents(root, root))
-            outcome.note(not same, f"{kind}, gone on after {number.name} at {moment:.2f} s: {same} {told.err[-200:]}")
-            shutil.rmtree(root, ignore_errors=True)
+            told, name = started.wait(), f"{kind}, {number.name} after {moment:.2f} s"
+            _judge(outcome, name, root, told, time.monotonic() - asked, number, started.orphans())
+            _goes_on(outcome, name, words, root, whole)
+        share = {"short": 2, "quick": 15, "long": operations if kind == "train" else 60}[effort]
+        for at in sorted(pick.sample(range(1, operations + 1), min(share, operations))):
+            number = pick.choice((SIGINT, SIGTERM))
+            started = Started([*words, f"paths.logs={root}"], Watch(root, at, number.name))
+            told, name = started.wait(), f"{kind}, {number.name} at file operation {at} of {operations}"
+            _judge(outcome, name, root, told, None, number, started.orphans())
+            _goes_on(outcome, name, words, root, whole)
     _from_the_start(outcome, pick, place / "real", {"short": 2, "quick": 12, "long": 40}[effort])
     _within_an_epoch(outcome, place / "epoch")
     return outcome
 
 
+def _goes_on(outcome: Outcome, name: str, words: list[str], root: Path, whole: dict) -> None:
+    """Going on ends in the folder of an uninterrupted run."""
+    told = run(again(words, root))
+    same = differences(whole, contents(root, root))
+    outcome.note(not same, f"{name}, gone on: {same} {told.err[-200:]}")
+    shutil.rmtree(root, ignore_errors=True)
+
+
 def _judge(
-    outcome: Outcome, name: str, root: Path, told: Told, seconds: float, number: int, orphans: list[int]
+    outcome: Outcome, name: str, root: Path, told: Told, seconds: float | None, number: int, orphans: list[int]
 ) -> None:
     finished = told.code == 0
     states = {path.parent.name: json.loads(path.read_text())["status"] for path in root.rglob("status.json")}
@@ -63,7 +71,8 @@ def _judge(
     outcome.note(
         finished or told.code == 128 + number and told.is_clean, f"{name}: ended with {told.code}: {told.err[-500:]}"
     )
-    outcome.note(finished or seconds < ENDS_WITHIN_S, f"{name}: took {seconds:.1f} s")
+    if seconds is not None:
+        outcome.note(finished or seconds < ENDS_WITHIN_S, f"{name}: took {seconds:.1f} s")
     outcome.note(true and not wrong, f"{name}: the folders say {states}, with results {done}; without a word {wrong}")
     outcome.note(not orphans, f"{name}: orphans {orphans}")
 

@@ -7,6 +7,7 @@ import resource
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -158,7 +159,7 @@ class Watch:
     Args:
         root: the folder.
         at: N, from 1.
-        do: ``kill``, the name of an error of ``FAILURES``, or None to write down each operation to ``log``.
+        do: ``kill``, ``SIGINT``, ``SIGTERM``, the name of an error of ``FAILURES``, or None to write down each operation to ``log``.
         log: a file outside the folder.
     """
 
@@ -205,8 +206,13 @@ class Watch:
         if self.log is not None:
             self.log.write(f"{what} {name}\n")
         if self.do is not None and (
-            self.count == self.at or self.do != "kill" and self.count > self.at > 0 and self.lasting
+            self.count == self.at or self.do in FAILURES and self.count > self.at > 0 and self.lasting
         ):
+            if self.do.startswith("SIG"):
+                # At once, or while the system is at the operation, so that it is noticed after it.
+                at_once = (os.kill, (os.getpid(), signal.Signals[self.do]))
+                threading.Timer(2e-4, *at_once).start() if self.at % 2 else at_once[0](*at_once[1])
+                return
             halfway()
             if self.do == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)

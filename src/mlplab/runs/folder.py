@@ -11,7 +11,7 @@ from pathlib import Path
 from mlplab.errors import InputError
 from mlplab.runs.files import absent, remove_empty
 from mlplab.runs.lock import LOCK, Taken, is_held, locked
-from mlplab.runs.signals import at_the_end
+from mlplab.runs.signals import at_the_end, held
 
 
 @dataclass(frozen=True)
@@ -101,17 +101,20 @@ def claimed(parent: str | Path, name: str) -> Iterator[Path]:
     parent, made = Path(parent), absent(Path(parent))
     for number in count(1):
         path = parent / (name if number == 1 else f"{name}-{number}")
-        if not os.path.lexists(path):
-            path = claim(parent, path.name)
-        elif is_held(path) or not _is_new(path):
-            continue
         with ExitStack() as stack:
-            try:
-                stack.enter_context(locked(path))
-            except Taken:
-                continue
-            if _is_new(path):
-                stack.enter_context(unless_used(path, made))
+            with held():  # between its making and the promise to remove it nothing may come
+                if not os.path.lexists(path):
+                    path = claim(parent, path.name)
+                elif is_held(path) or not _is_new(path):
+                    continue
+                try:
+                    stack.enter_context(locked(path))
+                except Taken:
+                    continue
+                is_ours = _is_new(path)
+                if is_ours:
+                    stack.enter_context(unless_used(path, made))
+            if is_ours:
                 yield path
                 return
 

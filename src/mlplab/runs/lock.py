@@ -10,7 +10,7 @@ from typing import TextIO
 
 from mlplab.errors import InputError
 from mlplab.runs.files import absent, remove_empty
-from mlplab.runs.signals import at_the_end
+from mlplab.runs.signals import at_the_end, held
 
 LOCK = ".lock"
 # Files, beside the lock, in the folder of a sweep that ended before it had begun.
@@ -41,20 +41,23 @@ def locked(folder: str | Path) -> Iterator[None]:
     if is_held(folder):
         yield
         return
-    made = absent(folder)
-    with _lock(folder) as file:
-        _held.add(folder)
-        try:
-            with at_the_end(lambda: _unlink(file)):
-                yield
-        except BaseException:
-            if made:
-                _remove_unneeded(folder)
-                remove_empty(made)
-            raise
-        finally:
+    made, file = absent(folder), None
+    try:
+        with held():
+            file = _lock(folder)
+            _held.add(folder)
+        with at_the_end(lambda: _unlink(file)):
+            yield
+    except BaseException:
+        if made and file is not None:
+            _remove_unneeded(folder)
+            remove_empty(made)
+        raise
+    finally:
+        if file is not None:
             _held.discard(folder)
             _unlink(file)
+            file.close()
 
 
 @contextmanager
@@ -70,9 +73,12 @@ def owned(folder: str | Path) -> Iterator[None]:
         with locked(folder):
             yield
         return
-    with _lock(folder.parent, shared=True) as file, locked(folder):
-        yield
-        _unlink(file)
+    with _lock(folder.parent, shared=True) as file:
+        try:
+            with locked(folder):
+                yield
+        finally:
+            _unlink(file)
 
 
 def is_held(folder: Path) -> bool:
