@@ -6,6 +6,7 @@ import torch
 
 from mlplab.data.features import Preparation, numbers_rows
 from mlplab.data.file_module import FileDataModule, labelled_points, read_other
+from mlplab.data.labels import is_continuous
 from mlplab.data.modules import FileDataModule as OldFileDataModule
 from mlplab.data.splits import allot, split
 from mlplab.data.table import Column
@@ -403,3 +404,41 @@ def test_names_that_stand_in_an_archive_as_scikit_learn_gives_them(tmp_path):
     assert "must have labels beside its inputs" in refusal(tmp_path / "none.npz")
     np.savez(tmp_path / "one_hot.npz", X=x, y=np.eye(3)[y])
     assert "y.argmax(1)" in refusal(tmp_path / "one_hot.npz")
+
+
+# Edges.
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_continuous_quantity_begins_where_it_is_said_to(whole):
+    """More than 20 whole numbers (or 10 fractions), a whole number in fewer than 5 rows each on average."""
+    most = 20 if whole else 10
+
+    def column(kinds, rows):
+        return Column("y", np.arange(rows) % kinds + (0.0 if whole else 0.5))
+
+    assert not is_continuous(column(most, most)) and not is_continuous(column(most, 3 * most))
+    assert is_continuous(column(most + 1, most + 1)) and is_continuous(column(most + 1, 5 * (most + 1) - 1))
+    assert is_continuous(column(most + 1, 5 * (most + 1))) != whole
+    words = tuple(f"w{i}" for i in range(most + 2))
+    coded = Column("y", (np.arange(most + 2)).astype(np.int32), words)
+    assert is_continuous(coded) == (most + 2 > 20)
+
+
+@pytest.mark.parametrize("spread", [1e-9, 0.01, 0.5, 1.0, 3.0, 1e6])
+def test_what_has_any_spread_is_standardised_to_one(file, spread):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 2)) * spread, np.arange(60) % 2
+    rows = "\n".join(f"{a!r},{b!r},7,{k}" for (a, b), k in zip(x.tolist(), y))
+    module = ready(file(f"a,b,constant,label\n{rows}\n"))
+    inputs = module.train.x.double()
+    torch.testing.assert_close(inputs[:, :2].std(0, correction=0), torch.ones(2).double(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(inputs.mean(0), torch.zeros(3).double(), rtol=0, atol=1e-6)
+    assert (inputs[:, 2] == 0).all(), "a constant is 0, and not divided by what rounding leaves"
+
+
+@pytest.mark.parametrize("value", [0.1, 1e9 + 0.1, -3.3e-7])
+def test_what_rounding_leaves_of_a_constant_is_no_spread(file, value):
+    rows = "\n".join(f"{value!r},{i},{i % 2}" for i in range(70))
+    inputs = ready(file(f"a,b,label\n{rows}\n")).train.x
+    assert (inputs[:, 0].abs() < 1e-3).all()

@@ -94,3 +94,12 @@ def test_it_is_an_activation_by_name():
     for wrong in ({"resistance": 0.0}, {"tau_ref": -1.0}, {"softness": 0.0}, {"resistance": float("inf")}):
         with pytest.raises(InputError, match="model.activation.*must be a finite number"):
             activation_module({"name": "lif_rate", **wrong})
+
+
+@pytest.mark.parametrize("tau_ref", [1e-20, 1e-9, 1e-8, 1e-7, 1e-3])
+def test_far_above_the_threshold_both_terms_of_the_period_count(tau_ref):
+    """a = 1/(tau_ref + R ln(1 + 1/(R v))), where float32 has no digit of the logarithm left."""
+    x = torch.tensor([10.0, 1e4, 3e6, 1e7, 1e8, 1e9])
+    v = x.double() - 0.1
+    exact = 1 / (tau_ref + 10 * torch.log1p(1 / (10 * v)))
+    torch.testing.assert_close(LIFRate(tau_ref=tau_ref)(x).double(), exact, rtol=3e-6, atol=0)

@@ -11,6 +11,7 @@ from torch import nn
 from mlplab.nn.activations import ACTIVATIONS, Activation
 from mlplab.nn.mlp import MLP
 from mlplab.population import stacked_mlp
+from mlplab.population.engine import PIECE_BYTES, in_pieces
 from mlplab.population.member_axis import round_up
 from mlplab.population.optimizers import Adam
 from mlplab.population.stacking import stack
@@ -253,3 +254,28 @@ def test_a_members_nan_stays_with_it():
     for a, b in zip(good, bad):
         assert torch.equal(a[[0, 1, 3]], b[[0, 1, 3]])
         assert b[2].isnan().any()
+
+
+@pytest.mark.parametrize("count", [1, 7, 64])
+def test_pieces_are_as_large_as_the_cache_and_make_the_whole(count):
+    logits, labels = draw(count, 600, 12), labels_of(count, 600, classes=12)
+    seen = []
+
+    def per_member(x, y):
+        seen.append(len(x))
+        return F.cross_entropy(x.transpose(1, 2), y, reduction="none").mean(1)
+
+    whole = in_pieces(per_member, logits, labels)
+    most = PIECE_BYTES // (600 * 12 * 4)
+    assert 1 < most < 64 and seen == [most] * (count // most) + [count % most] * (count % most > 0)
+    torch.testing.assert_close(whole, per_member(logits, labels))
+    assert in_pieces(per_member, draw(2, PIECE_BYTES, 2), labels_of(2, PIECE_BYTES, classes=2)).shape == (2,)
+
+
+def test_points_may_be_arrays_of_any_shape():
+    modules = mlps(2, [5], inputs=12, dtype=torch.float64)
+    population = stack(modules, [0, 1])
+    x = draw(2, 7, 12, dtype=torch.float64)
+    expected = torch.stack([module(points) for module, points in zip(modules, x)])
+    for shape in ((12,), (3, 4), (2, 3, 2)):
+        torch.testing.assert_close(population.forward(x.reshape(2, 7, *shape)), expected)

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import time
 
 import pytest
+import yaml
 from sweep_folders import result, write_record, write_run
 
 import mlplab
@@ -16,7 +18,7 @@ from mlplab.runs import listing
 from mlplab.runs.clean import removable, remove
 from mlplab.runs.defaults import Defaults
 from mlplab.runs.find import find_run, find_sweep
-from mlplab.runs.flat_config import flatten
+from mlplab.runs.flat_config import Unusual, flatten, read_flat, split_blocks, unflatten
 from mlplab.runs.index import FILE, Index, folder_bytes
 from mlplab.runs.names import label, run_name, shape_of
 
@@ -399,3 +401,67 @@ def test_thousands_of_runs_are_read_fast(tmp_path):
     begin = time.process_time()
     assert len(index_of(tmp_path).runs()) == 2001
     assert time.process_time() - begin < 1.5
+
+
+# Edges.
+
+
+def test_a_list_of_one_run_is_a_csv_too(logs):
+    index = index_of(logs)
+    rows = listing.records(index.runs()[:1], index)
+    assert (
+        listing.as_csv(rows).splitlines()[0].split(",") == list(rows[0]) and len(listing.as_csv(rows).splitlines()) == 2
+    )
+    assert listing.as_csv([]) == "run\n"
+
+
+def test_the_seconds_of_a_run_are_those_of_its_result(logs):
+    index = index_of(logs)
+    for run in index.runs():
+        record = logs / run.path / "result.json"
+        expected = json.loads(record.read_text())["seconds"]["total"] if record.exists() else None
+        assert run.figures.get("seconds") == expected
+    folder = logs / "train" / "spiral-16-seed0-00000000"
+    for seconds in ({}, None, 3, {"total": "long"}, {"fit": 1.0}):
+        shutil.rmtree(folder)
+        write_run(folder, result(0.1, config_digest="0" * 64) | {"seconds": seconds}, width=16)
+        (run,) = [run for run in index_of(logs).runs() if run.name == folder.name]
+        assert "seconds" not in run.figures
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_of_several_sweeps_of_a_name_the_folder_must_be_given(tmp_path, count):
+    for number in range(count):
+        folder = tmp_path / "logs" / f"kind{number}" / "same"
+        folder.mkdir(parents=True)
+        write_record(folder, [])
+        os.utime(folder / "sweep.json", (1000 + number, 1000 + number))
+    with pytest.raises(InputError, match=f"names {count} sweeps"):
+        find_sweep("same", tmp_path / "logs")
+    assert find_sweep("kind1/same", tmp_path / "logs") == tmp_path / "logs" / "kind1" / "same"
+    assert find_sweep("last", tmp_path / "logs") == tmp_path / "logs" / f"kind{count - 1}" / "same"
+
+
+@pytest.mark.parametrize("before", ["", "# a note\n", "\n  # a note\n\n"])
+def test_a_config_is_read_block_by_block_and_nothing_before_them_is_passed_over(tmp_path, before):
+    path = tmp_path / "config.yaml"
+    path.write_text(f"{before}seed: 3\nmodel:\n  width: 4\n")
+    assert read_flat(path) == {"seed": 3, "model.width": 4}
+    assert len(split_blocks(path.read_text())) == 2
+    for junk in ("- 1\n", "  junk\n", "# a note\n- 1\n", "junk\n"):
+        path.write_text(f"{before}{junk}seed: 3\n")
+        with pytest.raises(InputError, match="damaged"):
+            read_flat(path)
+        if junk != "junk\n":  # a block of its own
+            with pytest.raises(Unusual):
+                split_blocks(path.read_text())
+
+
+def test_a_value_that_an_option_takes_from_another_key_is_no_change(tmp_path):
+    """In conf/data, order_seed is ${seed}: the run's seed there is none of its changes, another value is."""
+    path = tmp_path / "config.yaml"
+    for seed, order, changed in ((3, 3, {"seed": 3}), (3, 4, {"seed": 3, "data.order_seed": 4}), (0, 0, {})):
+        flat = flatten(plain([f"seed={seed}"])) | {"data.order_seed": order}
+        assert Defaults(conf_folder()).changes(flat) == changed
+        path.write_text(yaml.safe_dump(unflatten(flat)))
+        assert Defaults(conf_folder()).read(path) == ("train", changed, seed)

@@ -330,3 +330,15 @@ def test_bytes_that_are_no_archive(tmp_path, npz_file):
         path = tmp_path / "bad.npz"
         path.write_bytes(content)
         assert "NPZ" in refusal(path)
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 1)])
+def test_an_archive_of_one_column_is_a_table(npz_file, shape):
+    table = read_table(npz_file(x=np.arange(3.0).reshape(shape)))
+    assert [column.values.tolist() for column in table.columns] == [[0.0, 1.0, 2.0]]
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+def test_labels_of_an_archive_may_be_a_column(npz_file, shape):
+    y = np.array([1, 0, 1, 0])
+    assert columns(read_table(npz_file(x=np.ones((4, 2)), y=y.reshape(shape))))["y"] == y.tolist()

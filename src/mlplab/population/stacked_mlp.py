@@ -172,7 +172,7 @@ class StackedMLP(Population):
 
     def _points_last(self, x: Tensor) -> Tensor:
         """Lay out (p, B, ...) as (p, in, B), B padded; no copy where :meth:`minibatches` has done so."""
-        x = (x if x.ndim == 3 else x.reshape(*x.shape[:2], self.widths[0])).transpose(1, 2)
+        x = x.reshape(*x.shape[:2], self.widths[0]).transpose(1, 2)
         spare = -x.shape[2] % POINTS_MULTIPLE
         return nn.functional.pad(x, (0, spare)) if spare else x.contiguous()
 

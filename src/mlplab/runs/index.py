@@ -329,7 +329,8 @@ def read_run(folder: Path, path: str, defaults: Defaults) -> Run | None:
             figures |= {f"{part}/{name}": values[name] for name in FIGURES if type(values.get(name)) in (int, float)}
     if type(result.get("parameters")) is int:
         figures["parameters"] = result["parameters"]
-    seconds = (result.get("seconds") or {}).get("total") if isinstance(result.get("seconds"), dict) else None
+    seconds = result.get("seconds")
+    seconds = seconds.get("total") if isinstance(seconds, dict) else None
     if type(seconds) in (int, float):
         figures["seconds"] = seconds
     when = when or os.stat(where).st_mtime
