@@ -24,6 +24,15 @@ from mlplab.runs import memory
         (["data.validation_points=1000000000"], "data.validation_points=1000000000"),
         (["model=spiking_mlp", "model.steps=1000000"], r"model.steps=1000000 \(of 128 units\)"),
         (
+            ["model=spiking_mlp", "model.steps=2000000", "model.width=1", "data.batch_size=1"],
+            r"model.steps=2000000 \(of 1 units\)",
+        ),
+        (
+            ["data.arms=1000", "callbacks.decision_maps.resolution=4096"],
+            r"callbacks.decision_maps.resolution=4096 \(1000 classes\)",
+        ),
+        (["data.arms=1000", "data.fresh_points=4000000"], "data.fresh_points=4000000"),
+        (
             ["data.batch_size=3000", "model.depth=10000", "model.width=100"],
             r"data.batch_size=3000 \(of 1,000,000 units\)",
         ),
@@ -37,6 +46,39 @@ def test_what_cannot_fit_is_refused_before_a_folder_is_made(words, figure, many,
     assert told.count("\n") == 1 and "and there are 16.0 GB" in told and "MLPLAB_MEMORY_GB" in told
     assert re.search(figure, told), told
     assert not (tmp_path / "logs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "figure"),
+    [
+        (["lif", "input=noise", "input.neurons=1000000000"], "input.neurons=1000000000"),
+        (["relu_approximation", "n=[9,1000000000]"], "n=1000000000"),
+        (["relu_approximation", "n=1" + 400 * "0", "method=depth"], "n=10000"),
+        (["relu_approximation", "trained.points=1000000000"], "trained.points=1000000000"),
+        (["spiking", "runs=[x]", "depth_width=100000"], "depth_width=100000, depth_seeds=8 and depths up to 4"),
+        (["spiking", "runs=[x]", "surrogate.steps=10000000"], "surrogate.steps=10000000"),
+        (["train", "-m", "seed=range(0,1000000)", "model.width=3"], "1,000,000 jobs"),
+        (
+            ["train", "-m", "hydra/sweeper=search", "model.depth=int(interval(1,3))"]
+            + ["search.trials=9000000", "search.sampler=random"],
+            "9,000,000 jobs",
+        ),
+    ],
+)
+def test_a_study_or_sweep_that_cannot_fit_is_refused_before_a_folder_is_made(
+    words, figure, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("MLPLAB_MEMORY_GB", "4")
+    assert main([*words, f"paths.logs={tmp_path / 'logs'}"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and f"got {figure}" in told and "GB in all, and there are 4.0 GB" in told, told
+    assert not (tmp_path / "logs").exists()
+
+
+def test_maps_that_are_not_drawn_take_nothing():
+    for words in (["figures=none"], ["callbacks.decision_maps=null"]):
+        config = compose("train", ["callbacks.decision_maps.resolution=4096", *words])
+        assert sum(memory.needs(config).values()) < 1e8
 
 
 def test_parameters_are_those_of_the_network():

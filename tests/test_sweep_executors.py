@@ -36,7 +36,9 @@ def faulty(tmp_path, **faults):
     folder = tmp_path / "conf"
     (folder / "model").mkdir(parents=True)
     lines = "".join(f"  {seed}: {kind}\n" for seed, kind in faults.items())
-    (folder / "model" / "faulty.yaml").write_text(f"_target_: faulty.Faulty\nat_step: 3\nfaults:\n{lines}")
+    (folder / "model" / "faulty.yaml").write_text(
+        f"_target_: mlplab.faults.faulty.Faulty\nat_step: 3\nfaults:\n{lines}"
+    )
     return [f"--config-dir={folder}", "model=faulty"]
 
 

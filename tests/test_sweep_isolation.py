@@ -3,11 +3,11 @@ import sys
 
 import pytest
 import torch
-from faulty import Faulty
 from omegaconf import OmegaConf
 from sweeping import SMALL, folder_of, jobs_of, record_of, states_of, sweep
 
 from mlplab.config.composition import compose
+from mlplab.faults.faulty import Faulty
 from mlplab.training.fit import fit_members
 
 FAULTS = {1: "constructor", 3: "step", 4: "exit", 6: "os_exit", 7: "kill", 9: "segfault", 10: "interrupt", 11: "nan"}
@@ -30,7 +30,7 @@ def networks(tmp_path_factory):
     """A folder of configs with one for networks that fail."""
     folder = tmp_path_factory.mktemp("conf")
     (folder / "model").mkdir()
-    (folder / "model" / "faulty.yaml").write_text("_target_: faulty.Faulty\nfaults: null\nat_step: 3\n")
+    (folder / "model" / "faulty.yaml").write_text("_target_: mlplab.faults.faulty.Faulty\nfaults: null\nat_step: 3\n")
     return [f"--config-dir={folder}", "model=faulty"]
 
 
@@ -44,7 +44,9 @@ def crashed(tmp_path_factory):
     logs, folder = tmp_path_factory.mktemp("logs"), tmp_path_factory.mktemp("conf")
     (folder / "model").mkdir()
     lines = "".join(f"  seed{seed}: {kind}\n" for seed, kind in FAULTS.items())
-    (folder / "model" / "faulty.yaml").write_text(f"_target_: faulty.Faulty\nat_step: 3\nfaults:\n{lines}")
+    (folder / "model" / "faulty.yaml").write_text(
+        f"_target_: mlplab.faults.faulty.Faulty\nat_step: 3\nfaults:\n{lines}"
+    )
     code = sweep(logs, f"--config-dir={folder}", "model=faulty,mlp", "seed=range(0,13)")
     return logs, code
 
@@ -122,6 +124,6 @@ def test_networks_that_cannot_stack_train_apart_in_one_sweep(networks, tmp_path)
 
 
 def test_the_helper_fails_as_it_says():
-    assert "faulty" in sys.modules
+    assert "mlplab.faults.faulty" in sys.modules
     with torch.random.fork_rng([]), pytest.raises(ValueError, match="this step fails"):
         Faulty(2, 4, 3, {"seed3": "step"}, at_step=1)(None)

@@ -31,7 +31,7 @@ OPTIONS = {
     "networks": boolean(),
     "sizes": optional(many(integer(8), least=2)),
     "widths": optional(many(integer(1), least=2)),
-    "draws": integer(1),
+    "draws": integer(1, 1000),
 }
 DEFAULTS = {"networks": True, "sizes": None, "widths": None, "draws": 4}
 

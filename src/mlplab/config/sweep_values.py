@@ -11,6 +11,7 @@ from mlplab.config.grammar import parsed
 from mlplab.config.messages import keys_of, not_key_value
 from mlplab.errors import InputError
 from mlplab.runs.identity import Role, role_of
+from mlplab.runs.memory import BYTES_A_JOB, expect_room
 from mlplab.search.space import read_dimension
 
 ONE_EXPERIMENT = "an experiment that lists what to sweep must be run by itself, got {}"
@@ -76,6 +77,10 @@ def check_sweep(config_name: str, overrides: Sequence[str], config_dir: str | Pa
             f"a sweep must have at most {MOST_JOBS:,} jobs, got {count:,} "
             f"({' x '.join(f'{dimension.count:,} of {dimension.key}' for dimension in discrete)})"
         )
+    if searched:
+        together = base.search.batch or (base.search.trials if base.search.sampler in ("random", "grid") else 1)
+        count = min(base.search.trials, together)
+    expect_room({f"{count:,} jobs": BYTES_A_JOB * count})
     known_dimensions = {dimension.text: dimension for dimension in discrete}
     for text, entry in sweeps:
         default = OmegaConf.select(base, entry.key_or_group)

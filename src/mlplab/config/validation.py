@@ -30,6 +30,7 @@ def validate(config: Mapping, study: str = "train") -> None:
     _check("", config, table)
     if study == "train":
         check_training(config)
+    expect_memory(config, study)
 
 
 def _check(key: str, value: object, rule: object) -> None:
@@ -130,7 +131,6 @@ def check_training(config: Mapping) -> None:
         raise InputError(f"loss.weight must be a list of {data['arms']}, one a class, got {shown(weight)}")
     if weight is not None and not any(weight):
         raise InputError(f"loss.weight must have an entry above 0, got {shown(weight)}")
-    expect_memory(config)
 
 
 def train_points(data: Mapping) -> int | None:

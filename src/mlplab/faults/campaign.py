@@ -25,6 +25,8 @@ PROMISES = {
     "secrets": "no secret of a command line or the environment comes into a file",
     "drift": "other versions, config, data or code than a run began with are refused or named",
     "words": "what a person types never gives a traceback, an unnamed key, a raw escape or a folder",
+    "size": "what is large works, or is refused with its figure and the memory it would take",
+    "members": "a member of a sweep fails in any way, and the others keep their bits",
     "signals": "Ctrl-C and SIGTERM end a command within 2 s, and it resumes",
 }
 # What a command imports, once for all of them.

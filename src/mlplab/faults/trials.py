@@ -35,12 +35,13 @@ FAILURES = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO, "EACCES": errno.EACCES, "E
 
 @dataclass(frozen=True)
 class Told:
-    """How a command ended: its exit code, minus the signal that killed it, its words, and its seconds."""
+    """How a command ended: its exit code, minus the signal that killed it, its words, seconds and peak of memory (bytes)."""
 
     code: int
     out: str
     err: str
     seconds: float
+    peak: int = 0
 
     @property
     def is_clean(self) -> bool:
@@ -63,7 +64,7 @@ class Started:
         self.files = [tempfile.TemporaryFile("w+b") for _ in range(2)]
         sys.stdout.flush()
         sys.stderr.flush()
-        self.began, self.state, self.seconds = time.monotonic(), None, 0.0
+        self.began, self.state, self.seconds, self.peak = time.monotonic(), None, 0.0, 0
         held = signal.pthread_sigmask(signal.SIG_BLOCK, signals.NUMBERS)  # until the command answers them
         self.pid = os.fork()
         if not self.pid:
@@ -100,9 +101,9 @@ class Started:
     def poll(self) -> bool:
         """Say whether it has ended."""
         if self.state is None:
-            pid, state = os.waitpid(self.pid, os.WNOHANG)
+            pid, state, used = os.wait4(self.pid, os.WNOHANG)
             if pid:
-                self.state, self.seconds = state, time.monotonic() - self.began
+                self.state, self.seconds, self.peak = state, time.monotonic() - self.began, 1024 * used.ru_maxrss
         return self.state is not None
 
     def wait(self, within_s: float = 120.0) -> Told:
@@ -117,7 +118,7 @@ class Started:
             file.seek(0)
             texts.append(file.read().decode(errors="replace"))
             file.close()
-        return Told(os.waitstatus_to_exitcode(self.state), *texts, self.seconds)
+        return Told(os.waitstatus_to_exitcode(self.state), *texts, self.seconds, self.peak)
 
     def send(self, number: int) -> None:
         """Send it a signal."""

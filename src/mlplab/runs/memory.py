@@ -1,7 +1,7 @@
 """How much memory a job takes, estimated from its config before anything is built, and how much there is."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,15 @@ LIMIT = "MLPLAB_MEMORY_GB"
 SHARE = 0.9
 # Measured (peak of whole commands, networks of up to 16 million parameters, up to four million points) and rounded
 # down: numbers kept for each parameter (weights, gradients, moments, checkpoints in the making), bytes for each point,
-# numbers for each unit and point of a minibatch, and those that a spiking unit keeps each step for the way back.
-NUMBERS_A_PARAMETER, BYTES_A_POINT, NUMBERS_A_UNIT, NUMBERS_A_SPIKING_STEP = 16, 200, 2, 10
+# numbers for each unit and point of a minibatch, and those that a spiking unit keeps each step for the way back, with
+# the bytes of a spiking layer's step whatever its width.
+NUMBERS_A_PARAMETER, BYTES_A_POINT, NUMBERS_A_UNIT, NUMBERS_A_SPIKING_STEP, BYTES_A_SPIKING_STEP = 16, 200, 2, 10, 9000
+# Bytes of a point of a decision map, and for each class there; of a class's logit of a point that is measured.
+BYTES_A_MAP_POINT, BYTES_A_MAP_CLASS, BYTES_A_LOGIT = 120, 16, 4
+# Bytes of a simulated neuron; of a unit of a sum of ReLUs, of one that is trained, and of a training point, each a network.
+BYTES_A_NEURON, BYTES_A_RELU, BYTES_A_TRAINED_RELU, BYTES_A_TRAINING_POINT = 100, 8000, 200, 40
+# Bytes of a job of a sweep while all are composed.
+BYTES_A_JOB = 5000
 
 
 def hidden_widths(config: Mapping[str, Any]) -> list[int]:
@@ -58,12 +65,54 @@ def needs(config: Mapping[str, Any]) -> dict[str, float]:
         batch = min(data.get("batch_size", 1), points)
         steps = model["steps"] * NUMBERS_A_SPIKING_STEP if "steps" in model else NUMBERS_A_UNIT
         words = f"model.steps={model['steps']}" if "steps" in model else f"data.batch_size={batch}"
-        found[f"{words} (of {sum(widths):,} units)"] = steps * size * batch * sum(widths)
+        more = BYTES_A_SPIKING_STEP * len(widths) * model["steps"] if "steps" in model else 0
+        found[f"{words} (of {sum(widths):,} units)"] = steps * size * batch * sum(widths) + more
     for name in ("points_per_arm", "points_per_class", "validation_points", "fresh_points"):
         if name in data:
             count = data[name] if name.startswith(("validation", "fresh")) else points
-            found[f"data.{name}={data[name]} ({count:,} points)"] = BYTES_A_POINT * count
+            bytes_each = BYTES_A_POINT + BYTES_A_LOGIT * _classes(data)
+            found[f"data.{name}={data[name]} ({count:,} points)"] = bytes_each * count
+    maps = (config.get("callbacks") or {}).get("decision_maps") or {}
+    if "resolution" in maps and config.get("figures") != "none":
+        bytes_each = BYTES_A_MAP_POINT + BYTES_A_MAP_CLASS * _classes(data)
+        words = f"callbacks.decision_maps.resolution={maps['resolution']} ({_classes(data)} classes)"
+        found[words] = bytes_each * maps["resolution"] ** 2
     return found
+
+
+def _of_lif(config: Mapping[str, Any]) -> dict[str, float]:
+    neurons = config["input"].get("neurons", 0)
+    return {f"input.neurons={neurons}": BYTES_A_NEURON * neurons}
+
+
+def _of_relu(config: Mapping[str, Any]) -> dict[str, float]:
+    n = config["n"] if isinstance(config["n"], int) else max(config["n"])
+    trained, methods = config["trained"], set(config["method"]["names"])
+    found = {f"n={n}": 0 if methods == {"trained"} else BYTES_A_RELU * n}
+    if "trained" in methods:
+        found[f"n={n}"] += BYTES_A_TRAINED_RELU * n * trained["networks"]
+        found[f"trained.points={trained['points']}"] = BYTES_A_TRAINING_POINT * trained["points"] * trained["networks"]
+    return found
+
+
+def _of_spiking(config: Mapping[str, Any]) -> dict[str, float]:
+    width, depth, seeds = config["depth_width"], max(config["depths"], default=0), config["depth_seeds"]
+    count = max(depth - 1, 0) * width**2 * seeds
+    steps = config["surrogate"]["steps"] if config["surrogate"]["epochs"] else 0
+    return {
+        f"depth_width={width}, depth_seeds={seeds} and depths up to {depth} ({count:,} parameters)": 4
+        * NUMBERS_A_PARAMETER
+        * count,
+        f"surrogate.steps={steps}": BYTES_A_SPIKING_STEP * steps,
+    }
+
+
+NEEDS: dict[str, Callable[[Mapping[str, Any]], dict[str, float]]] = {
+    "train": needs,
+    "lif": _of_lif,
+    "relu_approximation": _of_relu,
+    "spiking": _of_spiking,
+}
 
 
 def machine_bytes() -> float:
@@ -91,14 +140,29 @@ def machine_bytes() -> float:
     return min(limits)
 
 
-def expect_memory(config: Mapping[str, Any]) -> None:
+def expect_memory(config: Mapping[str, Any], study: str = "train") -> None:
     """Refuse a job that cannot fit into memory, before anything of it is built.
+
+    Args:
+        config: checked already by the schema.
+        study: a key of ``NEEDS``.
 
     Raises:
         InputError: names the quantity that is too large, how much it takes and how much there is.
     """
-    found = needs(config)
-    total, limit = sum(found.values()), machine_bytes()
+    expect_room(NEEDS[study](config))
+
+
+def expect_room(found: Mapping[str, float]) -> None:
+    """Refuse what takes more memory than there is.
+
+    Args:
+        found: what decides it, in words -> bytes.
+
+    Raises:
+        InputError: names the largest, how much all take and how much there is.
+    """
+    total, limit = min(sum(found.values()), 10**300), machine_bytes()
     if total > SHARE * limit:
         largest = max(found, key=found.__getitem__)
         raise InputError(

@@ -1,4 +1,4 @@
-"""Networks that fail on purpose, for the tests of sweeps; not collected by pytest."""
+"""Networks that fail on purpose, for the members of sweeps."""
 
 import ctypes
 import os
@@ -16,7 +16,7 @@ class Faulty(nn.Module):
 
     Args:
         faults: kind of fault by seed, as text: "constructor", "step", "exit", "os_exit", "kill", "segfault",
-            "interrupt", "hang", "hang_in_c" or "nan".
+            "interrupt", "hang", "hang_in_c", "memory", "allocate" or "nan".
         at_step: forward pass of the training at which it happens, from 1.
     """
 
@@ -47,6 +47,10 @@ class Faulty(nn.Module):
             os.kill(os.getpid(), signal.SIGKILL)
         if kind == "segfault":
             ctypes.string_at(0)
+        if kind == "memory":
+            torch.empty(1 << 60)
+        if kind == "allocate":
+            raise MemoryError
         if kind == "interrupt":
             raise KeyboardInterrupt
         if kind == "hang":
