@@ -1,29 +1,37 @@
 """The suite's own eye: change one thing at random in a copy of the package, and see whether a test notices.
 
-    python -m pip install pytest-cov
-    python -m pytest --cov=mlplab --cov-branch --cov-context=test --cov-report=
-    python tests/mutants.py 100 .coverage [seed=0] [shard=0/2]
+    scripts/lab test --cov=mlplab --cov-context=test --cov-report=
+    .venv/bin/python tests/mutants.py 100 .coverage [seed=0] [shard=0/2] [again=FILE]
 
-Each mutant of nn/, population/, data/ and runs/ meets the tests that run its line, up to 60 of them, or where none is
-known those files that name its module. It prints what survived and the share that was killed.
+Each mutant of nn/, population/, data/ and runs/ meets up to 60 of the tests that run its line, the nearest first: those
+of its module's own test file, of files that import it, of the room; few cases of one test, and those that run little
+else. Where none is known it meets the files that name its module. Printed are the survivors and the share that was
+killed; `again` tries those once more that a printed list says survived. Mutants that change nothing that could be
+noticed stand with a reason in equivalent_mutants.json.
 """
 
 import ast
+import importlib
+import json
 import os
 import random
 import re
+import resource
 import shutil
-import sqlite3
-import subprocess
+import signal
 import sys
 import tempfile
+import time
+from collections import Counter
 from pathlib import Path
-
-from coverage import CoverageData
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("nn", "population", "data", "runs")
-MOST_TESTS, MOST_FILES, SECONDS = 60, 6, 240
+MOST_TESTS, MOST_CASES, MOST_FILES = 60, 4, 6
+CPU_S, WALL_S = 300, 1800
+# What the tests import of others' packages, once for all: each run of tests is a fork of this process.
+OTHERS = ("pytest", "torch", "lightning", "hydra", "omegaconf", "matplotlib.figure", "matplotlib.backends.backend_agg")
+OTHERS += ("scipy.stats", "scipy.optimize", "tensorboard.backend.event_processing.event_accumulator", "torchmetrics")
 SWAPS = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,
@@ -106,22 +114,68 @@ def changed(node):
     return None
 
 
-def tests_of(path, line, data):
-    """Name the tests that run a line of a file; without knowledge of them the test files that name its module."""
-    ran = data.contexts_by_lineno(str(path)).get(line, []) if data else []
-    names = sorted({context.split("|")[0] for context in ran if "::" in context})
-    if names:
-        own = [name for name in names if path.stem in name]
-        rest = [name for name in names if name not in own]
-        random.Random(line).shuffle(rest)
-        return (own + rest)[:MOST_TESTS]
-    module = f"mlplab.{path.relative_to(ROOT / 'src' / 'mlplab').with_suffix('').as_posix().replace('/', '.')}"
-    package, _, name = module.rpartition(".")
-    pattern = re.compile(rf"{re.escape(module)}\b|from {re.escape(package)} import .*\b{name}\b")
-    files = [
-        file for file in sorted((ROOT / "tests").glob("test_*.py")) if pattern.search(file.read_text(encoding="utf-8"))
+def equivalents(path=ROOT / "tests" / "equivalent_mutants.json"):
+    """Read the reasons of mutants that nothing could notice, by (file, text of the line, change)."""
+    table = json.loads(path.read_text(encoding="utf-8"))
+    return {(file, line, change): reason for file, line, change, reason in table}
+
+
+class Runs:
+    """Which tests run which line, by the contexts of a coverage file."""
+
+    def __init__(self, coverage):
+        from coverage import CoverageData
+
+        data = CoverageData(coverage)
+        data.read()
+        # Another checkout's file is known by what follows src/mlplab.
+        files = {file.rpartition("/src/mlplab/")[2]: file for file in data.measured_files()}
+        self.of = {
+            name: {
+                line: sorted({context.split("|")[0] for context in found if "::" in context})
+                for line, found in data.contexts_by_lineno(file).items()
+            }
+            for name, file in files.items()
+            if name.split("/")[0] in ROOMS
+        }
+        self.lines = Counter(test for lines in self.of.values() for tests in lines.values() for test in tests)
+
+    def tests(self, path, line):
+        """List the tests that run a line, the nearest first, and as many others at random as there is room for."""
+        ran = self.of.get(path.relative_to(ROOT / "src" / "mlplab").as_posix(), {}).get(line, [])
+        near = {file: nearness(path, file) for file in {test.partition("::")[0] for test in ran}}
+        ran = sorted(ran, key=lambda test: (near[test.partition("::")[0]], self.lines[test], test))
+        cases, first, rest = Counter(), [], []
+        for test in ran:
+            function = test.partition("[")[0]
+            cases[function] += 1
+            (first if cases[function] <= MOST_CASES else rest).append(test)
+        far = first[MOST_TESTS * 3 // 4 :] + rest
+        random.Random(line).shuffle(far)
+        return (first[: MOST_TESTS * 3 // 4] + far)[:MOST_TESTS]
+
+
+def nearness(path, file):
+    """Say how near a test file is to a module: 0 its own, 1 imports it, 2 imports its room, 3 neither."""
+    if path.stem in Path(file).stem:
+        return 0
+    text, (package, _, name) = (ROOT / file).read_text(encoding="utf-8"), module_of(path).rpartition(".")
+    if re.search(rf"{re.escape(package)}\.{name}\b|from {re.escape(package)} import .*\b{name}\b", text):
+        return 1
+    return 2 if package in text else 3
+
+
+def module_of(path):
+    return f"mlplab.{path.relative_to(ROOT / 'src' / 'mlplab').with_suffix('').as_posix().replace('/', '.')}"
+
+
+def files_naming(path):
+    """List the test files that name a module."""
+    files = sorted((ROOT / "tests").glob("test_*.py"))
+    names = [str(file.relative_to(ROOT)) for file in files]
+    return [name for name in sorted(names, key=lambda name: nearness(path, name)) if nearness(path, name) < 2][
+        :MOST_FILES
     ]
-    return [str(file.relative_to(ROOT)) for file in files[:MOST_FILES]]
 
 
 def survives(copy, path, after, tests):
@@ -137,58 +191,80 @@ def survives(copy, path, after, tests):
         target.write_bytes(before)
         if failed is None:
             return True
-        if failed not in tests or failing(copy, [failed]) is None:
+        alone = [failed] if failed in tests else tests  # where the run itself failed, or did not end: all of them
+        if failing(copy, alone) is None:
             return False
+        if failed not in tests:
+            return None
         tests.remove(failed)
     return None
 
 
 def failing(copy, tests):
-    """Run tests; name the first that fails, or the first of all where the run itself fails or hangs; None where none does."""
-    words = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", *tests]
-    try:
-        done = subprocess.run(words, cwd=copy, env=environment(copy), capture_output=True, text=True, timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        return "too long"
-    found = re.search(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
-    return None if done.returncode == 0 else found[1] if found else "the run"
+    """Run tests in a fork; name the first that fails, or the run itself where that fails or does not end; else None."""
+    told = copy.parent / "told"
+    child = os.fork()
+    if not child:
+        try:
+            os.setsid()
+            out = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(out, 1), os.dup2(out, 2)
+            resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 5))
+            os.chdir(copy)
+            os.environ |= {
+                "PYTHONPATH": f"{copy / 'src'}:{os.environ.get('PYTHONPATH', '')}",
+                "PYTHONDONTWRITEBYTECODE": "1",
+            }
+            sys.dont_write_bytecode = True
+            sys.path[:] = [str(copy / "src"), *(place for place in sys.path if place != str(ROOT / "src"))]
+            code = sys.modules["pytest"].main(["-x", "-q", "-n", "0", "-p", "no:cacheprovider", *tests])
+            sys.stdout.flush()
+            os._exit(code)
+        finally:
+            os._exit(70)
+    until = time.monotonic() + WALL_S
+    while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+        if time.monotonic() > until:
+            os.killpg(child, signal.SIGKILL)
+        time.sleep(0.05)
+    if ended[1] == 0:
+        return None
+    found = re.search(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", told.read_text(errors="replace"), re.MULTILINE)
+    return found[1] if found else "the run"
 
 
-def environment(copy):
-    return os.environ | {
-        "PYTHONPATH": f"{copy / 'src'}:{os.environ.get('PYTHONPATH', '')}",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-
-
-def main(count, coverage, seed=0, shard="0/1"):
-    data = CoverageData(coverage)
-    try:
-        data.read()
-    except sqlite3.Error:
-        data = None
+def main(count, coverage, seed=0, shard="0/1", again=None):
+    runs, known = Runs(coverage), equivalents()
     files = [path for room in ROOMS for path in sorted((ROOT / "src" / "mlplab" / room).glob("*.py"))]
     every = [(path, *mutant) for path in files for mutant in mutants(path)]
     chosen = random.Random(int(seed)).sample(every, int(count))
+    if again is not None:
+        left = re.findall(r"^SURVIVED  (\S+)  (.*)  \(\d+ tests\)$", Path(again).read_text(), re.MULTILINE)
+        chosen = [one for one in every if (f"{name_of(one[0])}:{one[1]}", one[2]) in left]
+    for name in OTHERS:
+        importlib.import_module(name)
     this, of = map(int, shard.split("/"))
-    killed = tried = 0
+    counts = Counter()
     with tempfile.TemporaryDirectory() as place:
         copy = Path(place) / "copy"
-        shutil.copytree(
-            ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "logs", "__pycache__"), symlinks=True
-        )
-        for number, (path, line, words, _, after) in enumerate(chosen):
+        ignored = shutil.ignore_patterns(".git", ".venv", "logs", "__pycache__")
+        shutil.copytree(ROOT, copy, ignore=ignored, symlinks=True)
+        for number, (path, line, words, before, after) in enumerate(chosen):
             if number % of != this:
                 continue
-            tests = tests_of(path, line, data)
-            left = survives(copy, path, after, tests)
-            tried, killed = tried + 1, killed + (left is False)
-            name = f"{path.relative_to(ROOT / 'src' / 'mlplab')}:{line}"
-            print(
-                f"{'killed' if left is False else 'SURVIVED' if left else 'NO TEST'}  {name}  {words}  ({len(tests)} tests)",
-                flush=True,
-            )
-    print(f"{killed} of {tried} killed, of {len(every):,} possible ones")
+            text = before.decode().splitlines()[line - 1].strip()
+            reason = known.get((name_of(path), text, words))
+            tests = runs.tests(path, line) or files_naming(path)
+            left = None if reason else survives(copy, path, after, tests)
+            verdict = "equivalent" if reason else {False: "killed", True: "SURVIVED", None: "NO TEST"}[left]
+            counts[verdict] += 1
+            print(f"{verdict}  {name_of(path)}:{line}  {words}  ({reason or f'{len(tests)} tests'})", flush=True)
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+    print(f"{told}; of {len(every):,} possible ones")
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT / "src" / "mlplab"))
 
 
 if __name__ == "__main__":

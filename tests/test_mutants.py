@@ -1,0 +1,41 @@
+"""The suite's own eye sees what it says: its mutants are changes of one expression, its reasons are about real ones."""
+
+import ast
+import random
+from functools import cache
+
+import mutants
+import pytest
+
+of = cache(mutants.mutants)
+
+
+@pytest.mark.parametrize("file, line, change, reason", [(*key, why) for key, why in mutants.equivalents().items()])
+def test_a_reason_is_about_a_mutant_that_there_is(file, line, change, reason):
+    path = mutants.ROOT / "src" / "mlplab" / file
+    lines = path.read_text(encoding="utf-8").splitlines()
+    there = {(lines[number - 1].strip(), words) for number, words, _, _ in of(path)}
+    assert (line, change) in there and reason
+
+
+@pytest.mark.parametrize("room", mutants.ROOMS)
+def test_a_mutant_is_python_and_differs(room):
+    draw = random.Random(0)
+    for path in sorted((mutants.ROOT / "src" / "mlplab" / room).glob("*.py")):
+        every = of(path)
+        for number, words, before, after in draw.sample(every, min(2, len(every))):
+            assert ast.dump(ast.parse(after)) != ast.dump(ast.parse(before)), f"{path}:{number} {words}"
+
+
+def test_the_kinds_of_change(tmp_path):
+    path = tmp_path / "module.py"
+    path.write_text('def f(a: int = 1, b=-2.0):\n    assert a > 0\n    return not a < b or [True, "x"]\n')
+    assert {words for _, words, _, _ in mutants.mutants(path)} == {
+        "1 -> 2",
+        "2.0 -> 3.0",
+        "-2.0 -> 2.0",
+        "not a < b or [True, 'x'] -> not a < b and [True, 'x']",
+        "not a < b -> a < b",
+        "a < b -> a <= b",
+        "True -> False",
+    }
