@@ -36,7 +36,7 @@ class Rule:
         return self.plain(value)
 
 
-def check_all(rules: Mapping[str, Rule], group: str, **values: object) -> None:
+def check_all(rules: Mapping[str, Rule], group: str, /, **values: object) -> None:
     """Check values by the rules of their names; ``group`` is the config's, such as ``"model"``."""
     for name, value in values.items():
         rules[name].check(f"{group}.{name}", value)
@@ -154,7 +154,7 @@ def many(rule: Rule, length: int | None = None, least: int = 0) -> Rule:
     """Allow a list whose entries each keep the rule."""
 
     def accepts(value: object) -> bool:
-        if isinstance(value, str) or not isinstance(value, Sequence):
+        if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
             return False
         if len(value) < least or (length is not None and len(value) != length):
             return False

@@ -16,6 +16,8 @@ from mlplab.data.datasets import rotation
 
 # Below this noise a quadrature would need too many nodes, and the classes are as good as separate.
 SMALLEST_NOISE = 1e-3
+# Points within such a circle are not told apart by float32.
+SMALLEST_RADIUS = 1e-30
 NODES_PER_PANEL = 16
 
 
@@ -41,9 +43,9 @@ def spiral_density(
 
     Returns:
         The mixtures with equal priors, or None where there is no density to compute: noise below
-        `SMALLEST_NOISE`, or all points at the origin.
+        `SMALLEST_NOISE`, or an outermost radius t_max below `SMALLEST_RADIUS`.
     """
-    if noise < SMALLEST_NOISE or t_max == 0:
+    if noise < SMALLEST_NOISE or t_max < SMALLEST_RADIUS:
         return None
     if t_min == t_max:
         t, weight = np.array([t_max]), np.array([1.0])

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -218,15 +219,11 @@ class CrossEntropy(BatchedLoss):
     ) -> None:
         super().__init__()
         options.REDUCTION.check("loss.reduction", reduction)
-        if weight is not None:
-            weight = weight if isinstance(weight, Tensor) else torch.tensor(list(weight), dtype=torch.float32)
-        check_all(
-            options.LOSS,
-            "loss",
-            label_smoothing=label_smoothing,
-            ignore_index=ignore_index,
-            weight=None if weight is None else weight.tolist(),
-        )
+        plain = weight.tolist() if isinstance(weight, (Tensor, np.ndarray)) else weight
+        plain = list(plain) if isinstance(plain, tuple) else plain
+        check_all(options.LOSS, "loss", label_smoothing=label_smoothing, ignore_index=ignore_index, weight=plain)
+        if plain is not None and not isinstance(weight, Tensor):
+            weight = torch.tensor(plain, dtype=torch.float32)
         self.register_buffer("weight", weight, persistent=False)
         self.ignore_index = ignore_index
         self.label_smoothing = label_smoothing

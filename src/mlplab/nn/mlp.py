@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from mlplab import options
-from mlplab.errors import InputError
 from mlplab.nn.activations import activation_module, parse_activations
 from mlplab.nn.dropout import Dropout
-from mlplab.rules import check_all
+from mlplab.rules import check_all, integer, optional
 from mlplab.seeds import derive
 
 
@@ -110,8 +109,9 @@ class MLP(nn.Module):
         init_seed: int | None = None,
     ) -> None:
         super().__init__()
-        if min(in_features, out_features) < 1:
-            raise InputError(f"an MLP needs at least 1 input and 1 output, got {in_features} and {out_features}")
+        for name, features in (("in_features", in_features), ("out_features", out_features)):
+            integer(1).check(f"model.{name}", features)
+        optional(options.SEED).check("model.seed", seed)
         check_all(options.MLP, "model", dropout=dropout, initialization=initialization, init_seed=init_seed)
         self.in_features = in_features
         self.out_features = out_features

@@ -1,11 +1,26 @@
 """Learning-rate schedules as closed forms: the factor of the learning rate at each step."""
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 
+class Schedule(ABC):
+    """Say the learning rate of every step as a factor of the optimiser's own: a base class for schedules of one's own."""
+
+    @abstractmethod
+    def at(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        """Give the factor of a step.
+
+        Args:
+            step: counted from 0.
+            steps: of the whole training.
+            steps_per_epoch: of an epoch.
+        """
+
+
 @dataclass(frozen=True)
-class Constant:
+class Constant(Schedule):
     """Keep the learning rate."""
 
     def at(self, step: int, steps: int, steps_per_epoch: int) -> float:
@@ -14,7 +29,7 @@ class Constant:
 
 
 @dataclass(frozen=True)
-class Cosine:
+class Cosine(Schedule):
     """Rise linearly for some epochs, then fall along half a cosine (Loshchilov and Hutter 2017, eq. 5).
 
     Args:
@@ -35,7 +50,7 @@ class Cosine:
 
 
 @dataclass(frozen=True)
-class OneCycle:
+class OneCycle(Schedule):
     """Rise and fall along half cosines (Smith and Topin 2019), as torch's OneCycleLR with ``max_lr`` = lr.
 
     Args:
@@ -59,7 +74,7 @@ class OneCycle:
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(Schedule):
     """Multiply by a factor every so many epochs.
 
     Args:
@@ -73,6 +88,3 @@ class Step:
     def at(self, step: int, steps: int, steps_per_epoch: int) -> float:
         """Give the factor of the step, counted from 0."""
         return self.factor ** (step // max(1, steps_per_epoch) // self.every_epochs)
-
-
-Schedule = Constant | Cosine | OneCycle | Step

@@ -13,7 +13,9 @@ from mlplab.errors import InputError
 from mlplab.nn.dropout import streams
 from mlplab.nn.losses import CrossEntropy, cross_entropy
 from mlplab.nn.mlp import MLP
+from mlplab.options import SEED
 from mlplab.population.schedules import Constant, Schedule
+from mlplab.rules import choice, optional, text
 from mlplab.seeds import derive
 from mlplab.training.muon import optimizer_over
 from mlplab.training.nodes import built, kept
@@ -52,7 +54,10 @@ class Classifier(L.LightningModule):
         self.loss = CrossEntropy() if loss is None else built(loss, "loss")
         self.make_optimizer = torch.optim.Adam if optimizer is None else built(optimizer, "optimizer")
         self.schedule = Constant() if schedule is None else built(schedule, "schedule")
-        self.monitor, self.mode, self.seed = monitor, mode or ("max" if monitor.endswith("accuracy") else "min"), seed
+        self.monitor = text(words="a metric's name").check("monitor", monitor)
+        self.mode = optional(choice("min", "max")).check("mode", mode)
+        self.mode = self.mode or ("max" if monitor.endswith("accuracy") else "min")
+        self.seed = optional(SEED).check("seed", seed)
         self.note_hyperparameters()
 
     def note_hyperparameters(self) -> None:
@@ -100,7 +105,7 @@ class Classifier(L.LightningModule):
         optimizer = optimizer_over(self.make_optimizer, self.parameters())
         if type(self.schedule) is Constant:
             return optimizer
-        if not hasattr(self.schedule, "at"):
+        if not isinstance(self.schedule, Schedule):
             scheduler = self.schedule(optimizer)
             interval = "step" if type(scheduler).__name__ in PER_STEP else "epoch"
             return {

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -11,7 +11,16 @@ from torch import nn
 
 from mlplab.errors import InputError
 from mlplab.nn.mlp import MLP
+from mlplab.population.schedules import Schedule
+from mlplab.rules import shown
 
+# Each part of a classifier: of what kind it is, and in words.
+PARTS = {
+    "model": (nn.Module, "a torch.nn.Module"),
+    "loss": (Callable, "a module from logits and labels to a scalar"),
+    "optimizer": (Callable, "a function from parameters to an optimiser, as partial(torch.optim.Adam, lr=0.01) is"),
+    "schedule": ((Schedule, Callable), "a schedule, or a function from an optimiser to a scheduler"),
+}
 PLAIN = (type(None), bool, int, float, str)
 
 
@@ -83,7 +92,10 @@ def kept(value: Any) -> dict[str, Any]:
 
 def built(value: Any, group: str) -> Any:
     """Build the object of a node, whose classes must be ones that a recorded config may name; others pass through."""
+    wrong = f"{group} must be {PARTS[group][1]}, or a mapping with _target_, got {shown(value)}"
     if not isinstance(value, Mapping):
+        if not isinstance(value, PARTS[group][0]):
+            raise InputError(wrong)
         return value
     if "_absent_" in value:
         if group == "model":
@@ -94,6 +106,8 @@ def built(value: Any, group: str) -> Any:
         return Absent(group, str(value["_absent_"]))
     from mlplab.training.objects import build, expect_allowed
 
+    if "_target_" not in value:
+        raise InputError(wrong)
     expect_allowed(value, group)
     weight = value.get("weight") if group == "loss" else None  # torch's losses take a tensor only
     return build(dict(value), group, **({"weight": torch.tensor(weight)} if isinstance(weight, list) else {}))

@@ -150,7 +150,7 @@ def _obstacles(module: Any, data: Any, trainer: Mapping[str, Any], callbacks: It
         yield f"the loss is {_name(module.loss)}; the engine knows CrossEntropy and torch's CrossEntropyLoss and MultiMarginLoss"
     elif module.loss.reduction != "mean":
         yield f"loss.reduction={module.loss.reduction}"
-    if not isinstance(module.schedule, Schedule) and not callable(getattr(module.schedule, "at", None)):
+    if not isinstance(module.schedule, Schedule):
         yield f"the schedule is {_name(module.schedule)}, not one of the lab's"
     if not isinstance(data, ArrayDataModule):
         yield f"the data module {type(data).__name__} does not offer its points in memory"
