@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sweeping import folder_of, record_of, sweep
 
-from mlplab.runs.fingerprint import code_digest
+from mlplab.runs.identity import code_digest
 
 WORDS = [
     "launcher=inline",

@@ -12,10 +12,10 @@ from mlplab.config.composition import compose
 from mlplab.data.modules import SpiralDataModule
 from mlplab.population import blocks
 from mlplab.runs import checkpoint
-from mlplab.runs.fingerprint import tensor_sha256
+from mlplab.runs.identity import tensor_sha256
 from mlplab.training.callbacks import MemberCallback
 from mlplab.training.fit import fit, fit_members
-from mlplab.training.single import members_of
+from mlplab.training.members import members_of
 
 SMALL = [
     "data.points_per_arm=40",

@@ -7,7 +7,7 @@ from scipy import integrate, special
 
 from mlplab.data import datasets
 from mlplab.data.bayes import MixtureDensity, log_posterior, score
-from mlplab.data.densities import (
+from mlplab.data.datasets import (
     SMALLEST_NOISE,
     blobs_density,
     circles_density,

@@ -14,12 +14,10 @@ from mlplab.data.modules import SpiralDataModule
 from mlplab.errors import InputError
 from mlplab.nn.mlp import MLP
 from mlplab.population.engine import PopulationModule
-from mlplab.population.epoch import EpochSums
-from mlplab.population.limits import Stop
 from mlplab.population.optimizers import SGD
 from mlplab.population.schedules import Cosine
-from mlplab.population.selection import BestState
 from mlplab.population.stacking import stack
+from mlplab.population.state import BestState, EpochSums, Stop
 from mlplab.population.trainer import BlockTrainer
 from mlplab.runs import checkpoint
 from mlplab.runs.status import read_status
@@ -205,7 +203,7 @@ def test_the_learning_rate_of_each_step_is_the_schedules():
 
 
 def test_each_members_validation_is_on_its_own_points():
-    from mlplab.population.member_data import MemberData
+    from mlplab.population.blocks import MemberData
 
     modules = [spirals(seed=seed, order_seed=seed) for seed in (1, 2)]
     for number, module in enumerate(modules):  # drawn arm after arm, the labels are alike otherwise

@@ -8,7 +8,6 @@ import pytest
 import torch
 from small_runs import base, changed, quick, spirals, train  # noqa: F401 (fixtures among them)
 
-from mlplab.data.grid import decision_grid
 from mlplab.nn.mlp import MLP
 from mlplab.population.engine import PopulationModule
 from mlplab.population.optimizers import Adam
@@ -18,6 +17,7 @@ from mlplab.runs.status import read_status
 from mlplab.training.callbacks import MemberCallback, Progress
 from mlplab.training.callbacks.decision_maps import log_spaced, map_of
 from mlplab.training.fit import fit_members
+from mlplab.training.plane import decision_grid
 
 # Maps.
 

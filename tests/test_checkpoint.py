@@ -14,7 +14,7 @@ import torch
 from mlplab.errors import InputError
 from mlplab.runs import checkpoint
 from mlplab.runs.files import remove_leftovers
-from mlplab.runs.fingerprint import tensor_sha256
+from mlplab.runs.identity import tensor_sha256
 
 
 def payload(step=0):

@@ -12,7 +12,7 @@ from beside_lightning import QUIET, drawing  # noqa: F401 (a fixture)
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset, WeightedRandomSampler, random_split
 
 import mlplab
-from mlplab.training import randomness
+from mlplab.training import process
 from mlplab.training.data_view import viewed
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -149,9 +149,9 @@ MODULES = [OwnGenerator, Weighted, GlobalGenerators, OwnNumpy, Split, AsksTheTra
 def test_a_users_data_train_as_under_a_stock_trainer(make):
     options = {"limit_train_batches": 3, "max_epochs": 1 if make is OneShot else 3}
     trained = []
-    with randomness.kept():
+    with process.kept():
         for by_the_lab in (True, False):
-            randomness.seed_all(4)
+            process.seed_all(4)
             module, data = classifier(), make()
             if by_the_lab:
                 result = mlplab.fit(module, data, callbacks=[], **options)
@@ -239,10 +239,10 @@ def test_the_plan_names_the_users_class():
 
 
 def test_looking_leaves_the_global_generators():
-    with randomness.kept():
-        randomness.seed_all(7)
-        before = copy.deepcopy(randomness.states())
+    with process.kept():
+        process.seed_all(7)
+        before = copy.deepcopy(process.states())
         viewed(GlobalGenerators())
-        after = randomness.states()
+        after = process.states()
     assert torch.equal(before["torch"], after["torch"]) and before["python"] == after["python"]
     np.testing.assert_array_equal(before["numpy"][1], after["numpy"][1])

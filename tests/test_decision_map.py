@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from mlplab.errors import InputError
-from mlplab.plots.contours import boundary, contour
 from mlplab.plots.decision_map import decision_map, summary
-from mlplab.plots.field import TINT, VEILED, padded_log
+from mlplab.plots.field import TINT, VEILED, boundary, contour, padded_log
 from mlplab.plots.panel import read_grid
 from mlplab.plots.style import INK, class_colour, mix, pixels, png_bytes
 

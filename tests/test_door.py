@@ -15,7 +15,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
 
 from mlplab.cli import app
-from mlplab.search.objectives import judged
+from mlplab.search.space import judged
 
 
 class Seen(Callback):

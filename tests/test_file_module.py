@@ -11,7 +11,7 @@ from mlplab.data.modules import FileDataModule as OldFileDataModule
 from mlplab.data.splits import allot, split
 from mlplab.data.table import Column
 from mlplab.errors import InputError
-from mlplab.runs.fingerprint import file_sha256
+from mlplab.runs.identity import file_sha256
 
 NAMES = ("setosa", "versicolor", "virginica")
 

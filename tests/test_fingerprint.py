@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mlplab.runs.fingerprint import arrays_sha256, code_digest, config_digest, tensor_sha256
+from mlplab.runs.identity import arrays_sha256, code_digest, config_digest, tensor_sha256
 
 
 def test_a_config_digest_is_the_sha256_of_canonical_json():

@@ -13,7 +13,7 @@ from mlplab.nn.losses import gradient_at_logits
 from mlplab.population.devices import subnormals_flushed
 from mlplab.population.state import all_finite
 from mlplab.runs import checkpoint
-from mlplab.runs.fingerprint import tensor_sha256
+from mlplab.runs.identity import tensor_sha256
 from mlplab.training.callbacks import MemberCallback
 from mlplab.training.fit import fit, fit_members
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mlplab.data.grid import decision_grid
+from mlplab.training.plane import decision_grid
 
 
 def test_one_pixel_is_the_origin():

@@ -11,7 +11,7 @@ from mlplab.cli.help import COMMANDS
 from mlplab.config import composition as configs
 from mlplab.config.meanings import MEANINGS, meant
 from mlplab.config.messages import keys_of
-from mlplab.terminal import print_error, printable
+from mlplab.words import print_error, printable
 
 COMPOSED = {command: root for command, (root, _) in app.COMMANDS.items() if root}
 

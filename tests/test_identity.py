@@ -1,7 +1,6 @@
 import pytest
 
-from mlplab.runs.fingerprint import config_digest
-from mlplab.runs.identity import REPEATING, ROLES, Role, may_differ, override_role, role_of, without
+from mlplab.runs.identity import REPEATING, ROLES, Role, config_digest, may_differ, override_role, role_of, without
 
 CONFIG = {
     "seed": 0,

@@ -11,7 +11,7 @@ from test_another_file import clouds, write
 from mlplab.cli import app
 from mlplab.data.file_module import FileDataModule
 from mlplab.errors import InputError
-from mlplab.runs.fingerprint import config_digest
+from mlplab.runs.identity import config_digest
 
 QUICK = ["trainer.max_epochs=3", "model.width=4", "figures=none", "logger=none", "callbacks.progress=null"]
 

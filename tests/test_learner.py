@@ -12,7 +12,7 @@ from mlplab.cli import rivals
 from mlplab.cli.app import main
 from mlplab.cli.rivals import plain_config
 from mlplab.data.bayes import log_joint, log_posterior, regrets
-from mlplab.data.densities import spiral_density
+from mlplab.data.datasets import spiral_density
 from mlplab.data.learner import SpiralLearner, fit_spirals, kernel_densities, nearest_neighbours
 from mlplab.data.modules import SpiralDataModule
 

@@ -13,9 +13,8 @@ from tensorboard.plugins.hparams import api_pb2, backend_context, get_experiment
 from tensorboard.util import tensor_util
 from torch.utils.data import DataLoader
 
-from mlplab.runs.events import read_events
+from mlplab.runs.events import flatten, image_size, read_events, split
 from mlplab.runs.metrics import read
-from mlplab.runs.summaries import flatten, image_size, split
 from mlplab.training.loggers import CSVLogger, TensorBoardLogger
 
 GIF = bytes.fromhex("474946383961030002008000000000 00ffffff2c00000000030002000002038c8f05003b")

@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from mlplab.runs import manifest
-from mlplab.runs.fingerprint import config_digest
-from mlplab.runs.manifest import collect, git_state, without_secrets
-from mlplab.runs.secrets import secret_in
+from mlplab.runs.identity import config_digest
+from mlplab.runs.manifest import collect, git_state, secret_in, without_secrets
 
 
 def git(folder, *words):

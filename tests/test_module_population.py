@@ -10,8 +10,8 @@ from torch import nn
 
 from mlplab.errors import InputError
 from mlplab.nn.mlp import MLP
-from mlplab.population.member_axis import round_up
-from mlplab.population.stacking import ModulePopulation, StackedMLP, can_stack, stack
+from mlplab.population.member_axis import ModulePopulation, round_up
+from mlplab.population.stacking import StackedMLP, can_stack, stack
 from mlplab.seeds import derive
 
 # Cutting rows into named arrays and back.

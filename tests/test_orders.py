@@ -8,9 +8,7 @@ from small_runs import base, changed  # noqa: F401 (fixtures among them)
 
 from mlplab.data.modules import SpiralDataModule
 from mlplab.population import blocks
-from mlplab.population.blocks import draws_orders
-from mlplab.population.member_data import MemberData
-from mlplab.population.orders import GOLDEN, draw_orders, splitmix64
+from mlplab.population.blocks import GOLDEN, MemberData, draw_orders, draws_orders, splitmix64
 from mlplab.training.fit import fit_members
 
 WORD = 2**64

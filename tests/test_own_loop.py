@@ -15,7 +15,7 @@ import mlplab
 from mlplab.cli.app import main
 from mlplab.cli.train import summary
 from mlplab.runs import checkpoint
-from mlplab.training import randomness
+from mlplab.training import process
 from mlplab.training.build import build_module
 from mlplab.training.plane import plane_of
 
@@ -72,13 +72,13 @@ def drawn(base, tmp_path, monkeypatch):  # noqa: F811
 
 
 def test_a_run_that_draws_by_global_generators_repeats_to_the_bit(drawn, tmp_path):
-    with randomness.kept():
-        before = randomness.states()
+    with process.kept():
+        before = process.states()
         first = train(drawn, tmp_path / "first")
-        after = randomness.states()
+        after = process.states()
         assert torch.equal(before["torch"], after["torch"]) and before["python"] == after["python"]
         np.testing.assert_array_equal(before["numpy"][1], after["numpy"][1])
-        randomness.seed_all(99)  # what stands there before is of no account
+        process.seed_all(99)  # what stands there before is of no account
         train(drawn, tmp_path / "second")
         other = train(drawn | {"seed": drawn["seed"] + 1}, tmp_path / "other")
     assert_same_run(tmp_path / "first", tmp_path / "second")

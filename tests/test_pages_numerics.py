@@ -10,11 +10,11 @@ from torch import nn
 
 from mlplab.data import modules
 from mlplab.data.bayes import log_posterior
-from mlplab.data.grid import decision_grid
 from mlplab.nn.mlp import MLP
 from mlplab.pages.page import json_for_script, page, plain
 from mlplab.population import schedules
 from mlplab.seeds import derive, generator
+from mlplab.training.plane import decision_grid
 
 MODULES = {
     "spiral": modules.SpiralDataModule,

@@ -14,8 +14,7 @@ from omegaconf import OmegaConf
 from mlplab.cli.app import main
 from mlplab.config.composition import compose
 from mlplab.nn.mlp import MLP
-from mlplab.pages.playground import address, options_of, playground
-from mlplab.report.playground import lab_defaults
+from mlplab.pages.playground import address, lab_defaults, options_of, playground
 
 ENTER, ESCAPE, RIGHT, UP, SPACE = "\ue007", "\ue00c", "\ue014", "\ue013", " "
 

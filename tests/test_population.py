@@ -10,7 +10,7 @@ from torch import nn
 
 from mlplab.nn.activations import ACTIVATIONS, Activation
 from mlplab.nn.mlp import MLP
-from mlplab.population import stacked_mlp
+from mlplab.population import stacking
 from mlplab.population.engine import PIECE_BYTES, in_pieces
 from mlplab.population.member_axis import round_up
 from mlplab.population.optimizers import Adam
@@ -217,10 +217,10 @@ def test_no_activation_and_no_second_thread_lets_a_neighbour_be_felt(hidden, cla
 def test_chunks_cover_all_members_once(monkeypatch):
     population = stack(mlps(7, [128]), range(7))
     for size in (1, 1 << 18, 1 << 30):
-        monkeypatch.setattr(stacked_mlp, "CACHE_BYTES", size)
+        monkeypatch.setattr(stacking, "CACHE_BYTES", size)
         covered = [i for run in population.chunks(128) for i in range(7)[run]]
         assert covered == list(range(7))
-    monkeypatch.setattr(stacked_mlp, "CACHE_BYTES", 1)
+    monkeypatch.setattr(stacking, "CACHE_BYTES", 1)
     assert len(population.chunks(128)) == 7
 
 
@@ -228,7 +228,7 @@ def test_a_forward_pass_in_parts_has_the_same_bits(monkeypatch):
     population = stack(mlps(5, [9]), range(5))
     x = draw(5, 40, 2)
     whole, shared = population.forward(x), population.forward(x[:1])
-    monkeypatch.setattr(stacked_mlp, "FORWARD_BYTES", 1)
+    monkeypatch.setattr(stacking, "FORWARD_BYTES", 1)
     assert torch.equal(population.forward(x), whole)
     assert torch.equal(population.forward(x[:1]), shared)
     assert torch.equal(population.forward(x[1:3], slice(1, 3)), whole[1:3])
@@ -236,7 +236,7 @@ def test_a_forward_pass_in_parts_has_the_same_bits(monkeypatch):
 
 @pytest.mark.parametrize("points", (1, 63, 64, 65, 130, 333))
 def test_a_forward_pass_cut_by_points_knows_no_neighbours(points, monkeypatch):
-    monkeypatch.setattr(stacked_mlp, "FORWARD_BYTES", 1)
+    monkeypatch.setattr(stacking, "FORWARD_BYTES", 1)
     modules, x = mlps(5, [9, 12]), draw(5, points, 2)
     together = stack(modules, range(5)).forward(x)
     for index, module in enumerate(modules):

@@ -1,15 +1,15 @@
 import pytest
 import torch
 
-from mlplab.data import bayes, posteriors
+from mlplab.data import bayes
 from mlplab.data.modules import MoonsDataModule, SpiralDataModule
 
 
 @pytest.fixture
 def shared(tmp_path):
-    posteriors.share(tmp_path)
+    bayes.share_posteriors(tmp_path)
     yield tmp_path
-    posteriors.share(None)
+    bayes.share_posteriors(None)
 
 
 def module(kind=SpiralDataModule, **values):
@@ -31,7 +31,7 @@ def test_it_is_computed_once_for_all_processes(shared, monkeypatch):
     def refuse(*_):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(posteriors, "log_posterior", refuse)
+    monkeypatch.setattr(bayes, "log_posterior", refuse)
     module().log_posterior("fresh")
     for other in ({"noise": 0.2}, {"seed": 1}, {"rotation_degrees": 5.0}):
         with pytest.raises(AssertionError, match="computed again"):
@@ -48,10 +48,10 @@ def test_a_damaged_file_is_computed_again(shared, damage):
 
 def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    posteriors.share(tmp_path / "gone")
+    bayes.share_posteriors(tmp_path / "gone")
     try:
         module().log_posterior("fresh")
     finally:
-        posteriors.share(None)
+        bayes.share_posteriors(None)
     module().log_posterior("fresh")
     assert not list(tmp_path.iterdir())

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from properties import FEW, SEEDS, reals
 
 from mlplab import seeds
-from mlplab.data import densities
+from mlplab.data import datasets
 from mlplab.data.bayes import log_joint, log_posterior, regrets, scores
 from mlplab.data.features import Preparation
 from mlplab.data.splits import allot, split
@@ -20,8 +20,8 @@ from mlplab.nn.activations import ACTIVATIONS, activation_gradient, activation_m
 from mlplab.nn.lif_rate import LIFRate
 from mlplab.nn.losses import count_hits, cross_entropy, first_largest, negative_log_softmax, soft_targets
 from mlplab.nn.mlp import MLP
+from mlplab.population.blocks import draw_orders
 from mlplab.population.member_axis import round_up
-from mlplab.population.orders import draw_orders
 from mlplab.population.schedules import Constant, Cosine, OneCycle, Step
 from mlplab.population.stacking import can_stack, stack
 from mlplab.report.crossed import parts_of, summarise_grid, worse
@@ -109,7 +109,7 @@ def test_the_written_gradient_of_an_activation_is_autograds(name, seed, scale):
 @FEW
 @given(st.integers(2, 6), reals(0.02, 1.0), reals(0, 0.5), reals(0.6, 2), reals(-180, 180))
 def test_each_spiral_arms_density_is_one_of_weights_and_its_posterior_one_of_classes(arms, noise, t_min, t_max, turn):
-    density = densities.spiral_density(arms=arms, noise=noise, t_min=t_min, t_max=t_max, rotation_degrees=turn)
+    density = datasets.spiral_density(arms=arms, noise=noise, t_min=t_min, t_max=t_max, rotation_degrees=turn)
     x = array((30, 2), 1, t_max)
     posterior = log_posterior(x, density)
     torch.testing.assert_close(density.log_weights.exp().sum(1), torch.ones(arms, dtype=torch.float64))
@@ -121,11 +121,11 @@ def test_each_spiral_arms_density_is_one_of_weights_and_its_posterior_one_of_cla
 
 
 MADE = {
-    "circles": lambda noise, classes: densities.circles_density(classes=classes, noise=noise),
-    "moons": lambda noise, classes: densities.moons_density(noise=noise),
-    "xor": lambda noise, classes: densities.xor_density(noise=noise),
-    "blobs": lambda noise, classes: densities.blobs_density(classes=classes, noise=noise),
-    "spiral": lambda noise, classes: densities.spiral_density(arms=classes, noise=noise, t_min=0.6),
+    "circles": lambda noise, classes: datasets.circles_density(classes=classes, noise=noise),
+    "moons": lambda noise, classes: datasets.moons_density(noise=noise),
+    "xor": lambda noise, classes: datasets.xor_density(noise=noise),
+    "blobs": lambda noise, classes: datasets.blobs_density(classes=classes, noise=noise),
+    "spiral": lambda noise, classes: datasets.spiral_density(arms=classes, noise=noise, t_min=0.6),
 }
 
 

@@ -18,15 +18,12 @@ from mlplab.config.grammar import parsed, quoted
 from mlplab.data.table import read_table
 from mlplab.errors import InputError
 from mlplab.runs import metrics
-from mlplab.runs.fingerprint import config_digest, tensor_sha256
-from mlplab.runs.flat_config import flatten, read_flat
-from mlplab.runs.identity import Role, role_of
+from mlplab.runs.identity import Role, config_digest, role_of, tensor_sha256
+from mlplab.runs.manifest import secret_in, without_secrets
 from mlplab.runs.names import LONGEST, label, run_name, short_names
-from mlplab.runs.plain_yaml import plain_yaml, read_plain
-from mlplab.runs.secrets import secret_in, without_secrets
+from mlplab.runs.plain_yaml import flatten, plain_yaml, read_flat, read_plain
 from mlplab.search.space import read_dimension
-from mlplab.terminal import printable
-from mlplab.words import columns, cut, in_markdown, thinned, wrapped
+from mlplab.words import columns, cut, in_markdown, printable, thinned, wrapped
 
 WORDS = st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=8)
 LEAVES = st.one_of(st.none(), st.booleans(), st.integers(-(10**12), 10**12), reals(-1e300, 1e300), TEXTS)

@@ -17,8 +17,8 @@ from mlplab.pages.lif_explorer import lif_explorer
 from mlplab.pages.report_page import WEIGHT_BYTES, fitting, report_page, thinned_curves
 from mlplab.pages.run_page import law_of, within
 from mlplab.report.page import of_units
+from mlplab.runs.checkpoint import read_snapshots
 from mlplab.runs.folder import RunFolder
-from mlplab.runs.snapshots import read_snapshots
 
 ENTER, DOWN, RIGHT, LEFT = "\ue007", "\ue015", "\ue014", "\ue012"
 QUICK = ["trainer.max_epochs=5", "figures=map", "launcher=inline", "callbacks.progress=null"]

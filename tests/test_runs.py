@@ -16,11 +16,10 @@ from mlplab.errors import InputError
 from mlplab.places import conf_folder
 from mlplab.runs import listing
 from mlplab.runs.clean import removable, remove
-from mlplab.runs.defaults import Defaults
 from mlplab.runs.find import find_run, find_sweep
-from mlplab.runs.flat_config import Unusual, flatten, read_flat, split_blocks, unflatten
 from mlplab.runs.index import FILE, Index, folder_bytes
-from mlplab.runs.names import label, run_name, shape_of
+from mlplab.runs.names import Defaults, label, run_name, shape_of
+from mlplab.runs.plain_yaml import Unusual, flatten, read_flat, split_blocks, unflatten
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ from searching import dimension
 from mlplab.config.schema import STUDY
 from mlplab.config.sweep_values import check_sweep
 from mlplab.errors import InputError
-from mlplab.search.objectives import OBJECTIVES, read_objective
-from mlplab.search.space import read_space
+from mlplab.search.space import OBJECTIVES, read_objective, read_space
 
 optuna = pytest.importorskip("optuna", reason="the search needs Optuna: pip install 'mlplab[search]'")
 

@@ -4,7 +4,7 @@ from copy import deepcopy
 import pytest
 
 from mlplab.config.composition import compose
-from mlplab.runs.fingerprint import config_digest
+from mlplab.runs.identity import config_digest
 from mlplab.sweeps import groups
 from mlplab.sweeps.groups import Group, make_groups, member_bytes, stack_key
 from mlplab.sweeps.jobs import PlannedJob, job_name, place_jobs, swept_values

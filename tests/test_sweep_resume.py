@@ -16,7 +16,7 @@ from mlplab.cli.app import main
 from mlplab.config import composition as configs
 from mlplab.errors import InputError
 from mlplab.runs import checkpoint
-from mlplab.runs.lock import locked
+from mlplab.runs.folder import locked
 from mlplab.sweeps import sweep as sweeps
 
 TESTS = Path(__file__).parent
@@ -164,7 +164,7 @@ def test_without_a_name_the_same_options_in_any_order_find_the_same_folder(tmp_p
 
 def test_the_second_of_two_sweeps_in_one_folder_is_refused_at_once(grid, tmp_path, capsys):
     logs = copied(grid, tmp_path)
-    holder = "import sys, time; from pathlib import Path; from mlplab.runs.lock import locked\n"
+    holder = "import sys, time; from pathlib import Path; from mlplab.runs.folder import locked\n"
     holder += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     with subprocess.Popen(
         [sys.executable, "-c", holder, str(folder_of(logs))], stdout=subprocess.PIPE, text=True

@@ -13,7 +13,7 @@ from mlplab.cli.reproduce import reproduce
 from mlplab.config.composition import load_recorded
 from mlplab.report.report import report
 from mlplab.runs import checkpoint
-from mlplab.runs.fingerprint import config_digest
+from mlplab.runs.identity import config_digest
 
 KEPT = Path(__file__).parent / "version_0_1" / "sweep"
 

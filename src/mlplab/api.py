@@ -22,20 +22,19 @@ from mlplab.plots.decision_map import decision_map, summary
 from mlplab.rules import integer, near
 from mlplab.runs.files import read_record
 from mlplab.runs.folder import RunFolder, open_run
-from mlplab.training.build import build_data, build_module, initialise_lazy
+from mlplab.training.build import build_data, build_module, initialise_lazy, read_weights
 from mlplab.training.callbacks import Progress
 from mlplab.training.callbacks.decision_maps import map_of
 from mlplab.training.classifier import Classifier
 from mlplab.training.data_view import viewed
 from mlplab.training.fit import fit_runs
 from mlplab.training.loading import load_network
-from mlplab.training.members import MemberRun
+from mlplab.training.members import SingleNetwork, network_of, network_title
 from mlplab.training.plan import parameters_of, plan
 from mlplab.training.plane import plane_of
+from mlplab.training.process import threads
+from mlplab.training.record import MemberRun
 from mlplab.training.results import part_figures, part_logits
-from mlplab.training.single import SingleNetwork, network_of, network_title
-from mlplab.training.stopping import threads
-from mlplab.training.weights_file import read_weights
 
 
 class LoadedRun(NamedTuple):

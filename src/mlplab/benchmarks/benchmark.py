@@ -13,8 +13,8 @@ from typing import Any
 from mlplab.config.composition import logs_folder, parse_overrides
 from mlplab.errors import InputError
 from mlplab.runs.files import write_json
-from mlplab.terminal import short_path as shown
 from mlplab.words import cut, terminal_width, wrapped
+from mlplab.words import short_path as shown
 
 # Word -> module with rows(options) that yields Row after Row.
 BENCHMARKS = {

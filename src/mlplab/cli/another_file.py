@@ -10,17 +10,17 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from mlplab.cli.finished_run import read_result
-from mlplab.cli.shown_figures import figure_lines
+from mlplab.cli.train import figure_lines
 from mlplab.config import composition as configs
 from mlplab.data.file_module import WholeFile
 from mlplab.errors import InputError
-from mlplab.population.stacking import Population
+from mlplab.population.member_axis import Population
 from mlplab.runs.files import write_bytes, write_json, write_text
 from mlplab.runs.folder import RunFolder, claim, open_run
-from mlplab.terminal import short_path as shown
 from mlplab.training.loading import load_population
+from mlplab.training.members import network_title
 from mlplab.training.results import part_figures
-from mlplab.training.single import network_title
+from mlplab.words import short_path as shown
 
 # Options that describe the other file, besides its path; all others are the run's.
 KEYS = ("path", "separator", "header", "missing", "file_sha256")

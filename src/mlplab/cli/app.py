@@ -14,7 +14,7 @@ from mlplab.cli.commands import COMMANDS, OWN_HELP, TAKES_RUNS
 from mlplab.errors import UNWRITABLE, InputError, hides_interrupt
 from mlplab.rules import near
 from mlplab.runs import signals
-from mlplab.terminal import print_error
+from mlplab.words import print_error
 
 EXIT_OF_STATUS = {"finished": 0, "interrupted": 130}
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from mlplab.errors import InputError
 from mlplab.rules import near
-from mlplab.runs.secrets import secret_in
+from mlplab.runs.manifest import secret_in
 
 # Hydra's flags that the lab passes on, and whether a word follows each: "none", "one" or "maybe" one.
 FLAGS = {

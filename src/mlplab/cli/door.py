@@ -25,14 +25,13 @@ from mlplab.config.messages import one_line
 from mlplab.config.sweep_values import check_sweep
 from mlplab.errors import Ended, InputError
 from mlplab.hydra_names import raising_disk_errors
-from mlplab.report.playground import write_playground
+from mlplab.pages.playground import write_playground
 from mlplab.runs.files import read_json
-from mlplab.runs.folder import claim, claimed, take, unless_used
-from mlplab.runs.lock import locked
-from mlplab.search.objectives import judged
+from mlplab.runs.folder import claim, claimed, locked, take, unless_used
+from mlplab.search.space import judged
 from mlplab.sweeps.folder import sweep_folder
 from mlplab.sweeps.task import Task
-from mlplab.terminal import front_door, printable, short_path
+from mlplab.words import front_door, printable, short_path
 
 # Where the jobs of foreign launchers go below the sweep's folder, by default (conf/study.yaml).
 JOB_NAME = "${job_name:}"

@@ -13,19 +13,19 @@ from mlplab.cli.another_file import measure_file
 from mlplab.cli.finished_run import FIGURES, read_result
 from mlplab.config import composition as configs
 from mlplab.data.bayes import log_posterior
-from mlplab.data.grid import decision_grid
 from mlplab.errors import InputError
-from mlplab.population.stacking import Population
+from mlplab.population.member_axis import Population
 from mlplab.runs.files import read_record, write_bytes, write_json, write_text
-from mlplab.runs.fingerprint import config_digest
 from mlplab.runs.folder import RunFolder, claim, open_run
-from mlplab.terminal import short_path as shown
+from mlplab.runs.identity import config_digest
 from mlplab.training.data_view import viewed
 from mlplab.training.loading import load_population
+from mlplab.training.members import network_title
 from mlplab.training.objects import build, within_memory
+from mlplab.training.plane import decision_grid
 from mlplab.training.results import PARTS, part_figures, part_logits
-from mlplab.training.single import network_title
 from mlplab.words import columns
+from mlplab.words import short_path as shown
 
 # What an evaluation may change: the data. The network and its training are the folder's.
 CHANGEABLE = ("data", "paths")

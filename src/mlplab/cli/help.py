@@ -12,7 +12,7 @@ import yaml
 from mlplab.errors import InputError
 from mlplab.places import conf_folder
 from mlplab.rules import near
-from mlplab.terminal import front_door
+from mlplab.words import front_door
 
 # Command -> what it does, its use, and examples with a word on each.
 COMMANDS: dict[str, tuple[str, str, tuple[tuple[str, str], ...]]] = {

@@ -19,13 +19,11 @@ from mlplab.plots.limits import Line, regret_curves
 from mlplab.plots.style import save
 from mlplab.rules import boolean, integer, many, optional
 from mlplab.runs.files import read_record, write_json, write_text
-from mlplab.runs.fingerprint import config_digest
-from mlplab.runs.folder import RunFolder, claim, open_run
-from mlplab.runs.lock import owned
+from mlplab.runs.folder import RunFolder, claim, open_run, owned
+from mlplab.runs.identity import config_digest
 from mlplab.runs.sweep_folder import read_sweep
-from mlplab.terminal import short_path
 from mlplab.training.objects import build
-from mlplab.words import columns
+from mlplab.words import columns, short_path
 
 OPTIONS = {
     "networks": boolean(),

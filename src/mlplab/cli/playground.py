@@ -5,9 +5,9 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from mlplab.report import playground
+from mlplab.pages import playground
 from mlplab.runs.folder import open_run
-from mlplab.terminal import short_path
+from mlplab.words import short_path
 
 
 def write_playground(words: Sequence[str]) -> int:

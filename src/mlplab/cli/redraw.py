@@ -8,8 +8,7 @@ from mlplab.cli.runs import run_folder, shown_path
 from mlplab.errors import InputError
 from mlplab.places import expanded, logs_folder
 from mlplab.rules import near
-from mlplab.runs.folder import RunFolder
-from mlplab.runs.lock import owned
+from mlplab.runs.folder import RunFolder, owned
 
 FIGURES = (
     "decision_map",

@@ -9,8 +9,8 @@ from mlplab.errors import InputError
 from mlplab.runs.files import read_json, read_record
 from mlplab.runs.folder import claimed, open_run
 from mlplab.runs.manifest import differences
-from mlplab.terminal import short_path as shown
 from mlplab.training.fit import fit
+from mlplab.words import short_path as shown
 
 
 def reproduce(run_folder: str | Path, logs: str | Path) -> int:

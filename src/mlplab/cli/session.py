@@ -14,16 +14,13 @@ from mlplab.config import composition as configs
 from mlplab.config.messages import keys_of, near_key
 from mlplab.errors import InputError
 from mlplab.rules import shown
-from mlplab.runs.defaults import Defaults
-from mlplab.runs.fingerprint import config_digest
-from mlplab.runs.flat_config import flatten
-from mlplab.runs.folder import RunFolder, claimed, open_run
-from mlplab.runs.lock import owned
+from mlplab.runs.folder import RunFolder, claimed, open_run, owned
+from mlplab.runs.identity import config_digest
+from mlplab.runs.names import Defaults, shape_of
 from mlplab.runs.names import run_name as name_run
-from mlplab.runs.names import shape_of
-from mlplab.runs.plain_yaml import read_plain
+from mlplab.runs.plain_yaml import flatten, read_plain
 from mlplab.runs.status import is_alive, read_status
-from mlplab.terminal import front_door, short_path
+from mlplab.words import front_door, short_path
 
 
 def run_name(config: DictConfig, choices: dict[str, str | None]) -> str:

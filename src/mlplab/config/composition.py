@@ -22,8 +22,7 @@ from mlplab.errors import InputError
 from mlplab.options import PRECISION_WORDS
 from mlplab.places import conf_folder, expanded, logs_folder
 from mlplab.rules import optional, shown, text
-from mlplab.runs.fingerprint import file_sha256
-from mlplab.runs.identity import CONTENTS
+from mlplab.runs.identity import CONTENTS, file_sha256
 
 OmegaConf.register_new_resolver("logs_folder", lambda: str(logs_folder()), replace=True)
 

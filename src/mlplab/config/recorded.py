@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mlplab.config.schema import TARGETS
 from mlplab.errors import InputError
-from mlplab.runs.moved import name_today, with_added
+from mlplab.runs.identity import names_today, with_added
 from mlplab.runs.plain_yaml import expect_bounded
 from mlplab.runs.trusted import expect_class
 
@@ -34,18 +34,12 @@ def read_recorded(path: Path) -> DictConfig:
         raise InputError(f"{path} is damaged: {' '.join(str(error).split())[:120]}") from error
     if not isinstance(config, DictConfig):
         raise InputError(f"{path} is damaged: it must be a mapping of keys, got {type(config).__name__}")
-    plain = _with_names_today(OmegaConf.to_container(config))
+    plain = names_today(OmegaConf.to_container(config))
     if "${" in str(plain):
         raise InputError(f"{path} is damaged: a recorded config holds no ${{...}}")
     for key, node in _nodes(plain):
         expect_class(f"{path}: {key}._target_", key, node, TARGETS)
     return OmegaConf.create(with_added(plain))
-
-
-def _with_names_today(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: name_today(part) if key == "_target_" else _with_names_today(part) for key, part in value.items()}
-    return [_with_names_today(part) for part in value] if isinstance(value, list) else value
 
 
 def _nodes(value: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

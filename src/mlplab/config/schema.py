@@ -25,7 +25,7 @@ from mlplab.options import (
     TRAINER,
 )
 from mlplab.rules import Rule, boolean, choice, either, integer, many, mapping, number, optional, text
-from mlplab.search.objectives import OBJECTIVES
+from mlplab.search.space import OBJECTIVES
 from mlplab.units import quantity
 
 

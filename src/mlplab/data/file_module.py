@@ -17,8 +17,7 @@ from mlplab.data.table import checked_path, read_table
 from mlplab.errors import InputError
 from mlplab.places import expanded
 from mlplab.rules import check_all, number
-from mlplab.runs.fingerprint import file_sha256
-from mlplab.runs.identity import CONTENTS
+from mlplab.runs.identity import CONTENTS, file_sha256
 from mlplab.seeds import generator
 
 
@@ -356,3 +355,10 @@ class WholeFile(LabelledData):
         self.inputs = self.test.x if labelled else torch.from_numpy(inputs_of(table, self.preparation))
 
     to_units, to_inputs = FileDataModule.to_units, FileDataModule.to_inputs
+
+
+class FileDataModule01(FileDataModule):
+    """Serve a table as version 0.1 did, neither standardised nor stratified: its run folders name this class."""
+
+    def __init__(self, path, standardize: bool = False, stratify: bool = False, **more):
+        super().__init__(path, standardize=standardize, stratify=stratify, **more)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mlplab.data.bayes import log_joint
-from mlplab.data.densities import spiral_density
+from mlplab.data.datasets import spiral_density
 
 # The prior: log noise, turn (degrees) and winding independent, normal, wide beside what 100 points say.
 PRIOR_MEAN = np.array([math.log(0.2), 0.0, 2.0])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mlplab import options
-from mlplab.data import datasets, densities, file_module
+from mlplab.data import datasets
 from mlplab.data.arrays import ArrayDataModule, Points
 from mlplab.data.bayes import MixtureDensity
 from mlplab.errors import InputError
@@ -107,7 +107,7 @@ class SpiralDataModule(SyntheticDataModule):
         return datasets.spirals(points_per_arm=counts, generator=stream, with_ends=self.with_ends, **self._shape())
 
     def exact_density(self):
-        return densities.spiral_density(**self._shape())
+        return datasets.spiral_density(**self._shape())
 
     def prepare(self):
         parts = super().prepare()
@@ -141,7 +141,7 @@ class CirclesDataModule(SyntheticDataModule):
         return datasets.circles(classes=self.classes, points_per_class=counts, noise=self.noise, generator=stream)
 
     def exact_density(self):
-        return densities.circles_density(classes=self.classes, noise=self.noise)
+        return datasets.circles_density(classes=self.classes, noise=self.noise)
 
 
 class MoonsDataModule(SyntheticDataModule):
@@ -155,7 +155,7 @@ class MoonsDataModule(SyntheticDataModule):
         return datasets.moons(points_per_class=counts, noise=self.noise, generator=stream)
 
     def exact_density(self):
-        return densities.moons_density(noise=self.noise)
+        return datasets.moons_density(noise=self.noise)
 
 
 class XorDataModule(SyntheticDataModule):
@@ -169,7 +169,7 @@ class XorDataModule(SyntheticDataModule):
         return datasets.xor(points_per_class=counts, noise=self.noise, generator=stream)
 
     def exact_density(self):
-        return densities.xor_density(noise=self.noise)
+        return datasets.xor_density(noise=self.noise)
 
 
 class BlobsDataModule(SyntheticDataModule):
@@ -183,11 +183,13 @@ class BlobsDataModule(SyntheticDataModule):
         return datasets.blobs(classes=self.classes, points_per_class=counts, noise=self.noise, generator=stream)
 
     def exact_density(self):
-        return densities.blobs_density(classes=self.classes, noise=self.noise)
+        return datasets.blobs_density(classes=self.classes, noise=self.noise)
 
 
-class FileDataModule(file_module.FileDataModule):
-    """Serve a table as version 0.1 did, neither standardised nor stratified: its run folders name this class."""
+def __getattr__(name: str) -> type:
+    """Find where run folders of version 0.1 have it the class that reads files, which other data need not wait for."""
+    if name == "FileDataModule":
+        from mlplab.data.file_module import FileDataModule01
 
-    def __init__(self, path, standardize: bool = False, stratify: bool = False, **more):
-        super().__init__(path, standardize=standardize, stratify=stratify, **more)
+        return FileDataModule01
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

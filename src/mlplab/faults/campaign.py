@@ -11,8 +11,7 @@ from mlplab.config.composition import logs_folder, parse_overrides
 from mlplab.errors import InputError
 from mlplab.rules import near
 from mlplab.runs.files import write_json
-from mlplab.terminal import printable, short_path
-from mlplab.words import columns, plural
+from mlplab.words import columns, plural, printable, short_path
 
 # Promise -> (module with a function of that name, from the effort and an empty folder to an Outcome; what is promised).
 PROMISES = {

@@ -41,7 +41,7 @@ TOOLS = (
     "mlplab.sweeps.executors.Processes",
     "mlplab.runs.tensorboard_writer.TensorBoardWriter",
     "mlplab.faults.trials.Started",
-    "mlplab.training.members.MemberRun",
+    "mlplab.training.record.MemberRun",
     "mlplab.search.trials.Trials",
     "torch.nn.functional.relu",
     "torch.nn.modules.module.OrderedDict",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlplab.runs import checkpoint
-from mlplab.runs.fingerprint import tensor_sha256
+from mlplab.runs.identity import tensor_sha256
 
 TIMES = ("seconds", "heartbeat", "heartbeat_utc", "pid", "process", "host", "name", "command", "start_utc", "members")
 

@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.ndimage import distance_transform_edt
 
-from mlplab.plots.background import Background
 from mlplab.plots.field import extent_of, padded_log
+from mlplab.plots.key import Background
 from mlplab.plots.panel import Square, checked_points, draw_field, draw_frame, draw_points
 from mlplab.plots.style import COLOURS, MUTED, figure, text
 from mlplab.plots.style import class_names as named

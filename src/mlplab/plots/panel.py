@@ -7,8 +7,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox, BboxTransform, TransformedBbox
 
 from mlplab.errors import InputError
-from mlplab.plots.contours import boundary, sure_contour
-from mlplab.plots.field import Field, axis_positions
+from mlplab.plots.field import Field, axis_positions, boundary, sure_contour
 from mlplab.plots.style import DPI, FAINT, INK, MUTED, class_colour, class_marker, points_of, text
 
 

@@ -1,13 +1,54 @@
-"""Loaders that hand over many minibatches at once: a block, cut from data that stay in memory on the device."""
+"""Blocks of minibatches for P members at once: their points, their orders, and the loaders that serve them.
+
+Torch's permutations are drawn one by one on the CPU; ten thousand of them take longer than an epoch on a GPU. There
+each place of each network gets a random number that is a function of the network's seed, the epoch and the place
+alone, and the numbers are sorted, all networks in one call.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from mlplab.population.orders import draw_orders
+from mlplab.errors import InputError
 from mlplab.seeds import derive
+
+# Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators": the increment and the two factors.
+GOLDEN = 0x9E3779B97F4A7C15 - 2**64
+FACTORS = (0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64)
+
+
+def splitmix64(z: Tensor) -> Tensor:
+    """Mix 64-bit integers (...), as splitmix64 makes its output of its state; arithmetic is modulo 2^64."""
+    z = (z ^ _shifted(z, 30)) * FACTORS[0]
+    z = (z ^ _shifted(z, 27)) * FACTORS[1]
+    return z ^ _shifted(z, 31)
+
+
+def draw_orders(seeds: Tensor, epoch: int, points: int) -> Tensor:
+    """Draw a permutation for each seed.
+
+    Args:
+        seeds: integers (P,), int64.
+        epoch: counted from 0; each has an order of its own.
+        points: N, >= 1 and below 2^31.
+
+    Returns:
+        Permutations of 0..N-1, (P, N) int64, the same bits on every device.
+    """
+    place = torch.arange(points, device=seeds.device)
+    start = splitmix64(seeds + (epoch + 1) * splitmix64(seeds + GOLDEN))
+    numbers = splitmix64(start.unsqueeze(1) + (place + 1) * GOLDEN)
+    # The low bits of each number are replaced by its position: no two are equal, and sorting gives the order.
+    room = (1 << max(1, (points - 1).bit_length())) - 1
+    return ((numbers & ~room) | place).sort(dim=1).values & room
+
+
+def _shifted(z: Tensor, bits: int) -> Tensor:
+    """Shift to the right as an unsigned number is."""
+    return (z >> bits) & ((1 << (64 - bits)) - 1)
+
 
 BLOCK_BYTES = 512 << 20
 # Between two blocks a run can be stopped and its status file is renewed: on one CPU core, every few seconds.
@@ -54,7 +95,7 @@ class BlockLoader:
         drop_last: leave out the last short minibatch.
         block_minibatches: minibatches in a block at most.
         order_seeds: one seed a member, from which a CUDA device draws orders of its own, see
-            :func:`~mlplab.population.orders.draw_orders`; without them, or with None among them, it takes ``orders``.
+            :func:`~mlplab.population.blocks.draw_orders`; without them, or with None among them, it takes ``orders``.
         operations: floating-point operations that a minibatch of all members takes; 0 where that is not known.
     """
 
@@ -172,3 +213,57 @@ class WholeLoader:
 def limited(whole: int, limit: int | float) -> int:
     """Apply Lightning's limit: an integer is a count, a float in [0, 1] a fraction, rounded down."""
     return int(whole * limit) if isinstance(limit, float) else min(whole, limit)
+
+
+class MemberData:
+    """The data of P members as one: shared arrays once, different ones stacked.
+
+    Args:
+        modules: one a member, set up, with equal numbers of points. Each offers ``train`` and ``validation``
+            (points ``x`` and ``y``, or None), ``order(epoch)``, ``drawn_order_seed``, ``batch_size`` and ``drop_last``.
+    """
+
+    def __init__(self, modules: Sequence[Any]) -> None:
+        self.modules = list(modules)
+
+    def part(self, name: str, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor] | None:
+        """Give x (D, N, ...) and y (D, N) of a part; D is 1 where all members share it.
+
+        Raises:
+            InputError: the members' points differ in number or shape.
+        """
+        parts = [getattr(module, name) for module in self.modules]
+        if len({None if part is None else part.x.shape for part in parts}) > 1:
+            raise InputError(
+                f"the {name} points must be as many, and of one shape, in all jobs of one population; train the jobs apart"
+            )
+        if parts[0] is None:
+            return None
+        if all(part.x is parts[0].x for part in parts):
+            parts = parts[:1]
+        return torch.stack([part.x for part in parts]).to(dtype), torch.stack([part.y for part in parts])
+
+    def train_loader(self, dtype: torch.dtype = torch.float32, parameters: int = 0) -> BlockLoader:
+        """Serve the train points, each member in its own order.
+
+        Args:
+            dtype: of the inputs.
+            parameters: of all members together, which bound the work of a block on a CPU.
+        """
+        first = self.modules[0]
+        x, y = self.part("train", dtype)
+        return BlockLoader(
+            x,
+            y,
+            orders=[module.order for module in self.modules],
+            batch_size=first.batch_size,
+            drop_last=first.drop_last,
+            order_seeds=[module.drawn_order_seed for module in self.modules],
+            # Each parameter is multiplied and added for a point three times: forward, and for the two gradients.
+            operations=6 * parameters * first.batch_size,
+        )
+
+    def validation_loader(self, dtype: torch.dtype = torch.float32) -> WholeLoader | None:
+        """Serve the validation points, or None."""
+        part = self.part("validation", dtype)
+        return None if part is None else WholeLoader(*part)

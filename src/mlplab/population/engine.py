@@ -18,13 +18,11 @@ from mlplab.lightning_names import count_steps
 from mlplab.nn.losses import BatchedLoss, CrossEntropy, count_hits, gradient_at_logits
 from mlplab.population.blocks import Block, BlockLoader
 from mlplab.population.devices import subnormals_flushed, wide_float
-from mlplab.population.epoch import EpochSums
-from mlplab.population.limits import Rules, Stop, rules_of
+from mlplab.population.member_axis import Population
 from mlplab.population.optimizers import Adam, MemberOptimizer, moments_of, moments_of_members
 from mlplab.population.schedules import Constant, Schedule
-from mlplab.population.selection import BestState
-from mlplab.population.stacking import Population, stack
-from mlplab.population.state import all_finite, member_state
+from mlplab.population.stacking import stack
+from mlplab.population.state import BestState, EpochSums, Rules, Stop, all_finite, member_state
 from mlplab.torch_names import foreach_norm
 
 PLAIN = CrossEntropy()
@@ -230,7 +228,7 @@ class PopulationModule(L.LightningModule):
     @property
     def total_epochs(self) -> int:
         """Epochs of the whole training; callbacks may ask before the module has the rules of the trainer."""
-        return rules_of(self.trainer).epochs(getattr(self.trainer.train_dataloader, "per_epoch", 1))
+        return self.trainer.rules.epochs(getattr(self.trainer.train_dataloader, "per_epoch", 1))
 
     def factor(self, step: int) -> float:
         """Give the schedule's factor at an optimiser step, counted from 0."""
@@ -313,7 +311,7 @@ class PopulationModule(L.LightningModule):
                 "the PopulationModule trains from a BlockLoader (see the lab's data modules), "
                 f"got {type(loader).__name__}"
             )
-        self.rules = rules_of(self.trainer)
+        self.rules = self.trainer.rules
         self.minibatches_per_epoch = loader.per_epoch
         loader.to(self.theta.device).served = self.minibatches
         if self.rules.accumulate_grad_batches > 1 and self.gathered is None:

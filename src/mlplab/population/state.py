@@ -1,6 +1,7 @@
-"""What a member's training has come to: collected for its checkpoint, and taken back when it goes on."""
+"""Where a population's training stands: the running epoch, and each member's best state and end, kept for a checkpoint."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -8,9 +9,123 @@ from torch import Tensor
 
 from mlplab.errors import InputError
 from mlplab.population.blocks import draws_orders
-from mlplab.population.epoch import EpochSums
-from mlplab.population.limits import Stop
+from mlplab.population.devices import wide_float
+from mlplab.population.member_axis import Population
 from mlplab.population.optimizers import MemberOptimizer, moments_of, moments_of_members
+
+PRECISIONS = {"32-true": torch.float32, "64-true": torch.float64}
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a step does beside the gradient; the names and meanings are Lightning's.
+
+    Attributes:
+        max_epochs: epochs at most, -1 for no limit; the schedule's length together with ``max_steps``.
+        max_steps: optimiser steps at most, -1 for no limit.
+        accumulate_grad_batches: minibatches whose mean gradient makes one optimiser step.
+        gradient_clip_val: largest norm (or absolute value) of a member's gradient; None for no limit.
+        gradient_clip_algorithm: "norm" or "value".
+    """
+
+    max_epochs: int = 100
+    max_steps: int = -1
+    accumulate_grad_batches: int = 1
+    gradient_clip_val: float | None = None
+    gradient_clip_algorithm: str = "norm"
+
+    def steps_per_epoch(self, minibatches: int) -> int:
+        """Count the optimiser steps of an epoch; the last minibatch of an epoch always makes one."""
+        return -(-minibatches // self.accumulate_grad_batches)
+
+    def steps(self, minibatches: int) -> int:
+        """Count the optimiser steps of the whole training."""
+        steps = self.max_epochs * self.steps_per_epoch(minibatches)
+        if self.max_epochs < 0:
+            return self.max_steps
+        return steps if self.max_steps < 0 else min(steps, self.max_steps)
+
+    def epochs(self, minibatches: int) -> int:
+        """Count the epochs of the whole training, the last one perhaps cut short by ``max_steps``."""
+        return -(-self.steps(minibatches) // self.steps_per_epoch(minibatches))
+
+
+@dataclass
+class Stop:
+    """Why and where one member ended before the others."""
+
+    reason: str
+    epoch: int
+    step: int
+
+
+@dataclass
+class EpochSums:
+    """Losses and hits of each minibatch of the running epoch, so that a resumed sum has the same bits."""
+
+    losses: list[Tensor] = field(default_factory=list)  # each (P, S)
+    correct: list[Tensor] = field(default_factory=list)  # each (P, S)
+    sizes: list[int] = field(default_factory=list)  # points of a minibatch, one for each of the S
+
+    def clear(self) -> None:
+        self.losses, self.correct, self.sizes = [], [], []
+
+    def to(self, device: torch.device) -> None:
+        """Move what is kept to a device."""
+        self.losses = [part.to(device) for part in self.losses]
+        self.correct = [part.to(device) for part in self.correct]
+
+    def mean(self) -> tuple[Tensor, Tensor]:
+        """Give loss and accuracy of the epoch, each (P,), float64 where the device has it."""
+        losses, correct = torch.cat(self.losses, 1), torch.cat(self.correct, 1)
+        wide = wide_float(losses.device)
+        losses, correct = losses.to(wide), correct.to(wide)
+        sizes = torch.tensor(self.sizes, dtype=wide, device=losses.device)
+        return (losses * sizes).sum(1) / sizes.sum(), correct.sum(1) / sizes.sum()
+
+
+class BestState:
+    """Keep each member's parameters of the epoch with the best value of a metric; a tie keeps the first.
+
+    Args:
+        population: the networks.
+        mode: "min" where a lower value is better, "max" where a higher one is.
+
+    Attributes:
+        value: best value so far, (P,), its sign changed for "max"; inf before the first.
+        epoch: epochs trained when it was reached, (P,); -1 before the first.
+        theta: parameters then, (P, S).
+        buffers: what the members' modules held besides then, by member and name.
+    """
+
+    def __init__(self, population: Population, mode: str = "min") -> None:
+        self.population = population
+        self.sign = -1.0 if mode == "max" else 1.0
+        device = population.theta.device
+        self.value = torch.full((population.members,), torch.inf, dtype=wide_float(device), device=device)
+        self.epoch = torch.full((population.members,), -1, device=device)
+        self.theta = population.theta.detach().clone()
+        self.buffers: dict[int, dict[str, Tensor]] = {}
+
+    def offer(self, value: Tensor, epoch: int, active: Tensor) -> None:
+        """Take over the members whose value (P,) is better than before; NaN never is."""
+        value = self.sign * value.to(self.value)
+        better = active & (value < self.value)
+        self.value = torch.where(better, value, self.value)
+        self.epoch = torch.where(better, epoch, self.epoch)
+        self.theta = torch.where(better.unsqueeze(1), self.population.theta.detach(), self.theta)
+        if self.population.buffers(0):
+            for index in better.nonzero().flatten().tolist():
+                self.buffers[index] = self.population.buffers(index)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Move what is kept to a device, the parameters as another floating type."""
+        self.value, self.epoch = self.value.to(device, wide_float(device)), self.epoch.to(device)
+        self.theta = self.theta.to(device, dtype)
+
+    def known(self, index: int) -> bool:
+        """Say whether the member has had a finite metric yet."""
+        return int(self.epoch[index]) >= 0
 
 
 def member_state(engine: Any, index: int) -> dict[str, Any]:

@@ -11,10 +11,9 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from mlplab.errors import InputError
 from mlplab.options import TRAINER
-from mlplab.population.blocks import BlockLoader, WholeLoader
+from mlplab.population.blocks import BlockLoader, MemberData, WholeLoader
 from mlplab.population.engine import PopulationModule
-from mlplab.population.limits import PRECISIONS, Rules
-from mlplab.population.member_data import MemberData
+from mlplab.population.state import PRECISIONS, Rules
 from mlplab.rules import check_all, choice
 
 # Lightning reports at every start which accelerators it sees, and advises on loaders that the lab does not use.

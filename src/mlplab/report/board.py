@@ -13,8 +13,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.custom_scalar import layout_pb2
 
 from mlplab.report.table import Setting, Table, build
-from mlplab.runs import summaries
-from mlplab.runs.events import EventFile
+from mlplab.runs.events import EventFile, custom_layout, image_value, session_end, session_start
 from mlplab.runs.names import short_names, shown
 from mlplab.runs.sweep_folder import read_sweep
 from mlplab.runs.sweep_record import Job
@@ -84,7 +83,7 @@ class Board:
         events = []
         if name not in self._files and (job.status != "missing" or curve):
             hparams = {key: shown(value) if isinstance(value, str) else value for key, value in job.swept.items()}
-            events.append(_event(0, [summaries.session_start("", hparams or {"seed": 0}, _began(job))], _began(job)))
+            events.append(_event(0, [session_start("", hparams or {"seed": 0}, _began(job))], _began(job)))
         last = self._written.get(name, -1)
         new = [row for row, epoch in enumerate(curve.get("epoch", [])) if epoch > last]
         for row in thinned(new, self.points):
@@ -109,8 +108,8 @@ class Board:
                 values.append(Summary.Value(tag=figure, simple_value=value))
         picture = job.folder / "figures" / "decision_map.png"
         if count <= MOST_PICTURES and picture.is_file():
-            values.append(summaries.image("decision_map", picture.read_bytes()))
-        values.append(summaries.session_end("success" if job.is_finished else "failed", _ended(job)))
+            values.append(image_value("decision_map", picture.read_bytes()))
+        values.append(session_end("success" if job.is_finished else "failed", _ended(job)))
         return values
 
     def _write_mean(self, table: Table, setting: Setting, curves: Sequence[dict[str, list]]) -> None:
@@ -227,7 +226,7 @@ def layout_value() -> Summary.Value:
             ),
         ]
     )
-    return summaries.custom_layout(layout.SerializeToString())
+    return custom_layout(layout.SerializeToString())
 
 
 def _by_step(curve: dict[str, list]) -> dict[int, dict[str, float | None]]:

@@ -14,8 +14,8 @@ from mlplab.errors import InputError
 from mlplab.plots.style import png_bytes, vector_bytes
 from mlplab.rules import near
 from mlplab.runs.files import read_record
-from mlplab.runs.flat_config import read_flat
 from mlplab.runs.folder import RunFolder
+from mlplab.runs.plain_yaml import read_flat
 
 FORMATS = ("png", "svg", "pdf")
 SIZES = ("page", "column")
@@ -113,7 +113,7 @@ def map_again(saved: Saved, column: bool) -> Figure:
 
 
 def bayes_again(saved: Saved, column: bool) -> Figure:
-    from mlplab.plots.comparison import comparison
+    from mlplab.plots.side_by_side import comparison
 
     arrays = saved.arrays
     said = [saved.figure_of("test", name) for name in ("accuracy", "bayes_accuracy")]

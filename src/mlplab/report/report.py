@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlplab.errors import InputError
+from mlplab.pages.playground import write_playground
 from mlplab.places import expanded, logs_folder
 from mlplab.report import csv, words
 from mlplab.report.page import sweep_page
-from mlplab.report.playground import write_playground
 from mlplab.report.search import Search, read_search
 from mlplab.report.search import lead as search_lead
 from mlplab.report.split import SPLIT, split_lines, split_markdown

@@ -1,18 +1,17 @@
-"""Checkpoints: tensors and plain values in one file that is whole or absent, and says so by its SHA-256.
-
-The file is what ``torch.save`` writes, a zip archive, with the digest of the rest as the archive's
-comment; so ``torch.load(path, weights_only=True)`` reads it too.
-"""
+"""Checkpoints: a header that guards the content, and beside them the weights at some epochs, for a page's maps."""
 
 import hashlib
 import io
 import struct
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mlplab.errors import InputError
 from mlplab.runs.files import write_bytes
+from mlplab.runs.folder import RunFolder
 
 MARK = b"mlplab sha256 "
 _COMMENT = len(MARK) + 64
@@ -105,3 +104,46 @@ def _refuse(name: str, value: Any) -> Any:
         f"{name} must be a tensor or a plain value (dict, list, tuple, number, string, bytes, None), "
         f"got {type(value).__module__}.{type(value).__qualname__}"
     )
+
+
+SNAPSHOTS = "snapshots.npz"
+# What a page needs to compute a run's maps at any place and epoch: E epochs, S weights, N points, F features, C classes.
+ARRAYS = {
+    "widths": "of the layers, inputs and outputs included; empty for a network that is no MLP",
+    "epochs": "those of the weights (E,), ascending",
+    "epoch": "the one that was measured",
+    "chosen": "the weights that were measured (S,)",
+    "weights": "at the epochs (E, S), each layer's matrix row after row, then its bias",
+    "x": "test points (N, F), as the network sees them",
+    "y": "their classes (N,)",
+    "probabilities": "of the classes at those points (N, C), float32",
+    "box": "lowest and highest train values in the features' units (2, F)",
+    "shift": "of the features' units (F,): a value in them is x * scale + shift",
+    "scale": "of them (F,)",
+    "pair": "the two features of the map, or none",
+    "extent": "left, right, bottom, top of the map in those units, or none",
+    "classes": "names (C,)",
+    "features": "names (F,)",
+}
+
+
+def save_snapshots(folder: RunFolder, arrays: Mapping[str, Any]) -> None:
+    """Keep the arrays of :data:`ARRAYS` in a run's folder."""
+    import numpy as np
+
+    assert list(arrays) == list(ARRAYS), f"snapshots hold {', '.join(ARRAYS)}, got {', '.join(arrays)}"
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_bytes(folder.checkpoints / SNAPSHOTS, buffer.getvalue(), sync=False)
+
+
+def read_snapshots(folder: RunFolder) -> dict[str, Any] | None:
+    """Read what :func:`save_snapshots` kept, NumPy's arrays; None where it is missing or damaged."""
+    import numpy as np
+
+    try:
+        with np.load(folder.checkpoints / SNAPSHOTS, allow_pickle=False) as arrays:
+            found = dict(arrays)
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
+        return None
+    return found if ARRAYS.keys() <= found.keys() else None

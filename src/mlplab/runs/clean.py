@@ -9,8 +9,8 @@ from pathlib import Path
 from mlplab.errors import InputError
 from mlplab.rules import near
 from mlplab.runs.files import read_json
+from mlplab.runs.folder import owned
 from mlplab.runs.index import Run
-from mlplab.runs.lock import owned
 from mlplab.runs.status import is_alive, read_status
 
 REASONS = ("failed", "interrupted", "superseded", "diverged")

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mlplab.errors import InputError
-from mlplab.runs.defaults import Defaults
 from mlplab.runs.files import read_json
-from mlplab.runs.names import label
+from mlplab.runs.names import Defaults, label
 from mlplab.runs.status import is_alive, read_status
 
 FILE = ".runs.sqlite"

@@ -1,10 +1,17 @@
-"""Names that say what was changed from the defaults: of run folders, in tables and in pictures."""
+"""What a run changed from the defaults in conf/, and the names that say it: of folders, in tables and in pictures."""
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import PurePath
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path, PurePath
 from typing import Any
+
+import yaml
+
+from mlplab.errors import InputError
+from mlplab.runs.identity import Role, name_today, role_of
+from mlplab.runs.plain_yaml import Unusual, flatten, read_block, read_flat, split_blocks
 
 LONGEST = 80
 # Keys that a name shows otherwise: by the shape of the network, or by words of their own.
@@ -39,7 +46,7 @@ def label(changed: Mapping[str, Any]) -> str:
     """Say in one line what a run changed, such as ``moons width=64 noise=0.3 tanh seed=1``; ``defaults`` for nothing.
 
     Args:
-        changed: keys and values, as :meth:`mlplab.runs.defaults.Defaults.changes` lists them.
+        changed: keys and values, as :meth:`mlplab.runs.names.Defaults.changes` lists them.
     """
     words = []
     for key, value in _by_name_of_file(changed).items():
@@ -123,3 +130,220 @@ def _word(key: str, value: Any) -> str:
     last = key.rpartition(".")[2]
     name = f"{key.split('.')[0]}_{last}" if short_key(key) == key and "." in key else _WORDS.get(last, last)
     return f"{name}{text}" if text[:1].isdigit() or not text else f"{name}_{text}"
+
+
+class Defaults:
+    """The defaults of every study, and the options of every group.
+
+    Args:
+        conf: the folder of configs, with a file for each study and a folder for each group.
+    """
+
+    def __init__(self, conf: str | Path) -> None:
+        self.conf = Path(conf)
+        self._options: dict[str, dict[str, dict[str, Any]]] = {}
+        self._study: dict[Iterable[str], str | None] = {}
+        self._seen: dict[tuple, dict[str, Any]] = {}
+
+    @cached_property
+    def signature(self) -> str:
+        """Say in one text which files there are and when each was last changed."""
+        files = sorted(self.conf.rglob("*.yaml"))
+        return ";".join(f"{file.relative_to(self.conf)}:{file.stat().st_mtime_ns}" for file in files)
+
+    @cached_property
+    def studies(self) -> dict[str, dict[str, Any]]:
+        """Give each study's defaults as dotted keys, groups left out, and what they are made of as ``groups``."""
+        found = {}
+        for file in sorted(self.conf.glob("*.yaml")):
+            own = _read(file)
+            entries = own.pop("defaults", [])
+            groups: dict[str, str | None] = {}
+            flat: dict[str, Any] = {}
+            for entry in entries:
+                if isinstance(entry, str) and entry != "_self_":
+                    flat |= _flat(_read(self.conf / f"{entry}.yaml"))
+                elif isinstance(entry, dict):
+                    groups |= {key: value for key, value in entry.items() if " " not in key}
+            if not groups:
+                continue  # a part of other studies
+            flat |= _flat(own)
+            found[file.stem] = {"keys": flat, "groups": groups}
+        return found
+
+    def study_of(self, flat: Iterable[str]) -> str | None:
+        """Tell the study from the keys of a config: the one that has most of its top-level keys."""
+        keys = flat if isinstance(flat, tuple) else frozenset(key.partition(".")[0] for key in flat)
+        if keys not in self._study:
+            heads = frozenset(keys)
+
+            def fit(study: str) -> int:
+                known = {key.partition(".")[0] for key in self.studies[study]["keys"]} | {
+                    *self.studies[study]["groups"]
+                }
+                return len(heads & known) - len(heads ^ known)
+
+            self._study[keys] = max(self.studies, key=fit, default=None)
+        return self._study[keys]
+
+    def options(self, group: str) -> dict[str, dict[str, Any]]:
+        """Give the options of a group by name, each as dotted keys within the group."""
+        if group not in self._options:
+            files = sorted((self.conf / group).glob("*.yaml"))
+            self._options[group] = {file.stem: self._option(file) for file in files}
+        return self._options[group]
+
+    @cached_property
+    def _linked(self) -> set[str]:
+        """The groups in which a key follows one elsewhere, as ``order_seed: ${seed}``."""
+        groups = {group for study in self.studies.values() for group in study["groups"]}
+        return {
+            group
+            for group in groups
+            if any(str(value).startswith("${") for option in self.options(group).values() for value in option.values())
+        }
+
+    def _option(self, file: Path) -> dict[str, Any]:
+        own, flat = _read(file), {}
+        for entry in own.pop("defaults", []):
+            if isinstance(entry, str) and entry != "_self_":
+                flat |= self._option(file.with_name(f"{entry}.yaml"))
+        new = _flat(own)
+        return {key: value for key, value in flat.items() if not any(key.startswith(f"{k}.") for k in new)} | new
+
+    def changes(self, flat: Mapping[str, Any], study: str | None = None) -> dict[str, Any]:
+        """List what a config changed.
+
+        Args:
+            flat: the resolved config as dotted keys.
+            study: its root config; None to tell it from the keys.
+
+        Returns:
+            The changed keys and their values, in the order of the config. Where another option of a group was
+            taken, ``group`` and its name stand first, and what follows differs from that option's file; of a
+            class that no option names, every key counts as changed.
+        """
+        study = study or self.study_of(flat)
+        if study not in self.studies:
+            return {}
+        groups: dict[str, dict[str, Any]] = {}
+        for key, value in flat.items():
+            head, _, rest = key.partition(".")
+            groups.setdefault(head, {})[rest] = value
+        changed = {}
+        for head, own in groups.items():
+            changed |= self._changes_below(study, head, own, flat)
+        return changed
+
+    def read(self, path: str | Path) -> tuple[str | None, dict[str, Any], Any]:
+        """Read from a ``config.yaml`` its study, what it changed, and its seed.
+
+        Raises:
+            InputError: the file is missing, or is no mapping in YAML.
+        """
+        try:
+            with open(path, encoding="utf-8") as file:
+                blocks = split_blocks(file.read())
+            parts = [read_block(block) for block in blocks]
+        except (OSError, UnicodeDecodeError, Unusual):
+            flat = read_flat(path)
+            return self.study_of(flat), self.changes(flat), flat.get("seed")
+        # The runs of a sweep share most blocks of text.
+        heads = tuple([next(iter(part)).partition(".")[0] for part in parts])
+        study = self.study_of(heads)
+        seed = next((part["seed"] for part in parts if "seed" in part), None)
+        changed: dict[str, Any] = {}
+        for head, block, part in zip(heads, blocks, parts):
+            seen = (study, block, seed if head in self._linked else None)
+            if seen not in self._seen:
+                own = {key.partition(".")[2]: value for key, value in part.items()}
+                self._seen[seen] = self._changes_below(study, head, own, {"seed": seed}) if study else {}
+            changed |= self._seen[seen]
+        return study, changed, seed
+
+    def _changes_below(self, study: str, head: str, own: Mapping[str, Any], flat: Mapping[str, Any]) -> dict[str, Any]:
+        known = self.studies[study]
+        if head in known["groups"] and head not in ("experiment", "launcher", "logger"):
+            return self._group_changes(head, own, known["groups"][head], flat)
+        if Role.SHOWN not in role_of(head):
+            return {}
+        keys = {f"{head}.{rest}" if rest else head: value for rest, value in own.items()}
+        return {key: value for key, value in keys.items() if not _same(value, known["keys"].get(key), flat)}
+
+    def _group_changes(
+        self, group: str, own: Mapping[str, Any], usual: str | None, flat: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        own = {key: name_today(value) if key.endswith("_target_") else value for key, value in own.items()}
+        options = self.options(group)
+        fits = [name for name, option in options.items() if option.get("_target_") == own.get("_target_")]
+        if not fits:
+            name = str(own.get("_target_", "")).rpartition(".")[2] or "other"
+            plain = {f"{group}.{key}": value for key, value in own.items() if key[:1] != "_"}
+            return {group: name} | {key: value for key, value in plain.items() if not key.endswith("order_seed")}
+        found = {name: _differences(own, options[name], flat) for name in fits}
+        name = min(fits, key=lambda name: (len(found[name]), name != usual))
+        if usual in found and len(found[usual]) <= len(found[name]) + (group != "trainer"):
+            name = usual  # of one class: a key that was changed says more than the name of another file
+        changed = {} if name == usual else {group: name}
+        changed |= {f"{group}.{key}": value for key, value in found[name].items()}
+        return {key: value for key, value in changed.items() if Role.SHOWN in role_of(key)}
+
+    def value(self, key: str, changed: Mapping[str, Any], study: str | None) -> Any:
+        """Give a key's value in a config of which only the changes are known; None where it has no such key."""
+        if key in changed:
+            return changed[key]
+        if study not in self.studies:
+            return None
+        known = self.studies[study]
+        head, _, rest = key.partition(".")
+        if head in known["groups"]:
+            name = changed.get(head, known["groups"][head])
+            value = self.options(head).get(name, {}).get(rest) if rest else name
+        else:
+            value = known["keys"].get(key)
+        if isinstance(value, str) and value.startswith("${") and value[2:-1] != key:
+            return self.value(value[2:-1], changed, study)
+        return value
+
+    def keys(self, study: str, changed: Mapping[str, Any]) -> list[str]:
+        """List every key that a config of some changes has."""
+        known = self.studies.get(study, {"keys": {}, "groups": {}})
+        found = [*known["keys"], *changed]
+        for group, usual in known["groups"].items():
+            option = self.options(group).get(changed.get(group, usual), {})
+            found += [group, *(f"{group}.{key}" for key in option)]
+        return list(dict.fromkeys(found))
+
+
+def _differences(own: Mapping[str, Any], option: Mapping[str, Any], flat: Mapping[str, Any]) -> dict[str, Any]:
+    found = {key: value for key, value in own.items() if not _same(value, option.get(key), flat)}
+    return {key: value for key, value in found.items() if not key.endswith(("_target_", "_partial_"))}
+
+
+def _same(value: Any, usual: Any, flat: Mapping[str, Any]) -> bool:
+    if isinstance(usual, str) and usual.startswith("${"):
+        return value == flat.get(usual[2:-1]) or usual.startswith("${logs_folder")
+    if value != usual and isinstance(usual, str) and isinstance(value, int | float):
+        try:
+            return float(usual) == value  # YAML takes 5e-3 for a text
+        except ValueError:
+            return False
+    return value == usual
+
+
+@lru_cache(maxsize=4)
+def defaults_in(conf: Path) -> Defaults:
+    """Give the defaults of a folder of configs, read once for all runs of a process."""
+    return Defaults(conf)
+
+
+def _flat(value: dict[str, Any]) -> dict[str, Any]:
+    return flatten({key: part for key, part in value.items() if key != "hydra"})
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        value = yaml.load(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"{file} cannot be read: {' '.join(str(error).split())[:120]}") from error
+    return value if isinstance(value, dict) else {}

@@ -8,9 +8,20 @@ from typing import Any
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from mlplab.runs import summaries
-from mlplab.runs.events import EventFile
-from mlplab.runs.summaries import END_TAG, SIBLINGS, START_TAG, STATUS, flatten, split
+from mlplab.runs.events import (
+    END_TAG,
+    SIBLINGS,
+    START_TAG,
+    STATUS,
+    EventFile,
+    flatten,
+    image_value,
+    scalar_values,
+    session_end,
+    session_start,
+    split,
+    text_value,
+)
 
 # With what the tags begin that are written once, when all is trained.
 AT_THE_END = ("final/", "test/", "fresh/")
@@ -71,12 +82,12 @@ class TensorBoardWriter:
             step: its step.
         """
         run, tag = split(tag)
-        self._add(run, step, summaries.image(tag, data))
+        self._add(run, step, image_value(tag, data))
 
     def log_text(self, tag: str, text: str, step: int = 0) -> None:
         """Buffer Markdown text; fence what must stay as it is, such as YAML."""
         run, tag = split(tag)
-        self._add(run, step, summaries.text(tag, text))
+        self._add(run, step, text_value(tag, text))
 
     def log_config(self, text: str) -> None:
         """Buffer the resolved config, YAML, as text under the tag ``config``."""
@@ -96,7 +107,7 @@ class TensorBoardWriter:
         if self._started or not hparams:
             return
         self._started = True
-        self._add("", 0, summaries.session_start(self._name or "", hparams, self.clock()))
+        self._add("", 0, session_start(self._name or "", hparams, self.clock()))
 
     def log_final(self, metrics: Mapping[str, float], step: int, status: str = "success") -> None:
         """Write the final metrics and end the run's row in HPARAMS.
@@ -107,7 +118,7 @@ class TensorBoardWriter:
             status: ``success`` or ``failed``.
         """
         values = [Summary.Value(tag=tag, simple_value=float(value)) for tag, value in metrics.items()]
-        values.append(summaries.session_end(status, self.clock()))
+        values.append(session_end(status, self.clock()))
         self._events[""].append(self._event(step, values))
         self.flush()
 
@@ -122,7 +133,7 @@ class TensorBoardWriter:
     def flush(self) -> None:
         """Write what is buffered."""
         for wall_time, step, metrics in self._scalars:
-            for run, values in summaries.scalars(metrics).items():
+            for run, values in scalar_values(metrics).items():
                 self._events[run].append(Event(wall_time=wall_time, step=step, summary=Summary(value=values)))
         self._scalars.clear()
         self._oldest = None
@@ -134,7 +145,7 @@ class TensorBoardWriter:
     def finalize(self, status: str) -> None:
         """End the run's row in HPARAMS, with a status of ``STATUS``, and flush."""
         if self._started and status in STATUS:
-            self._events[""].append(self._event(0, [summaries.session_end(status, self.clock())]))
+            self._events[""].append(self._event(0, [session_end(status, self.clock())]))
         self.flush()
 
     def _add(self, run: str, step: int, value: Summary.Value) -> None:

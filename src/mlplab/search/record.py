@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mlplab.runs.files import write_json
 from mlplab.runs.names import short_names
-from mlplab.search.objectives import OBJECTIVES
+from mlplab.search.space import OBJECTIVES
 from mlplab.search.trials import Trials
 from mlplab.words import columns, thinned
 

@@ -12,11 +12,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mlplab.errors import Ended, InputError
 from mlplab.places import pip_line
-from mlplab.runs.fingerprint import code_digest, config_digest
-from mlplab.runs.identity import Role, override_role
-from mlplab.runs.lock import locked
-from mlplab.search.objectives import read_objective
-from mlplab.search.space import Dimension, read_space
+from mlplab.runs.folder import locked
+from mlplab.runs.identity import Role, code_digest, config_digest, override_role
+from mlplab.search.space import Dimension, read_objective, read_space
 from mlplab.sweeps.executors import physical_cores
 from mlplab.sweeps.groups import FEWEST_MEMBERS
 from mlplab.sweeps.task import Task

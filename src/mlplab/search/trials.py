@@ -15,9 +15,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mlplab.errors import InputError
 from mlplab.optuna_names import trial_again
-from mlplab.search.objectives import OBJECTIVES
 from mlplab.search.samplers import SAMPLERS, Reseeded, grid_size, is_joint
-from mlplab.search.space import Dimension
+from mlplab.search.space import OBJECTIVES, Dimension
 
 JOURNAL = "optuna.journal"
 
@@ -28,7 +27,7 @@ class Plan:
 
     Attributes:
         space: the dimensions.
-        objectives: keys of :data:`~mlplab.search.objectives.OBJECTIVES`.
+        objectives: keys of :data:`~mlplab.search.space.OBJECTIVES`.
         sampler: a key of :data:`~mlplab.search.samplers.SAMPLERS`.
         seed: of the search.
         trials: how many there are to be, those of earlier calls included.

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlplab.runs.fingerprint import config_digest
-from mlplab.runs.identity import may_differ
+from mlplab.runs.identity import config_digest, may_differ
 from mlplab.runs.memory import parameters, points_of
 from mlplab.sweeps.jobs import PlannedJob
 

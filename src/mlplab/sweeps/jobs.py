@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mlplab.errors import InputError
 from mlplab.runs.files import read_json
-from mlplab.runs.fingerprint import config_digest
+from mlplab.runs.identity import config_digest
 from mlplab.runs.sweep_record import Job, read_sweep_record
 
 DIGITS = 4

@@ -10,9 +10,9 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from mlplab.runs import signals
-from mlplab.runs.lock import locked
+from mlplab.runs.folder import locked
+from mlplab.runs.manifest import without_secrets
 from mlplab.runs.plain_yaml import plain_yaml
-from mlplab.runs.secrets import without_secrets
 from mlplab.sweeps.composer import Composer
 from mlplab.sweeps.display import Display
 from mlplab.sweeps.executors import Processes, make_executor
@@ -20,7 +20,7 @@ from mlplab.sweeps.groups import on_gpu
 from mlplab.sweeps.jobs import PlannedJob, place_jobs
 from mlplab.sweeps.sweep import Sweep
 from mlplab.sweeps.task import Task
-from mlplab.terminal import front_door, printable, short_path
+from mlplab.words import front_door, printable, short_path
 
 MOST_TOLD = 20  # jobs that did not finish, one a line
 # The study whose jobs train as populations; jobs of the others are run one by one.

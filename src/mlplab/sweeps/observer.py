@@ -7,7 +7,7 @@ import lightning.pytorch as L
 
 from mlplab.sweeps.messages import Messages
 from mlplab.training.callbacks import MemberCallback
-from mlplab.training.single import members_of
+from mlplab.training.members import members_of
 
 
 class Observer(MemberCallback):

@@ -14,7 +14,7 @@ import mlplab.training.fit
 import mlplab.training.loggers  # noqa: F401
 from mlplab.plots.decision_map import decision_map
 from mlplab.plots.style import png_bytes
-from mlplab.runs.fingerprint import code_digest
+from mlplab.runs.identity import code_digest
 from mlplab.runs.manifest import git_state, versions
 
 # What every manifest says.

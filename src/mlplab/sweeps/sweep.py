@@ -9,9 +9,8 @@ from typing import Any, Protocol
 from mlplab.errors import InputError
 from mlplab.runs import signals
 from mlplab.runs.files import read_json, remove_leftovers
-from mlplab.runs.fingerprint import code_digest
-from mlplab.runs.folder import RunFolder
-from mlplab.runs.lock import locked
+from mlplab.runs.folder import RunFolder, locked
+from mlplab.runs.identity import code_digest
 from mlplab.runs.status import write_status
 from mlplab.sweeps.display import Display
 from mlplab.sweeps.executors import Executor

@@ -93,12 +93,12 @@ def _orphan(owner: dict[str, Any]) -> bool:
 
 
 def _train(payload: dict[str, Any], folders: list[Path], tell: Messages) -> None:
-    from mlplab.data import posteriors
+    from mlplab.data import bayes
     from mlplab.sweeps.observer import Observer
     from mlplab.training.fit import fit_members
 
     tell("started")
-    posteriors.share(Path(payload["messages"]).parent)
+    bayes.share_posteriors(Path(payload["messages"]).parent)
     try:
         fit_members(
             payload["configs"],
@@ -108,7 +108,7 @@ def _train(payload: dict[str, Any], folders: list[Path], tell: Messages) -> None
             on_result=lambda index, result: tell("done", index=index, result=result),
         )
     finally:
-        posteriors.share(None)
+        bayes.share_posteriors(None)
 
 
 def _call_each(payload: dict[str, Any], folders: list[Path], tell: Messages) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import Parameter
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
@@ -12,22 +13,22 @@ from torch import nn
 
 from mlplab.data.arrays import ArrayDataModule
 from mlplab.errors import InputError
+from mlplab.nn.mlp import MLP
 from mlplab.population.devices import choose_accelerator
-from mlplab.population.limits import PRECISIONS
+from mlplab.population.state import PRECISIONS
 from mlplab.runs import checkpoint
 from mlplab.runs.files import read_record
-from mlplab.runs.fingerprint import config_digest
 from mlplab.runs.folder import RunFolder, open_run
+from mlplab.runs.identity import config_digest
 from mlplab.seeds import derive
 from mlplab.training.callbacks import MemberCallback, Progress
-from mlplab.training.checkpoint_content import digest_of, network_state
+from mlplab.training.callbacks.checkpoints import digest_of, network_state
 from mlplab.training.classifier import Classifier
 from mlplab.training.data_view import viewed
-from mlplab.training.members import MemberRun, share_data
+from mlplab.training.members import SingleNetwork, network_of
 from mlplab.training.objects import arguments_of, build, find_class, try_loss, try_optimizer, try_schedule
-from mlplab.training.randomness import kept, seed_all
-from mlplab.training.single import SingleNetwork, network_of
-from mlplab.training.weights_file import read_weights
+from mlplab.training.process import kept, seed_all
+from mlplab.training.record import MemberRun, share_data
 
 # What is not Lightning's among the keys of `trainer`.
 OWN_KEYS = ("threads", "engine")
@@ -68,6 +69,35 @@ def start_from(module: L.LightningModule, path: str) -> None:
         network.load_state_dict(state)
     except RuntimeError as error:
         raise InputError(f"init_from={path} is of another network: {' '.join(str(error).split())[:160]}") from error
+
+
+def read_weights(path: str | Path) -> tuple[MLP, dict[str, Any]]:
+    """Build the network of a JSON file that a page saved.
+
+    Args:
+        path: of the file: under ``model`` the arguments of :class:`mlplab.nn.mlp.MLP`, under ``state_dict`` its
+            weights as lists.
+
+    Returns:
+        The network, and what else the file says (``command``, ``epoch``, ...).
+
+    Raises:
+        InputError: the file is damaged, or its weights are not those of its network.
+    """
+    record = read_record(path)
+    model, state = record.pop("model", None), record.pop("state_dict", None)
+    if not isinstance(model, dict) or not isinstance(state, dict):
+        raise InputError(f"{path} holds no weights: it must have model and state_dict, as the pages save them")
+    try:
+        network = MLP(**model, seed=0)
+        network.load_state_dict({name: torch.tensor(value, dtype=torch.float32) for name, value in state.items()})
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{path} does not hold the weights of its network: {' '.join(str(error).split())[:160]}"
+        ) from error
+    if not all(value.isfinite().all() for value in network.state_dict().values()):
+        raise InputError(f"{path} holds weights that are no numbers")
+    return network, record
 
 
 def build_data(configs: Sequence[dict[str, Any]]) -> list[Any]:

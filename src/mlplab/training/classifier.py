@@ -10,14 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from mlplab.errors import InputError
-from mlplab.nn.dropout import streams
 from mlplab.nn.losses import CrossEntropy, cross_entropy
-from mlplab.nn.mlp import MLP
+from mlplab.nn.mlp import MLP, streams
 from mlplab.options import SEED
+from mlplab.population.optimizers import optimizer_over
 from mlplab.population.schedules import Constant, Schedule
 from mlplab.rules import choice, optional, text
 from mlplab.seeds import derive
-from mlplab.training.muon import optimizer_over
 from mlplab.training.nodes import built, kept
 
 # torch's schedules that move at every step; the others move once an epoch.

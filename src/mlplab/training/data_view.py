@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from mlplab.data.arrays import ArrayDataModule, LabelledData, Points
 from mlplab.population.trainer import quiet
-from mlplab.training import randomness
+from mlplab.training import process
 
 # Above this number points are not gathered: the metrics are then those that the module's own test logs.
 MOST_POINTS = 1_000_000
@@ -47,7 +47,7 @@ class DataView(LabelledData):
         for name in ("class_names", "feature_names", "to_units", "to_inputs"):
             if getattr(module, name, None) is not None:
                 setattr(self, name, getattr(module, name))
-        with randomness.kept():
+        with process.kept():
             self.train, self.validation = (_points(module, LOADERS[part]) for part in ("train", "validation"))
             with _without("test points", module):
                 self.test = _points(module, LOADERS["test"])
@@ -117,13 +117,13 @@ def _set_up(module: LightningDataModule) -> None:
     stages = _SET_UP[module]
     stages.clear()
     module.prepare_data()
-    before = randomness.states()
+    before = process.states()
     module.setup("fit")
     stages.add("fit")
     if isinstance(module, ArrayDataModule):
         return
-    with randomness.kept():
-        randomness.put_back(before)  # a split that is drawn in each stage is the same one
+    with process.kept():
+        process.put_back(before)  # a split that is drawn in each stage is the same one
         with _without("test points", module):
             module.setup("test")
             stages.add("test")

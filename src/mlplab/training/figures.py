@@ -9,14 +9,12 @@ import torch
 from torch import Tensor
 
 from mlplab.data.bayes import log_posterior
-from mlplab.data.grid import decision_grid
 from mlplab.nn.mlp import MLP
 from mlplab.runs.files import write_bytes
 from mlplab.training.callbacks.decision_maps import DecisionMaps, map_of
-from mlplab.training.members import MemberRun
-from mlplab.training.plane import by_f_ratio, components_of
-from mlplab.training.record import Record
-from mlplab.training.single import network_title
+from mlplab.training.members import network_title
+from mlplab.training.plane import by_f_ratio, components_of, decision_grid
+from mlplab.training.record import MemberRun, Record
 
 FIGURES = ("all", "map", "none")
 MOST_SHOWN, MOST_PAIRED = (
@@ -88,9 +86,9 @@ def map_figures(
     arrays: dict[str, np.ndarray],
 ) -> dict[str, Any]:
     """Draw the decision map and, where all is wanted, its comparison with Bayes and the strip of epochs."""
-    from mlplab.plots.comparison import comparison
     from mlplab.plots.decision_map import decision_map, summary
     from mlplab.plots.learning_strip import learning_strip
+    from mlplab.plots.side_by_side import comparison
 
     plane = maps.plane(run.data)
     extent = plane.extent
@@ -285,7 +283,7 @@ def table_figures(
 
 def animate(run: MemberRun, maps: DecisionMaps, index: int) -> bytes | None:
     """Join the cards of a member's epochs to an animated GIF; None where there are fewer than two."""
-    from mlplab.plots.animation import gif_bytes
+    from mlplab.plots.learning_strip import gif_bytes
 
     # The cards of an earlier session of the run are on disk only.
     drawn = maps.cards.get(index, {})

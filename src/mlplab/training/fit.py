@@ -12,10 +12,11 @@ import torch
 from omegaconf import OmegaConf
 
 from mlplab.errors import InputError
+from mlplab.population.blocks import MemberData
 from mlplab.population.devices import describe_device
 from mlplab.population.engine import PopulationModule
-from mlplab.population.member_data import MemberData
-from mlplab.population.stacking import ModulePopulation, stack
+from mlplab.population.member_axis import ModulePopulation
+from mlplab.population.stacking import stack
 from mlplab.population.trainer import BlockTrainer, quiet
 from mlplab.runs import checkpoint
 from mlplab.runs.files import read_record, remove_leftovers, write_bytes, write_json, write_text
@@ -26,18 +27,15 @@ from mlplab.runs.plain_yaml import plain_yaml
 from mlplab.runs.status import write_status
 from mlplab.training.build import build_callbacks, build_runs, trainer_options
 from mlplab.training.callbacks import MemberCallback
-from mlplab.training.callbacks.checkpoints import RunState
-from mlplab.training.checkpoint_content import WholeFile, expect_last, reading, restore_engine
+from mlplab.training.callbacks.checkpoints import RunState, WholeFile, expect_last, reading, restore_engine
 from mlplab.training.data_view import module_of, set_up_once
 from mlplab.training.loggers import RunFolderLogger
-from mlplab.training.members import MemberRun
+from mlplab.training.members import AVERAGING, members_of
 from mlplab.training.objects import within_memory
 from mlplab.training.plan import member_optimizer, plan, trainings_of
-from mlplab.training.randomness import EpochStreams, kept
-from mlplab.training.record import Record
+from mlplab.training.process import EpochStreams, failing, kept, stoppable, threads
+from mlplab.training.record import MemberRun, Record
 from mlplab.training.results import HYPERPARAMETERS, finish
-from mlplab.training.single import AVERAGING, members_of
-from mlplab.training.stopping import failing, stoppable, threads
 
 OnResult = Callable[[int, dict[str, Any]], None]
 

@@ -9,12 +9,12 @@ from mlplab.errors import InputError
 from mlplab.population.stacking import stack
 from mlplab.runs import checkpoint
 from mlplab.runs.files import read_record
-from mlplab.runs.fingerprint import config_digest
 from mlplab.runs.folder import RunFolder
+from mlplab.runs.identity import config_digest
 from mlplab.training.build import build_module
-from mlplab.training.checkpoint_content import digest_of, network_state
+from mlplab.training.callbacks.checkpoints import digest_of, network_state
 from mlplab.training.classifier import Classifier
-from mlplab.training.single import SingleNetwork, network_of
+from mlplab.training.members import SingleNetwork, network_of
 
 
 def load_network(module: L.LightningModule, folder: RunFolder, config: Mapping[str, Any], which: str) -> None:

@@ -13,6 +13,7 @@ from mlplab.errors import InputError
 from mlplab.nn.mlp import MLP
 from mlplab.population.schedules import Schedule
 from mlplab.rules import shown
+from mlplab.runs.identity import names_today
 
 # Each part of a classifier: of what kind it is, and in words.
 PARTS = {
@@ -108,6 +109,7 @@ def built(value: Any, group: str) -> Any:
 
     if "_target_" not in value:
         raise InputError(wrong)
+    value = names_today(value)
     expect_allowed(value, group)
     weight = value.get("weight") if group == "loss" else None  # torch's losses take a tensor only
     return build(dict(value), group, **({"weight": torch.tensor(weight)} if isinstance(weight, list) else {}))

@@ -18,10 +18,10 @@ from mlplab.data.arrays import ArrayDataModule
 from mlplab.errors import InputError
 from mlplab.nn.losses import CrossEntropy
 from mlplab.nn.mlp import MLP, shadowed
-from mlplab.population.limits import PRECISIONS
 from mlplab.population.optimizers import SGD, Adam, AdamW, MemberOptimizer
 from mlplab.population.schedules import Schedule
 from mlplab.population.stacking import can_stack, structure
+from mlplab.population.state import PRECISIONS
 from mlplab.training.nodes import node_of
 
 ENGINES = ("auto", "population", "lightning")
@@ -126,8 +126,8 @@ def plan(
 
 def _obstacles(module: Any, data: Any, trainer: Mapping[str, Any], callbacks: Iterable[L.Callback]) -> Iterable[str]:
     """Name what the engine does not know of a job, one after the other."""
-    from mlplab.training.callbacks.member import MemberCallback
     from mlplab.training.classifier import Classifier
+    from mlplab.training.members import MemberCallback
 
     if type(module) is not Classifier:
         yield f"the module is {type(module).__name__}, not Classifier itself"

@@ -8,20 +8,18 @@ import torch
 from torch import Tensor
 
 from mlplab.data.arrays import ArrayDataModule
-from mlplab.population.stacking import Population
+from mlplab.population.member_axis import Population
 from mlplab.runs.files import write_json
-from mlplab.runs.fingerprint import tensor_sha256
+from mlplab.runs.identity import tensor_sha256
 from mlplab.runs.signals import held
 from mlplab.runs.status import write_status
 from mlplab.training.callbacks.decision_maps import DecisionMaps
-from mlplab.training.callbacks.monitors import Timing
-from mlplab.training.evaluation import loss_folds, measure
+from mlplab.training.callbacks.progress import Timing
+from mlplab.training.evaluation import loss_folds, measure, merit, table_facts
 from mlplab.training.figures import draw_figures
 from mlplab.training.loggers import RunFolderLogger
-from mlplab.training.members import MemberRun, runs_of
-from mlplab.training.merit import merit
+from mlplab.training.record import MemberRun, runs_of
 from mlplab.training.run_page import keep_run
-from mlplab.training.table_facts import table_facts
 
 PARTS = ("test", "fresh", "validation", "train")
 # What HPARAMS shows of a run; a fixed set, so that the tables of all runs have the same columns.
@@ -106,7 +104,7 @@ def part_logits(population: Population, index: int, data: ArrayDataModule) -> di
 def part_figures(logits: dict[str, Tensor | None], data: ArrayDataModule) -> dict[str, dict[str, Any] | None]:
     """Measure logits as :func:`part_logits` gives them, beside the Bayes classifier where that is known.
 
-    The test points have :func:`mlplab.training.merit.merit`'s metrics too, the validation points their losses by fold.
+    The test points have :func:`mlplab.training.evaluation.merit`'s metrics too, the validation points their losses by fold.
     """
     figures = {
         name: None if values is None else measure(values, getattr(data, name).y, data.log_posterior(name))

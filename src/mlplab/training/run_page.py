@@ -14,14 +14,13 @@ from mlplab.pages.playground import address, options_of
 from mlplab.pages.run_page import law_of, run_page
 from mlplab.places import conf_folder
 from mlplab.runs import metrics
-from mlplab.runs.defaults import Defaults, defaults_in
+from mlplab.runs.checkpoint import save_snapshots
 from mlplab.runs.files import finite, read_json, write_text
-from mlplab.runs.flat_config import read_flat
 from mlplab.runs.folder import RunFolder
-from mlplab.runs.names import label, shown
-from mlplab.runs.snapshots import read_snapshots, save_snapshots
+from mlplab.runs.names import Defaults, defaults_in, label, shown
+from mlplab.runs.plain_yaml import read_flat
+from mlplab.training.members import network_title
 from mlplab.training.plane import Plane
-from mlplab.training.single import network_title
 
 PARTS = ("test", "fresh", "validation", "train")
 
@@ -62,24 +61,25 @@ def keep_run(
     train = data.to_units(seen.x).reshape(len(seen.x), count).double()
     shift = data.to_units(torch.zeros(1, *shape)).double().reshape(count)
     scale = data.to_units(torch.ones(1, *shape)).double().reshape(count) - shift
-    save_snapshots(
-        run.folder,
-        widths=[member.in_features, *member.hidden, member.out_features] if is_plain else [],
-        weights=weights if is_plain else {},
-        chosen=plain_weights(population, population.theta[index]),
-        epoch=epoch,
-        x=points.x.reshape(len(points.y), count).numpy(),
-        y=points.y.numpy(),
-        probabilities=test_logits.double().softmax(1).numpy(),
-        shift=shift.numpy(),
-        scale=scale.numpy(),
-        box=torch.stack([train.amin(0), train.amax(0)]).numpy(),
-        pair=plane.pair if plane else (),
-        extent=plane.extent if plane else (),
-        classes=data.class_names or [f"class {k}" for k in range(test_logits.shape[1])],
-        features=data.feature_names or [f"x{k + 1}" for k in range(count)],
-    )
-    arrays = read_snapshots(run.folder)
+    chosen, epochs = plain_weights(population, population.theta[index]), sorted(weights) if is_plain else []
+    arrays = {
+        "widths": np.array([member.in_features, *member.hidden, member.out_features] if is_plain else [], int),
+        "epochs": np.array(epochs, int),
+        "epoch": np.array(epoch),
+        "chosen": chosen,
+        "weights": np.stack([weights[e] for e in epochs]) if epochs else np.zeros((0, len(chosen)), np.float32),
+        "x": points.x.reshape(len(points.y), count).numpy(),
+        "y": points.y.numpy(),
+        "probabilities": test_logits.double().softmax(1).numpy().astype(np.float32),
+        "box": torch.stack([train.amin(0), train.amax(0)]).numpy(),
+        "shift": shift.numpy(),
+        "scale": scale.numpy(),
+        "pair": np.array(plane.pair if plane else (), int),
+        "extent": np.array(plane.extent if plane else (), float),
+        "classes": np.array(list(data.class_names or [f"class {k}" for k in range(test_logits.shape[1])]), str),
+        "features": np.array(list(data.feature_names or [f"x{k + 1}" for k in range(count)]), str),
+    }
+    save_snapshots(run.folder, arrays)
     told = describe(run.folder, run.config, arrays, finite(result), network_title(member))
     write_text(run.folder.path / "run.html", run_page(told), sync=False)
 

@@ -194,7 +194,7 @@ function scoreOf(logProbabilities, { count, y }, classes) {
   return { accuracy: right / count, nll: nll / count }
 }
 
-// The centres of a picture's pixels, bottom row first as mlplab.data.grid has them: extent [left, right, bottom, top].
+// The centres of a picture's pixels, bottom row first as mlplab.training.plane has them: extent [left, right, bottom, top].
 function grid(resolution, [left, right, bottom, top]) {
   const count = resolution * resolution, x = new Float32Array(2 * count)
   for (let row = 0; row < resolution; row++) for (let column = 0; column < resolution; column++) {

@@ -9,7 +9,6 @@ import torch
 from omegaconf import OmegaConf
 
 from mlplab.config.composition import build
-from mlplab.data.grid import decision_grid
 from mlplab.errors import InputError
 from mlplab.studies.lif import spiking_networks as measure
 from mlplab.studies.lif import spiking_plots as pictures
@@ -18,8 +17,9 @@ from mlplab.studies.lif.scale import changed
 from mlplab.studies.lif.spiking import relu_logits, run_spiking
 from mlplab.studies.lif.transfer_figures import kohm
 from mlplab.studies.recording import Recording, recording
-from mlplab.terminal import short_path as shown
+from mlplab.training.plane import decision_grid
 from mlplab.units import in_lab_units
+from mlplab.words import short_path as shown
 
 MAP_RESOLUTION, MAP_LIMIT = 64, 2.0
 

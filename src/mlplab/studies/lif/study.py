@@ -19,8 +19,8 @@ from mlplab.studies.lif.noise_rate import interval_variation, white_noise_rate_h
 from mlplab.studies.lif.scale import one_neuron, scale_of, with_numbers
 from mlplab.studies.lif.simulation import initial_state, run_shape, simulate
 from mlplab.studies.recording import Recording, recording
-from mlplab.terminal import short_path as shown
 from mlplab.units import say
+from mlplab.words import short_path as shown
 
 MOST_STEPS = 10**9
 SHOWN_SPIKES = 10

@@ -28,8 +28,8 @@ from mlplab.studies.relu.sawtooth import DeepRelu
 from mlplab.studies.relu.sums import ReluSum, check_n
 from mlplab.studies.relu.targets import Target, make_target, read_points
 from mlplab.studies.relu.trained import train_units
-from mlplab.terminal import short_path as shown
 from mlplab.words import columns, markdown_table
+from mlplab.words import short_path as shown
 
 COLUMNS = ("target", "method", "start", "n", "max_error", "rms_error", "lower_bound", "floor", "seconds")
 # The floor of n ReLUs is the bound of n + 1 pieces, a second solution; beyond this it is not asked for.

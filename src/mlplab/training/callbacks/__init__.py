@@ -2,10 +2,9 @@
 
 from mlplab.training.callbacks.checkpoints import Checkpoints
 from mlplab.training.callbacks.decision_maps import DecisionMaps
-from mlplab.training.callbacks.member import MemberCallback
-from mlplab.training.callbacks.monitors import LearningRateMonitor, Timing
-from mlplab.training.callbacks.progress import Progress
+from mlplab.training.callbacks.progress import LearningRateMonitor, Progress, Timing
 from mlplab.training.callbacks.stops import DivergenceGuard, EarlyStopping
+from mlplab.training.members import MemberCallback
 
 __all__ = [
     "Checkpoints",

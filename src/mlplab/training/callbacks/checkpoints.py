@@ -1,17 +1,259 @@
-"""Checkpoints: the last state, complete, and the best; written now and then, at the end and on a stop."""
+"""Checkpoints: what they hold, whichever engine trained, and when the last state and the best are written.
+
+Their content is Lightning's own, and under a key what the engine needs: ``Classifier.load_from_checkpoint(FILE)`` needs
+nothing else, ``Trainer.fit(ckpt_path=FILE)`` goes on, and ``torch.load(FILE, weights_only=True)["state_dict"]`` holds
+the network.
+"""
 
 import copy
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
+import torch
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.plugins.io import CheckpointIO
+from torch import Tensor
 
+from mlplab.errors import InputError
+from mlplab.lightning_names import loops_state, set_place
+from mlplab.population.schedules import Constant
+from mlplab.population.state import Stop, engine_state, expect_the_order, member_state, restore
+from mlplab.rules import shown
 from mlplab.runs import checkpoint
-from mlplab.training.callbacks.member import MemberCallback
-from mlplab.training.checkpoint_content import FORMAT, KEY, best_checkpoint, engine_checkpoint
-from mlplab.training.members import runs_of
-from mlplab.training.single import SingleMember, members_of
+from mlplab.training.classifier import Classifier
+from mlplab.training.members import MemberCallback, SingleMember, members_of, network_of
+from mlplab.training.record import MemberRun, runs_of
+
+FORMAT = 2
+KEY = "mlplab"
+PREFIX = "model."
+
+
+def engine_checkpoint(trainer: L.Trainer, engine: Any, index: int) -> dict[str, Any]:
+    """Collect everything that a member of a population needs to go on to the same bits, in Lightning's form."""
+    run: MemberRun = trainer.runs[index]
+    own = engine_state(engine, index, trainer.train_dataloader.draws)
+    member = member_state(engine, index)
+    own |= {"format": FORMAT, "engine": "population", "config_digest": run.digest}
+    own["callbacks"] = callback_states(trainer, index)
+    steps = own["steps"]
+    content = {
+        **_head(run, own["epochs"], steps),
+        "state_dict": {PREFIX + name: value for name, value in _in_order(run.module.model, member).items()}
+        | _loss_state(run.module),
+        "loops": loops_state(own["epochs"], steps, own["minibatches"], engine.minibatches_per_epoch),
+        "callbacks": {},
+        "optimizer_states": [_optimizer_state(run.module, member["optimizer"], steps, engine.factor(max(0, steps)))],
+        "lr_schedulers": _scheduler_state(run.module, steps, engine.factor),
+    }
+    return content | {KEY: own}
+
+
+def best_checkpoint(
+    run: MemberRun, model: Mapping[str, Tensor], buffers: Mapping[str, Tensor], best: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Collect the best state of a member: the network alone."""
+    member = {"model": model, "buffers": buffers}
+    own = {"format": FORMAT, "config_digest": run.digest, "value": best["value"], "epoch": best["epoch"]}
+    network = network_of(run.module)
+    if network is run.module:  # a module of one's own
+        state = _in_order(network, member)
+    else:
+        state = {PREFIX + name: value for name, value in _in_order(network, member).items()} | _loss_state(run.module)
+    return {**_head(run, best["epoch"], 0), "state_dict": state, KEY: own}
+
+
+def network_state(payload: Mapping[str, Any], path: Path | str) -> dict[str, Tensor]:
+    """Give the network's arrays by name, parameters and buffers, from a checkpoint of this version or of 0.1.
+
+    Raises:
+        InputError: the file holds no network.
+    """
+    if "state_dict" in payload:
+        named = payload["state_dict"]
+        if not isinstance(named, Mapping) or not all(isinstance(value, Tensor) for value in named.values()):
+            raise InputError(f"the checkpoint {path} holds no network: its state_dict must hold arrays by name")
+        own = {name.removeprefix(PREFIX): value for name, value in named.items() if name.startswith(PREFIX)}
+        return own or dict(named)
+    if isinstance(payload.get("model"), Mapping):
+        return {**payload["model"], **payload.get("buffers", {})}
+    raise InputError(f"the checkpoint {path} holds no network")
+
+
+def digest_of(payload: Mapping[str, Any]) -> Any:
+    """Give the digest of the config that a checkpoint belongs to."""
+    own = payload.get(KEY, payload)
+    return own.get("config_digest") if isinstance(own, Mapping) else None
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Answer in one line what fails because a checkpoint, whole as it is, holds something else than it should."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"the checkpoint {file} does not fit this run ({type(error).__name__}: {reason})") from error
+
+
+def expect_last(run: MemberRun, payload: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint that is no last state of a run: of another config, with other arrays, or at no place that there is.
+
+    Raises:
+        InputError: one of these.
+    """
+    file, own = run.folder.checkpoints / "last.ckpt", payload.get(KEY)
+    if isinstance(own, Mapping) and (own.get("format") != FORMAT or own.get("config_digest") != run.digest):
+        raise InputError(f"the checkpoint {file} is of another config than {run.folder.config}")
+    if not isinstance(own, Mapping) or "epochs" not in own or own.get("engine") != run.plan.engine:
+        raise InputError(f"the checkpoint {file} is no last state of a run that the engine {run.plan.engine} trains")
+    with reading(file):
+        counts = [own["epochs"], own["steps"], own.get("minibatches", payload["epoch"] + 1)]
+        if not all(type(count) is int and count >= 0 for count in counts) or counts[0] > counts[2]:
+            raise InputError(
+                f"the checkpoint {file} stands nowhere: its epochs, steps and minibatches are {shown(counts)}"
+            )
+        like = {name.removeprefix(PREFIX): value.shape for name, value in run.module.state_dict().items()}
+        held = {name.removeprefix(PREFIX): value.shape for name, value in payload["state_dict"].items()}
+        for name, shape in [*held.items(), *((name, value.shape) for name, value in own["best"]["model"].items())]:
+            if shape != like[name]:
+                raise InputError(
+                    f"the checkpoint {file} does not fit this run: {name} is {tuple(shape)}, not {tuple(like[name])}"
+                )
+        if own["stop"] is not None:
+            Stop(**own["stop"])
+
+
+def callback_states(trainer: L.Trainer, index: int) -> dict[str, Any]:
+    """Collect what the lab's callbacks keep of a member."""
+    states = {}
+    for callback in trainer.callbacks:
+        if isinstance(callback, MemberCallback) and (own := callback.member_state(index)):
+            states[type(callback).__name__] = own
+    return states
+
+
+def restore_engine(trainer: L.Trainer, engine: Any, payloads: list[dict[str, Any]]) -> None:
+    """Put a population back to where its members' checkpoints left it, before ``fit``.
+
+    Raises:
+        InputError: a checkpoint is of another config, or the members stopped at different places.
+    """
+    engine.place()
+    own = [payload[KEY] for payload in payloads]
+    names = {name for name, _ in engine.population.names()}
+    members = []
+    for payload, run in zip(payloads, trainer.runs):
+        file = run.folder.checkpoints / "last.ckpt"
+        with reading(file):
+            named = network_state(payload, file)
+            members.append(
+                {
+                    "model": {name: named[name] for name in names},
+                    "buffers": {name: value for name, value in named.items() if name not in names},
+                    "optimizer": _moments(run.module, payload["optimizer_states"][0]["state"]),
+                }
+            )
+    with reading(trainer.runs[0].folder.checkpoints / "last.ckpt"):
+        restore(engine, members, own)
+        for index, state in enumerate(own):
+            for callback in trainer.callbacks:
+                if isinstance(callback, MemberCallback):
+                    callback.load_member_state(index, state["callbacks"].get(type(callback).__name__, {}), engine)
+    first = next((state for state in own if not state["stop"]), own[0])
+    expect_the_order(trainer.strategy.root_device, [run.data.drawn_order_seed for run in trainer.runs], first)
+    set_place(trainer, engine.epochs, engine.steps)
+
+
+class WholeFile(CheckpointIO):
+    """Let Lightning write its checkpoints as the lab does: whole or absent, ending with their SHA-256."""
+
+    def save_checkpoint(self, content: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        checkpoint.save(path, content)
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        return checkpoint.load(path)
+
+    def remove_checkpoint(self, path: Any) -> None:
+        Path(path).unlink(missing_ok=True)
+
+
+def _head(run: MemberRun, epochs: int, steps: int) -> dict[str, Any]:
+    kept = run.data.state_dict()
+    if isinstance(run.module, Classifier):
+        run.module.note_hyperparameters()  # of the parts as they now are
+    return {
+        "epoch": max(0, epochs - 1),
+        "global_step": steps,
+        "pytorch-lightning_version": L.__version__,
+        "hparams_name": "kwargs",
+        "hyper_parameters": dict(run.module.hparams),
+    } | ({type(run.data).__qualname__: kept} if kept else {})
+
+
+def _in_order(model: torch.nn.Module, member: Mapping[str, Any]) -> dict[str, Tensor]:
+    named = {**member["model"], **member["buffers"]}
+    return {name: named[name] for name in model.state_dict() if name in named}
+
+
+def _loss_state(module: L.LightningModule) -> dict[str, Tensor]:
+    return {name: value for name, value in module.state_dict().items() if not name.startswith(PREFIX)}
+
+
+def _trained(module: L.LightningModule) -> list[tuple[int, str]]:
+    """Number, as an optimiser counts, and name within the network of each parameter."""
+    return [(i, name.removeprefix(PREFIX)) for i, (name, _) in enumerate(module.named_parameters())]
+
+
+def _optimizer_state(
+    module: L.LightningModule, moments: Mapping[str, Any], steps: int, factor: float
+) -> dict[str, Any]:
+    """Write moments by name as torch's optimiser keeps them: by the number of the parameter."""
+    like = module.make_optimizer(module.parameters()).state_dict()
+    for group in like["param_groups"]:
+        if type(module.schedule) is not Constant:
+            group["initial_lr"], group["lr"] = group["lr"], group["lr"] * factor
+    state: dict[int, dict[str, Any]] = {}
+    adaptive = "exp_avg" in moments
+    momentum = any(group.get("momentum") for group in like["param_groups"])
+    for number, name in _trained(module):
+        kept = {key: named[name] for key, named in moments.items() if isinstance(named, Mapping) and name in named}
+        if kept and steps and (adaptive or momentum):
+            state[number] = ({"step": torch.tensor(float(steps))} if adaptive else {}) | kept
+    return {"state": state, "param_groups": like["param_groups"]}
+
+
+def _moments(module: L.LightningModule, state: Mapping[int, Mapping[str, Any]]) -> dict[str, dict[str, Tensor]]:
+    """Read moments back by name; none where no step has been taken."""
+    moments: dict[str, dict[str, Tensor]] = {}
+    for number, name in _trained(module):
+        for key, value in state.get(number, {}).items():
+            if key != "step" and value is not None:
+                moments.setdefault(key, {})[name] = value
+    return moments
+
+
+def _scheduler_state(module: L.LightningModule, steps: int, factor: Any) -> list[dict[str, Any]]:
+    if type(module.schedule) is Constant:
+        return []
+    rates = [group["lr"] for group in module.make_optimizer(module.parameters()).param_groups]
+    return [
+        {
+            "base_lrs": rates,
+            "last_epoch": steps,
+            "_step_count": steps + 1,
+            "_is_initial": False,
+            "_get_lr_called_within_step": False,
+            "_last_lr": [rate * factor(steps) for rate in rates],
+            "lr_lambdas": [{}],
+        }
+    ]
 
 
 class Checkpoints(Checkpoint, MemberCallback):

@@ -10,14 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mlplab.data.grid import decision_grid
 from mlplab.errors import InputError
 from mlplab.runs.files import write_bytes
-from mlplab.training.callbacks.member import MemberCallback
-from mlplab.training.members import runs_of
-from mlplab.training.plane import Components, Plane, plane_of
+from mlplab.training.members import MemberCallback, members_of
+from mlplab.training.plane import Components, Plane, decision_grid, plane_of
+from mlplab.training.record import runs_of
 from mlplab.training.run_page import plain_weights
-from mlplab.training.single import members_of
 
 
 def log_spaced(last: int) -> list[int]:

@@ -9,8 +9,7 @@ import torch
 
 from mlplab.errors import InputError
 from mlplab.options import MONITOR
-from mlplab.training.callbacks.member import MemberCallback
-from mlplab.training.single import SingleMember, members_of
+from mlplab.training.members import MemberCallback, SingleMember, members_of
 
 
 class DivergenceGuard(MemberCallback):
