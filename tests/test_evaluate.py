@@ -19,7 +19,7 @@ from mlplab.nn.losses import negative_log_softmax
 from mlplab.nn.mlp import MLP
 from mlplab.runs import checkpoint
 from mlplab.training.classifier import Classifier
-from mlplab.training.evaluation import loss_folds, measure
+from mlplab.training.results import loss_folds, measure
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from mlplab.errors import InputError
-from mlplab.nn.activations import activation_module
-from mlplab.nn.lif_rate import LIFRate, lif_rate_gradient
+from mlplab.nn.activations import LIFRate, activation_module, lif_rate_gradient
 from mlplab.nn.mlp import MLP
 from mlplab.studies.lif.neuron import Neuron, rate_hz
 

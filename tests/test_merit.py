@@ -7,7 +7,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from mlplab.plots.reliability import calibration_error, reliability
 from mlplab.runs.sweep_record import unequal
-from mlplab.training.evaluation import measure, merit
+from mlplab.training.results import measure, merit
 
 
 def random_logits(classes, count=500, seed=0):

@@ -16,8 +16,7 @@ from mlplab.data import datasets
 from mlplab.data.bayes import log_joint, log_posterior, regrets, scores
 from mlplab.data.features import Preparation
 from mlplab.data.splits import allot, split
-from mlplab.nn.activations import ACTIVATIONS, activation_gradient, activation_module
-from mlplab.nn.lif_rate import LIFRate
+from mlplab.nn.activations import ACTIVATIONS, LIFRate, activation_gradient, activation_module
 from mlplab.nn.losses import count_hits, cross_entropy, first_largest, negative_log_softmax, soft_targets
 from mlplab.nn.mlp import MLP
 from mlplab.population.blocks import draw_orders

@@ -189,7 +189,7 @@ def evaluate(model: nn.Module, data: L.LightningDataModule) -> dict[str, dict[st
 
     Returns:
         Part ("test", "fresh", "validation", "train"; those that are there) to the metrics of
-        :func:`mlplab.training.evaluation.measure`.
+        :func:`mlplab.training.results.measure`.
     """
     view = viewed(data, again=False)
     _require_fit(model, view)

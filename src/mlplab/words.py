@@ -111,6 +111,12 @@ def thinned(rows: Sequence[Any], most: int) -> list[Any]:
     return [rows[round(k * (len(rows) - 1) / (most - 1))] for k in range(most)]
 
 
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """Write names with commas, the middle of many left out."""
+    shown = [name or "''" for name in names]
+    return ", ".join(shown if len(shown) <= most else [*shown[: most - 2], "...", shown[-1]])
+
+
 def plural(number: int, noun: str) -> str:
     """Write a number and what it counts, such as ``1 run`` or ``1,000 runs``."""
     return f"{number:,} {noun}{'s' * (number != 1)}"

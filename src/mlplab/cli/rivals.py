@@ -14,8 +14,8 @@ from mlplab.data.datasets import polar_features
 from mlplab.data.learner import fit_spirals, kernel_densities, nearest_neighbours
 from mlplab.data.modules import SpiralDataModule
 from mlplab.nn.infinite_width import kernels, regression
-from mlplab.training.evaluation import measure
 from mlplab.training.fit import fit_members
+from mlplab.training.results import measure
 
 NEIGHBOURS = (5, 10, 20, 40, 80)
 BANDWIDTHS = tuple(np.geomspace(0.05, 0.6, 9).round(3).tolist())

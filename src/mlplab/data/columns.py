@@ -1,13 +1,13 @@
 """A table in memory: its columns, numbers or words, and where each row stands in its file."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from mlplab.errors import InputError
+from mlplab.words import listed
 
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "blanks": " "}
 
@@ -89,9 +89,3 @@ class Table:
         parts = None if self.parts is None else self.parts[rows]
         columns = [column.take(rows) for column in self.columns]
         return Table(self.path, columns, lines, self.header, self.separator, self.labels, self.shape, parts)
-
-
-def listed(names: Sequence[str], most: int = 12) -> str:
-    """Write names with commas, the middle of many left out."""
-    shown = [name or "''" for name in names]
-    return ", ".join(shown if len(shown) <= most else [*shown[: most - 2], "...", shown[-1]])

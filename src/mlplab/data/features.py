@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from mlplab.data.columns import Column, Table, listed
+from mlplab.data.columns import Column, Table
 from mlplab.data.table import refuse_words, share_of_numbers
 from mlplab.errors import InputError
+from mlplab.words import listed
 
 MOST_LEVELS = 50  # of a column of words; more are names of rows, not kinds
 INDICES = ("id", "index", "idx", "rownames", "row", "rowid")  # what a column of numbers for the rows is called

@@ -9,7 +9,7 @@ import torch
 
 from mlplab import options
 from mlplab.data.arrays import ArrayDataModule, LabelledData, Points
-from mlplab.data.columns import Table, listed
+from mlplab.data.columns import Table
 from mlplab.data.features import Preparation, complete_rows, fit_preparation, inputs_of, refuse_missing, select
 from mlplab.data.labels import classes_of, codes_among, find_label, words_of
 from mlplab.data.splits import split
@@ -19,6 +19,7 @@ from mlplab.places import expanded
 from mlplab.rules import check_all, number
 from mlplab.runs.identity import CONTENTS, file_sha256
 from mlplab.seeds import generator
+from mlplab.words import listed
 
 
 class FileDataModule(ArrayDataModule):

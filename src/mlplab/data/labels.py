@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from mlplab.data.archives import LABELS
-from mlplab.data.columns import SEPARATORS, Column, Table, listed
+from mlplab.data.columns import SEPARATORS, Column, Table
 from mlplab.errors import InputError
+from mlplab.words import listed
 
 # Names under which a label is looked for, the first one first, whatever their case.
 NAMES = ("label", "labels", "class", "target", "species", "y")

@@ -15,9 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from mlplab.data import archives
-from mlplab.data.columns import SEPARATORS, Column, Table, listed
+from mlplab.data.columns import SEPARATORS, Column, Table
 from mlplab.data.fast_csv import Form, read_fast
 from mlplab.errors import InputError
+from mlplab.words import listed
 
 # Cells that stand for a value that is not there.
 MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null")

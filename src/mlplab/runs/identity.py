@@ -10,6 +10,7 @@ from typing import Any
 
 # Name in an earlier version, mostly 0.1 -> name today.
 MOVED = {
+    "mlplab.nn.lif_rate.LIFRate": "mlplab.nn.activations.LIFRate",
     "mlplab.nn.dropout.Dropout": "mlplab.nn.mlp.Dropout",
     "mlplab.training.callbacks.monitors.LearningRateMonitor": "mlplab.training.callbacks.LearningRateMonitor",
     "mlplab.training.callbacks.monitors.Timing": "mlplab.training.callbacks.Timing",

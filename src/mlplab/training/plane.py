@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mlplab.data.columns import listed
 from mlplab.errors import InputError
+from mlplab.words import listed
 
 
 def decision_grid(resolution: int = 128, limit: float | tuple[float, float, float, float] = 2.0) -> Tensor:

@@ -18,7 +18,7 @@ function erf(x) {
 const sigmoid = z => 1 / (1 + Math.exp(-z))
 const normalCdf = z => (1 + erf(z / SQRT2)) / 2
 
-// The softened rate of a LIF neuron, mlplab.nn.lif_rate.
+// The softened rate of a LIF neuron, mlplab.nn.activations.
 const FAR_BELOW = -15
 function lifRate(a) {
   return z => {
