@@ -179,7 +179,7 @@ def elsewhere(
 
 def picture(network: Population, own: Any, data: Any, result: dict[str, Any]) -> bytes:
     """Draw the points over the network's map, with the range of its training data, as PNG."""
-    from mlplab.plots.out_of_distribution import drawn_limit, out_of_distribution
+    from mlplab.plots.decision_map import drawn_limit, out_of_distribution
     from mlplab.plots.style import png_bytes
 
     points = data.test

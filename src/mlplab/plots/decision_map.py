@@ -1,4 +1,7 @@
-"""The decision map: what a classifier says at every place, and the test points it gets right and wrong."""
+"""The decision map: what a classifier says at every place, and points it gets right and wrong, perhaps where it never trained."""
+
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -60,54 +63,52 @@ def decision_map(
     Raises:
         InputError: for arrays of the wrong shape or values that are not finite.
     """
-    extent = extent_of(limit)
-    logs = padded_log(probabilities)
-    best = None if bayes is None else padded_log(bayes)
-    points, labels, predicted = checked_points(points, labels, predicted, logs, extent)
-    count = len(points)
-    points, labels, predicted = (part[:: -(-count // MOST_POINTS) or 1] for part in (points, labels, predicted))
+    data = checked_map(probabilities, limit, points, labels, predicted, box, bayes)
+    every = -(-len(data.points) // MOST_POINTS) or 1
+    data = replace(data, points=data.points[::every], labels=data.labels[::every], predicted=data.predicted[::every])
     if card:
-        return draw_card(logs, extent, points, labels, predicted, title, subtitle, box, best)
-    return draw_map(
-        logs,
-        extent,
-        points,
-        labels,
-        predicted,
-        title,
-        subtitle,
-        box=box,
-        class_names=class_names,
-        bayes=best,
-        split=split,
-        axis_names=axis_names,
-        count=count,
-    )
+        return draw_card(data, title, subtitle)
+    return draw_map(data, title, subtitle, class_names=class_names, split=split, axis_names=axis_names)
 
 
-def draw_map(
-    logs,
-    extent,
-    points,
-    labels,
-    predicted,
-    title,
-    subtitle,
-    *,
-    box,
-    class_names,
-    bayes,
-    split,
-    shown=None,
-    axis_names=None,
-    count=None,
-) -> Figure:
-    """Draw the full decision map from checked arrays; ``shown`` is the extent of the picture, if wider, and ``count`` the
-    number of points of which these are drawn."""
-    shown = extent if shown is None else shown
+@dataclass(frozen=True)
+class CheckedMap:
+    """What a decision map is drawn from, checked.
+
+    Attributes:
+        logs: log-probabilities as `padded_log` gives them.
+        extent: of their grid.
+        points, labels, predicted: the points drawn, their classes and those of the classifier.
+        box: the training data's extent, or None.
+        bayes: the Bayes classifier's log-probabilities, or None.
+        count: number of points, of which all or some are drawn.
+    """
+
+    logs: np.ndarray
+    extent: tuple
+    points: np.ndarray
+    labels: np.ndarray
+    predicted: np.ndarray
+    box: Any
+    bayes: np.ndarray | None
+    count: int
+
+
+def checked_map(probabilities, limit, points, labels, predicted, box, bayes) -> CheckedMap:
+    """Check the arrays of a map; see :func:`decision_map`."""
+    logs, extent = padded_log(probabilities), extent_of(limit)
+    points, labels, predicted = checked_points(points, labels, predicted, logs, extent)
+    best = None if bayes is None else padded_log(bayes)
+    return CheckedMap(logs, extent, points, labels, predicted, box, best, len(points))
+
+
+def draw_map(data: CheckedMap, title, subtitle, *, class_names, split, axis_names, shown=None) -> Figure:
+    """Draw the full decision map; ``shown`` is the extent of the picture, if wider than the grid's."""
+    shown = data.extent if shown is None else shown
+    points, labels, predicted = data.points, data.labels, data.predicted
     made = figure(1320, 1060)
     left, top, side = 116, 122, 836
-    names = tuple(named(len(logs), class_names))
+    names = tuple(named(len(data.logs), class_names))
     outside = ((points < (shown[0], shown[2])) | (points > (shown[1], shown[3]))).any(axis=1)
     made.patch.set_visible(False)
     made.add_artist(
@@ -116,11 +117,11 @@ def draw_map(
             (left, top, side),
             shown,
             names=names,
-            count=len(points) if count in (None, len(points)) else f"{len(points):,} of {count:,}",
+            count=data.count if len(points) == data.count else f"{len(points):,} of {data.count:,}",
             outside=int(outside.sum()),
             sample=int(labels[0]) if len(labels) else 0,
-            box=box is not None,
-            bayes=bayes is not None,
+            box=data.box is not None,
+            bayes=data.bayes is not None,
             split=split,
             axes=None if axis_names is None else tuple(axis_names),
         )
@@ -128,13 +129,13 @@ def draw_map(
     text(made, left, 54, title, 34, width=1320 - left - 20, weight="bold")
     text(made, left, 98, subtitle, 23, width=1320 - left - 20, color=MUTED)
     made.square = Square(made, left, top, side, shown)
-    draw_field(made.square, logs, box=box, bayes=bayes, extent=extent)
+    draw_field(made.square, data.logs, box=data.box, bayes=data.bayes, extent=data.extent)
     # Where many points are wrong, large marks would hide the map.
     wrong = (labels != predicted).sum()
     many = wrong > max(100, 0.15 * len(labels))
     draw_points(made.square, points, labels, predicted, wrong_size=7.0 if wrong > 1000 else 11.5 if many else 17.0)
-    if len(logs) > len(COLOURS):
-        draw_region_names(made.square, logs, extent, names)
+    if len(data.logs) > len(COLOURS):
+        draw_region_names(made.square, data.logs, data.extent, names)
     draw_frame(made.square)
     return made
 
@@ -165,16 +166,102 @@ def draw_region_names(square: Square, logs, extent, names, least: float = 0.004)
         text(square.figure, left, top + 8, str(name)[:14], 22, ha="center", weight="bold", bbox=plate, zorder=7)
 
 
-def draw_card(logs, extent, points, labels, predicted, title, subtitle, box, bayes) -> Figure:
+def draw_card(data: CheckedMap, title, subtitle) -> Figure:
     """Draw the small form of a decision map: title left, subtitle right, no key."""
     made = figure(520, 560)
     left, top, side = 52, 62, 454
     made.patch.set_visible(False)
-    made.add_artist(Background((520, 560), (left, top, side), extent))
+    made.add_artist(Background((520, 560), (left, top, side), data.extent))
     text(made, left, 42, title, 25, width=0.55 * side, weight="bold")
     text(made, left + side, 42, subtitle, 22, width=0.44 * side, color=MUTED, ha="right")
-    made.square = Square(made, left, top, side, extent)
-    draw_field(made.square, logs, box=box, veil=False, width=1.8, sure=False, bayes=bayes)
-    draw_points(made.square, points, labels, predicted, size=6.0, wrong_size=11.0)
+    made.square = Square(made, left, top, side, data.extent)
+    draw_field(made.square, data.logs, box=data.box, veil=False, width=1.8, sure=False, bayes=data.bayes)
+    draw_points(made.square, data.points, data.labels, data.predicted, size=6.0, wrong_size=11.0)
     draw_frame(made.square)
     return made
+
+
+def drawn_limit(points, *, least: float = 2.0, step: float = 0.25) -> float:
+    """Choose the limit of a square [-L, L]^2 that holds all points with a margin of 4 %.
+
+    Args:
+        points: shape (N, 2).
+        least: the smallest limit.
+        step: the limit is rounded up to a multiple of this.
+
+    Returns:
+        L >= ``least``; compute the network's grid over it.
+    """
+    farthest = float(np.abs(np.asarray(points, dtype=float)).max(initial=0.0))
+    return max(float(least), float(np.ceil(1.04 * farthest / step) * step))
+
+
+def shares(points, labels, predicted, box) -> str:
+    """Write the accuracy inside and outside the training box, each with its count of points."""
+    low, high = np.asarray(box, dtype=float)
+    inside = ((points >= low) & (points <= high)).all(axis=1)
+    parts = []
+    for name, chosen in (("inside the training box", inside), ("outside", ~inside)):
+        if chosen.any():
+            accuracy = 100 * (labels == predicted)[chosen].mean()
+            parts.append(f"{name} {accuracy:.1f} % of {int(chosen.sum())}")
+    return "  ·  ".join(parts)
+
+
+def out_of_distribution(
+    probabilities,
+    limit,
+    points,
+    labels,
+    *,
+    title: str,
+    box,
+    subtitle: str | None = None,
+    predicted=None,
+    class_names=None,
+    bayes=None,
+    split: str = "evaluation",
+    axis_names=None,
+) -> Figure:
+    """Draw evaluation points over the network's map with the range of its training data.
+
+    The picture grows to hold every point: beyond the grid it stays the colour of paper. To have the map all
+    over, compute the grid over ``drawn_limit(points)``.
+
+    Args:
+        probabilities: shape (R, R, C) as in :func:`~mlplab.plots.decision_map.decision_map`.
+        limit: of the grid.
+        points: evaluation points, shape (N, 2).
+        labels: their true classes, shape (N,).
+        title: what is evaluated on what.
+        box: (low, high), each of shape (2,): the training data's extent.
+        subtitle: accuracy inside and outside the box where None.
+        predicted: the network's classes, shape (N,); read from the grid where None, so that points beyond it
+            are given the class of its edge.
+        class_names: C names.
+        bayes: the Bayes classifier's probabilities on the same grid.
+        split: what the points are, for the key.
+        axis_names: of the two axes; x1 and x2 where None.
+
+    Returns:
+        A ``Figure`` of 1320 x 1060 pixels.
+
+    Raises:
+        InputError: for arrays of the wrong shape or values that are not finite.
+    """
+    data = checked_map(probabilities, limit, points, labels, predicted, box, bayes)
+    words = shares(data.points, data.labels, data.predicted, box) if subtitle is None else subtitle
+    shown = grown(data.extent, data.points)
+    return draw_map(data, title, words, class_names=class_names, split=split, axis_names=axis_names, shown=shown)
+
+
+def grown(extent, points) -> tuple[float, float, float, float]:
+    """Grow an extent about its centre, by the same factor both ways, until it holds all points."""
+    centre = np.array([extent[0] + extent[1], extent[2] + extent[3]]) / 2
+    half = np.array([extent[1] - extent[0], extent[3] - extent[2]]) / 2
+    factor = float((np.abs(points - centre) / half).max(initial=0.0))
+    if factor <= 1.0:
+        return extent
+    half = 1.04 * factor * half
+    low, high = centre - half, centre + half
+    return (float(low[0]), float(high[0]), float(low[1]), float(high[1]))
