@@ -1,6 +1,7 @@
 """The figures of a finished run, and the arrays from which each can be drawn again."""
 
 import io
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,12 @@ from mlplab.nn.mlp import MLP
 from mlplab.runs.files import write_bytes
 from mlplab.training.callbacks.decision_maps import DecisionMaps, map_of
 from mlplab.training.members import network_title
-from mlplab.training.plane import by_f_ratio, components_of, decision_grid
+from mlplab.training.plane import Plane, by_f_ratio, components_of, decision_grid
 from mlplab.training.record import MemberRun, Record
 
 FIGURES = ("all", "map", "none")
-MOST_SHOWN, MOST_PAIRED = (
-    1_500,
-    32,
-)  # test points in a scatter matrix, and others; number of inputs beyond which it is not drawn
-
-
-def model_title(classifier: Any, index: int) -> str:
-    """Name a member's network for a title."""
-    return network_title(classifier.population.member(index))
+# Test points in a scatter matrix, and as many others; inputs beyond which it is not drawn.
+MOST_SHOWN, MOST_PAIRED = 1_500, 32
 
 
 def data_title(run: MemberRun) -> str:
@@ -33,6 +27,42 @@ def data_title(run: MemberRun) -> str:
     if run.data.recorded() is not None:
         return Path(run.data.path).name
     return f"{type(run.data).__name__.removesuffix('DataModule').lower()} data"
+
+
+@dataclass
+class Measured:
+    """A member whose figures are drawn, at the state that was measured.
+
+    Attributes:
+        classifier: the population in training, standing at that state.
+        index: of the member in it.
+        run: its job.
+        result: as in ``result.json``.
+        logits: on the test points, (N, C).
+        arrays: what the figures can be redrawn from, filled as they are drawn.
+    """
+
+    classifier: Any
+    index: int
+    run: MemberRun
+    result: dict[str, Any]
+    logits: Tensor
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.data = self.run.data
+        self.labels, self.predicted = self.data.test.y.numpy(), self.logits.argmax(1).numpy()
+        self.probabilities = self.logits.double().softmax(1).numpy()
+        self.network = network_title(self.classifier.population.member(self.index))
+        self.title = f"{self.network} on {data_title(self.run)}"
+
+    @property
+    def summary(self) -> str:
+        """The figures on the test points in a line."""
+        from mlplab.plots.decision_map import summary
+
+        test = self.result["test"]
+        return summary(test["accuracy"], int((self.predicted != self.labels).sum()), len(self.labels), test["nll"])
 
 
 def draw_figures(trainer: Any, classifier: Any, index: int, result: dict[str, Any], test_logits: Tensor) -> None:
@@ -45,14 +75,14 @@ def draw_figures(trainer: Any, classifier: Any, index: int, result: dict[str, An
     from mlplab.plots.style import png_bytes, vector_bytes
 
     maps = next((c for c in trainer.callbacks if isinstance(c, DecisionMaps)), None)
-    record = next(c for c in trainer.callbacks if isinstance(c, Record))
-    arrays: dict[str, np.ndarray] = {}
+    history = next(c for c in trainer.callbacks if isinstance(c, Record)).history(index)
+    member = Measured(classifier, index, run, result, test_logits)
     figures = {}
     if maps is not None and maps.plane(run.data) is not None:
-        figures |= map_figures(classifier, index, run, maps, record, result, test_logits, wanted, arrays)
+        figures |= map_figures(member, maps, history, wanted == "all")
     if wanted == "all":
-        figures |= curve_figures(classifier, index, run, record, result, test_logits, arrays)
-        figures |= table_figures(classifier, index, run, result, test_logits, arrays)
+        figures |= curve_figures(member, history)
+        figures |= table_figures(member)
     logger = run.tensorboard()
     for name, figure in figures.items():
         data = png_bytes(figure)
@@ -68,131 +98,125 @@ def draw_figures(trainer: Any, classifier: Any, index: int, result: dict[str, An
             write_bytes(run.folder.figures / "learning.gif", animation, sync=False)
             if logger is not None:
                 logger.log_image("final/learning", animation, result["steps"])
-    if arrays:
+    if member.arrays:
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
+        np.savez(buffer, **member.arrays)
         write_bytes(run.folder.figures / "arrays.npz", buffer.getvalue(), sync=False)
 
 
 def map_figures(
-    classifier: Any,
-    index: int,
-    run: MemberRun,
-    maps: DecisionMaps,
-    record: Record,
-    result: dict[str, Any],
-    test_logits: Tensor,
-    wanted: str,
-    arrays: dict[str, np.ndarray],
+    member: Measured, maps: DecisionMaps, history: dict[str, list[float]], all_of_them: bool
 ) -> dict[str, Any]:
-    """Draw the decision map and, where all is wanted, its comparison with Bayes and the strip of epochs."""
-    from mlplab.plots.decision_map import decision_map, summary
-    from mlplab.plots.learning_strip import learning_strip
-    from mlplab.plots.side_by_side import comparison
+    """Draw the decision map and, where all are wanted, its comparison with Bayes and the strip of epochs."""
+    from mlplab.plots.decision_map import decision_map
 
-    plane = maps.plane(run.data)
-    extent = plane.extent
-    grid = map_of(classifier, index, plane, maps.resolution)
-    points, labels = plane.points(run.data.test.x), run.data.test.y.numpy()
-    predicted = test_logits.argmax(1).numpy()
-    box = plane.box
-    epoch = classifier.best.epoch[index] if result["evaluated"] == "best" else result["epochs"]
-    title = f"{model_title(classifier, index)} after {int(epoch)} epochs"
-    figures_of = result["test"]
-    wrong = int((predicted != labels).sum())
-    subtitle = summary(figures_of["accuracy"], wrong, len(labels), figures_of["nll"])
-    common = {"predicted": predicted, "box": box, "class_names": run.data.class_names}
-    arrays |= {"map": grid, "extent": np.array(extent), "points": points, "labels": labels, "predicted": predicted}
-    words = {"box": box, "axis_names": plane.names, "class_names": common["class_names"]}
-    arrays |= {name: np.array(value) for name, value in words.items() if value is not None}
-    drawn_on = f"{subtitle}  ·  {plane.remark}" if plane.remark else subtitle
+    plane, result, names = maps.plane(member.data), member.result, member.data.class_names
+    grid = map_of(member.classifier, member.index, plane, maps.resolution)
+    points = plane.points(member.data.test.x)
+    common = {"predicted": member.predicted, "box": plane.box, "class_names": names}
+    shown = {"map": grid, "extent": np.array(plane.extent), "points": points, "labels": member.labels}
+    member.arrays |= shown | {"predicted": member.predicted}
+    words = {"box": plane.box, "axis_names": plane.names, "class_names": names}
+    member.arrays |= {name: np.array(value) for name, value in words.items() if value is not None}
+    epoch = member.classifier.best.epoch[member.index] if result["evaluated"] == "best" else result["epochs"]
     made = {
         "decision_map": decision_map(
-            grid, extent, points, labels, title=title, subtitle=drawn_on, axis_names=plane.names, **common
-        )
-    }
-    if wanted != "all":
-        return made
-    if run.data.density is not None:
-        shape = (maps.resolution, maps.resolution, run.data.classes)
-        places = decision_grid(maps.resolution, extent)
-        bayes = log_posterior(places, run.data.density).exp().reshape(shape).numpy()
-        arrays["bayes_map"] = bayes.astype(np.float32)
-        best = run.data.log_posterior("test")
-        made["bayes"] = comparison(
             grid,
-            bayes,
-            extent,
+            plane.extent,
             points,
-            labels,
-            title=f"{model_title(classifier, index)} beside the Bayes classifier",
-            subtitles=(
-                subtitle,
-                summary(
-                    figures_of["bayes_accuracy"],
-                    int((best.argmax(1) != run.data.test.y).sum()),
-                    len(labels),
-                    figures_of["bayes_nll"],
-                ),
-            ),
-            bayes_predicted=best.argmax(1).numpy(),
+            member.labels,
+            title=f"{member.network} after {int(epoch)} epochs",
+            subtitle=f"{member.summary}  ·  {plane.remark}" if plane.remark else member.summary,
+            axis_names=plane.names,
             **common,
         )
-    drawn, history = maps.probabilities.get(index, {}), record.history(index)
-    if drawn and history["epoch"]:
-        epochs = sorted(drawn)
-        arrays |= {"maps": np.stack([drawn[e] for e in epochs]).astype(np.float16), "map_epochs": np.array(epochs)}
-        made["learning_strip"] = learning_strip(
-            np.stack([drawn[e] for e in epochs]),
-            epochs,
-            extent,
-            history["epoch"],
-            history["train/loss"],
-            history.get("val/loss"),
-            title=f"{model_title(classifier, index)} on {data_title(run)}",
-            accuracies=[maps.accuracies[index][e] for e in epochs],
-            box=box,
-            bayes_nll=(result["fresh"] or {}).get("bayes_nll"),
-            other="validation",
-        )
+    }
+    if all_of_them and member.data.density is not None:
+        made["bayes"] = beside_bayes(member, grid, plane.extent, points, common)
+    drawn = maps.probabilities.get(member.index, {})
+    if all_of_them and drawn and history["epoch"]:
+        made["learning_strip"] = strip(member, drawn, maps.accuracies[member.index], plane, history)
     return made
 
 
-def curve_figures(
-    classifier: Any,
-    index: int,
-    run: MemberRun,
-    record: Record,
-    result: dict[str, Any],
-    test_logits: Tensor,
-    arrays: dict[str, np.ndarray],
-) -> dict[str, Any]:
+def beside_bayes(member: Measured, grid: np.ndarray, extent: tuple, points: np.ndarray, common: dict[str, Any]) -> Any:
+    """Draw a member's map beside that of the Bayes classifier."""
+    from mlplab.plots.decision_map import summary
+    from mlplab.plots.side_by_side import comparison
+
+    places, test = decision_grid(len(grid), extent), member.result["test"]
+    bayes = log_posterior(places, member.data.density).exp().reshape(*grid.shape[:2], member.data.classes).numpy()
+    member.arrays["bayes_map"] = bayes.astype(np.float32)
+    best = member.data.log_posterior("test").argmax(1).numpy()
+    wrong = int((best != member.labels).sum())
+    return comparison(
+        grid,
+        bayes,
+        extent,
+        points,
+        member.labels,
+        title=f"{member.network} beside the Bayes classifier",
+        subtitles=(member.summary, summary(test["bayes_accuracy"], wrong, len(best), test["bayes_nll"])),
+        bayes_predicted=best,
+        **common,
+    )
+
+
+def strip(
+    member: Measured,
+    drawn: dict[int, np.ndarray],
+    accuracies: dict[int, float],
+    plane: Plane,
+    history: dict[str, list[float]],
+) -> Any:
+    """Draw a member's maps at some epochs, and its loss beneath."""
+    from mlplab.plots.learning_strip import learning_strip
+
+    epochs = sorted(drawn)
+    maps = np.stack([drawn[epoch] for epoch in epochs])
+    member.arrays |= {"maps": maps.astype(np.float16), "map_epochs": np.array(epochs)}
+    return learning_strip(
+        maps,
+        epochs,
+        plane.extent,
+        history["epoch"],
+        history["train/loss"],
+        history.get("val/loss"),
+        title=member.title,
+        accuracies=[accuracies[epoch] for epoch in epochs],
+        box=plane.box,
+        bayes_nll=(member.result["fresh"] or {}).get("bayes_nll"),
+        other="validation",
+    )
+
+
+def curve_figures(member: Measured, history: dict[str, list[float]]) -> dict[str, Any]:
     """Draw loss and accuracy over epochs, and the confusion and reliability on the test points."""
     from mlplab.plots.calibration import calibration
     from mlplab.plots.curves import learning_curves
 
-    probabilities = torch.softmax(test_logits.double(), 1).numpy()
-    arrays |= {"test_probabilities": probabilities, "labels": run.data.test.y.numpy()}
+    result, test = member.result, member.result["test"]
+    member.arrays |= {"test_probabilities": member.probabilities, "labels": member.labels}
     made = {
         "calibration": calibration(
-            probabilities,
-            run.data.test.y.numpy(),
-            title=f"{model_title(classifier, index)}: test points",
-            subtitle=f"accuracy {100 * result['test']['accuracy']:.1f} %  ·  "
-            f"expected calibration error {100 * result['test']['calibration_error']:.1f} %",
-            class_names=run.data.class_names,
+            member.probabilities,
+            member.labels,
+            title=f"{member.network}: test points",
+            subtitle=f"accuracy {100 * test['accuracy']:.1f} %  ·  "
+            f"expected calibration error {100 * test['calibration_error']:.1f} %",
+            class_names=member.data.class_names,
         )
     }
-    history, limit = record.history(index), result["fresh"] or result["test"]
+    limit = result["fresh"] or test
     if history["epoch"]:
-        arrays |= {f"history/{name}": np.array(column, dtype=float) for name, column in history.items()}
+        member.arrays |= {f"history/{name}": np.array(column, dtype=float) for name, column in history.items()}
         made["learning_curves"] = learning_curves(
             history["epoch"],
             history["train/loss"],
             history.get("val/loss"),
             history["train/accuracy"],
             history.get("val/accuracy"),
-            title=f"{model_title(classifier, index)} on {data_title(run)}",
+            title=member.title,
             bayes_nll=limit["bayes_nll"],
             bayes_accuracy=limit["bayes_accuracy"],
             best_epoch=result["best_epoch"],
@@ -200,85 +224,78 @@ def curve_figures(
     return made
 
 
-def table_figures(
-    classifier: Any,
-    index: int,
-    run: MemberRun,
-    result: dict[str, Any],
-    test_logits: Tensor,
-    arrays: dict[str, np.ndarray],
-) -> dict[str, Any]:
+def table_figures(member: Measured) -> dict[str, Any]:
     """Draw what suits data of three inputs or more: pairs of features and principal components; of images, images."""
-    data, title = run.data, f"{model_title(classifier, index)} on {data_title(run)}"
-    plane = components_of(data)
+    from mlplab.plots.decision_map import decision_map
+
+    data, plane = member.data, components_of(member.data)
     if plane is None:
         return {}
-    from mlplab.plots.decision_map import decision_map, summary
-    from mlplab.plots.images import error_images, weight_images
-    from mlplab.plots.scatter_matrix import MOST, scatter_matrix
-
-    figures = result["test"]
-    said, labels = test_logits.argmax(1).numpy(), data.test.y.numpy()
-    names = data.class_names
-    subtitle = summary(figures["accuracy"], int((said != labels).sum()), len(labels), figures["nll"])
-    grid, points = map_of(classifier, index, plane, 128), plane.points(data.test.x)
-    arrays |= {"projection/map": grid, "projection/extent": np.array(plane.extent), "projection/points": points}
-    arrays |= {"projection/box": np.array(plane.box), "projection/axis_names": np.array(plane.names), "predicted": said}
-    arrays |= {"class_names": np.array(names)} if names is not None else {}
+    grid, points = map_of(member.classifier, member.index, plane, 128), plane.points(data.test.x)
+    member.arrays |= {"projection/map": grid, "projection/extent": np.array(plane.extent), "projection/points": points}
+    member.arrays |= {"projection/box": np.array(plane.box), "projection/axis_names": np.array(plane.names)}
+    member.arrays["predicted"] = member.predicted
+    if data.class_names is not None:
+        member.arrays["class_names"] = np.array(data.class_names)
     made = {
         "projection": decision_map(
             grid,
             plane.extent,
             points,
-            labels,
-            predicted=said,
-            title=title,
-            subtitle=f"{subtitle}  ·  {plane.remark}",
+            member.labels,
+            predicted=member.predicted,
+            title=member.title,
+            subtitle=f"{member.summary}  ·  {plane.remark}",
             box=plane.box,
-            class_names=names,
+            class_names=data.class_names,
             axis_names=plane.names,
         )
     }
     if len(data.input_shape) == 2:
-        images, network = data.to_units(data.test.x).numpy(), classifier.population.member(index)
-        probabilities = test_logits.double().softmax(1).numpy()
-        arrays["images"] = images.astype(np.float32)
-        about = f"{subtitle}  ·  wrong ones, the surest first, then right ones, the least sure first"
-        made["errors"] = error_images(images, labels, probabilities, title=title, subtitle=about, class_names=names)
-        if isinstance(network, MLP) and len(network.hidden):
-            weights = next(network.parameters()).detach()
-            first = weights[weights.norm(dim=1).argsort(descending=True)][:32].reshape(-1, *data.input_shape)
-            arrays["first_layer"] = first.cpu().numpy()
-            about = f"weights of the first layer: the {len(first)} units with the largest, blue positive, red negative"
-            made["first_layer"] = weight_images(arrays["first_layer"], title=title, subtitle=about)
+        made |= image_figures(member)
     elif len(data.input_shape) == 1 and data.input_shape[0] <= MOST_PAIRED:
-        parts = [data.test, *(part for part in (data.train, data.validation) if part is not None)]
-        x, y = (torch.cat([part[k][:MOST_SHOWN] for part in parts])[: 2 * MOST_SHOWN] for k in (0, 1))
-        chosen = sorted(by_f_ratio(data.train.x.double(), data.train.y)[:MOST])
-        features = data.feature_names or [f"x{j + 1}" for j in range(x.shape[1])]
-        judged = np.full(len(y), -1)
-        judged[: min(len(said), MOST_SHOWN)] = said[:MOST_SHOWN]
-        arrays |= {
-            "matrix/values": data.to_units(x)[:, chosen].numpy(),
-            "matrix/labels": y.numpy(),
-            "matrix/predicted": judged,
-        }
-        arrays["matrix/names"] = np.array([features[j] for j in chosen])
-        about = (
-            f"{subtitle}  ·  the {len(chosen)} of {x.shape[1]} inputs that tell most"
-            if len(chosen) < x.shape[1]
-            else subtitle
-        )
-        made["scatter_matrix"] = scatter_matrix(
-            arrays["matrix/values"],
-            y.numpy(),
-            judged,
-            names=arrays["matrix/names"].tolist(),
-            title=title,
-            subtitle=about,
-            class_names=names,
-        )
+        made["scatter_matrix"] = pairs_of_features(member)
     return made
+
+
+def image_figures(member: Measured) -> dict[str, Any]:
+    """Draw the images that a network gets wrong, and the weights of its first layer as images."""
+    from mlplab.plots.images import error_images, weight_images
+
+    data, title = member.data, member.title
+    images, network = data.to_units(data.test.x).numpy(), member.classifier.population.member(member.index)
+    member.arrays["images"] = images.astype(np.float32)
+    about = f"{member.summary}  ·  wrong ones, the surest first, then right ones, the least sure first"
+    names = {"title": title, "class_names": data.class_names}
+    made = {"errors": error_images(images, member.labels, member.probabilities, subtitle=about, **names)}
+    if isinstance(network, MLP) and len(network.hidden):
+        weights = next(network.parameters()).detach()
+        first = weights[weights.norm(dim=1).argsort(descending=True)][:32].reshape(-1, *data.input_shape)
+        member.arrays["first_layer"] = first.cpu().numpy()
+        about = f"weights of the first layer: the {len(first)} units with the largest, blue positive, red negative"
+        made["first_layer"] = weight_images(member.arrays["first_layer"], title=title, subtitle=about)
+    return made
+
+
+def pairs_of_features(member: Measured) -> Any:
+    """Draw every pair of the features that tell most."""
+    from mlplab.plots.scatter_matrix import MOST, scatter_matrix
+
+    data, said = member.data, member.predicted
+    parts = [data.test, *(part for part in (data.train, data.validation) if part is not None)]
+    x, y = (torch.cat([part[k][:MOST_SHOWN] for part in parts])[: 2 * MOST_SHOWN] for k in (0, 1))
+    chosen = sorted(by_f_ratio(data.train.x.double(), data.train.y)[:MOST])
+    features = data.feature_names or [f"x{j + 1}" for j in range(x.shape[1])]
+    judged = np.full(len(y), -1)
+    judged[: min(len(said), MOST_SHOWN)] = said[:MOST_SHOWN]
+    values, names = data.to_units(x)[:, chosen].numpy(), [features[j] for j in chosen]
+    member.arrays |= {"matrix/values": values, "matrix/labels": y.numpy(), "matrix/predicted": judged}
+    member.arrays["matrix/names"] = np.array(names)
+    about = member.summary
+    if len(chosen) < x.shape[1]:
+        about += f"  ·  the {len(chosen)} of {x.shape[1]} inputs that tell most"
+    shown = {"title": member.title, "subtitle": about, "class_names": data.class_names}
+    return scatter_matrix(values, y.numpy(), judged, names=names, **shown)
 
 
 def animate(run: MemberRun, maps: DecisionMaps, index: int) -> bytes | None:
