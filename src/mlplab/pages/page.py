@@ -3,13 +3,14 @@
 import base64
 import html
 import json
-import math
 import re
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
+
+from mlplab.runs.files import finite
 
 SCRIPT = re.compile(r'<script src="([\w/.]+)"((?: [\w]+="[\w/]+")*)></script>')
 STYLE = re.compile(r'<link rel="stylesheet" href="([\w/.]+)">')
@@ -46,20 +47,9 @@ def source(name: str) -> str:
 
 def json_for_script(data: Any) -> str:
     """Write JSON that may stand inside a script element: ``<`` is escaped, so that nothing in it is markup."""
-    return json.dumps(plain(data), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def plain(value: Any) -> Any:
-    """Turn mappings, sequences and numpy's numbers into JSON's own; a number that is not finite into None."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return json.dumps(
+        finite(data), default=lambda value: finite(value.tolist()), allow_nan=False, separators=(",", ":")
+    ).replace("<", "\\u003c")
 
 
 def packed(array: np.ndarray, dtype: str = "<f4") -> str:

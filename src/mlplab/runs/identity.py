@@ -250,9 +250,6 @@ def tensor_sha256(state: Any) -> str:
     return digest.hexdigest()
 
 
-arrays_sha256 = tensor_sha256
-
-
 def _update(digest: Any, name: str, value: Any) -> None:
     if isinstance(value, Mapping):
         digest.update(f"{name}:mapping:{len(value)};".encode())
