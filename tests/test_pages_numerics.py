@@ -11,7 +11,7 @@ from torch import nn
 from mlplab.data import modules
 from mlplab.data.bayes import log_posterior
 from mlplab.nn.mlp import MLP
-from mlplab.pages.page import json_for_script, page, plain
+from mlplab.pages.page import json_for_script, page
 from mlplab.population import schedules
 from mlplab.seeds import derive, generator
 from mlplab.training.plane import decision_grid
@@ -58,7 +58,11 @@ def test_a_page_holds_what_its_template_names_and_no_markup_of_its_data():
         "b": 2,
         "c": None,
     }
-    assert plain(np.arange(3)) == [0, 1, 2] and plain((1, "x", True)) == [1, "x", True]
+    assert json.loads(json_for_script([np.arange(3), (1, "x", np.True_), np.array([np.nan])])) == [
+        [0, 1, 2],
+        [1, "x", True],
+        [None],
+    ]
 
 
 @pytest.mark.parametrize("labels", [("weights",), ("order", 12), ("fresh",)])
