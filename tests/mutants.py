@@ -22,6 +22,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from pathlib import Path
 
@@ -30,7 +31,7 @@ ROOMS = ("nn", "population", "data", "runs")
 MOST_TESTS, MOST_CASES, MOST_FILES = 60, 4, 6
 CPU_S, WALL_S = 300, 1800
 # What the tests import of others' packages, once for all: each run of tests is a fork of this process.
-OTHERS = ("pytest", "torch", "lightning", "hydra", "omegaconf", "matplotlib.figure", "matplotlib.backends.backend_agg")
+OTHERS = ("pytest", "torch", "lightning", "omegaconf", "matplotlib.figure", "matplotlib.backends.backend_agg")
 OTHERS += ("scipy.stats", "scipy.optimize", "tensorboard.backend.event_processing.event_accumulator", "torchmetrics")
 SWAPS = {
     ast.Lt: ast.LtE,
@@ -220,7 +221,10 @@ def failing(copy, tests):
             code = sys.modules["pytest"].main(["-x", "-q", "-n", "0", "-p", "no:cacheprovider", *tests])
             sys.stdout.flush()
             os._exit(code)
+        except BaseException:
+            traceback.print_exc()
         finally:
+            sys.stderr.flush()
             os._exit(70)
     until = time.monotonic() + WALL_S
     while not (ended := os.waitpid(child, os.WNOHANG))[0]:
