@@ -190,19 +190,19 @@ def survives(copy, path, after, tests):
         target.write_bytes(after)
         failed = failing(copy, tests)
         target.write_bytes(before)
-        if failed is None:
+        if not failed:
             return True
-        alone = [failed] if failed in tests else tests  # where the run itself failed, or did not end: all of them
-        if failing(copy, alone) is None:
+        known = set(failed) <= set(tests)  # else the run itself failed, or did not end
+        if not failing(copy, failed if known else tests):
             return False
-        if failed not in tests:
+        if not known:
             return None
-        tests.remove(failed)
+        tests = [test for test in tests if test not in failed]
     return None
 
 
 def failing(copy, tests):
-    """Run tests in a fork; name the first that fails, or the run itself where that fails or does not end; else None."""
+    """Run tests in a fork; list the first that fails, those that are not there, or the run where that itself fails."""
     told = copy.parent / "told"
     child = os.fork()
     if not child:
@@ -232,9 +232,10 @@ def failing(copy, tests):
             os.killpg(child, signal.SIGKILL)
         time.sleep(0.05)
     if ended[1] == 0:
-        return None
-    found = re.search(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", told.read_text(errors="replace"), re.MULTILINE)
-    return found[1] if found else "the run"
+        return []
+    text = told.read_text(errors="replace")
+    gone = re.findall(r"^ERROR: not found: \S*?(tests/.+)$", text, re.MULTILINE)
+    return gone or re.findall(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", text, re.MULTILINE)[:1] or ["the run"]
 
 
 def main(count, coverage, seed=0, shard="0/1", again=None):
