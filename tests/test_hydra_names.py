@@ -59,3 +59,19 @@ def test_the_key_of_a_wrong_value_inside_another_stands_in_the_cause():
     error = error_of("model={widht: 3}")
     found = re.search(hydra_names.FULL_KEY, str(error.__cause__))
     assert found and found["key"] == "model.widht", f"{ADVICE}{error.__cause__}"
+
+
+@pytest.mark.parametrize("words", [[], ["-m", "seed=0,1"], ["hydra.mode=MULTIRUN", "seed=0,1"]])
+def test_hydra_composes_once_beside_the_lab(tmp_path, monkeypatch, words):
+    """The lab composes to check what was typed, Hydra for the run or the sweep; not a third time to look up a mode."""
+    from hydra._internal.hydra import Hydra
+
+    from mlplab.cli import app
+
+    def refuse(*_, **__):
+        raise AssertionError("composed to look up the mode")
+
+    monkeypatch.setattr(app, "load_study", lambda name: lambda config, folder: {"status": "finished"})
+    monkeypatch.setattr("mlplab.sweeps.launcher.launch", lambda *_: [])
+    monkeypatch.setattr(Hydra, "get_mode", refuse)
+    assert app.main(["train", *words, f"paths.logs={tmp_path}"]) == 0 and Hydra.get_mode is refuse

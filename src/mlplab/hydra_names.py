@@ -54,6 +54,24 @@ def raising_disk_errors() -> Iterator[None]:
             os.environ[FULL_ERROR] = before
 
 
+@contextmanager
+def of_known_mode(mode: Any) -> Iterator[None]:
+    """Spare hydra.main the whole composition that it makes to look up ``hydra.mode``, a quarter of a command's start."""
+    from hydra._internal.hydra import Hydra
+
+    before = Hydra.get_mode
+
+    def once(*_: Any, **__: Any) -> Any:
+        Hydra.get_mode = before
+        return mode
+
+    Hydra.get_mode = once
+    try:
+        yield
+    finally:
+        Hydra.get_mode = before
+
+
 def _is_below(error: Exception, function: str) -> bool:
     """Say whether an error was raised in a function of this name or what it called."""
     place = error.__traceback__

@@ -24,7 +24,7 @@ from mlplab.config.grammar import quoted
 from mlplab.config.messages import one_line
 from mlplab.config.sweep_values import check_sweep
 from mlplab.errors import Ended, InputError
-from mlplab.hydra_names import raising_disk_errors
+from mlplab.hydra_names import of_known_mode, raising_disk_errors
 from mlplab.pages.playground import write_playground
 from mlplab.runs.files import read_json
 from mlplab.runs.folder import claim, claimed, locked, take, unless_used
@@ -99,7 +99,8 @@ def single(command: str, config_name: str, task: Task, words: Words) -> None:
     with place as folder:
         print(f"{command}: {short_path(folder)}", file=sys.stderr, flush=True)  # importing torch takes seconds
         with session.resume_hint(command, folder):
-            through_hydra(config_name, task, words, [f"hydra.run.dir={quoted(str(folder))}"])
+            with of_known_mode(composition.hydra.mode):
+                through_hydra(config_name, task, words, [f"hydra.run.dir={quoted(str(folder))}"])
 
 
 def sweep(config_name: str, task: Task, words: Words) -> None:
@@ -135,7 +136,8 @@ def sweep(config_name: str, task: Task, words: Words) -> None:
         if config_name == "train" and base.get("figures") != "none":
             write_playground(folder)  # the pages of its runs link to it
         try:
-            through_hydra(config_name, task, words, more)
+            with of_known_mode(first.hydra.mode):
+                through_hydra(config_name, task, words, more)
         except KeyboardInterrupt:
             if folder.is_dir():
                 name = f"sweep={folder.name}" if not chosen else chosen[-1]
