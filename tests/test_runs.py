@@ -459,8 +459,31 @@ def test_a_config_is_read_block_by_block_and_nothing_before_them_is_passed_over(
 def test_a_value_that_an_option_takes_from_another_key_is_no_change(tmp_path):
     """In conf/data, order_seed is ${seed}: the run's seed there is none of its changes, another value is."""
     path = tmp_path / "config.yaml"
-    for seed, order, changed in ((3, 3, {"seed": 3}), (3, 4, {"seed": 3, "data.order_seed": 4}), (0, 0, {})):
+    defaults = Defaults(conf_folder())
+    for seed, order in ((3, 3), (3, 4), (0, 0), (4, 3), (0, 3), (3, 0)):
+        changed = ({"seed": seed} if seed else {}) | ({"data.order_seed": order} if order != seed else {})
         flat = flatten(plain([f"seed={seed}"])) | {"data.order_seed": order}
-        assert Defaults(conf_folder()).changes(flat) == changed
+        assert defaults.changes(flat) == changed
         path.write_text(yaml.safe_dump(unflatten(flat)))
-        assert Defaults(conf_folder()).read(path) == ("train", changed, seed)
+        assert defaults.read(path) == ("train", changed, seed)
+
+
+@pytest.mark.parametrize("age_s, is_trusted", [(0.5, False), (1.5, False), (2.5, True), (1000.0, True)])
+def test_times_of_the_last_two_seconds_are_not_trusted(logs, monkeypatch, age_s, is_trusted):
+    """A file system's clock may be so coarse that a change leaves the time as it was; an older time says that none came."""
+    now = time.time()
+    monkeypatch.setattr(time, "time_ns", lambda: int(now * 1e9))
+    when = now - age_s
+    folder = logs / "train"
+    config = folder / "spiral-16-seed0-00000000" / "config.yaml"
+    for path in (folder, *(config.parent / name for name in ("config.yaml", "status.json", "result.json"))):
+        os.utime(path, (when, when))
+    assert len(index_of(logs).runs()) == 7
+    write_run(folder / "late-seed0-0000000f", None)
+    config.write_text(config.read_text().replace("width: 16", "width: 17"))
+    for path in (folder, config):
+        os.utime(path, (when, when))
+    runs = index_of(logs).runs()
+    assert len(runs) == 7 + (not is_trusted)
+    (run,) = [run for run in runs if run.name == config.parent.name]
+    assert run.changed["model.width"] == (16 if is_trusted else 17)
