@@ -27,7 +27,7 @@ def block(part: str) -> str:
 
 def test_the_five_lines_train_and_draw(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    code = block("import mlplab\n").replace("max_epochs=20", "max_epochs=2")
+    code = block("mlplab.draw_decision_map(").replace("max_epochs=20", "max_epochs=2")
     exec(compile(code, "README.md", "exec"), {})  # the file is the project's own
     assert (tmp_path / "map.png").stat().st_size > 50_000
     shown = capsys.readouterr()
@@ -40,22 +40,26 @@ def test_the_core_example_prints_what_it_says(capsys):
     assert capsys.readouterr().out.strip() == code.rpartition("# ")[2].strip() == "0.34673"
 
 
-def test_a_data_set_and_a_model_of_ones_own_train(tmp_path, monkeypatch, capsys):
+def test_a_data_set_a_model_and_a_schedule_of_ones_own_train(tmp_path, monkeypatch, capsys):
     (tmp_path / "stripes.py").write_text(block("class StripesDataModule"))
     (tmp_path / "residual.py").write_text(block("class ResidualMLP"))
     for group, name in (("data", "stripes.Stripes"), ("model", "residual.Residual")):
         (tmp_path / "conf" / group).mkdir(parents=True)
         (tmp_path / "conf" / group / f"{name.partition('.')[0]}.yaml").write_text(block(f"_target_: {name}"))
+    (tmp_path / "halving.py").write_text(block("class Halving"))
+    (tmp_path / "conf" / "schedule").mkdir()
+    (tmp_path / "conf" / "schedule" / "halving.yaml").write_text("_target_: halving.Halving\nevery: 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    words = ["train", "--config-dir", str(tmp_path / "conf"), "data=stripes", "model=residual", "trainer=debug"]
+    own = ["data=stripes", "model=residual", "schedule=halving"]
+    words = ["train", "--config-dir", str(tmp_path / "conf"), *own, "trainer=debug"]
     assert app.main([*words, "data.stripes=6", f"paths.logs={tmp_path / 'logs'}", "figures=map"]) == 0
     ((folder),) = (tmp_path / "logs" / "train").iterdir()
     assert (folder / "figures" / "decision_map.png").exists()
     assert app.main(["evaluate", str(folder)]) == 2
     assert "set MLPLAB_TRUST=stripes" in capsys.readouterr().err
-    monkeypatch.setenv("MLPLAB_TRUST", "stripes,residual")
+    monkeypatch.setenv("MLPLAB_TRUST", "stripes,residual,halving")
     assert app.main(["evaluate", str(folder)]) == 0
-    for name in ("stripes", "residual"):
+    for name in ("stripes", "residual", "halving"):
         sys.modules.pop(name, None)
 
 
