@@ -126,3 +126,14 @@ def test_errors_wrap_at_the_width_of_the_terminal_and_obey_nothing(monkeypatch, 
     assert lines[0].startswith("mlplab: did you mean model.width? ") and len(lines) > 3
     assert all(len(line) <= 50 for line in lines) and "\x1b" not in "".join(lines)
     assert printable("\x1b[2J\r\u202e\x9b") == "\\x1b[2J\\r\\u202e\\x9b"
+
+
+@pytest.mark.parametrize("width", [80, 60])
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_help_fits_the_terminal_and_loses_no_word(capsys, monkeypatch, command, width):
+    monkeypatch.setenv("COLUMNS", "400")
+    whole = helped(capsys, command, "--help")
+    monkeypatch.setenv("COLUMNS", str(width))
+    narrow = helped(capsys, command, "--help")
+    assert all(len(line) <= width or len(line.split()) == 1 for line in narrow.splitlines())
+    assert [word for word in narrow.split() if word != "#"] == [word for word in whole.split() if word != "#"]

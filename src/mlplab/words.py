@@ -13,6 +13,8 @@ WIDTH = 80
 LEAST_WIDTH = 40
 # A column that is cut keeps so many letters, where others can make way.
 LEAST_CELL = 12
+# Words in a column narrower than this stand on lines of their own.
+LEAST_WORDS = 24
 GAP = "  "
 
 
@@ -97,6 +99,32 @@ def wrapped(text: str, *, indent: str = "", width: int | None = None) -> str:
     """Break a sentence into lines that fit the terminal; ``indent`` begins all but the first."""
     width = terminal_width() if width is None else width
     return textwrap.fill(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def folded(text: str, *, width: int | None = None) -> str:
+    """Break the lines of a help text that do not fit the terminal.
+
+    What stands behind two blanks, or behind ``#``, is wrapped in its own column, or on lines of its own where that column
+    is too narrow.
+    """
+    width = terminal_width() if width is None else width
+    return "\n".join(part for line in text.split("\n") for part in _parts(line, width))
+
+
+def _parts(line: str, width: int) -> list[str]:
+    if len(line) <= width:
+        return [line]
+    found = re.fullmatch(r"(\s*\S.*?)(\s{2,}| (?=# ))(# )?(\S.*)", line)
+    if found is None:
+        indent = re.match(r"\s*(usage: )?", line)[0]
+        return wrapped(line, indent=" " * (len(indent) + 2), width=width).split("\n")
+    code, gap, mark, words = found[1], found[2], found[3] or "", found[4]
+    column = len(code + gap)
+    if width - column < LEAST_WORDS:
+        margin = " " * (len(code) - len(code.lstrip()) + 4)
+        return [code, *wrapped(margin + mark + words, indent=margin + mark, width=width).split("\n")]
+    blank = " " * column + mark
+    return wrapped(code + gap + mark + words, indent=blank, width=width).split("\n")
 
 
 def cut(text: str, width: int) -> str:

@@ -17,7 +17,7 @@ from mlplab.runs.folder import RunFolder
 from mlplab.runs.names import shown
 from mlplab.runs.plain_yaml import read_flat
 from mlplab.runs.sweep_folder import SweepFolder, read_sweep
-from mlplab.words import columns, wrapped
+from mlplab.words import columns, folded, wrapped
 
 USAGE = """\
 usage: scripts/lab compare RUN RUN [RUN ...] [paths.logs=DIR]
@@ -46,7 +46,7 @@ def compare(words: Sequence[str]) -> int:
         InputError: fewer than two, or runs and sweeps mixed.
     """
     if {"-h", "--help"} & set(words):
-        print(USAGE)
+        print(folded(USAGE))
         return 0
     logs = logs_folder()
     named = []

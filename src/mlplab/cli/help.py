@@ -12,7 +12,7 @@ import yaml
 from mlplab.errors import InputError
 from mlplab.places import conf_folder
 from mlplab.rules import near
-from mlplab.words import front_door
+from mlplab.words import folded, front_door
 
 # Command -> what it does, its use, and examples with a word on each.
 COMMANDS: dict[str, tuple[str, str, tuple[tuple[str, str], ...]]] = {
@@ -139,7 +139,7 @@ def command_help(command: str) -> str:
     lines += [f"  {door} {text:<{width}}  {comment}".rstrip() for text, comment in examples]
     if "RUN" in use:
         lines += ["", "A run is named by its folder, its name, the 8 digits at the end of it, last or best."]
-    return "\n".join(lines)
+    return folded("\n".join(lines))
 
 
 def composed_help(command: str, root: str, words: Sequence[str], config_dir: str | None = None) -> str:
@@ -161,7 +161,7 @@ def composed_help(command: str, root: str, words: Sequence[str], config_dir: str
     }
     words = [word for word in words if re.split(r"[.=]", word.lstrip("+~"))[0] not in plain]  # they are in the whole
     if words:
-        return "\n\n".join(_group_help(command, word, folders, chosen) for word in words)
+        return folded("\n\n".join(_group_help(command, word, folders, chosen) for word in words))
     lines = [command_help(command), "", "GROUP=NAME takes a file of conf/GROUP; without it the one in [ ]:", ""]
     for group, default in chosen.items():
         names = [f"[{name}]" if name == default else name for name in _options(folders, group)]
@@ -173,7 +173,7 @@ def composed_help(command: str, root: str, words: Sequence[str], config_dir: str
         if default is not None:
             lines += ["", f"{group}:".ljust(23) + f"# {group}={default}"]
             lines += [f"  {line}" for line in _keys(_find(folders, f"{group}/{default}"), folders)]
-    return "\n".join(lines)
+    return folded("\n".join(lines))
 
 
 def _group_help(command: str, word: str, folders: Sequence[Path], chosen: dict[str, str | None]) -> str:

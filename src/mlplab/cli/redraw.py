@@ -9,6 +9,7 @@ from mlplab.errors import InputError
 from mlplab.places import expanded, logs_folder
 from mlplab.rules import near
 from mlplab.runs.folder import RunFolder, owned
+from mlplab.words import folded
 
 FIGURES = (
     "decision_map",
@@ -43,7 +44,7 @@ def redraw(words: Sequence[str]) -> int:
         InputError: no run, or an option is wrong.
     """
     if {"-h", "--help"} & set(words):
-        print(USAGE)
+        print(folded(USAGE))
         return 0
     options, figures, named = {}, [], []
     for word in words:

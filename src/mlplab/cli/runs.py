@@ -13,6 +13,7 @@ from mlplab.runs import listing
 from mlplab.runs.clean import Removal, removable, remove
 from mlplab.runs.find import find_run
 from mlplab.runs.index import Index, Run
+from mlplab.words import folded
 
 USAGE = """\
 usage: scripts/lab runs [list|best|clean] [FOLDER] [KEY=VALUE ...]
@@ -96,7 +97,7 @@ def runs(words: Sequence[str]) -> int:
         InputError: an option is wrong, or there are no runs.
     """
     if {"-h", "--help"} & set(words):
-        print(USAGE)
+        print(folded(USAGE))
         return 0
     asked = read_words(words)
     index = Index(expanded(asked.options.get("paths.logs", logs_folder())), conf_folder())

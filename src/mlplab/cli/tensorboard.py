@@ -11,6 +11,7 @@ from mlplab.places import conf_folder, logs_folder
 from mlplab.runs.find import find_run, find_sweep
 from mlplab.runs.index import Index
 from mlplab.runs.signals import patient
+from mlplab.words import folded
 
 USAGE = """\
 usage: scripts/lab tensorboard [FOLDER|SWEEP|RUN|last] [TensorBoard's own flags, such as --port 6007]
@@ -35,7 +36,7 @@ def tensorboard(words: Sequence[str]) -> int:
     """
     words = list(words)
     if {"-h", "--help"} & set(words):
-        print(USAGE)
+        print(folded(USAGE))
         return 0
     place = words.pop(0) if words and not words[0].startswith("-") else None
     for before, word in zip(["", *words], words):
