@@ -122,7 +122,10 @@ def _parts(line: str, width: int) -> list[str]:
     column = len(code + gap)
     if width - column < LEAST_WORDS:
         margin = " " * (len(code) - len(code.lstrip()) + 4)
-        return [code, *wrapped(margin + mark + words, indent=margin + mark, width=width).split("\n")]
+        return [
+            *wrapped(code, indent=margin, width=width).split("\n"),
+            *wrapped(margin + mark + words, indent=margin + mark, width=width).split("\n"),
+        ]
     blank = " " * column + mark
     return wrapped(code + gap + mark + words, indent=blank, width=width).split("\n")
 
