@@ -251,6 +251,26 @@ def test_a_resumed_run_shows_each_step_once(tmp_path, stop, ended):
     assert table.rows["resumed/tensorboard"].sessions[0].status == api_pb2.STATUS_SUCCESS
 
 
+@pytest.mark.parametrize("is_in_hparams", [False, True])
+def test_a_row_of_hparams_is_ended_after_a_resume_where_one_was_begun(tmp_path, is_in_hparams):
+    first = TensorBoardLogger(tmp_path)
+    if is_in_hparams:
+        first.log_hyperparams(CONFIG)
+    log_epochs(first, range(3))
+    first.flush()
+    second = TensorBoardLogger(tmp_path)
+    second.purge(25)
+    second.finalize("failed")
+    tags = [
+        value.tag
+        for path in tmp_path.glob("events*")
+        for event in read_events(path)
+        for value in event.summary.value
+        if value.tag.startswith("_hparams_")
+    ]
+    assert tags == ["_hparams_/session_start_info", "_hparams_/session_end_info"] * is_in_hparams
+
+
 def test_a_tensorboard_that_is_open_while_a_run_resumes_shows_each_step_once(tmp_path):
     first = TensorBoardLogger(tmp_path)
     log_epochs(first, range(6))

@@ -279,3 +279,21 @@ def test_points_may_be_arrays_of_any_shape():
     expected = torch.stack([module(points) for module, points in zip(modules, x)])
     for shape in ((12,), (3, 4), (2, 3, 2)):
         torch.testing.assert_close(population.forward(x.reshape(2, 7, *shape)), expected)
+
+
+@pytest.mark.parametrize(("members", "width", "points"), [(3, 16, 40), (40, 16, 300), (5, 64, 30_000), (2, 2000, 200)])
+def test_the_room_of_an_evaluation_is_bounded_and_used(monkeypatch, members, width, points):
+    """Two hidden layers at a time of as many members and points as fit, but never fewer than 64 points of one."""
+    population = stack(mlps(members, [width, width], inputs=2), range(members))
+    x, sizes, bmm = draw(members, points, 2), [], torch.bmm
+
+    def seen(weight, h, *, out):
+        sizes.append(out.numel() * out.element_size())
+        return bmm(weight, h, out=out)
+
+    expected = torch.stack([population.member(i)(x[i]) for i in range(members)])
+    monkeypatch.setattr(torch, "bmm", seen)
+    torch.testing.assert_close(population.forward(x), expected)
+    most, whole = stacking.FORWARD_BYTES // 2, 4 * members * width * points
+    assert max(sizes) <= max(most, 4 * width * stacking.FORWARD_POINTS_MULTIPLE)
+    assert max(sizes) >= min(whole, most) / 3, "and the room is used"
