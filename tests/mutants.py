@@ -239,8 +239,9 @@ def failing(copy, tests):
     text = told.read_text(errors="replace")
     gone = re.findall(r"^ERROR: not found: \S*?(tests/.+)$", text, re.MULTILINE)
     found = gone or re.findall(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", text, re.MULTILINE)[:1]
-    # Where a file cannot be read, all of its tests.
-    return [test for test in tests if test in found or test.partition("::")[0] in found] or ["the run"]
+    # Where a file cannot be read, all of its tests; the whole file where it was given as such.
+    files = {name.partition("::")[0] for name in found}
+    return [test for test in tests if test in found or test in files or test.partition("::")[0] in found] or ["the run"]
 
 
 def main(count, coverage, seed=0, shard="0/1", again=None):

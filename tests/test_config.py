@@ -321,6 +321,12 @@ def test_a_recorded_config_from_before_a_key_existed_gets_its_default(tmp_path):
         ({"model___target_": "mlplabx.Net"}, "must start with one of"),
         ({"model__activation": {"name": "relu", "_target_": "os.system"}}, "model.activation._target_"),
         ({"callbacks__progress": [{"_target_": "builtins.print"}]}, "must start with one of"),
+        (
+            {"callbacks__progress": {"_target_": "lightning.pytorch.callbacks.ModelCheckpoint", "dirpath": "/x"}},
+            "callbacks.progress.dirpath must be null, got '/x': a config that is read back does not say where to write; "
+            "if it is your own, set MLPLAB_TRUST=lightning",
+        ),
+        ({"model___target_": "mine.nets.Net"}, "if it is your own, set MLPLAB_TRUST=mine"),
         ({"model__width": 0}, "model.width must be an integer >= 1"),
         ({"name": "${oc.env:HOME}"}, "holds no ${...}"),
     ],
