@@ -1,6 +1,5 @@
 """Fit jobs: build each from its config, plan, train by the engine or by Lightning's own loop, measure, leave a run folder."""
 
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -8,34 +7,29 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
-import torch
 from omegaconf import OmegaConf
 
 from mlplab.errors import InputError
-from mlplab.population.blocks import MemberData
 from mlplab.population.devices import describe_device
 from mlplab.population.engine import PopulationModule
-from mlplab.population.member_axis import ModulePopulation
-from mlplab.population.stacking import stack
-from mlplab.population.trainer import BlockTrainer, quiet
 from mlplab.runs import checkpoint
-from mlplab.runs.files import read_record, remove_leftovers, write_bytes, write_json, write_text
+from mlplab.runs.files import remove_leftovers, write_text
 from mlplab.runs.folder import RunFolder
-from mlplab.runs.identity import CONTENTS, unlike
-from mlplab.runs.manifest import collect, differences
-from mlplab.runs.plain_yaml import plain_yaml
+from mlplab.runs.identity import unlike
+from mlplab.runs.manifest import collect
 from mlplab.runs.status import write_status
 from mlplab.training.build import build_callbacks, build_runs, trainer_options
 from mlplab.training.callbacks import MemberCallback
-from mlplab.training.callbacks.checkpoints import RunState, WholeFile, expect_last, reading, restore_engine
-from mlplab.training.data_view import module_of, set_up_once
+from mlplab.training.callbacks.checkpoints import expect_last, restore_engine
+from mlplab.training.data_view import module_of
 from mlplab.training.loggers import RunFolderLogger
-from mlplab.training.members import AVERAGING, members_of
+from mlplab.training.members import members_of
 from mlplab.training.objects import within_memory
-from mlplab.training.plan import member_optimizer, plan, trainings_of
+from mlplab.training.plan import plan, trainings_of
 from mlplab.training.process import EpochStreams, failing, kept, stoppable, threads
 from mlplab.training.record import MemberRun, Record
-from mlplab.training.results import HYPERPARAMETERS, finish
+from mlplab.training.results import finish
+from mlplab.training.trainers import hand_back, lightning_trainer, population_of, population_trainer, run_loop
 
 OnResult = Callable[[int, dict[str, Any]], None]
 
@@ -124,61 +118,6 @@ def fit_runs(
     return [results[number] for number in range(len(runs))]
 
 
-def population_of(runs: Sequence[MemberRun]) -> PopulationModule:
-    """Stack the runs' networks and give the engine their loss, optimiser and schedule."""
-    modules = [run.module for run in runs]
-    networks = [module.model for module in modules]
-    seeds = [0 if module.seed is None else module.seed for module in modules]
-    return PopulationModule(
-        stack(networks, seeds),
-        loss=modules[0].loss,
-        optimizer=member_optimizer([m.make_optimizer for m in modules]),
-        schedule=modules[0].schedule,
-        monitor=modules[0].monitor,
-        mode=runs[0].mode,
-    )
-
-
-def population_trainer(
-    runs: Sequence[MemberRun], options: Mapping[str, Any], callbacks: Sequence[L.Callback]
-) -> BlockTrainer:
-    """Make the trainer by which Lightning drives the engine."""
-    own = {name: value for name, value in options.items() if value is not None}
-    trainer = BlockTrainer(callbacks=[*callbacks, Record()], **own)
-    trainer.runs = list(runs)
-    return trainer
-
-
-def lightning_trainer(run: MemberRun, options: Mapping[str, Any], callbacks: Sequence[L.Callback]) -> L.Trainer:
-    """Make a stock Trainer for one run, with its callbacks, its foreign loggers and its way of writing checkpoints."""
-    # Averaged weights are to be there when the others look at the end, and the streams seeded after all have drawn.
-    own = [*sorted(callbacks, key=lambda callback: not isinstance(callback, AVERAGING)), Record()]
-    if run.draws is not None:
-        own.append(EpochStreams(run.draws))
-    foreign = [logger for logger in run.loggers if logger not in run.recorded_loggers]
-    plugins = {}
-    if run.folder is not None:
-        own.append(RunState())
-        plugins = {"plugins": [WholeFile()], "default_root_dir": str(run.folder.path)}
-    fixed = {
-        "logger": foreign or False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "num_sanity_val_steps": 0,
-        # True without a Checkpoint callback would make Lightning add one of its own.
-        "enable_checkpointing": any(isinstance(c, L.callbacks.Checkpoint) for c in own),
-    }
-    with quiet():
-        trainer = L.Trainer(callbacks=own, **{**fixed, **plugins, **options})
-    if trainer.world_size > 1:
-        asked = f"trainer.devices={options.get('devices')} with trainer.strategy={options.get('strategy', 'auto')}"
-        raise InputError(
-            f"{asked} is {trainer.world_size} processes, and a run is one: use trainer.devices=1, or Lightning's Trainer in Python"
-        )
-    trainer.runs = [run]
-    return trainer
-
-
 def _train(
     runs: Sequence[MemberRun],
     trainer: L.Trainer,
@@ -217,74 +156,14 @@ def _train(
         return results
 
 
-def run_loop(runs: Sequence[MemberRun], trainer: L.Trainer, module: L.LightningModule, goes_on: bool) -> None:
-    """Train: the engine on blocks of minibatches, or Lightning on the data module as it is."""
-    try:
-        profiled = bool(trainer.profiler and type(trainer.profiler).__name__ != "PassThroughProfiler")
-        modules = [module_of(run.data) for run in runs]
-        with quiet(profiled), set_up_once(modules, trainer):
-            if isinstance(module, PopulationModule):
-                data, dtype = MemberData([run.data for run in runs]), module.theta.dtype
-                train, held = data.train_loader(dtype, module.theta.numel()), data.validation_loader(dtype)
-                trainer.fit(module, train_dataloaders=train, val_dataloaders=held)
-                return
-            path = runs[0].folder.checkpoints / "last.ckpt" if goes_on else None
-            trainer.fit(module, datamodule=modules[0], ckpt_path=path)
-    except Exception as error:
-        if goes_on and not next(callback for callback in trainer.callbacks if isinstance(callback, Record)).began:
-            with reading(runs[0].folder.checkpoints / "last.ckpt"):
-                raise error
-        raise
-    except SystemExit as error:
-        # Lightning turns a Ctrl-C inside of a step into an exit code of 1.
-        if isinstance(error.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from error
-        raise
-
-
 def start(runs: Sequence[MemberRun], trainer: L.Trainer) -> None:
     """Write config and manifest of each job before it trains, over what an earlier attempt left."""
     device = describe_device(trainer.strategy.root_device)
     shared: dict[str, Any] | None = None
     for run in runs:
-        if run.folder is None:
-            continue
-        remove_leftovers(run.folder.path)
-        write_text(run.folder.config, text := config_text(run), sync=False)
-        shared = shared or collect(run.config, data_sha256=run.data.sha256, device=device)
-        own = {"config_digest": run.digest, "data_sha256": run.data.sha256, "seed": run.config["seed"]}
-        own |= {
-            "engine": run.plan.engine,
-            "engine_reason": run.plan.reason,
-            "data_seed": run.config["data"].get("seed"),
-        }
-        write_json(run.folder.manifest, {**shared, **own, "members": len(runs)}, sync=False)
-        for logger in run.loggers:
-            if isinstance(logger, RunFolderLogger):
-                logger.cut(epochs=-1, steps=-1)
-                logger.log_config(text)
-            logger.log_hyperparams(
-                {key: run.config[key] for key in HYPERPARAMETERS if key in run.config}
-            )  # an interrupted run has its row
-
-
-def config_text(run: MemberRun) -> str:
-    """Write the config that a run's folder keeps: of a run that goes on the same as of one that does not.
-
-    With data.copy the files of its data are kept beside it, and named from there.
-    """
-    config = run.config | ({"resume": run.config["resume"] | {"folder": None}} if "resume" in run.config else {})
-    if config["data"].get("copy"):
-        config["data"] = dict(config["data"])
-        for key in CONTENTS:
-            if path := config["data"].get(key := key.removeprefix("data.")):
-                # Of three files some may have one name.
-                kept = Path("data", *key.split("_")[:-1], Path(path).name)
-                config["data"][key] = kept.as_posix()
-                if not (run.folder.path / kept).is_file():
-                    with open(path, "rb") as file:
-                        write_bytes(run.folder.path / kept, iter(lambda: file.read(1 << 20), b""))
-    return plain_yaml(config)
+        if run.folder is not None:
+            shared = shared or collect(run.config, data_sha256=run.data.sha256, device=device)
+            run.describe(shared, len(runs))
 
 
 def restart(runs: Sequence[MemberRun], trainer: L.Trainer, module: L.LightningModule) -> None:
@@ -296,40 +175,12 @@ def restart(runs: Sequence[MemberRun], trainer: L.Trainer, module: L.LightningMo
         restore_engine(trainer, module, payloads)
     for run, payload in zip(runs, payloads):
         own = payload["mlplab"]
-        write_text(run.folder.config, config_text(run), sync=False)  # a run that is made longer has a new one
+        write_text(run.folder.config, run.config_text(), sync=False)  # a run that is made longer has a new one
         remove_leftovers(run.folder.path)  # what a kill cut off
         for logger in run.loggers:
             if isinstance(logger, RunFolderLogger):
                 logger.cut(own["epochs"], own["steps"])
-    _tell_drift(runs[0], trainer)
-
-
-def _tell_drift(run: MemberRun, trainer: L.Trainer) -> None:
-    """Say what is not as it was when a run began, and may keep it from the bits of one that was never interrupted."""
-    before = read_record(run.folder.manifest) if run.folder.manifest.is_file() else {}
-    now = collect(run.config, data_sha256=run.data.sha256, device=describe_device(trainer.strategy.root_device))
-    causes = differences(before, now)
-    if causes:
-        told = "; ".join(f"{name}: {words}" for name, words in causes)
-        print(
-            f"{run.folder.path.name} began with other {told}; its end may differ from that of an uninterrupted run",
-            file=sys.stderr,
-        )
-
-
-def hand_back(runs: Sequence[MemberRun], members: Any) -> None:
-    """Copy what the engine trained into the ordinary modules that said what was to be trained."""
-    if not isinstance(members, PopulationModule):
-        return
-    for index, run in enumerate(runs):
-        named = members.population.split(members.population.theta[index].cpu())
-        with torch.no_grad():
-            run.module.to(members.theta.dtype)  # as Lightning leaves it after a training with 64-true
-            arrays = dict(run.module.model.named_parameters()) | dict(run.module.model.named_buffers())
-            for name, values in {**named, **members.population.buffers(index)}.items():
-                arrays[name].copy_(values)
-    if isinstance(members.population, ModulePopulation):
-        members.population.release()
+    runs[0].tell_drift(describe_device(trainer.strategy.root_device))
 
 
 def _expect_alike(configs: Sequence[dict[str, Any]]) -> None:

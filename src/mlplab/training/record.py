@@ -1,21 +1,28 @@
 """One job of a run or a sweep: its config, folder, data and loggers, and the record of its metrics, one row an epoch."""
 
 import copy
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
 import numpy as np
 
 from mlplab.data.arrays import ArrayDataModule
+from mlplab.runs.files import read_record, remove_leftovers, write_bytes, write_json, write_text
 from mlplab.runs.folder import RunFolder
-from mlplab.runs.identity import config_digest
+from mlplab.runs.identity import CONTENTS, config_digest
+from mlplab.runs.manifest import collect, differences
+from mlplab.runs.plain_yaml import plain_yaml
 from mlplab.runs.status import Heartbeat, write_status
 from mlplab.training.data_view import viewed
 from mlplab.training.loggers import RunFolderLogger, TensorBoardLogger
 from mlplab.training.members import MemberCallback, SingleMember, members_of
 from mlplab.training.plan import Plan
+
+HYPERPARAMETERS = ("seed", "data", "model", "loss", "optimizer", "schedule", "trainer")
 
 
 @dataclass
@@ -60,6 +67,55 @@ class MemberRun:
         if self.plan is None or self.plan.engine == "population":
             return self.loggers
         return [logger for logger in self.loggers if isinstance(logger, RunFolderLogger)]
+
+    def describe(self, surroundings: dict[str, Any], members: int) -> None:
+        """Write config and manifest, and begin the loggers' records, over what an earlier attempt left.
+
+        Args:
+            surroundings: what :func:`mlplab.runs.manifest.collect` gives.
+            members: how many jobs are trained together.
+        """
+        remove_leftovers(self.folder.path)
+        write_text(self.folder.config, text := self.config_text(), sync=False)
+        own = {"config_digest": self.digest, "data_sha256": self.data.sha256, "seed": self.config["seed"]}
+        own |= {"engine": self.plan.engine, "engine_reason": self.plan.reason}
+        own |= {"data_seed": self.config["data"].get("seed"), "members": members}
+        write_json(self.folder.manifest, surroundings | own, sync=False)
+        for logger in self.loggers:
+            if isinstance(logger, RunFolderLogger):
+                logger.cut(epochs=-1, steps=-1)
+                logger.log_config(text)
+            # Here too, so that an interrupted run has its row.
+            logger.log_hyperparams({key: self.config[key] for key in HYPERPARAMETERS if key in self.config})
+
+    def config_text(self) -> str:
+        """Write the config that the folder keeps: of a run that goes on the same as of one that does not.
+
+        With data.copy the files of its data are kept beside it, and named from there.
+        """
+        config = self.config | ({"resume": self.config["resume"] | {"folder": None}} if "resume" in self.config else {})
+        if config["data"].get("copy"):
+            config["data"] = dict(config["data"])
+            for key in CONTENTS:
+                if path := config["data"].get(key := key.removeprefix("data.")):
+                    # Of three files some may have one name.
+                    kept = Path("data", *key.split("_")[:-1], Path(path).name)
+                    config["data"][key] = kept.as_posix()
+                    if not (self.folder.path / kept).is_file():
+                        with open(path, "rb") as file:
+                            write_bytes(self.folder.path / kept, iter(lambda: file.read(1 << 20), b""))
+        return plain_yaml(config)
+
+    def tell_drift(self, device: str) -> None:
+        """Say what is not as it was when the run began, and may keep it from the bits of one never interrupted."""
+        before = read_record(self.folder.manifest) if self.folder.manifest.is_file() else {}
+        causes = differences(before, collect(self.config, data_sha256=self.data.sha256, device=device))
+        if causes:
+            told = "; ".join(f"{name}: {words}" for name, words in causes)
+            print(
+                f"{self.name} began with other {told}; its end may differ from that of an uninterrupted run",
+                file=sys.stderr,
+            )
 
     def tensorboard(self) -> Any:
         """Give the logger that takes images, if there is one."""

@@ -28,7 +28,7 @@ from mlplab.training.callbacks.decision_maps import DecisionMaps
 from mlplab.training.callbacks.progress import Timing
 from mlplab.training.figures import draw_figures
 from mlplab.training.loggers import RunFolderLogger
-from mlplab.training.record import MemberRun, runs_of
+from mlplab.training.record import HYPERPARAMETERS, MemberRun, runs_of
 from mlplab.training.run_page import keep_run
 
 
@@ -155,8 +155,6 @@ def table_facts(data: Any) -> dict[str, Any]:
 PARTS = ("test", "fresh", "validation", "train")
 # What HPARAMS shows of a run; a fixed set, so that the tables of all runs have the same columns.
 FINAL = ("test/accuracy", "test/nll", "fresh/accuracy", "fresh/nll", "fresh/accuracy_regret", "fresh/nll_regret")
-
-HYPERPARAMETERS = ("seed", "data", "model", "loss", "optimizer", "schedule", "trainer")
 
 
 def finish(

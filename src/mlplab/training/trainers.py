@@ -1,0 +1,115 @@
+"""The two ways to train runs: the engine as one population, or Lightning's own loop; both driven by a Trainer."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import lightning.pytorch as L
+import torch
+
+from mlplab.errors import InputError
+from mlplab.population.blocks import MemberData
+from mlplab.population.engine import PopulationModule
+from mlplab.population.member_axis import ModulePopulation
+from mlplab.population.stacking import stack
+from mlplab.population.trainer import BlockTrainer, quiet
+from mlplab.training.callbacks.checkpoints import RunState, WholeFile, reading
+from mlplab.training.data_view import module_of, set_up_once
+from mlplab.training.members import AVERAGING
+from mlplab.training.plan import member_optimizer
+from mlplab.training.process import EpochStreams
+from mlplab.training.record import MemberRun, Record
+
+
+def population_of(runs: Sequence[MemberRun]) -> PopulationModule:
+    """Stack the runs' networks and give the engine their loss, optimiser and schedule."""
+    modules = [run.module for run in runs]
+    networks = [module.model for module in modules]
+    seeds = [0 if module.seed is None else module.seed for module in modules]
+    return PopulationModule(
+        stack(networks, seeds),
+        loss=modules[0].loss,
+        optimizer=member_optimizer([m.make_optimizer for m in modules]),
+        schedule=modules[0].schedule,
+        monitor=modules[0].monitor,
+        mode=runs[0].mode,
+    )
+
+
+def population_trainer(
+    runs: Sequence[MemberRun], options: Mapping[str, Any], callbacks: Sequence[L.Callback]
+) -> BlockTrainer:
+    """Make the trainer by which Lightning drives the engine."""
+    own = {name: value for name, value in options.items() if value is not None}
+    trainer = BlockTrainer(callbacks=[*callbacks, Record()], **own)
+    trainer.runs = list(runs)
+    return trainer
+
+
+def lightning_trainer(run: MemberRun, options: Mapping[str, Any], callbacks: Sequence[L.Callback]) -> L.Trainer:
+    """Make a stock Trainer for one run, with its callbacks, its foreign loggers and its way of writing checkpoints."""
+    # Averaged weights are to be there when the others look at the end, and the streams seeded after all have drawn.
+    own = [*sorted(callbacks, key=lambda callback: not isinstance(callback, AVERAGING)), Record()]
+    if run.draws is not None:
+        own.append(EpochStreams(run.draws))
+    foreign = [logger for logger in run.loggers if logger not in run.recorded_loggers]
+    plugins = {}
+    if run.folder is not None:
+        own.append(RunState())
+        plugins = {"plugins": [WholeFile()], "default_root_dir": str(run.folder.path)}
+    fixed = {
+        "logger": foreign or False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+        # True without a Checkpoint callback would make Lightning add one of its own.
+        "enable_checkpointing": any(isinstance(c, L.callbacks.Checkpoint) for c in own),
+    }
+    with quiet():
+        trainer = L.Trainer(callbacks=own, **{**fixed, **plugins, **options})
+    if trainer.world_size > 1:
+        asked = f"trainer.devices={options.get('devices')} with trainer.strategy={options.get('strategy', 'auto')}"
+        raise InputError(
+            f"{asked} is {trainer.world_size} processes, and a run is one: use trainer.devices=1, or Lightning's Trainer in Python"
+        )
+    trainer.runs = [run]
+    return trainer
+
+
+def run_loop(runs: Sequence[MemberRun], trainer: L.Trainer, module: L.LightningModule, goes_on: bool) -> None:
+    """Train: the engine on blocks of minibatches, or Lightning on the data module as it is."""
+    try:
+        profiled = bool(trainer.profiler and type(trainer.profiler).__name__ != "PassThroughProfiler")
+        modules = [module_of(run.data) for run in runs]
+        with quiet(profiled), set_up_once(modules, trainer):
+            if isinstance(module, PopulationModule):
+                data, dtype = MemberData([run.data for run in runs]), module.theta.dtype
+                train, held = data.train_loader(dtype, module.theta.numel()), data.validation_loader(dtype)
+                trainer.fit(module, train_dataloaders=train, val_dataloaders=held)
+                return
+            path = runs[0].folder.checkpoints / "last.ckpt" if goes_on else None
+            trainer.fit(module, datamodule=modules[0], ckpt_path=path)
+    except Exception as error:
+        if goes_on and not next(callback for callback in trainer.callbacks if isinstance(callback, Record)).began:
+            with reading(runs[0].folder.checkpoints / "last.ckpt"):
+                raise error
+        raise
+    except SystemExit as error:
+        # Lightning turns a Ctrl-C inside of a step into an exit code of 1.
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise
+
+
+def hand_back(runs: Sequence[MemberRun], members: Any) -> None:
+    """Copy what the engine trained into the ordinary modules that said what was to be trained."""
+    if not isinstance(members, PopulationModule):
+        return
+    for index, run in enumerate(runs):
+        named = members.population.split(members.population.theta[index].cpu())
+        with torch.no_grad():
+            run.module.to(members.theta.dtype)  # as Lightning leaves it after a training with 64-true
+            arrays = dict(run.module.model.named_parameters()) | dict(run.module.model.named_buffers())
+            for name, values in {**named, **members.population.buffers(index)}.items():
+                arrays[name].copy_(values)
+    if isinstance(members.population, ModulePopulation):
+        members.population.release()
