@@ -143,9 +143,6 @@ def _train(
             restart(runs, trainer, module)
         else:
             start(runs, trainer)
-            for folder in folders:
-                if folder is not None:
-                    write_status(folder.path, "running", sync=False)
         with stoppable(members):
             run_loop(runs, trainer, module, goes_on)
         if members.interrupted:
@@ -158,12 +155,16 @@ def _train(
 
 def start(runs: Sequence[MemberRun], trainer: L.Trainer) -> None:
     """Write config and manifest of each job before it trains, over what an earlier attempt left."""
-    device = describe_device(trainer.strategy.root_device)
-    shared: dict[str, Any] | None = None
-    for run in runs:
-        if run.folder is not None:
-            shared = shared or collect(run.config, data_sha256=run.data.sha256, device=device)
-            run.describe(shared, len(runs))
+    described = [run for run in runs if run.folder is not None]
+    for run in described:
+        remove_leftovers(run.folder.path)
+        write_text(run.folder.config, run.config_text(), sync=False)
+    if described:
+        device = describe_device(trainer.strategy.root_device)
+        surroundings = collect(described[0].config, data_sha256=described[0].data.sha256, device=device)
+    for run in described:
+        run.describe(surroundings, len(runs))
+        write_status(run.folder.path, "running", sync=False)
 
 
 def restart(runs: Sequence[MemberRun], trainer: L.Trainer, module: L.LightningModule) -> None:

@@ -11,7 +11,7 @@ import lightning.pytorch as L
 import numpy as np
 
 from mlplab.data.arrays import ArrayDataModule
-from mlplab.runs.files import read_record, remove_leftovers, write_bytes, write_json, write_text
+from mlplab.runs.files import read_record, write_bytes, write_json
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.identity import CONTENTS, config_digest
 from mlplab.runs.manifest import collect, differences
@@ -69,14 +69,12 @@ class MemberRun:
         return [logger for logger in self.loggers if isinstance(logger, RunFolderLogger)]
 
     def describe(self, surroundings: dict[str, Any], members: int) -> None:
-        """Write config and manifest, and begin the loggers' records, over what an earlier attempt left.
+        """Write the manifest and begin the loggers' records, over what an earlier attempt left.
 
         Args:
             surroundings: what :func:`mlplab.runs.manifest.collect` gives.
             members: how many jobs are trained together.
         """
-        remove_leftovers(self.folder.path)
-        write_text(self.folder.config, text := self.config_text(), sync=False)
         own = {"config_digest": self.digest, "data_sha256": self.data.sha256, "seed": self.config["seed"]}
         own |= {"engine": self.plan.engine, "engine_reason": self.plan.reason}
         own |= {"data_seed": self.config["data"].get("seed"), "members": members}
@@ -84,7 +82,7 @@ class MemberRun:
         for logger in self.loggers:
             if isinstance(logger, RunFolderLogger):
                 logger.cut(epochs=-1, steps=-1)
-                logger.log_config(text)
+                logger.log_config(self.folder.config.read_text(encoding="utf-8"))
             # Here too, so that an interrupted run has its row.
             logger.log_hyperparams({key: self.config[key] for key in HYPERPARAMETERS if key in self.config})
 
