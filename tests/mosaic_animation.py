@@ -7,9 +7,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from browser import Browser
 from PIL import Image
 
+from mlplab.faults.browser import Browser
 from mlplab.pages.playground import lab_defaults, playground
 
 STATE = (

@@ -138,7 +138,7 @@ def test_bad_input_removes_the_folders_above_only_where_they_were_made_for_it(st
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("value", ["", "5", "null", "[a]"])
+@pytest.mark.parametrize("value", ["", "null"])
 def test_reproduce_takes_a_path(tmp_path, capsys, monkeypatch, value):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(app, "_run_folder_words", lambda command, words: (tmp_path, words))

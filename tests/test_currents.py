@@ -69,6 +69,11 @@ def test_seeds_differ_and_zero_is_a_seed():
         (lambda: Ramp(dt_ms=1.0, over_ms=0.0), "over_ms must be a finite number > 0, got 0"),
         (lambda: Sine(dt_ms=1.0, mean_ma=float("nan")), "must be finite, got nan"),
         (lambda: OrnsteinUhlenbeck(dt_ms=1.0, std_ma=-0.1), "std_ma must be a finite number >= 0, got -0.1"),
+        (
+            lambda: Poisson(dt_ms=0.1, tau_ms=1e300),
+            "input.tau_ms must be at most 100,000 steps of dt_ms=0.1, got 1e\\+300",
+        ),
+        (lambda: Poisson(dt_ms=1.0, rate_hz=1e300), "must be at most 1e\\+15 events a step, got 1e\\+299"),
         (lambda: OrnsteinUhlenbeck(dt_ms=1.0, tau_ms=0.0), "tau_ms must be a finite number > 0, got 0"),
         (lambda: Poisson(dt_ms=1.0, rate_hz=-1.0), "rate_hz must be a finite number >= 0, got -1"),
         (lambda: Poisson(dt_ms=1.0, synapses=-1), "synapses must be >= 0, got -1"),

@@ -192,7 +192,14 @@ def test_divergence_is_recorded_with_a_finite_state(base, tmp_path, block, lr):
 def test_without_the_guard_training_goes_on(base, tmp_path):
     config = quick(base, callbacks__divergence_guard=None, optimizer__lr=1e30, evaluate_state="last")
     result = train(config, tmp_path / "run")
-    assert result["status"] == "finished" and result["epochs"] == 4
+    assert result["status"] == "diverged" and result["epochs"] == 4
+
+
+@pytest.mark.parametrize("engine", ["population", "lightning"])
+def test_without_the_guard_what_cannot_be_drawn_costs_no_run(base, tmp_path, engine):
+    config = changed(base, callbacks__divergence_guard=None, optimizer__lr=1e30, trainer__engine=engine)
+    result = train(config, tmp_path / "run")
+    assert result["status"] == "diverged" == status(tmp_path / "run") and len(rows(tmp_path / "run")) == 4
 
 
 def test_early_stopping_ends_after_its_patience(base, tmp_path):

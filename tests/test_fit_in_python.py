@@ -11,7 +11,7 @@ from torch import nn
 
 import mlplab
 from mlplab.config.composition import compose
-from mlplab.training.callbacks import Progress
+from mlplab.training.callbacks import DivergenceGuard, Progress
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -209,3 +209,29 @@ def test_a_frozen_normalisation_stays_frozen():
     assert fit(frozen)["engine"] == "lightning" and not frozen.model[1].running_mean.any()
     frozen.model[1].train()
     assert fit(frozen)["engine"] == "population" and frozen.model[1].running_mean.any()
+
+
+def sgd(lr):
+    return mlplab.Classifier(net(), optimizer=functools.partial(torch.optim.SGD, lr=lr))
+
+
+@pytest.mark.parametrize("engine", ["population", "lightning"])
+@pytest.mark.parametrize("callbacks", [None, []])
+def test_a_fit_that_is_no_longer_finite_stops_there_and_says_diverged(engine, callbacks):
+    networks = [sgd(0.1), sgd(1e30)]
+    good, bad = fit(networks, engine=engine, callbacks=callbacks)
+    assert (good["status"], bad["status"]) == ("finished", "diverged") and bad["steps"] <= 3
+    assert all(weights(network).isfinite().all() for network in networks)
+    alone = sgd(0.1)
+    assert fit(alone, engine=engine)["state_sha256"] == good["state_sha256"]
+
+
+def test_without_a_guard_the_result_says_diverged_all_the_same():
+    class Unguarded(DivergenceGuard):
+        def on_train_start(self, *_):
+            pass
+
+        on_train_batch_end = on_epoch = on_train_start
+
+    result = fit(sgd(1e30), engine="lightning", callbacks=[Unguarded()])
+    assert result["status"] == "diverged" and result["epochs"] == 3

@@ -5,9 +5,9 @@ import re
 
 import numpy as np
 import pytest
-from browser import CHROMEDRIVER, CHROMIUM, Browser
 
 from mlplab.errors import InputError
+from mlplab.faults.browser import CHROMEDRIVER, CHROMIUM, Browser
 from mlplab.pages.lif_explorer import lif_explorer
 from mlplab.studies.lif.grid import spike_count
 from mlplab.studies.lif.neuron import Neuron, ceiling_hz, rate_hz, relu_rate_hz, threshold_current_ma

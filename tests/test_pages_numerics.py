@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 import torch
-from browser import CHROMEDRIVER, CHROMIUM, Browser
 from torch import nn
 
 from mlplab.data import modules
 from mlplab.data.bayes import log_posterior
+from mlplab.faults.browser import CHROMEDRIVER, CHROMIUM, Browser
 from mlplab.nn.mlp import MLP
 from mlplab.pages.page import json_for_script, page
 from mlplab.population import schedules

@@ -8,11 +8,11 @@ import time
 import numpy as np
 import pytest
 import torch
-from browser import CHROMEDRIVER, CHROMIUM, Browser, poor_words
 from omegaconf import OmegaConf
 
 from mlplab.cli.app import main
 from mlplab.config.composition import compose
+from mlplab.faults.browser import CHROMEDRIVER, CHROMIUM, Browser, poor_words
 from mlplab.nn.mlp import MLP
 from mlplab.pages.playground import address, lab_defaults, options_of, playground
 

@@ -232,7 +232,7 @@ def test_failures_are_listed_with_their_folders(tmp_path, capsys):
     text, page = (folder / "sweep.md").read_text(), (folder / "report.html").read_text()
     for name in (jobs[0]["name"], jobs[5]["name"]):
         assert name in text and name in page
-    assert "1 failed" in text and "boom \\| <b>" in text and "boom | \\u003cb>" in page and "<b>" not in page
+    assert "1 failed" in text and "boom \\| &lt;b>" in text and "boom | \\u003cb>" in page and "<b>" not in page
     assert "2 runs of 12 without a result" in capsys.readouterr().out
 
 

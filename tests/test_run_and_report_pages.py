@@ -8,10 +8,10 @@ import time
 import numpy as np
 import pytest
 import torch
-from browser import CHROMEDRIVER, CHROMIUM, Browser, poor_words
 
 from mlplab.cli.app import main
 from mlplab.data.modules import SpiralDataModule
+from mlplab.faults.browser import CHROMEDRIVER, CHROMIUM, Browser, poor_words
 from mlplab.nn.mlp import MLP
 from mlplab.pages.lif_explorer import lif_explorer
 from mlplab.pages.report_page import WEIGHT_BYTES, fitting, report_page, thinned_curves

@@ -23,7 +23,7 @@ from mlplab.rules import integer, near
 from mlplab.runs.files import read_record
 from mlplab.runs.folder import RunFolder, open_run
 from mlplab.training.build import build_data, build_module, initialise_lazy, read_weights
-from mlplab.training.callbacks import Progress
+from mlplab.training.callbacks import DivergenceGuard, Progress
 from mlplab.training.callbacks.decision_maps import map_of
 from mlplab.training.classifier import Classifier
 from mlplab.training.data_view import viewed
@@ -71,7 +71,9 @@ def fit(
         data: any LightningDataModule.
         max_epochs: epochs.
         engine: "auto", "population" or "lightning"; see :func:`mlplab.training.plan.plan`.
-        callbacks: callbacks; a progress line by default. Networks that cannot be trained at once get copies of them.
+        callbacks: callbacks; a progress line by default. Networks that cannot be trained at once get copies of them. A
+            network whose loss is not finite stops there in any case, at its last finite state, and its result says
+            ``diverged``.
         seed: of the first bare network's dropout; each further one has the next.
         **trainer: options of Lightning's Trainer; ``logger`` for a single network only.
 
@@ -111,6 +113,8 @@ def fit(
         initialise_lazy(module, view)
         _require_fit(module, view)
     own = [Progress()] if callbacks is None else [callbacks] if isinstance(callbacks, L.Callback) else list(callbacks)
+    if not any(isinstance(callback, DivergenceGuard) for callback in own):
+        own.append(DivergenceGuard())
     unused = copy.deepcopy(own) if len(modules) > 1 else own
     loggers = _loggers(trainer.pop("logger", None), trainer.get("default_root_dir"))
     if loggers and len(modules) > 1:

@@ -30,6 +30,11 @@ def logs_folder() -> Path:
     return (_CHECKOUT if _is_checkout() else Path.cwd()) / "logs"
 
 
+def is_option(word: str) -> bool:
+    """Say whether a word of a command line is an option ``KEY=VALUE``; the path of a file or folder may hold = too."""
+    return "=" in word and not os.path.exists(word)
+
+
 def expanded(path: str | Path, key: str = "the folder") -> Path:
     """Give a path as a person typed it, ``~`` standing for a home folder.
 

@@ -96,7 +96,7 @@ def number(low=None, high=None, *, above: bool = False, below: bool = False) -> 
 
     wrong = ["abc", "", True, math.nan, math.inf, [1.0]]
     wrong += [low if above else low - 0.1] if low is not None else []
-    wrong += [high if below else high + 0.1] if high is not None else []
+    wrong += [high if below else high + max(0.1, abs(high))] if high is not None else []
     return Rule(f"a number {_interval(low, high, above, below)}".rstrip(), accepts, tuple(wrong), plain=float)
 
 

@@ -91,8 +91,9 @@ def markdown_table(rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
 
 
 def in_markdown(text: str) -> str:
-    """Keep a text within its cell of a Markdown table, or its item of a list."""
-    return str(text).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+    """Keep a text within its cell of a Markdown table or its item of a list; what would be markup in it is shown."""
+    plain = str(text).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+    return re.sub(r"](?=[(\[:])", r"]\\", re.sub(r"<(?=[A-Za-z/!?])", "&lt;", plain))
 
 
 def wrapped(text: str, *, indent: str = "", width: int | None = None) -> str:

@@ -14,6 +14,7 @@ from mlplab.cli.train import figure_lines
 from mlplab.config import composition as configs
 from mlplab.data.file_module import WholeFile
 from mlplab.errors import InputError
+from mlplab.places import is_option
 from mlplab.population.member_axis import Population
 from mlplab.runs.files import write_bytes, write_json, write_text
 from mlplab.runs.folder import RunFolder, claim, open_run
@@ -156,7 +157,7 @@ def predict(words: Sequence[str]) -> int:
     """
     from mlplab.cli.runs import run_folder
 
-    if not words or words[0].startswith("-") or "=" in words[0]:
+    if not words or words[0].startswith("-") or is_option(words[0]):
         raise InputError("predict must be given a run folder: predict RUN_FOLDER data.path=new.csv [output=FILE]")
     folder = open_run(run_folder(words[0]))
     config = configs.load_recorded(folder.config)

@@ -12,6 +12,7 @@ from typing import Any
 
 from mlplab.cli.commands import COMMANDS, OWN_HELP, TAKES_RUNS
 from mlplab.errors import UNWRITABLE, InputError, hides_interrupt
+from mlplab.places import is_option
 from mlplab.rules import near
 from mlplab.runs import signals
 from mlplab.words import print_error
@@ -140,7 +141,7 @@ def runs_first(words: list[str]) -> list[str]:
         InputError: there is none, and no ``runs=`` either.
     """
     folders: list[str] = []
-    while len(folders) < len(words) and "=" not in words[len(folders)] and not words[len(folders)].startswith("-"):
+    while len(folders) < len(words) and not is_option(words[len(folders)]) and not words[len(folders)].startswith("-"):
         folders.append(words[len(folders)])
     rest = words[len(folders) :]
     if not folders and not any(word.startswith(("runs=", "-")) for word in rest):

@@ -1,6 +1,5 @@
 """The words after a command: overrides, Hydra's own flags, and paths as a person types them."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -38,8 +37,6 @@ CHOICES = {
 }
 # Flags that show something and run nothing; only one may be given.
 SHOWS = ("--help", "--hydra-help", "--version", "--cfg", "--info", "--shell-completion")
-# Keys whose value is one path, to be taken as it was typed.
-PATHS = ("paths.logs", "hydra.run.dir", "hydra.sweep.dir")
 
 
 @dataclass
@@ -88,6 +85,8 @@ def split_words(argv: Sequence[str]) -> Words:
                 if not words.resume:
                     raise InputError(f"{key} must be a run folder, got nothing")
             else:
+                from mlplab.config.grammar import readable
+
                 words.overrides.append(readable(word))
             continue
         name, equals, value = word.partition("=")
@@ -137,28 +136,6 @@ def _unknown_flag(name: str, word: str) -> str:
         return "--experimental-rerun is refused: it runs whatever its file says; use reproduce RUN_FOLDER"
     hint = meant(name.lstrip("-"), word.partition("=")[2]) or near(name, FLAGS)
     return f"options must be KEY=VALUE or one of {', '.join(FLAGS)}, got {word}{hint}"
-
-
-def readable(word: str) -> str:
-    """Quote the value of an override where Hydra's grammar would not take it as the person means it.
-
-    Paths are taken as they are typed, blanks, umlauts, commas and quotes included; any other value is quoted only
-    where it cannot be read at all.
-    """
-    from mlplab.config.grammar import parsed, quoted
-
-    key, equals, value = word.partition("=")
-    if not equals or not value or not re.fullmatch(r"[+~]{0,2}[\w.$/@:-]+", key):
-        return word
-    entry = parsed(word)
-    literal = key.lstrip("+") in PATHS
-    if entry is None:
-        again = f"{key}={quoted(value)}"
-        brackets = value[0] in "[{" and not literal
-        return again if not brackets and parsed(again) is not None else word
-    if literal and (entry.is_sweep_override() or isinstance(entry.value(), list | dict | int | float)):
-        return f"{key}={quoted(value)}"
-    return word
 
 
 def expect_no_secret(word: str) -> None:

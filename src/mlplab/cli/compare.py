@@ -7,7 +7,7 @@ from typing import Any
 
 from mlplab.cli.runs import run_folder, shown_path
 from mlplab.errors import InputError
-from mlplab.places import expanded, logs_folder
+from mlplab.places import expanded, is_option, logs_folder
 from mlplab.report.paired import McNemar, Paired, config_differences, mcnemar, pair_sweeps, paired_t
 from mlplab.report.table import first_config
 from mlplab.report.words import p_words
@@ -54,7 +54,7 @@ def compare(words: Sequence[str]) -> int:
         key, equals, value = word.partition("=")
         if equals and key == "paths.logs":
             logs = expanded(value)
-        elif equals and not Path(word).exists():
+        elif is_option(word):
             raise InputError(f"compare takes runs or sweeps, and paths.logs=DIR, got {word}")
         else:
             named.append(word)
@@ -328,7 +328,7 @@ def markdown(
     """Write what was printed as Markdown."""
     from mlplab.words import in_markdown, markdown_table
 
-    parts = ["# Comparison", "", *(f"- {letter}: `{run.path}`" for letter, run in zip(letters, runs)), ""]
+    parts = ["# Comparison", "", *(f"- {letter}: {in_markdown(run.path)}" for letter, run in zip(letters, runs)), ""]
     parts += ["```text", *differing(runs, letters), "```", ""]
     if len(rows) > 1:
         parts += [markdown_table(rows), ""]

@@ -12,9 +12,11 @@ from omegaconf import OmegaConf
 from mlplab.cli import rivals
 from mlplab.cli.runs import run_folder
 from mlplab.config import composition as configs
+from mlplab.config.grammar import readable
 from mlplab.data.modules import SpiralDataModule
 from mlplab.errors import InputError
 from mlplab.nn.mlp import hidden_widths
+from mlplab.places import is_option
 from mlplab.plots.limits import Line, regret_curves
 from mlplab.plots.style import save
 from mlplab.rules import boolean, integer, many, optional
@@ -56,7 +58,7 @@ def limits(words: Sequence[str]) -> dict[str, Any]:
     Raises:
         InputError: data that are no spirals with a known density and fresh points, or an unknown option.
     """
-    count = next((k for k, word in enumerate(words) if "=" in word), len(words))
+    count = next((k for k, word in enumerate(words) if is_option(word)), len(words))
     folders = _runs(words[:count])
     asked, logs, rest = _asked(list(words[count:]), bool(count))
     known = [configs.load_recorded(folder.config) for folder in folders] or [configs.compose("train", rest)]
@@ -163,7 +165,7 @@ def _measured(
 def _asked(words: list[str], named: bool) -> tuple[dict[str, Any], Path, list[str]]:
     """Sort the words into this command's own options, the folder of logs, and what is the config's."""
     asked, logs, rest = dict(DEFAULTS), configs.logs_folder(), []
-    for text, (key, value) in zip(words, configs.parse_overrides(words)):
+    for text, (key, value) in zip(map(readable, words), configs.parse_overrides(words)):
         if key in OPTIONS:
             asked[key] = OPTIONS[key].check(key, value)
         elif key == "paths.logs":

@@ -6,6 +6,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from mlplab.pages import playground
+from mlplab.places import is_option
 from mlplab.runs.folder import open_run
 from mlplab.words import short_path
 
@@ -24,10 +25,13 @@ def write_playground(words: Sequence[str]) -> int:
         InputError: an option is wrong, or the folder is that of no run.
     """
     from mlplab.config import composition as configs
+    from mlplab.config.grammar import readable
 
     words = list(words)
-    if words and "=" not in words[0] and not words[0].startswith("-"):
-        folder = open_run(words.pop(0)).path
+    named = words.pop(0) if words and not is_option(words[0]) and not words[0].startswith("-") else None
+    words = list(map(readable, words))
+    if named is not None:
+        folder = open_run(named).path
         config = (
             configs.override(configs.load_recorded(folder / "config.yaml"), words)
             if words

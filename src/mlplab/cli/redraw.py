@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from pathlib import Path
 
 from mlplab.cli.runs import run_folder, shown_path
 from mlplab.errors import InputError
-from mlplab.places import expanded, logs_folder
+from mlplab.places import expanded, is_option, logs_folder
 from mlplab.rules import near
 from mlplab.runs.folder import RunFolder, owned
 from mlplab.words import folded
@@ -48,8 +47,8 @@ def redraw(words: Sequence[str]) -> int:
         return 0
     options, figures, named = {}, [], []
     for word in words:
-        key, equals, value = word.partition("=")
-        if equals and not Path(word).exists():
+        key, _, value = word.partition("=")
+        if is_option(word):
             if key not in KEYS:
                 raise InputError(f"redraw takes {', '.join(KEYS)}, got {word}{near(key, KEYS)}")
             options[key.removeprefix("figures.")] = value

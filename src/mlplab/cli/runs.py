@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mlplab.errors import InputError
-from mlplab.places import conf_folder, expanded, logs_folder
+from mlplab.places import conf_folder, expanded, is_option, logs_folder
 from mlplab.rules import near
 from mlplab.runs import listing
 from mlplab.runs.clean import Removal, removable, remove
@@ -122,7 +122,7 @@ def read_words(words: Sequence[str]) -> Query:
         asked.verb = rest.pop(0)
     for word in rest:
         key, equals, value = word.partition("=")
-        if not equals:
+        if not equals or not is_option(word):
             if expanded(word).is_dir() and asked.folder is None:
                 asked.folder = word
                 continue

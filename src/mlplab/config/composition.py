@@ -13,7 +13,7 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from mlplab.config.grammar import parsed, quoted
+from mlplab.config.grammar import parsed, quoted, readable
 from mlplab.config.messages import keys_of, near_key, not_key_value, one_line
 from mlplab.config.recorded import read_recorded
 from mlplab.config.schema import ROOTS, Object
@@ -319,7 +319,7 @@ def parse_overrides(overrides: Sequence[str]) -> list[tuple[str, Any]]:
     """
     pairs = []
     for text in overrides:
-        entry = parsed(text)
+        entry = parsed(readable(text))
         if entry is None:
             raise InputError(not_key_value(text))
         if entry.is_sweep_override() or entry.is_delete() or entry.is_add() or entry.package:

@@ -1,8 +1,13 @@
 """Hydra's grammar of overrides: whether a text can be read, and how to quote one that cannot."""
 
+import re
+
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+
+# Keys whose value is one path, to be taken as it was typed.
+PATHS = ("paths.logs", "hydra.run.dir", "hydra.sweep.dir")
 
 
 def parsed(text: str) -> Override | None:
@@ -27,3 +32,23 @@ def quoted(text: str) -> str:
         backslashes = backslashes + 1 if letter == "\\" else 0
     body = "".join(letters)
     return f"'{body[:-2]}'"
+
+
+def readable(word: str) -> str:
+    """Quote the value of an override where Hydra's grammar would not take it as the person means it.
+
+    Paths are taken as they are typed, blanks, umlauts, commas and quotes included; any other value is quoted only
+    where it cannot be read at all.
+    """
+    key, equals, value = word.partition("=")
+    if not equals or not value or not re.fullmatch(r"[+~]{0,2}[\w.$/@:-]+", key):
+        return word
+    entry = parsed(word)
+    literal = key.lstrip("+") in PATHS
+    if entry is None:
+        again = f"{key}={quoted(value)}"
+        brackets = value[0] in "[{" and not literal
+        return again if not brackets and parsed(again) is not None else word
+    if literal and (entry.is_sweep_override() or isinstance(entry.value(), list | dict | int | float)):
+        return f"{key}={quoted(value)}"
+    return word

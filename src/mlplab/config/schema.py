@@ -42,11 +42,13 @@ OBJECTIVE = Rule(
     tuple(OBJECTIVES),
 )
 
+# Beyond it float32 overflows, in which networks are trained.
+MOST = 1e30
 _ADAM = {
-    "lr": number(0, above=True),
+    "lr": number(0, MOST, above=True),
     "betas": many(number(0, 1, below=True), length=2),
-    "eps": number(0, above=True),
-    "weight_decay": number(0),
+    "eps": number(0, MOST, above=True),
+    "weight_decay": number(0, MOST),
 }
 
 
@@ -78,10 +80,10 @@ TARGETS: dict[str, dict[str, Rule]] = {
     "torch.optim.Adam": _ADAM,
     "torch.optim.AdamW": _ADAM,
     "torch.optim.SGD": {
-        "lr": number(0, above=True),
+        "lr": number(0, MOST, above=True),
         "momentum": number(0, 1, below=True),
         "nesterov": boolean(),
-        "weight_decay": number(0),
+        "weight_decay": number(0, MOST),
     },
     "mlplab.population.schedules.Constant": {},
     "mlplab.population.schedules.Cosine": {"final_fraction": number(0, 1), "warmup_epochs": number(0)},
@@ -94,7 +96,7 @@ TARGETS: dict[str, dict[str, Rule]] = {
     "mlplab.training.callbacks.DecisionMaps": {
         "epochs": either(choice("log"), many(integer(0))),
         "resolution": integer(2, 4096),
-        "limit": optional(number(0, above=True)),
+        "limit": optional(number(1e-30, MOST)),
         "pair": optional(many(COLUMN, least=2)),
     },
     "mlplab.training.callbacks.Progress": {},

@@ -26,6 +26,8 @@ PROMISES = {
     "words": "what a person types never gives a traceback, an unnamed key, a raw escape or a folder",
     "size": "what is large works, or is refused with its figure and the memory it would take",
     "members": "a member of a sweep fails in any way, and the others keep their bits",
+    "nonfinite": "what is not finite is refused or ends as diverged, and is never the best",
+    "pages": "names that hold HTML and script run nothing and ask for nothing, in a browser",
     "signals": "Ctrl-C and SIGTERM end a command within 2 s, and it resumes",
 }
 # What a command imports, once for all of them.

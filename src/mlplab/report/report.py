@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlplab.errors import InputError
 from mlplab.pages.playground import write_playground
-from mlplab.places import expanded, logs_folder
+from mlplab.places import expanded, is_option, logs_folder
 from mlplab.report import csv, words
 from mlplab.report.page import sweep_page
 from mlplab.report.search import Search, read_search
@@ -70,10 +70,10 @@ def split(argv: Sequence[str]) -> tuple[list[Path] | None, Path | None]:
     for word in argv:
         if word in ("-h", "--help"):
             return None, None
-        key, equals, value = word.partition("=")
+        key, _, value = word.partition("=")
         if key == "sweep" and value:
             named.append(value)
-        elif equals and not Path(word).exists():
+        elif is_option(word):
             if key != "paths.logs" or not value:
                 raise InputError(f"report takes paths.logs=DIR alone, got {word}{near(key, ['paths.logs'])}")
             logs = expanded(value)

@@ -10,7 +10,7 @@ from mlplab.report.intervals import Summary, holm, summarise
 from mlplab.report.paired import p_of
 from mlplab.report.table import LEAST_SEEDS, SAME_LIMIT, Setting, Table, setting_label
 from mlplab.runs.names import shown
-from mlplab.words import columns, markdown_table, plural, wrapped
+from mlplab.words import columns, in_markdown, markdown_table, plural, wrapped
 
 TUNED = "Each after its own tuning"
 
@@ -262,7 +262,7 @@ def tuned_markdown(table: Table) -> list[str]:
         "",
         markdown_table(tuned_table(found), left=2),
         "",
-        *(f"{line}\n" for line in tuned_sentences(found)),
+        *(f"{in_markdown(line)}\n" for line in tuned_sentences(found)),
     ]
 
 

@@ -244,11 +244,11 @@ def markdown(
     """
     sentences = lead(table) if sentences is None else sentences
     header, rows = people_table(table)
-    parts = [f"# Sweep {table.name}", "", *sentences[:1], ""]
+    parts = [f"# Sweep {in_markdown(table.name)}", "", *map(in_markdown, sentences[:1]), ""]
     cells = [[*row, mark(table, setting)] for setting, row in zip(table.ranked, rows)]
     parts.append(markdown_table([[*header, ""], *cells], left=0))
     parts += ["", legend(table), ""]
-    parts += [line + "\n" for line in sentences[1:]] + list(more)
+    parts += [in_markdown(line) + "\n" for line in sentences[1:]] + list(more)
     for heading, lines in (
         ("Without a result", failures(table)),
         ("Notes", table.notes),
@@ -258,7 +258,7 @@ def markdown(
         if lines:
             parts += [f"## {heading}", "", *(f"- {in_markdown(line)}" for line in lines), ""]
     if figures:
-        parts += ["## Figures", "", *(f"![{caption}](figures/{name})\n" for name, caption in figures)]
+        parts += ["## Figures", "", *(f"![{in_markdown(caption)}](figures/{name})\n" for name, caption in figures)]
     return "\n".join(parts).rstrip() + "\n"
 
 

@@ -65,7 +65,7 @@ class Measured:
         return summary(test["accuracy"], int((self.predicted != self.labels).sum()), len(self.labels), test["nll"])
 
 
-def draw_figures(trainer: Any, classifier: Any, index: int, result: dict[str, Any], test_logits: Tensor) -> None:
+def draw_figures(trainer: Any, classifier: Any, index: int, result: dict[str, Any], test_logits: Tensor | None) -> None:
     """Draw what ``figures`` asks for into the run folder and TensorBoard; the population stands at the chosen state."""
     run = trainer.runs[index]
     wanted = run.config.get("figures", "all")
@@ -112,6 +112,8 @@ def map_figures(
 
     plane, result, names = maps.plane(member.data), member.result, member.data.class_names
     grid = map_of(member.classifier, member.index, plane, maps.resolution)
+    if not np.isfinite(grid).all():  # of a network that is finite at its points, but not everywhere
+        return {}
     points = plane.points(member.data.test.x)
     common = {"predicted": member.predicted, "box": plane.box, "class_names": names}
     shown = {"map": grid, "extent": np.array(plane.extent), "points": points, "labels": member.labels}

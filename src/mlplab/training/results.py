@@ -20,6 +20,7 @@ from mlplab.data.bayes import regrets, scores
 from mlplab.nn.losses import negative_log_softmax
 from mlplab.plots.reliability import calibration_error
 from mlplab.population.member_axis import Population
+from mlplab.population.state import all_finite
 from mlplab.runs.files import write_json
 from mlplab.runs.identity import tensor_sha256
 from mlplab.runs.signals import held
@@ -174,6 +175,7 @@ def finish(
     classifier.place()
     population = classifier.population
     states = [tensor_sha256(classifier.member_state(index)) for index in range(classifier.members)]
+    finite = all_finite(classifier.theta).tolist()
     timing = next((c.seconds for c in trainer.callbacks if isinstance(c, Timing)), None)
     use_best = [
         run.config["evaluate_state"] == "best" and classifier.best.known(index)
@@ -185,17 +187,20 @@ def finish(
     with population.at(torch.where(rows, classifier.best.theta, population.theta), buffers):
         for index, run in enumerate(runs_of(trainer)):
             logits = part_logits(population, index, run.data)
-            result = describe(classifier, index, run, logits) | {
+            shown = logits["test"]
+            if shown is not None and not bool(torch.isfinite(shown).all()):
+                shown = None  # nothing of it can be drawn
+            result = describe(classifier, index, run, logits, finite[index]) | {
                 "evaluated": "best" if use_best[index] else "last",
                 "seconds": {"fit": timing, "total": None},
                 "state_sha256": states[index],
             }
             if run.folder is not None:
-                draw_figures(trainer, classifier, index, result, logits["test"])
+                draw_figures(trainer, classifier, index, result, shown)
             result["seconds"]["total"] = time.perf_counter() - started
             end_loggers(run, result)
             if run.folder is not None and run.config.get("figures", "all") != "none":
-                write_pages(trainer, classifier, index, result, logits["test"])
+                write_pages(trainer, classifier, index, result, shown)
             with held():
                 close(run, result)  # written last: a result means that everything else is complete
                 results.append(result)
@@ -204,7 +209,7 @@ def finish(
     return results
 
 
-def write_pages(trainer: Any, classifier: Any, index: int, result: dict[str, Any], test_logits: Tensor) -> None:
+def write_pages(trainer: Any, classifier: Any, index: int, result: dict[str, Any], test_logits: Tensor | None) -> None:
     """Keep a member's snapshots and write the page of its run; the population stands at the measured state."""
     if test_logits is None:
         return
@@ -247,11 +252,23 @@ def part_figures(logits: dict[str, Tensor | None], data: ArrayDataModule) -> dic
     return figures
 
 
-def describe(classifier: Any, index: int, run: MemberRun, logits: dict[str, Tensor | None]) -> dict[str, Any]:
-    """Put together what ``result.json`` says of a member, but for times and the state's fingerprint."""
+def describe(
+    classifier: Any, index: int, run: MemberRun, logits: dict[str, Tensor | None], finite: bool
+) -> dict[str, Any]:
+    """Put together what ``result.json`` says of a member, but for times and the state's fingerprint.
+
+    Args:
+        classifier: the population, or the one network of Lightning's own loop.
+        index: of the member.
+        run: its run.
+        logits: of the measured state.
+        finite: whether all weights of the last state are; without a guard they may not be.
+    """
     stop, best_epoch = classifier.stops.get(index), int(classifier.best.epoch[index])
+    measured = part_figures(logits, run.data)
+    finite &= all(math.isfinite(figures["nll"]) for figures in measured.values() if figures)
     return {
-        "status": "diverged" if stop is not None and stop.reason == "diverged" else "finished",
+        "status": "finished" if finite and (stop is None or stop.reason != "diverged") else "diverged",
         "name": run.name,
         "seed": run.config["seed"],
         "data_seed": run.config["data"].get("seed"),
@@ -260,7 +277,7 @@ def describe(classifier: Any, index: int, run: MemberRun, logits: dict[str, Tens
         "stopped": stop.reason if stop else None,
         "parameters": sum(torch.Size(shape).numel() for _, shape in classifier.population.names()),
         "device": str(getattr(classifier, "root_device", classifier.theta.device)),
-        **part_figures(logits, run.data),
+        **measured,
         **table_facts(run.data),
         "best_epoch": best_epoch if best_epoch >= 0 else None,
         "config_digest": run.digest,

@@ -16,6 +16,9 @@ from mlplab.errors import InputError
 from mlplab.seeds import derive
 from mlplab.studies.lif.neuron import checked_current
 
+# Of a Poisson input: events a step, and steps of its time constant, whose 40-fold is drawn before the first.
+MOST_EVENTS, MOST_STEPS_BACK = 1e15, 100_000
+
 
 def _times_ms(start, stop, dt_ms, axes):
     """Return the times at the ends of the steps, with one axis for each axis of neurons."""
@@ -187,6 +190,15 @@ class Poisson(_Recursive):
         self._keep = np.exp(-self.dt_ms / self.tau_ms)
         self._jump_ma = self.weight_ma * -np.expm1(-self.dt_ms / self.tau_ms) * self.tau_ms / self.dt_ms
         self._events = self.synapses * self.rate_hz * self.dt_ms / 1000.0
+        if not self._events <= MOST_EVENTS:
+            raise InputError(
+                f"input.rate_hz={self.rate_hz:g} of input.synapses={self.synapses:g} must be at most {MOST_EVENTS:g} "
+                f"events a step, got {self._events:g}"
+            )
+        if not self.tau_ms <= MOST_STEPS_BACK * self.dt_ms:
+            raise InputError(
+                f"input.tau_ms must be at most {MOST_STEPS_BACK:,} steps of dt_ms={self.dt_ms:g}, got {self.tau_ms:g}"
+            )
 
     @property
     def mean_ma(self) -> float:

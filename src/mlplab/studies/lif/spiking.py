@@ -16,6 +16,8 @@ from mlplab.errors import InputError
 from mlplab.studies.lif.exact import advance_step
 from mlplab.studies.lif.neuron import MS_PER_S, Neuron
 
+MOST_STEPS = 10**9
+
 
 @dataclass
 class Weights:
@@ -107,6 +109,10 @@ def run_spiking(
     starts = [start_fraction] * weights.depth if isinstance(start_fraction, int | float) else list(start_fraction)
     if not all(((0.0 <= start) & (start < 1.0)).all() for start in map(np.asarray, starts)):
         raise InputError(f"simulation.start_fraction must be from 0 to below 1, got {start_fraction}")
+    if not duration_ms / dt_ms <= MOST_STEPS:
+        raise InputError(
+            f"simulation.duration_ms must be at most {MOST_STEPS:,} steps of dt_ms={dt_ms:g}, got {duration_ms:g}"
+        )
     steps = int(round(duration_ms / dt_ms))
     # Charge of activation 1 during one step: r_max C Vth dt; a spike brings C Vth of it, so its weight is
     # that of 1 / (r_max dt) activations for one step.

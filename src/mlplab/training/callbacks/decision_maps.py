@@ -126,6 +126,8 @@ class DecisionMaps(MemberCallback):
                     if run.data.test is None or run.data.classes is None:
                         continue
                     grid = map_of(members, index, self.plane(run.data), self.resolution)
+                    if not np.isfinite(grid).all():
+                        continue
                     self.probabilities.setdefault(index, {})[epoch] = grid
                     self._card(members, run, index, epoch, grid)
 
