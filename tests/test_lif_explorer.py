@@ -136,7 +136,7 @@ def test_a_thousand_settings_show_pythons_numbers(page):
         shown = float(number) * {"mHz": 1e-3, "Hz": 1.0, "kHz": 1e3}.get(unit, math.nan)
         assert shown == pytest.approx(float(f"{rates[k]:.4g}"), rel=2e-4, abs=1e-9)
     assert (rates > 0).sum() > 400 and (rates == 0).sum() > 100
-    assert page.complaints() == []
+    assert page.warnings() == []
 
 
 def random_neuron(rng):
@@ -180,7 +180,7 @@ def test_neurons_of_any_scale_show_pythons_numbers(page):
         assert float(found["distance"]) == pytest.approx(float(relu_distance_hz(neuron)), rel=1e-9, abs=1e-9)
         known = spike_count(neuron, np.array(found["scale"]["ten"]), steps=1000, dt_ms=scale.count_dt_ms)
         assert found["ten"] == known.tolist()
-    assert page.complaints() == []
+    assert page.warnings() == []
 
 
 def test_the_rate_under_noise_is_pythons(page):
@@ -345,7 +345,7 @@ def test_curves_are_pinned_and_kept_in_the_address(page):
 def test_a_broken_address_is_no_harm(page):
     load(page, "#R=abc&tau=-5&C=1e9&I=nan&dt=7&theme=%3Cb%3E&pins=x,y;1;")
     assert [state(page, key) for key in ("R", "tau", "C", "I", "dt")] == ["1", "0", "100", "1.5", "1"]
-    assert number(page, "rate") >= 0 and page.complaints() == []
+    assert number(page, "rate") >= 0 and page.warnings() == []
 
 
 def test_dark_mode_and_its_switch(page):

@@ -45,7 +45,7 @@ def core(tmp_path_factory):
     browser = Browser()
     browser.open(path.as_uri())
     yield browser
-    assert browser.complaints() == []
+    assert browser.warnings() == []
     browser.close()
 
 

@@ -55,7 +55,7 @@ def test_the_page_is_one_small_file_without_a_network(page):
     load(page)
     asked = page.script("return performance.getEntriesByType('resource').map(e => e.name)")
     assert [name for name in asked if not name.startswith("blob:")] == []
-    assert page.complaints() == []
+    assert page.warnings() == []
 
 
 def test_it_trains_pauses_steps_and_goes_back(page):
@@ -79,7 +79,7 @@ def test_it_trains_pauses_steps_and_goes_back(page):
         time.sleep(0.3)
     until(page, "engine.epoch === 2")
     assert page.script("return Array.from(engine.theta.slice(0, 5))") == at_two, "the same seed, the same weights"
-    assert page.complaints() == []
+    assert page.warnings() == []
 
 
 def test_the_address_is_the_experiment_and_the_command(page):
@@ -114,7 +114,7 @@ def test_the_address_is_the_experiment_and_the_command(page):
     )
     load(page, "#data=%3Cb%3E&model.width=x&seed=-1&x=nope:1,2&limit=1e9&optimizer.lr=0.5")
     assert text(page, "#command") == "scripts/lab train optimizer.lr=0.5" and "cannot be" in text(page, "#error")
-    assert page.complaints() == []
+    assert page.warnings() == []
 
 
 def test_each_hidden_layer_may_have_its_own_activation(page):
@@ -143,7 +143,7 @@ def test_each_hidden_layer_may_have_its_own_activation(page):
         "#x=model.activation:[relu,tanh],[tanh,{name: leaky_relu, negative_slope: 0.2}]&model.depth=2&model.width=3",
     )
     assert page.script("return settings[1].model.activation[1].negative_slope") == 0.2 and not text(page, "#error")
-    assert page.complaints() == []
+    assert page.warnings() == []
 
 
 def test_a_mosaic_is_chosen_opened_and_left(page):
@@ -167,7 +167,7 @@ def test_a_mosaic_is_chosen_opened_and_left(page):
     assert "x=model.width:4,16,32,64&y=seed:0,1,2,3" in page.address_now() and "pick=5" in page.address_now()
     load(page, "#x=data.noise:0.1,0.5&y=optimizer.lr:0.001,0.01,1e9")
     assert "at most" not in text(page, "#error") and "cannot be" in text(page, "#error")
-    assert page.complaints() == []
+    assert page.warnings() == []
 
 
 def test_points_of_ones_own_are_painted_and_pasted(page):
@@ -195,7 +195,7 @@ def test_points_of_ones_own_are_painted_and_pasted(page):
     page.script("document.querySelector('textarea').value = '1,2,x'")
     page.script("[...document.querySelectorAll('button')].find(b => b.textContent === 'Use these points').click()")
     assert "x1,x2,label" in text(page, "#error")
-    assert page.complaints() == []
+    assert page.warnings() == []
 
 
 def test_weights_go_out_and_come_in(page):
@@ -218,7 +218,7 @@ def test_weights_go_out_and_come_in(page):
     np.testing.assert_array_equal(theirs, np.float32(page.script("return Array.from(engine.theta)")))
     page.script('takeWeights(\'{"state_dict": {"<b>": 1}}\')')
     assert "no network of the lab" in text(page, "#error")
-    assert page.complaints() == []
+    assert page.warnings() == []
 
 
 @pytest.mark.parametrize("number", range(6))
@@ -233,7 +233,7 @@ def test_lessons_train_by_a_click(page, number):
     for tab in (1, 2, 3):
         page.click(f"#tabs button:nth-child({tab})")
     time.sleep(0.4)
-    assert page.complaints() == []
+    assert page.warnings() == []
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])

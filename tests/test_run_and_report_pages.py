@@ -124,7 +124,7 @@ def test_the_page_of_a_run_shows_its_network(page, runs):
     assert "zoom=4" in kept
     load(page, path, kept[kept.index("#") :])
     assert page.script("return view.zoom") == 4
-    assert page.complaints() == []
+    assert page.warnings() == []
 
 
 def test_a_table_is_shown_in_its_own_units_and_its_names_do_no_harm(page, runs):
@@ -145,7 +145,7 @@ def test_a_table_is_shown_in_its_own_units_and_its_names_do_no_harm(page, runs):
     assert page.script("return view.pair")[0] == 2
     for number in range(1, 8):
         page.click(f"#tabs button:nth-child({number})")
-    assert page.complaints() == []
+    assert page.warnings() == []
 
 
 def test_the_page_of_a_sweep_is_sorted_filtered_and_opened(page, runs):
@@ -195,7 +195,7 @@ def test_the_page_of_a_sweep_is_sorted_filtered_and_opened(page, runs):
     kept = page.address_now()
     load(page, folder / "report.html", kept[kept.index("#") :])
     assert text(page, "#cellTitle").startswith("width=12 depth=1") and page.script("return view.mode") == "bayes"
-    assert page.complaints() == []
+    assert page.warnings() == []
 
 
 PAGES = [
@@ -234,7 +234,7 @@ def test_every_word_can_be_read_nothing_sticks_out_and_nothing_is_asked_for(page
     asked = page.script("return performance.getEntriesByType('resource').map(e => e.name)")
     assert [entry for entry in asked if not entry.startswith("blob:")] == []
     page.screen(1280, 1000)
-    assert page.complaints() == []
+    assert page.warnings() == []
 
 
 def test_hostile_names_stay_text_on_every_page(page, runs, tmp_path):
@@ -259,14 +259,14 @@ def test_hostile_names_stay_text_on_every_page(page, runs, tmp_path):
             page.script("return document.querySelectorAll('img[src=x]').length") == 0
             and page.script("return document.title") != "owned"
         )
-        assert page.complaints() == []
+        assert page.warnings() == []
     for path in (runs / "train" / "one" / "playground.html", runs / "explorer.html"):
         load(page, path, f"#data={bad}&x={bad}:1&R={bad}&base={bad}&pins={bad}&points={bad}")
         assert (
             page.script("return document.querySelectorAll('img[src=x]').length") == 0
             and page.script("return document.title") != "owned"
         )
-        assert page.complaints() == []
+        assert page.warnings() == []
 
 
 def network(size, epochs):

@@ -90,7 +90,7 @@ class Browser:
             selector,
         )
 
-    def complaints(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """Return what the page logged as errors or warnings."""
         return [entry["message"] for entry in self._ask("POST", "/se/log", {"type": "browser"})]
 
