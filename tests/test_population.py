@@ -1,6 +1,7 @@
 """A population of MLPs: its gradient, and that a member knows no neighbours."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,9 +9,11 @@ import torch.nn.functional as F
 from networks import LOSS, cross_entropy_gradient, draw, labels_of, mlps, named_gradients, train, written_out
 from torch import nn
 
+from mlplab.errors import InputError
 from mlplab.nn.activations import ACTIVATIONS, Activation
 from mlplab.nn.mlp import MLP
 from mlplab.population import stacking
+from mlplab.population.blocks import MemberData
 from mlplab.population.engine import PIECE_BYTES, in_pieces
 from mlplab.population.member_axis import round_up
 from mlplab.population.optimizers import Adam
@@ -297,3 +300,23 @@ def test_the_room_of_an_evaluation_is_bounded_and_used(monkeypatch, members, wid
     most, whole = stacking.FORWARD_BYTES // 2, 4 * members * width * points
     assert max(sizes) <= max(most, 4 * width * stacking.FORWARD_POINTS_MULTIPLE)
     assert max(sizes) >= min(whole, most) / 3, "and the room is used"
+
+
+def test_points_of_several_data_modules_are_as_many_and_of_one_shape():
+    def member(points, features=2, validation=None):
+        part = SimpleNamespace(x=torch.zeros(points, features), y=torch.zeros(points, dtype=torch.long))
+        return SimpleNamespace(train=part, validation=validation)
+
+    same = member(5)
+    assert MemberData([same, same]).part("train")[0].shape == (1, 5, 2)
+    x, y = MemberData([member(5), member(5)]).part("train", torch.float64)
+    assert x.shape == (2, 5, 2) and y.shape == (2, 5) and x.dtype == torch.float64
+    assert MemberData([member(5), member(6)]).part("validation") is None
+    for name, members in (
+        ("train", [member(5), member(6)]),
+        ("train", [member(5), member(5, features=3)]),
+        ("validation", [member(5), member(5, validation=same.train)]),
+        ("validation", [member(5, validation=same.train), member(5)]),
+    ):
+        with pytest.raises(InputError, match=f"the {name} points must be as many, and of one shape"):
+            MemberData(members).part(name)

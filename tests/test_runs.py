@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import socket
+import subprocess
 import time
 
 import pytest
@@ -14,7 +16,7 @@ from mlplab.cli.app import main
 from mlplab.config.composition import compose_all
 from mlplab.errors import InputError
 from mlplab.places import conf_folder
-from mlplab.runs import listing
+from mlplab.runs import listing, status
 from mlplab.runs.clean import removable, remove
 from mlplab.runs.find import find_run, find_sweep
 from mlplab.runs.index import FILE, Index, folder_bytes
@@ -487,3 +489,23 @@ def test_times_of_the_last_two_seconds_are_not_trusted(logs, monkeypatch, age_s,
     assert len(runs) == 7 + (not is_trusted)
     (run,) = [run for run in runs if run.name == config.parent.name]
     assert run.changed["model.width"] == (16 if is_trusted else 17)
+
+
+def test_a_run_that_was_killed_long_after_its_last_word_is_told_as_interrupted(logs):
+    """What a running run's folder says is not enough: whether its process lives is looked up each time."""
+    folder = logs / "train" / "going-seed0-0000000e"
+    write_run(folder, None)
+    process = subprocess.Popen(["sleep", "600"])
+    record = json.loads((folder / "status.json").read_text()) | {"status": "running", "pid": process.pid}
+    record |= {"host": socket.gethostname(), "process": status._process(process.pid)}
+    (folder / "status.json").write_text(json.dumps(record))
+    for file in ("config.yaml", "status.json"):
+        os.utime(folder / file, (1000, 1000))
+
+    def told():
+        return [run.status for run in index_of(logs).runs() if run.name == folder.name]
+
+    assert told() == told() == ["running"]
+    process.kill()
+    process.wait()
+    assert told() == ["interrupted"]
