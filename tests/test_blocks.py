@@ -9,7 +9,7 @@ def order_of(seed, count):
     return lambda epoch: torch.randperm(count, generator=generator(seed, "order", epoch))
 
 
-def make(points=10, batch_size=3, members=1, shared=True, shape=(), drop_last=True, block=2):
+def make(points=10, batch_size=3, members=1, shared=True, shape=(), drop_last=True, block=2, **bounds):
     """Points whose feature is their number, plus 1000 for each member's own copy."""
     data = 1 if shared else members
     number = torch.arange(points).expand(data, -1) + 1000 * torch.arange(data).unsqueeze(1)
@@ -21,6 +21,7 @@ def make(points=10, batch_size=3, members=1, shared=True, shape=(), drop_last=Tr
         batch_size=batch_size,
         drop_last=drop_last,
         block_minibatches=block,
+        **bounds,
     )
 
 
@@ -142,16 +143,10 @@ def test_a_limit_keeps_the_short_minibatch_out_until_it_is_reached():
         assert [len(row) for row in epoch_of(loader)] == sizes
 
 
-def test_blocks_are_bounded_in_bytes(monkeypatch):
-    monkeypatch.setattr("mlplab.population.blocks.BLOCK_BYTES", 100)
-    loader = make(points=12, batch_size=3, block=1000)  # 12 bytes each point
-    assert loader.block == 2
-    monkeypatch.setattr("mlplab.population.blocks.BLOCK_BYTES", 1)
-    assert make(points=12, batch_size=3).block == 1
-    monkeypatch.setattr("mlplab.population.blocks.BLOCK_BYTES", 1000)
-    monkeypatch.setattr("mlplab.population.blocks.BLOCK_OPERATIONS", 70)
-    busy = make(points=12, batch_size=3, block=1000)
-    busy.operations = 20
+def test_blocks_are_bounded_in_bytes_and_operations():
+    assert make(points=12, batch_size=3, block=1000, most_bytes=100).block == 2  # 12 bytes each point
+    assert make(points=12, batch_size=3, most_bytes=1).block == 1
+    busy = make(points=12, batch_size=3, block=1000, operations=20, most_bytes=1000, most_operations=70)
     assert busy.block == 3
     # On another device than the CPU a block is as large as the memory there allows.
     elsewhere = make(points=12, batch_size=3, block=1000).to(torch.device("meta"))

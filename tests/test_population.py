@@ -217,33 +217,37 @@ def test_no_activation_and_no_second_thread_lets_a_neighbour_be_felt(hidden, cla
         assert all(torch.equal(many[index], alone[0]) for many, alone in zip(together, trained([index])))
 
 
-def test_chunks_cover_all_members_once(monkeypatch):
+def test_chunks_cover_all_members_once():
     population = stack(mlps(7, [128]), range(7))
     for size in (1, 1 << 18, 1 << 30):
-        monkeypatch.setattr(stacking, "CACHE_BYTES", size)
+        population.cache_bytes = size
         covered = [i for run in population.chunks(128) for i in range(7)[run]]
         assert covered == list(range(7))
-    monkeypatch.setattr(stacking, "CACHE_BYTES", 1)
+    population.cache_bytes = 1
     assert len(population.chunks(128)) == 7
 
 
-def test_a_forward_pass_in_parts_has_the_same_bits(monkeypatch):
+def test_a_forward_pass_in_parts_has_the_same_bits():
     population = stack(mlps(5, [9]), range(5))
     x = draw(5, 40, 2)
     whole, shared = population.forward(x), population.forward(x[:1])
-    monkeypatch.setattr(stacking, "FORWARD_BYTES", 1)
+    population.forward_bytes = 1
     assert torch.equal(population.forward(x), whole)
     assert torch.equal(population.forward(x[:1]), shared)
     assert torch.equal(population.forward(x[1:3], slice(1, 3)), whole[1:3])
 
 
 @pytest.mark.parametrize("points", (1, 63, 64, 65, 130, 333))
-def test_a_forward_pass_cut_by_points_knows_no_neighbours(points, monkeypatch):
-    monkeypatch.setattr(stacking, "FORWARD_BYTES", 1)
+def test_a_forward_pass_cut_by_points_knows_no_neighbours(points):
+    def forward(modules, x):
+        population = stack(modules, range(len(modules)))
+        population.forward_bytes = 1
+        return population.forward(x)
+
     modules, x = mlps(5, [9, 12]), draw(5, points, 2)
-    together = stack(modules, range(5)).forward(x)
+    together = forward(modules, x)
     for index, module in enumerate(modules):
-        assert torch.equal(stack([module], [index]).forward(x[index : index + 1])[0], together[index])
+        assert torch.equal(forward([module], x[index : index + 1])[0], together[index])
         with torch.no_grad():
             assert torch.allclose(together[index], module(x[index]), rtol=1e-5, atol=1e-6)
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,13 @@ from mlplab.seeds import derive
 # A mask is drawn for widths and minibatches rounded up to these, as the engine lays its networks out.
 HIDDEN_MULTIPLE = 4
 POINTS_MULTIPLE = 8
+
+
+@runtime_checkable
+class Described(Protocol):
+    """A network that names itself for a title."""
+
+    def describe(self) -> str: ...
 
 
 class Dropout(nn.Dropout):

@@ -53,8 +53,6 @@ def _shifted(z: Tensor, bits: int) -> Tensor:
 BLOCK_BYTES = 512 << 20
 # Between two blocks a run can be stopped and its status file is renewed: on one CPU core, every few seconds.
 BLOCK_OPERATIONS = 5e11
-# At the end of a block the host reads the results: on a GPU best once an epoch, also of 10,000 members.
-GPU_BLOCK_BYTES = 512 << 20
 # Devices that draw the orders themselves.
 DRAWING_DEVICES = ("cuda",)
 BLOCK_MINIBATCHES = 1024
@@ -97,6 +95,8 @@ class BlockLoader:
         order_seeds: one seed a member, from which a CUDA device draws orders of its own, see
             :func:`~mlplab.population.blocks.draw_orders`; without them, or with None among them, it takes ``orders``.
         operations: floating-point operations that a minibatch of all members takes; 0 where that is not known.
+        most_bytes: of a block's points.
+        most_operations: of a block.
     """
 
     def __init__(
@@ -110,6 +110,8 @@ class BlockLoader:
         block_minibatches: int = BLOCK_MINIBATCHES,
         order_seeds: Sequence[int | None] = (None,),
         operations: int = 0,
+        most_bytes: int = BLOCK_BYTES,
+        most_operations: float = BLOCK_OPERATIONS,
     ) -> None:
         self.x, self.y, self.orders = x, y, list(orders)
         self.order_seeds = list(order_seeds)
@@ -118,6 +120,7 @@ class BlockLoader:
         self.shuffle = True
         self.per_epoch = self.whole = count_minibatches(x.shape[1], batch_size, drop_last)
         self.block_minibatches, self.operations = block_minibatches, operations
+        self.most_bytes, self.most_operations = most_bytes, most_operations
         self.served = 0
 
     @property
@@ -130,10 +133,11 @@ class BlockLoader:
         """Number of minibatches in a block."""
         x, y = self.x, self.y
         bytes_each = len(self.orders) * self.batch_size * (x[0, 0].numel() * x.element_size() + y.element_size())
-        if x.device.type != "cpu":
-            return max(1, min(self.block_minibatches, GPU_BLOCK_BYTES // max(1, bytes_each)))
-        work = int(BLOCK_OPERATIONS // max(1, self.operations))
-        return max(1, min(self.block_minibatches, BLOCK_BYTES // max(1, bytes_each), work))
+        count = min(self.block_minibatches, self.most_bytes // max(1, bytes_each))
+        # At the end of a block the host reads the results: on a GPU best once an epoch, also of 10,000 members.
+        return max(
+            1, count if x.device.type != "cpu" else min(count, int(self.most_operations // max(1, self.operations)))
+        )
 
     def restrict(self, limit: int | float = 1.0, overfit: int | float = 0) -> None:
         """Shorten the epoch.

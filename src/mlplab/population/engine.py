@@ -22,7 +22,7 @@ from mlplab.population.member_axis import Population
 from mlplab.population.optimizers import Adam, MemberOptimizer, moments_of, moments_of_members
 from mlplab.population.schedules import Constant, Schedule
 from mlplab.population.stacking import stack
-from mlplab.population.state import BestState, EpochSums, Rules, Stop, all_finite, member_state
+from mlplab.population.state import BestState, EpochSums, Members, Rules, Stop, all_finite, member_state
 from mlplab.torch_names import foreach_norm
 
 PLAIN = CrossEntropy()
@@ -30,7 +30,7 @@ PLAIN = CrossEntropy()
 PIECE_BYTES = 256 << 10
 
 
-class PopulationModule(L.LightningModule):
+class PopulationModule(L.LightningModule, Members):
     """Train one network or many that share a shape, to what each would become by itself.
 
     Args:

@@ -37,7 +37,14 @@ class StackedMLP(Population):
     Args:
         modules: MLPs with the same widths, activation and dropout, at least one.
         seeds: one seed a member.
+
+    Attributes:
+        cache_bytes: what the members that are processed together may take.
+        forward_bytes: what is evaluated at once may take; None for the device's.
     """
+
+    cache_bytes: int = CACHE_BYTES
+    forward_bytes: int | None = None
 
     def __init__(self, modules: Sequence[MLP], seeds: Sequence[int]) -> None:
         first = modules[0]
@@ -123,7 +130,7 @@ class StackedMLP(Population):
         if self.theta.device.type != "cpu":
             return [slice(0, self.members)]
         bytes_each = self.theta.element_size() * (batch_size * sum(self.widths) + 4 * self.theta.shape[1])
-        count = -(-self.members // max(1, CACHE_BYTES // bytes_each))
+        count = -(-self.members // max(1, self.cache_bytes // bytes_each))
         bounds = [round(i * self.members / count) for i in range(count + 1)]
         return [slice(a, b) for a, b in zip(bounds, bounds[1:])]
 
@@ -182,7 +189,7 @@ class StackedMLP(Population):
         x = self._points_last(x.to(self.dtype))
         width = max(self.widths[1:])
         room_bytes = FORWARD_BYTES if x.device.type == "cpu" else GPU_FORWARD_BYTES
-        numbers = room_bytes // (2 * width * x.element_size())
+        numbers = (self.forward_bytes or room_bytes) // (2 * width * x.element_size())
         # Where the points are cut does not depend on the number of members, and so no member's bits do.
         span = min(x.shape[2], max(1, numbers // FORWARD_POINTS_MULTIPLE) * FORWARD_POINTS_MULTIPLE)
         size = max(1, numbers // max(1, span))

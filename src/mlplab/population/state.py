@@ -50,6 +50,30 @@ class Rules:
         return -(-self.steps(minibatches) // self.steps_per_epoch(minibatches))
 
 
+class Members:
+    """What callbacks and the end of a run ask of the networks in training, many in the engine or one in Lightning's loop.
+
+    Attributes:
+        members: number of networks P.
+        population, theta: the networks, and their parameters (P, S).
+        metrics: of the epoch, name to an array of shape (P,).
+        epochs, steps, total_epochs: trained so far, and epochs of the whole.
+        best, stops, rates: the best state of each, the members that have ended, and the learning rate of each.
+        averages: the callback that puts averaged weights in the networks' place at the end, by name.
+    """
+
+    averages: str | None = None
+    theta: Tensor
+
+    @property
+    def root_device(self) -> torch.device:
+        """The device that the networks were trained on."""
+        return self.theta.device
+
+    def note_validation(self) -> None:
+        """Remember that what the validation measured is of this epoch."""
+
+
 @dataclass
 class Stop:
     """Why and where one member ended before the others."""

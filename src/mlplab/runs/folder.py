@@ -142,45 +142,22 @@ def _unlink(file: TextIO) -> None:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Name the files of one run; nothing is made or read until somebody does so."""
+    """Name the files of one run; nothing is made or read until somebody does so.
+
+    Attributes:
+        path: the folder, whose last word is its `name`.
+        config, manifest, status, result, metrics: its files.
+        checkpoints, tensorboard, figures: the folders in it.
+    """
 
     path: Path
 
-    @property
-    def name(self) -> str:
-        return self.path.name
-
-    @property
-    def config(self) -> Path:
-        return self.path / "config.yaml"
-
-    @property
-    def manifest(self) -> Path:
-        return self.path / "manifest.json"
-
-    @property
-    def status(self) -> Path:
-        return self.path / "status.json"
-
-    @property
-    def result(self) -> Path:
-        return self.path / "result.json"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.csv"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
-    def tensorboard(self) -> Path:
-        return self.path / "tensorboard"
-
-    @property
-    def figures(self) -> Path:
-        return self.path / "figures"
+    def __post_init__(self) -> None:
+        vars(self)["name"] = self.path.name
+        for file in ("config.yaml", "manifest.json", "status.json", "result.json", "metrics.csv"):
+            vars(self)[file.partition(".")[0]] = self.path / file
+        for folder in ("checkpoints", "tensorboard", "figures"):
+            vars(self)[folder] = self.path / folder
 
 
 def claim(parent: str | Path, name: str) -> Path:

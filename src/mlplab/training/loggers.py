@@ -32,6 +32,10 @@ class RunFolderLogger(Logger):
     def cut(self, epochs: int, steps: int) -> None:
         """Drop what was logged after a number of epochs and of steps, -1 for all of it."""
 
+    def flush(self) -> None:
+        """Bring what is held to disk."""
+        self.save()
+
     def log_config(self, text: str) -> None:
         """Take the text of the run's config."""
 

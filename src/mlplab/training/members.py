@@ -10,8 +10,9 @@ import torch
 from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 from torch import Tensor, nn
 
+from mlplab.nn.mlp import Described
 from mlplab.population.member_axis import trainable
-from mlplab.population.state import BestState, Stop
+from mlplab.population.state import BestState, Members, Stop
 from mlplab.training.classifier import Classifier
 
 # Callbacks that put averaged weights into the module at the end.
@@ -25,7 +26,7 @@ def network_of(module: nn.Module) -> nn.Module:
 
 def network_title(network: Any) -> str:
     """Name a network for a title."""
-    return network.describe() if hasattr(network, "describe") else type(network).__name__
+    return network.describe() if isinstance(network, Described) else type(network).__name__
 
 
 class SingleNetwork:
@@ -95,7 +96,7 @@ class SingleNetwork:
                 places[name].copy_(value)
 
 
-class SingleMember:
+class SingleMember(Members):
     """What the lab's callbacks ask of a training, answered by a stock Trainer and the module that it trains.
 
     Args:
@@ -239,7 +240,7 @@ class SingleMember:
 
 def members_of(trainer: L.Trainer, module: L.LightningModule) -> Any:
     """Give the population that a trainer trains: the engine itself, or its one network."""
-    if hasattr(module, "population"):
+    if isinstance(module, Members):
         return module
     known = trainer.__dict__.get("_mlplab_single")
     if known is None or known.module is not module:
@@ -251,8 +252,7 @@ class MemberCallback(L.Callback):
     """Override `on_epoch`; for what must outlive an interruption also `member_state` and `load_member_state`.
 
     Under Lightning's own loop there is one member; in the engine there are P. ``members``, which every method gets,
-    has the same attributes in both: ``members`` (their number), ``metrics`` (name to an array of shape (P,)),
-    ``epochs``, ``steps``, ``total_epochs``, ``population``, ``best``, ``stops``, ``rates`` and ``stop(index, reason)``.
+    has the attributes of :class:`mlplab.population.state.Members` in both, and ``stop(index, reason)``.
     A subclass with a hook for minibatches is trained with by Lightning's own loop, unless it says ``takes_blocks``:
     the engine calls ``on_train_batch_start`` and ``..._end`` once for many minibatches.
     """
@@ -260,8 +260,8 @@ class MemberCallback(L.Callback):
     takes_blocks = False
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        if not trainer.sanity_checking and hasattr(members := members_of(trainer, module), "note_validation"):
-            members.note_validation()
+        if not trainer.sanity_checking:
+            members_of(trainer, module).note_validation()
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         # Lightning calls callbacks before the module, so the epoch is summed up by the first of them.

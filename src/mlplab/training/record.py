@@ -122,7 +122,7 @@ class MemberRun:
     def flush(self) -> None:
         """Bring what the loggers hold to disk."""
         for logger in self.loggers:
-            getattr(logger, "flush", logger.save)()
+            logger.flush() if isinstance(logger, RunFolderLogger) else logger.save()
 
 
 def share_data(modules: Sequence[ArrayDataModule], keys: Sequence[str]) -> list[ArrayDataModule]:

@@ -276,12 +276,12 @@ def describe(
         "steps": stop.step if stop else classifier.steps,
         "stopped": stop.reason if stop else None,
         "parameters": sum(torch.Size(shape).numel() for _, shape in classifier.population.names()),
-        "device": str(getattr(classifier, "root_device", classifier.theta.device)),
+        "device": str(classifier.root_device),
         **measured,
         **table_facts(run.data),
         "best_epoch": best_epoch if best_epoch >= 0 else None,
         "config_digest": run.digest,
-        **({"averaged_by": classifier.averages} if getattr(classifier, "averages", None) else {}),
+        **({"averaged_by": classifier.averages} if classifier.averages else {}),
         **({"engine": run.plan.engine, "engine_reason": run.plan.reason} if run.plan is not None else {}),
     }
 

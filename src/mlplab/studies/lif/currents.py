@@ -98,7 +98,7 @@ class Sine:
 
 
 @dataclass
-class _Recursive:
+class Recursive:
     """Keep the last value of a recursion; a block that does not follow the last one starts it again."""
 
     dt_ms: float
@@ -129,7 +129,7 @@ class _Recursive:
 
 
 @dataclass
-class OrnsteinUhlenbeck(_Recursive):
+class OrnsteinUhlenbeck(Recursive):
     """Add coloured Gaussian noise to a mean, drawn from its stationary law from the first step on.
 
         x(t + dt) = rho x(t) + sqrt(1 - rho^2) std xi,   rho = exp(-dt/tau)
@@ -165,7 +165,7 @@ class OrnsteinUhlenbeck(_Recursive):
 
 
 @dataclass
-class Poisson(_Recursive):
+class Poisson(Recursive):
     """Let `synapses` Poisson inputs of `rate_hz` each add charge, which decays with `tau_ms`.
 
         x(t + dt) = rho x(t) + w' k,   rho = exp(-dt/tau),   w' = weight (tau/dt) (1 - rho),   k ~ Poisson(events in dt)
@@ -231,7 +231,7 @@ class Poisson(_Recursive):
 
 
 @dataclass
-class WhiteNoise(_Recursive):
+class WhiteNoise(Recursive):
     """Add white noise to a mean: in each step an independent normal draw of deviation intensity / sqrt(dt).
 
     The intensity s (mA sqrt(ms)) is that of <eta(t) eta(t')> = s^2 delta(t - t'), so that the noise is the same for

@@ -4,7 +4,7 @@ import numpy as np
 
 from mlplab.studies.lif import neuron_plots as pictures
 from mlplab.studies.lif import transfer_plots as transfer
-from mlplab.studies.lif.currents import Samples, WhiteNoise
+from mlplab.studies.lif.currents import Recursive, Samples, WhiteNoise
 from mlplab.studies.lif.grid import spike_count
 from mlplab.studies.lif.neuron import (
     MS_PER_S,
@@ -97,7 +97,7 @@ def noise(neuron: Neuron, current, *, duration_ms: float, dt_ms: float, seed: in
         The figure, its arrays, and what was measured beside what is known.
     """
     neuron = one_neuron(neuron)
-    if getattr(current, "neurons", 1) < 2:
+    if not isinstance(current, Recursive) or current.neurons < 2:
         dt_ms = scale_of(neuron).time_ms / 20
         duration_ms = 1000 * dt_ms
         current = WhiteNoise(dt_ms=dt_ms, neurons=100, seed=seed, **white_noise(neuron))

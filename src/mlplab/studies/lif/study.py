@@ -12,7 +12,7 @@ from mlplab.pages.lif_explorer import lif_explorer
 from mlplab.runs.files import write_text
 from mlplab.studies.lif import figures as lif_figures
 from mlplab.studies.lif import transfer_figures
-from mlplab.studies.lif.currents import Constant, FileSamples, WhiteNoise
+from mlplab.studies.lif.currents import Constant, FileSamples, Recursive, WhiteNoise
 from mlplab.studies.lif.grid import divides, spike_count, whole_steps
 from mlplab.studies.lif.neuron import MS_PER_S, exact_count, interval_ms, rate_hz, threshold_current_ma
 from mlplab.studies.lif.noise_rate import interval_variation, white_noise_rate_hz
@@ -81,7 +81,7 @@ def draw(record: Recording, config: Mapping[str, Any], neuron, current, steps: i
         figure, arrays, orders = transfer_figures.convergence(one)
         record.figure("convergence", figure, arrays)
         measured["order_of_convergence"] = orders
-    if "noise" in wanted and (steps or not hasattr(current, "neurons")):
+    if "noise" in wanted and (steps or not isinstance(current, Recursive)):
         figure, arrays, found = lif_figures.noise(
             one, current, duration_ms=steps * dt_ms, dt_ms=dt_ms, seed=config["seed"]
         )

@@ -96,7 +96,7 @@ class DecisionMaps(MemberCallback):
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         members = members_of(trainer, module)
-        if getattr(members, "averages", None) and members.epochs in self.wanted(members):
+        if members.averages and members.epochs in self.wanted(members):
             self._snap(members)  # the averaged weights, which have come only now
         self.draw(trainer, members)
 
