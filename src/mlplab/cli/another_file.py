@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from mlplab.cli.finished_run import read_result
+from mlplab.cli.finished_run import read_result, write_evaluation
 from mlplab.cli.train import figure_lines
 from mlplab.config import composition as configs
 from mlplab.data.file_module import WholeFile
 from mlplab.errors import InputError
 from mlplab.places import is_option
 from mlplab.population.member_axis import Population
-from mlplab.runs.files import write_bytes, write_json, write_text
-from mlplab.runs.folder import RunFolder, claim, open_run
+from mlplab.runs.files import write_bytes
+from mlplab.runs.folder import RunFolder, open_run
 from mlplab.training.loading import load_population
 from mlplab.training.members import network_title
 from mlplab.training.results import part_figures
@@ -74,11 +74,7 @@ def measure_file(
     network = load_population(folder, OmegaConf.to_container(config), data, recorded["evaluated"])
     logits = logits_of(network, data.test.x)
     parts = part_figures({"test": logits, "fresh": None, "validation": None, "train": None}, data)
-    target = RunFolder(claim(logs / "evaluate", f"{folder.name}-{data.sha256[:8]}"))
-    result = {
-        "status": "finished",
-        "name": target.name,
-        "run": str(folder.path),
+    found = {
         "overrides": [f"data.path={path}"],
         "evaluated": recorded["evaluated"],
         "data_sha256": data.sha256,
@@ -88,10 +84,8 @@ def measure_file(
     }
     changed = OmegaConf.create(OmegaConf.to_container(config))
     changed.data.path, changed.data.file_sha256 = str(path), data.sha256
-    write_text(target.config, OmegaConf.to_yaml(changed))
-    write_json(target.result, result)
-    before = recorded.get("test")
-    both = result | {"own": before}
+    target, result = write_evaluation(folder, logs, data.sha256, changed, found)
+    both = result | {"own": recorded.get("test")}
     print("\n".join(figure_lines(both, {"own": "its own test points", "test": f"all rows of {path.name}"})))
     print(f"\nfolder   {shown(target.path)}")
     image = picture(network, data, logits, recorded, f"{network_title(network.member(0))} on {path.name}")

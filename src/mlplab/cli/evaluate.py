@@ -10,13 +10,13 @@ from omegaconf import DictConfig, OmegaConf
 
 import mlplab
 from mlplab.cli.another_file import measure_file
-from mlplab.cli.finished_run import FIGURES, read_result
+from mlplab.cli.finished_run import FIGURES, read_result, write_evaluation
 from mlplab.config import composition as configs
 from mlplab.data.bayes import log_posterior
 from mlplab.errors import InputError
 from mlplab.population.member_axis import Population
-from mlplab.runs.files import read_record, write_bytes, write_json, write_text
-from mlplab.runs.folder import RunFolder, claim, open_run
+from mlplab.runs.files import read_record, write_bytes
+from mlplab.runs.folder import RunFolder, open_run
 from mlplab.runs.identity import config_digest
 from mlplab.training.data_view import viewed
 from mlplab.training.loading import load_population
@@ -144,18 +144,13 @@ def elsewhere(
         )
     parts = figures_of(network, data)
     plain = OmegaConf.to_container(changed)
-    target = RunFolder(claim(logs / "evaluate", f"{folder.name}-{config_digest(plain['data'])[:8]}"))
-    result = {
-        "status": "finished",
-        "name": target.name,
-        "run": str(folder.path),
+    found = {
         "overrides": [text for text in overrides if text.startswith("data")],
         "evaluated": recorded["evaluated"],
         "data_sha256": data.sha256,
         **{name: parts[name] for name in PARTS},
     }
-    write_text(target.config, OmegaConf.to_yaml(changed))
-    write_json(target.result, result)
+    target, result = write_evaluation(folder, logs, config_digest(plain["data"]), changed, found)
     rows = [("", "accuracy", "NLL", "Bayes accuracy", "Bayes NLL")]
     for label, figures in (
         ("its own test points", recorded.get("test")),

@@ -1,10 +1,13 @@
-"""A finished run's result read back."""
+"""A finished run: its result read back, and its evaluation on other data written into a folder of its own."""
 
+from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
+
 from mlplab.errors import InputError
-from mlplab.runs.files import read_record
-from mlplab.runs.folder import RunFolder
+from mlplab.runs.files import read_record, write_json, write_text
+from mlplab.runs.folder import RunFolder, claim
 from mlplab.training.results import PARTS
 
 FIGURES = ("accuracy", "nll", "calibration_error")
@@ -30,3 +33,25 @@ def read_result(folder: RunFolder) -> dict[str, Any]:
         if part is not None and not (isinstance(part, dict) and {*FIGURES, *BAYES} <= part.keys()):
             raise InputError(f"{path} is damaged: {name} must have {', '.join(FIGURES)}, got {part!r:.40}")
     return result
+
+
+def write_evaluation(
+    run: RunFolder, logs: Path, digest: str, config: DictConfig, found: dict[str, Any]
+) -> tuple[RunFolder, dict[str, Any]]:
+    """Write what an evaluation on other data found into a new folder under ``logs/evaluate``.
+
+    Args:
+        run: the run that was evaluated.
+        logs: the log folder.
+        digest: of the other data; its first letters end the new folder's name.
+        config: of the run on the other data.
+        found: its metrics and what they are of.
+
+    Returns:
+        The folder, and the result as its ``result.json`` holds it.
+    """
+    target = RunFolder(claim(logs / "evaluate", f"{run.name}-{digest[:8]}"))
+    result = {"status": "finished", "name": target.name, "run": str(run.path), **found}
+    write_text(target.config, OmegaConf.to_yaml(config))
+    write_json(target.result, result)
+    return target, result
