@@ -31,6 +31,7 @@ def rows(repeats: int, logs: Path) -> Iterator[Row]:
     """Yield the rows of the benchmark ``train``."""
     torch.set_num_threads(1)
     yield from fit_rows(repeats)
+    yield from durable_rows(repeats)
     yield from command_rows(repeats)
     yield from map_rows(repeats)
 
@@ -92,6 +93,29 @@ def fit_rows(repeats: int) -> Iterator[Row]:
     for module, name in (("jax", "JAX, training jitted whole"), ("sklearn", "scikit-learn MLPClassifier")):
         if not installed(module):
             yield row(work, name, None, note="not installed: pip install 'mlplab[bench]'")
+
+
+def durable_rows(repeats: int) -> Iterator[Row]:
+    """Time the fit of the default run in a folder with its files synced to the disk and without, in turn."""
+    sync = os.fsync
+
+    def lab(synced: bool) -> None:
+        with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as silent:
+            stderr, sys.stderr, os.fsync = sys.stderr, silent, sync if synced else lambda handle: None
+            try:
+                fit(compose("train", ["trainer=cpu", "figures=none"]), folder)
+            finally:
+                sys.stderr, os.fsync = stderr, sync
+
+    taken = in_turn({"synced": lambda: lab(True), "not synced": lambda: lab(False)}, repeats)
+    yield row(
+        "default run in its folder, files synced to the disk",
+        "mlplab",
+        taken["synced"],
+        ratio=taken["synced"] / taken["not synced"],
+        target="at most 1.03x without",
+        ok=taken["synced"] <= 1.03 * taken["not synced"],
+    )
 
 
 class Ordinary(L.LightningModule):
