@@ -1,5 +1,6 @@
 import random
 import signal
+import sys
 
 import pytest
 import torch
@@ -18,6 +19,16 @@ def global_random_state_is_untouched():
     before = torch.get_rng_state()
     yield
     assert torch.equal(before, torch.get_rng_state()), "the test changed torch's global random state"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def a_measured_suite_is_not_debugged():
+    """Hydra lets an error through in place of printing it where something traces the program, as coverage does."""
+    if sys.gettrace() is not None:
+        from hydra._internal import utils
+
+        utils.is_under_debugger = lambda: False
+    yield
 
 
 def pytest_addoption(parser):
