@@ -10,7 +10,7 @@ def test_one_pixel_is_the_origin():
 
 
 def test_rows_are_x2_ascending_and_columns_x1_ascending():
-    picture = decision_grid(4, 2.0).view(4, 4, 2)
+    picture = decision_grid(4).view(4, 4, 2)  # from -2 to 2 by default
     centres = torch.tensor([-1.5, -0.5, 0.5, 1.5])
     assert torch.equal(picture[:, :, 0], centres.expand(4, 4))
     assert torch.equal(picture[:, :, 1], centres[:, None].expand(4, 4))
@@ -26,5 +26,5 @@ def test_centres_are_those_of_a_histogram_and_mirror_exactly(resolution, limit):
 
 
 def test_a_rectangle_is_covered_from_its_lower_left_corner():
-    picture = decision_grid(2, (0.0, 4.0, -1.0, 1.0)).view(2, 2, 2)
-    assert picture.tolist() == [[[1.0, -0.5], [3.0, -0.5]], [[1.0, 0.5], [3.0, 0.5]]]
+    picture = decision_grid(2, (0.0, 4.0, -1.0, 3.0)).view(2, 2, 2)
+    assert picture.tolist() == [[[1.0, 0.0], [3.0, 0.0]], [[1.0, 2.0], [3.0, 2.0]]]
