@@ -235,3 +235,10 @@ def test_without_a_guard_the_result_says_diverged_all_the_same():
 
     result = fit(sgd(1e30), engine="lightning", callbacks=[Unguarded()])
     assert result["status"] == "diverged" and result["epochs"] == 3
+
+
+def test_a_module_may_have_a_population_of_its_own():
+    class Islands(mlplab.Classifier):
+        population = 5
+
+    assert fit(Islands(net()), max_epochs=1)["engine"] == "lightning"

@@ -73,6 +73,24 @@ def test_a_file_imports_from_below_only(path):
         assert parts[0] not in forbidden, f"{path} imports {name}"
 
 
+def test_the_readme_lists_the_rooms_from_top_to_bottom():
+    """Its claim, that a file imports only from rooms below its own, is held for every room it names, and names all."""
+    drawn = re.search(r"```text\n(faults/.*?)```", (PACKAGE / "README.md").read_text(encoding="utf-8"), re.DOTALL)[1]
+    rooms = [line.split()[0] for line in drawn.splitlines() if re.match(r"[a-z/]+/ ", line)]
+    ground = re.search(r"^((?:[a-z]+ )+) used by all", drawn, re.MULTILINE)[1].split()
+    assert set(ground) == {name for name in GROUND if not name.endswith("_names")}
+
+    def room(name):
+        return next((room for room in rooms if f"{name}/".startswith(room)), None)
+
+    assert {room(str(path)) for path in FILES if len(path.parts) > 1 and path.parts[0] != "studies"} <= set(rooms)
+    for path in FILES:
+        for name in imports(path):
+            above, below = room(str(path)), room(name.removeprefix("mlplab.").replace(".", "/"))
+            if name.startswith("mlplab.") and above and below:
+                assert rooms.index(above) <= rooms.index(below), f"{path} imports {name}"
+
+
 @pytest.mark.parametrize("path", [path for path in FILES if path.parts[0] in ("nn", "runs")], ids=str)
 def test_numerics_need_torch_numpy_scipy_alone(path):
     allowed = sys.stdlib_module_names | {"torch", "numpy", "scipy", "mlplab"}

@@ -119,3 +119,10 @@ def test_the_limit_is_the_least_of_the_machines_its_groups_and_the_process_own(m
 def test_what_says_nothing_of_its_size_is_not_guessed_at():
     assert memory.needs({"model": {"_target_": "mine.Network"}, "data": {"_target_": "mine.Data"}}) == {}
     assert memory.needs({}) == {}
+
+
+@pytest.mark.parametrize("words", ["nan", "-1", "0", "inf", "much"])
+def test_a_limit_that_is_none_is_refused(monkeypatch, words):
+    monkeypatch.setenv("MLPLAB_MEMORY_GB", words)
+    with pytest.raises(InputError, match=f"^MLPLAB_MEMORY_GB must be a number of gigabytes > 0, got '{words}'$"):
+        memory.machine_bytes()

@@ -17,7 +17,7 @@ from torch import nn
 
 from mlplab.data.bayes import log_posterior
 from mlplab.errors import InputError
-from mlplab.options import PRECISION_WORDS
+from mlplab.options import long_precision
 from mlplab.plots.decision_map import decision_map, summary
 from mlplab.rules import integer, near
 from mlplab.runs.files import read_record
@@ -121,7 +121,7 @@ def fit(
         raise InputError("logger must be left out for a list of networks: their metrics are in what fit returns")
     options = {"max_epochs": max_epochs, "accelerator": "cpu", **trainer}
     if "precision" in options:
-        options["precision"] = PRECISION_WORDS.get(str(options["precision"]), options["precision"])
+        options["precision"] = long_precision(options["precision"])
     config = {"data": {}, "evaluate_state": "last", "figures": "none", "trainer": options}
     runs = [
         MemberRun(

@@ -118,4 +118,21 @@ TRAINER = {
     "profiler": optional(choice("simple", "advanced")),
     "threads": integer(1, 1024),  # torch itself crashes where it cannot start so many
 }
+# Beyond it float32 overflows, in which networks are trained.
+MOST = 1e30
+COSINE = {"final_fraction": number(0, 1), "warmup_epochs": number(0)}
+ONE_CYCLE = {"warmup_fraction": FRACTION, "initial_fraction": number(0, 1, above=True), "final_fraction": number(0, 1)}
+STEP = {"every_epochs": integer(1), "factor": number(0, 1, above=True)}
+DECISION_MAPS = {
+    "epochs": either(choice("log"), many(integer(0))),
+    "resolution": integer(2, 4096),
+    "limit": optional(number(1e-30, MOST)),
+    "pair": optional(many(COLUMN, least=2)),
+}
 MONITOR = choice("val/loss", "val/nll", "val/accuracy", "train/loss", "train/accuracy")
+EARLY_STOPPING = {"monitor": MONITOR, "patience": integer(1), "min_delta": number(0)}
+
+
+def long_precision(word: object) -> object:
+    """Give Lightning's long word for its short one of a precision, such as ``32-true`` for 32; anything else as it is."""
+    return PRECISION_WORDS.get(str(word), word)

@@ -170,8 +170,7 @@ def print_error(words: str) -> None:
         text = f"{hint[1]} {text[: hint.start()]}"
     text = f"mlplab: {text}"
     if sys.stderr.isatty():
-        columns = max(40, shutil.get_terminal_size().columns)
-        text = textwrap.fill(text, columns, subsequent_indent="        ", break_on_hyphens=False)
+        text = textwrap.fill(text, terminal_width(), subsequent_indent="        ", break_on_hyphens=False)
     print(text, file=sys.stderr)
 
 

@@ -19,7 +19,7 @@ from mlplab.config.recorded import read_recorded
 from mlplab.config.schema import ROOTS, Object
 from mlplab.config.validation import validate
 from mlplab.errors import InputError
-from mlplab.options import PRECISION_WORDS
+from mlplab.options import long_precision
 from mlplab.places import conf_folder, expanded, logs_folder
 from mlplab.rules import optional, shown, text
 from mlplab.runs.identity import CONTENTS, file_sha256
@@ -182,14 +182,15 @@ def resolved(config: DictConfig) -> dict[str, Any]:
 
 
 def check_plain(plain: dict[str, Any], study: str = "train") -> dict[str, Any]:
-    """Check every value of a resolved config, in place; make its paths absolute and fingerprint its data file.
+    """Check every value of a resolved config; in place, make its paths absolute, fingerprint its data file, and put
+    Lightning's long word for a precision's short one.
 
     Raises:
         InputError: one line.
     """
     trainer = plain.get("trainer")
     if isinstance(trainer, dict) and "precision" in trainer:
-        trainer["precision"] = PRECISION_WORDS.get(str(trainer["precision"]), trainer["precision"])
+        trainer["precision"] = long_precision(trainer["precision"])
     validate(plain, study)
     plain["paths"]["logs"] = str(place("paths.logs", plain["paths"]["logs"]))
     if plain.get("init_from") is not None:

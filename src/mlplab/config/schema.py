@@ -11,16 +11,19 @@ from pathlib import Path
 
 from mlplab.options import (
     CLASSES,
-    COLUMN,
+    COSINE,
+    DECISION_MAPS,
+    EARLY_STOPPING,
     FILE,
-    FRACTION,
     LOSS,
     MLP,
-    MONITOR,
+    MOST,
     NAME,
+    ONE_CYCLE,
     PATH,
     SEED,
     SPIRAL,
+    STEP,
     SYNTHETIC,
     TRAINER,
 )
@@ -42,8 +45,6 @@ OBJECTIVE = Rule(
     tuple(OBJECTIVES),
 )
 
-# Beyond it float32 overflows, in which networks are trained.
-MOST = 1e30
 _ADAM = {
     "lr": number(0, MOST, above=True),
     "betas": many(number(0, 1, below=True), length=2),
@@ -86,22 +87,13 @@ TARGETS: dict[str, dict[str, Rule]] = {
         "weight_decay": number(0, MOST),
     },
     "mlplab.population.schedules.Constant": {},
-    "mlplab.population.schedules.Cosine": {"final_fraction": number(0, 1), "warmup_epochs": number(0)},
-    "mlplab.population.schedules.OneCycle": {
-        "warmup_fraction": FRACTION,
-        "initial_fraction": number(0, 1, above=True),
-        "final_fraction": number(0, 1),
-    },
-    "mlplab.population.schedules.Step": {"every_epochs": integer(1), "factor": number(0, 1, above=True)},
-    "mlplab.training.callbacks.DecisionMaps": {
-        "epochs": either(choice("log"), many(integer(0))),
-        "resolution": integer(2, 4096),
-        "limit": optional(number(1e-30, MOST)),
-        "pair": optional(many(COLUMN, least=2)),
-    },
+    "mlplab.population.schedules.Cosine": COSINE,
+    "mlplab.population.schedules.OneCycle": ONE_CYCLE,
+    "mlplab.population.schedules.Step": STEP,
+    "mlplab.training.callbacks.DecisionMaps": DECISION_MAPS,
     "mlplab.training.callbacks.Progress": {},
     "mlplab.training.callbacks.Checkpoints": {"every_seconds": number(0)},
-    "mlplab.training.callbacks.EarlyStopping": {"monitor": MONITOR, "patience": integer(1), "min_delta": number(0)},
+    "mlplab.training.callbacks.EarlyStopping": EARLY_STOPPING,
     "mlplab.training.callbacks.DivergenceGuard": {},
     "mlplab.training.callbacks.LearningRateMonitor": {},
     "mlplab.training.callbacks.Timing": {},

@@ -4,13 +4,16 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+from mlplab import options
+from mlplab.rules import check_all
+
 
 class Schedule(ABC):
     """Say the learning rate of every step as a factor of the optimiser's own: a base class for schedules of one's own."""
 
     @abstractmethod
     def at(self, step: int, steps: int, steps_per_epoch: int) -> float:
-        """Give the factor of a step.
+        """Give the factor of a step, >= 0.
 
         Args:
             step: counted from 0.
@@ -40,6 +43,9 @@ class Cosine(Schedule):
     final_fraction: float = 0.0
     warmup_epochs: float = 0.0
 
+    def __post_init__(self) -> None:
+        check_all(options.COSINE, "schedule", **vars(self))
+
     def at(self, step: int, steps: int, steps_per_epoch: int) -> float:
         """Give the factor of the step, counted from 0, of a training of that many steps."""
         warmup = min(round(self.warmup_epochs * steps_per_epoch), steps)
@@ -63,6 +69,9 @@ class OneCycle(Schedule):
     initial_fraction: float = 0.04
     final_fraction: float = 4e-6
 
+    def __post_init__(self) -> None:
+        check_all(options.ONE_CYCLE, "schedule", **vars(self))
+
     def at(self, step: int, steps: int, steps_per_epoch: int) -> float:
         """Give the factor of the step, counted from 0, of a training of that many steps."""
         peak = self.warmup_fraction * steps - 1
@@ -84,6 +93,9 @@ class Step(Schedule):
 
     every_epochs: int = 30
     factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_all(options.STEP, "schedule", **vars(self))
 
     def at(self, step: int, steps: int, steps_per_epoch: int) -> float:
         """Give the factor of the step, counted from 0."""

@@ -19,7 +19,6 @@ from mlplab.nn.mlp import HIDDEN_MULTIPLE, MLP, POINTS_MULTIPLE
 from mlplab.population.member_axis import ALIGNMENT, ModulePopulation, Population, round_up
 from mlplab.seeds import derive
 
-# A member then has a multiple of 32 numbers in each layer: none of them is left over for an activation's scalar code.
 # Working set of the members that are processed together, in bytes: a few L2 caches, so that one call serves several.
 CACHE_BYTES = 4 << 20
 # Two hidden layers of what is evaluated at once, in bytes: what fits a cache on a CPU, many threads on a GPU.

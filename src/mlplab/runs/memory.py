@@ -1,5 +1,6 @@
 """How much memory a job takes, estimated from its config before anything is built, and how much there is."""
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -123,10 +124,10 @@ def machine_bytes() -> float:
     """
     own = os.environ.get(LIMIT)
     if own:
-        try:
-            return float(own) * GB
-        except ValueError:
-            raise InputError(f"{LIMIT} must be a number of gigabytes, got {own!r}") from None
+        with suppress(ValueError):
+            if 0 < float(own) < math.inf:
+                return float(own) * GB
+        raise InputError(f"{LIMIT} must be a number of gigabytes > 0, got {own!r}")
     limits = [float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))]
     for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         with suppress(OSError, ValueError):  # "max" is no limit

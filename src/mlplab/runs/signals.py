@@ -1,4 +1,4 @@
-"""Signals that end a command, within two seconds whatever it is at, with everything left as it must be."""
+"""Signals that end a command, within two seconds but for what is being written, with everything left as it must be."""
 
 import atexit
 import os

@@ -100,6 +100,13 @@ def fit_runs(
         on_result: called with each job's number and result.
         started: ``time.perf_counter()`` at the start.
         again: makes the callbacks of each further training.
+
+    Returns:
+        One result a run, as in ``result.json``.
+
+    Raises:
+        InputError: a value is wrong or a checkpoint is damaged.
+        KeyboardInterrupt: the training was stopped.
     """
     results: dict[int, dict[str, Any]] = {}
     for place, numbers in enumerate(trainings_of(runs)):

@@ -185,7 +185,7 @@ class SingleMember(Members):
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take back what :meth:`state` gave."""
+        """Take back what :meth:`state` gave, with the ``epochs`` and ``steps`` of the checkpoint."""
         best = state["best"]
         self.best.value[0], self.best.epoch[0] = best["value"], best["epoch"]
         named = dict(best["model"])

@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import Logger
 from torch import nn
 
 from mlplab.errors import InputError
+from mlplab.population.schedules import Schedule
 from mlplab.runs.memory import expect_memory
 from mlplab.runs.trusted import expect_class
 
@@ -75,8 +76,8 @@ def find_class(node: Mapping[str, Any], key: str) -> Any:
     kind = KINDS.get(group)
     if kind is not None and not issubclass(found, kind):
         raise InputError(f"{key}._target_ must name a {NAMES[group]}, got {node['_target_']}")
-    if group == "schedule" and not callable(getattr(found, "at", None)) and not issubclass(found, SCHEDULERS):
-        wanted = "a class of torch.optim.lr_scheduler, or one with the method at(step, steps, steps_per_epoch)"
+    if group == "schedule" and not issubclass(found, (Schedule, *SCHEDULERS)):
+        wanted = "a class of torch.optim.lr_scheduler or a subclass of mlplab.Schedule"
         raise InputError(f"{key}._target_ must name {wanted}, got {node['_target_']}")
     return found
 
@@ -184,7 +185,7 @@ def try_schedule(schedule: Any) -> None:
     Args:
         schedule: one of the lab's, or a function from an optimiser to a scheduler.
     """
-    if hasattr(schedule, "at"):
+    if isinstance(schedule, Schedule):
         return
     try:
         schedule(torch.optim.SGD([nn.Parameter(torch.zeros(2, 2))], lr=0.1, momentum=0.9))

@@ -20,13 +20,13 @@ from mlplab.training.members import members_of
 
 
 def states() -> dict[str, Any]:
-    """Take the states of all of them."""
+    """Take the states of the global generators of torch, CUDA, NumPy and Python."""
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
     return {"torch": torch.get_rng_state(), "cuda": cuda, "numpy": np.random.get_state(), "python": random.getstate()}
 
 
 def put_back(before: dict[str, Any]) -> None:
-    """Let them go on from states that were taken."""
+    """Let the global generators go on from states that were taken."""
     torch.set_rng_state(before["torch"])
     if before["cuda"] is not None:
         torch.cuda.set_rng_state_all(before["cuda"])
@@ -36,7 +36,7 @@ def put_back(before: dict[str, Any]) -> None:
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Leave them after a block as they were before it."""
+    """Leave the global generators after a block as they were before it."""
     before = states()
     try:
         yield
@@ -45,7 +45,7 @@ def kept() -> Iterator[None]:
 
 
 def seed_all(seed: int) -> None:
-    """Seed them, with 0 <= seed < 2**63."""
+    """Seed the global generators, with 0 <= seed < 2**63."""
     torch.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)

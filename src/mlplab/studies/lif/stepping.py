@@ -14,9 +14,13 @@ _BLOCK_NEURONS = 32_768
 
 # So few neurons are advanced one by one in C's fma, which gives the bits of torch's pass over many: a step of one neuron
 # takes half the time, and the second that torch takes to load is not spent at all.
+# (Torch's own pass fuses where the processor can, as all of the last ten years can.)
 _FEW = 4
-_fma = ctypes.CDLL(None).fma
-_fma.restype, _fma.argtypes = ctypes.c_double, [ctypes.c_double] * 3
+try:
+    _fma = ctypes.CDLL(None).fma
+    _fma.restype, _fma.argtypes = ctypes.c_double, [ctypes.c_double] * 3
+except (AttributeError, OSError, TypeError):  # no C library by that way: torch steps all
+    _FEW = 0
 
 # Spikes are added up in a byte a neuron, an eighth of the memory of a float64, for at most so many steps.
 _BYTE_STEPS = 255

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mlplab import options
 from mlplab.errors import InputError
+from mlplab.rules import check_all, number
 from mlplab.runs.files import write_bytes
 from mlplab.training.members import MemberCallback, members_of
 from mlplab.training.plane import Components, Plane, decision_grid, plane_of
@@ -50,6 +52,15 @@ class DecisionMaps(MemberCallback):
         every_seconds: float = 5.0,
         pair: Sequence[str | int] | None = None,
     ) -> None:
+        check_all(
+            options.DECISION_MAPS,
+            "callbacks.decision_maps",
+            epochs=epochs,
+            resolution=resolution,
+            limit=limit,
+            pair=pair,
+        )
+        number(0).check("callbacks.decision_maps.every_seconds", every_seconds)
         self.epochs, self.resolution, self.limit, self.every_seconds = epochs, resolution, limit, every_seconds
         self.pair = pair
         self.waiting: list[tuple[int, int, Tensor, dict]] = []

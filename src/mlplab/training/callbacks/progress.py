@@ -9,6 +9,8 @@ import lightning.pytorch as L
 import torch
 from tqdm import tqdm
 
+from mlplab.errors import InputError
+from mlplab.rules import number, shown
 from mlplab.training.members import MemberCallback, SingleMember, members_of
 
 
@@ -88,7 +90,9 @@ class Progress(MemberCallback):
     """
 
     def __init__(self, every_seconds: float = 5.0, stream: TextIO | None = None) -> None:
-        self.every_seconds = every_seconds
+        self.every_seconds = number(0).check("callbacks.progress.every_seconds", every_seconds)
+        if stream is not None and not callable(getattr(stream, "write", None)):
+            raise InputError(f"callbacks.progress.stream must be a stream of text or None, got {shown(stream)}")
         self.stream = stream
         self._bar: tqdm | None = None
         self._start = self._last = 0.0

@@ -7,8 +7,9 @@ from typing import Any
 import lightning.pytorch as L
 import torch
 
+from mlplab import options
 from mlplab.errors import InputError
-from mlplab.options import MONITOR
+from mlplab.rules import check_all
 from mlplab.training.members import MemberCallback, SingleMember, members_of
 
 
@@ -57,7 +58,9 @@ class EarlyStopping(MemberCallback):
     """
 
     def __init__(self, monitor: str = "val/loss", patience: int = 10, min_delta: float = 0.0) -> None:
-        MONITOR.check("callbacks.early_stopping.monitor", monitor)
+        check_all(
+            options.EARLY_STOPPING, "callbacks.early_stopping", monitor=monitor, patience=patience, min_delta=min_delta
+        )
         self.monitor, self.patience, self.min_delta = monitor, patience, min_delta
         self.sign = -1.0 if monitor.endswith("accuracy") else 1.0
         self.state: dict[int, dict[str, Any]] = {}
