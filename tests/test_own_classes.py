@@ -115,7 +115,7 @@ def test_a_users_loss(base, tmp_path, own_module):
         ({"data": {"_target_": "torch.nn.Identity"}}, "data._target_ must name a LightningDataModule"),
         (
             {"schedule": {"_target_": "torch.nn.Identity"}},
-            "schedule._target_ must name a class of torch.optim.lr_scheduler, or one with the method at",
+            "schedule._target_ must name a class of torch.optim.lr_scheduler or a subclass of mlplab.Schedule",
         ),
         (
             {"callbacks__timing": {"_target_": "torch.nn.Identity"}},
