@@ -442,3 +442,14 @@ def test_what_rounding_leaves_of_a_constant_is_no_spread(file, value):
     rows = "\n".join(f"{value!r},{i},{i % 2}" for i in range(70))
     inputs = ready(file(f"a,b,label\n{rows}\n")).train.x
     assert (inputs[:, 0].abs() < 1e-3).all()
+
+
+def test_a_split_is_stratified_unless_it_is_told_otherwise():
+    y = np.repeat([0, 1], [90, 10])
+    default, told, plain = (
+        split(y, 0.2, 0.2, torch.Generator().manual_seed(3), **options)
+        for options in ({}, {"stratify": True}, {"stratify": False})
+    )
+    assert all((default[part] == told[part]).all() for part in default)
+    assert [int((y[default[part]] == 1).sum()) for part in ("train", "validation", "test")] == [6, 2, 2]
+    assert any(len(default[part]) != len(plain[part]) or (default[part] != plain[part]).any() for part in default)

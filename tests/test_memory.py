@@ -123,3 +123,20 @@ def test_a_limit_that_is_none_is_refused(monkeypatch, words):
     monkeypatch.setenv("MLPLAB_MEMORY_GB", words)
     with pytest.raises(InputError, match=f"^MLPLAB_MEMORY_GB must be a number of gigabytes > 0, got '{words}'$"):
         memory.machine_bytes()
+
+
+@pytest.mark.parametrize("batch", [8, 512])
+def test_what_a_minibatch_takes_is_counted_by_units_points_and_bytes_of_a_number(batch):
+    found = {}
+    for precision in ("32-true", "64-true"):
+        config = {
+            "model": {"width": 30, "depth": 2},
+            "data": {"batch_size": batch},
+            "trainer": {"precision": precision},
+        }
+        (found[precision],) = (v for k, v in memory.needs(config).items() if k.startswith(f"data.batch_size={batch} "))
+    assert found["32-true"] == memory.NUMBERS_A_UNIT * 4 * batch * 60 and found["64-true"] == 2 * found["32-true"]
+    spiking = {"model": {"width": 30, "depth": 2, "steps": 50}, "data": {"batch_size": batch}}
+    (bytes_of_steps,) = (value for words, value in memory.needs(spiking).items() if words.startswith("model.steps=50 "))
+    kept = 50 * memory.NUMBERS_A_SPIKING_STEP * 4 * batch * 60
+    assert bytes_of_steps == kept + 50 * memory.BYTES_A_SPIKING_STEP * 2

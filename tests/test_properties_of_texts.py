@@ -18,6 +18,7 @@ from mlplab.config.grammar import parsed, quoted
 from mlplab.data.table import read_table
 from mlplab.errors import InputError
 from mlplab.runs import metrics
+from mlplab.runs import plain_yaml as plain_yaml_rules
 from mlplab.runs.identity import Role, config_digest, role_of, tensor_sha256
 from mlplab.runs.manifest import secret_in, without_secrets
 from mlplab.runs.names import LONGEST, label, run_name, short_names
@@ -430,3 +431,12 @@ def test_any_jobs_are_composed_as_hydra_composes_each(jobs):
                     composer.compose(job)
                 continue
             assert composer.compose(job)[0] == expected
+
+
+def test_what_is_wide_is_not_deep():
+    deepest = plain_yaml_rules.DEEPEST
+    wide = "\n".join(f"key{i}: [[1], {{a: 2}}]" for i in range(3 * deepest))
+    assert len(read_plain(wide)) == 3 * deepest
+    assert read_plain("a: " + "[" * (deepest - 1) + "]" * (deepest - 1))
+    with pytest.raises(ValueError, match=f"at most {deepest} levels deep"):
+        read_plain("a: " + "[" * deepest + "]" * deepest)

@@ -342,3 +342,19 @@ def test_an_archive_of_one_column_is_a_table(npz_file, shape):
 def test_labels_of_an_archive_may_be_a_column(npz_file, shape):
     y = np.array([1, 0, 1, 0])
     assert columns(read_table(npz_file(x=np.ones((4, 2)), y=y.reshape(shape))))["y"] == y.tolist()
+
+
+@pytest.mark.parametrize(
+    ("cell", "decimal", "either", "number"),
+    [
+        ("1.5", ",", False, None),
+        ("1.5", ",", True, 1.5),
+        ("1,5", ",", False, 1.5),
+        ("1,5", ",", True, 1.5),
+        ("1.5", ".", False, 1.5),
+        ("1,5", ".", True, None),
+        ("1_000", ".", False, None),
+    ],
+)
+def test_a_decimal_point_beside_decimal_commas_is_a_number_where_either_is_taken(cell, decimal, either, number):
+    assert reader._number(cell, decimal, either) == number

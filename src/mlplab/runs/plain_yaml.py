@@ -66,7 +66,7 @@ def expect_bounded(text: bytes | str) -> None:
     if len(text) > LARGEST_BYTES:
         raise ValueError(f"it must have at most {LARGEST_BYTES} bytes, got {len(text)}")
     flow = (b"*", b"[", b"{", b"  " * DEEPEST) if isinstance(text, bytes) else ("*", "[", "{", "  " * DEEPEST)
-    if not (flow[0] in text or text.count(flow[1]) + text.count(flow[2]) > DEEPEST or flow[3] in text):
+    if not (flow[0] in text or text.count(flow[1]) + text.count(flow[2]) >= DEEPEST or flow[3] in text):
         return  # it cannot be: parsing twice costs as much again
     depth = 0
     try:
