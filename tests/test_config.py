@@ -155,6 +155,8 @@ def test_every_wrong_value_of_every_rule_is_refused_by_its_key(default):
         ("hydra.mode=${nope}", ["hydra.mode cannot be resolved", "'nope'"]),
         ("hydra.callbacks=${nope}", ["hydra.callbacks cannot be resolved", "'nope'"]),
         ("+hydra.callbacks.mine={a: ${nope}}", ["hydra.callbacks cannot be resolved", "'nope'"]),
+        ("hydra.callbacks=${seed}${seed}", ["hydra.callbacks must be null, or a mapping {key: value}, got '00'"]),
+        ("hydra.job.env_set=${seed}${seed}", ["hydra.job.env_set must be null, or a mapping", "got '00'"]),
         ("hydra.output_subdir=../x", ["hydra.output_subdir must be null, or a name of at most 60 letters", "'../x'"]),
         ("hydra.output_subdir=" + "x" * 300, ["hydra.output_subdir must be null, or a name of at most 60 letters"]),
         ("data=file", ["data.path must be given"]),
@@ -182,6 +184,15 @@ def test_a_wrong_option_is_answered_in_one_line(override, parts):
     line = line_of(override)
     for part in parts:
         assert part in line
+
+
+def test_an_experiment_of_another_study_is_refused():
+    with pytest.raises(
+        InputError, match=r"^experiment is not an option, got \+experiment=noise; lif takes seed, .*neuron"
+    ):
+        configs.compose("lif", ["+experiment=noise"])
+    with pytest.raises(InputError, match="neuron.resistance_kohm must be a number from 1e-30 to 1e[+]30, or inf"):
+        configs.compose("lif", ["neuron.resistance_kohm=5e-324"])
 
 
 def test_of_several_words_the_group_without_a_name_is_named():

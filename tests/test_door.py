@@ -232,7 +232,7 @@ def test_tab_completes_commands_keys_and_options(tmp_path):
 
 def test_completion_for_an_unknown_shell_is_refused(capsys):
     assert app.main(["train", "-sc", "install=tcsh"]) == 2
-    assert "-sc must be followed by install=bash" in capsys.readouterr().err
+    assert "--shell-completion (-sc) must be followed by install=bash" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -248,6 +248,9 @@ def test_completion_for_an_unknown_shell_is_refused(capsys):
         (["data=[1,2]"], "data must be the name of an option, got 'data=[1,2]'"),
         (["data=" + "x" * 5000], "the name of an option is too long, got data=xxx"),
         (["resume=" + "x" * 5000], "File name too long"),
+        (["resume=\u2028"], "\\u2028 is not a run folder"),
+        (["+data=[" + "1," * 5000 + "1]"], "+data must have at most 2,000 entries on a command line, got 5,001"),
+        (["--shell-completion"], "--shell-completion (-sc) must be followed by install=bash"),
         (["model.width=\x1b[31mred"], "model.width must be an integer >= 1, got '\\x1b[31mred'"),
         (["hydra.verbose=nan"], "hydra.verbose must be true, false, or the names of loggers, got nan"),
         (["hydra.job.name=${nope}"], "hydra.job.name cannot be resolved"),

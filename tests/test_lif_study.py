@@ -179,7 +179,10 @@ def test_an_array_of_the_users(tmp_path):
         (["neuron.resistence_kohm=1"], "did you mean neuron.resistance_kohm?"),
         (["figures=[nope]"], "figures must be"),
         (["explorer.current_ma=3"], "explorer.current_ma must be from -0.5 mA to 2 mA for this neuron, got 3 mA"),
-        (["neuron.threshold_v=-50mA"], "neuron.threshold_v must be a number, also with a unit as in -50mV"),
+        (
+            ["neuron.threshold_v=-50mA"],
+            "neuron.threshold_v must be a number from -1e+30 to 1e+30, also with a unit as in -50mV",
+        ),
         (["neuron.resistance_mohm=10"], "did you mean neuron.resistance_kohm?"),
     ],
 )

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from hydra.errors import HydraException
+
 from mlplab.errors import UNWRITABLE, InputError
 
 # By which a person asks Hydra for whole tracebacks.
@@ -42,6 +44,8 @@ def raising_disk_errors() -> Iterator[None]:
             or isinstance(error, PermissionError)
             or isinstance(error, OSError)
             and error.errno in UNWRITABLE
+            or isinstance(error, HydraException)
+            and not _is_below(error, "run_job")
         ):
             raise
         if _is_below(error, "configure_log"):

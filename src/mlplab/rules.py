@@ -161,5 +161,5 @@ def many(rule: Rule, length: int | None = None, least: int = 0) -> Rule:
         return all(rule.accepts(entry) for entry in value)
 
     wrong = tuple([entry] * (length or 1) for entry in rule.wrong) + ("abc", 7)
-    what = "a list" if length is None else f"a list of {length}"
+    what = f"a list of {length}" if length is not None else f"a list of {least} or more" if least > 1 else "a list"
     return Rule(f"{what}, each entry {rule.allowed}", accepts, wrong)

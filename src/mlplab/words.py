@@ -164,7 +164,9 @@ def printable(text: str) -> str:
 
 def print_error(words: str) -> None:
     """Say on standard error what was wrong: its hint first, on lines as wide as the terminal, or on one elsewhere."""
-    text = re.sub(r"\S{200,}", lambda found: f"{found[0][:80]}...{found[0][-20:]}", printable(" ".join(words.split())))
+    text = re.sub(
+        r"\S{200,}", lambda found: f"{found[0][:80]}...{found[0][-20:]}", printable(re.sub(r"[ \t\r\n]+", " ", words))
+    )
     hint = re.search(r"; (did you mean [^?]{1,200}\?)$", text)
     if hint:
         text = f"{hint[1]} {text[: hint.start()]}"

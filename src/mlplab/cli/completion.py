@@ -1,5 +1,6 @@
 """Tab completion: what ``-sc install=bash`` prints, for scripts/lab and mlplab and what follows their commands."""
 
+import os
 from collections.abc import Sequence
 
 from mlplab.errors import InputError
@@ -39,10 +40,14 @@ def completion_script(words: Sequence[str], commands: Sequence[str], composed: S
     if len(words) != 1 or what not in ("install", "uninstall", "query") or shell not in ("bash", "zsh"):
         given = " ".join(words) or "nothing"
         raise InputError(
-            "-sc must be followed by install=bash, install=zsh, uninstall=bash or uninstall=zsh, "
+            "--shell-completion (-sc) must be followed by install=bash, install=zsh, uninstall=bash or uninstall=zsh, "
             f'got {given}; for this shell: eval "$(scripts/lab train -sc install=bash)"'
         )
     if what == "query":
+        if "COMP_LINE" not in os.environ:
+            raise InputError(
+                "--shell-completion (-sc) query=bash is asked by the shell, which says in COMP_LINE what is typed; got none"
+            )
         return None
     if what == "uninstall":
         return "complete -r lab scripts/lab ./scripts/lab mlplab; unset -f _mlplab"

@@ -10,6 +10,7 @@ import torch
 from omegaconf import OmegaConf
 
 from mlplab.cli import rivals
+from mlplab.cli.finished_run import read_result
 from mlplab.cli.runs import run_folder
 from mlplab.config import composition as configs
 from mlplab.config.grammar import readable
@@ -118,10 +119,10 @@ def _figures_of(folder: RunFolder) -> rivals.Figures:
     Raises:
         InputError: it has none.
     """
-    recorded = read_record(folder.result)
+    recorded = read_result(folder)
     if (recorded.get("fresh") or {}).get("nll_regret") is None:
-        raise InputError(f"{folder.path} has no regret on fresh points in its result.json: the run has not finished")
-    validation = (recorded["validation"] or {}).get("nll_regret", math.inf)
+        raise InputError(f"limits needs a run with fresh points (data.fresh_points above 0), got {folder.path} without")
+    validation = (recorded.get("validation") or {}).get("nll_regret", math.inf)
     return recorded["fresh"] | {"validation": validation, "setting": "the run"}
 
 

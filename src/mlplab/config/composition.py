@@ -1,6 +1,7 @@
 """Configs: composed from conf/ and the command line, or read back from a run folder, and always checked."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,21 +15,21 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from mlplab.config.grammar import parsed, quoted, readable
-from mlplab.config.messages import keys_of, near_key, not_key_value, one_line
+from mlplab.config.messages import brief, keys_of, near_key, not_key_value, one_line
 from mlplab.config.recorded import read_recorded
 from mlplab.config.schema import ROOTS, Object
 from mlplab.config.validation import validate
 from mlplab.errors import InputError
 from mlplab.options import long_precision
 from mlplab.places import conf_folder, expanded, logs_folder
-from mlplab.rules import optional, shown, text
+from mlplab.rules import mapping, near, optional, shown, text
 from mlplab.runs.identity import CONTENTS, file_sha256
 
 OmegaConf.register_new_resolver("logs_folder", lambda: str(logs_folder()), replace=True)
 
 
 # What Hydra reads of its own node around a job.
-OF_HYDRAS = ("mode", "verbose", "job.name", "run.dir", "sweep.dir", "output_subdir", "callbacks")
+OF_HYDRAS = ("mode", "verbose", "job.name", "run.dir", "sweep.dir", "output_subdir", "callbacks", "job.env_set")
 # Where Hydra writes in a run's folder.
 SUBDIR = optional(text(r"(?!\.\.?$)[^/\0]{1,60}", "a name of at most 60 letters without /"))
 
@@ -85,6 +86,7 @@ def compose_all(
     config_name: str = "train", overrides: Sequence[str] = (), config_dir: str | Path | None = None
 ) -> Composition:
     """Do what :func:`compose` does and give Hydra's choices too."""
+    _expect_known(config_name, overrides)
     whole = compose_whole(config_name, overrides, config_dir)
     with open_dict(whole):
         own = whole.pop("hydra")
@@ -100,8 +102,23 @@ def compose_all(
             raise InputError(f"hydra.verbose must be true, false, or the names of loggers, got {shown(value)}")
         if key == "output_subdir":
             SUBDIR.check("hydra.output_subdir", value)
+        if key in ("callbacks", "job.env_set"):  # which an interpolation may have made a text of
+            optional(mapping()).check(
+                f"hydra.{key}", OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+            )
     task = OmegaConf.to_container(own.overrides.task, resolve=False)  # the texts of the command line, ${...} left in
     return Composition(checked, own, task, dict(own.runtime.choices))
+
+
+def _expect_known(study: str, overrides: Sequence[str]) -> None:
+    """Refuse to add what a study does not have, such as an experiment of another one, whose keys refer to each other."""
+    known = (*ROOTS.get(study, ()), "hydra", *(["experiment"] if study == "train" else []))
+    for override in overrides:
+        head = re.split(r"[./@=\[]", override.lstrip("+"))[0]
+        if override.startswith("+") and head and study in ROOTS and head not in known:
+            raise InputError(
+                f"{head} is not an option, got {brief(override)}; {study} takes {', '.join(known)}{near(head, known)}"
+            )
 
 
 @contextmanager
@@ -139,7 +156,10 @@ def expect_package(config: DictConfig, package: str) -> None:
     """Refuse a package, as in ``--package model``, that the config does not have."""
     known = keys_of(config)
     if package not in ("_global_", *known):
-        raise InputError(f"--package must be a key of the config, got {package}{near_key(package, known)}")
+        heads = ", ".join(key for key in known if "." not in key)
+        raise InputError(
+            f"--package must be a key of the config, got {package}; it has {heads}{near_key(package, known)}"
+        )
 
 
 def group_options(group: str, config_name: str = "train", config_dir: str | Path | None = None) -> list[str]:
@@ -177,6 +197,8 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     except MissingMandatoryValue as error:
         raise InputError(f"{error.full_key} must be given, as {error.full_key}=VALUE") from error
     except OmegaConfBaseException as error:
+        if isinstance(error.__cause__, InputError):  # said by what an interpolation asked
+            raise error.__cause__ from None
         key = getattr(error, "full_key", None)
         raise InputError(f"{key or 'the config'} cannot be resolved: {str(error).splitlines()[0]}") from error
 

@@ -6,8 +6,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
+from mlplab.errors import InputError
+
 # Keys whose value is one path, to be taken as it was typed.
 PATHS = ("paths.logs", "hydra.run.dir", "hydra.sweep.dir")
+
+
+# Entries of a list on a command line: Hydra's time to read them grows with their square, 2 s for 5,000.
+MOST_ENTRIES = 2000
 
 
 def parsed(text: str) -> Override | None:
@@ -39,10 +45,18 @@ def readable(word: str) -> str:
 
     Paths are taken as they are typed, blanks, umlauts, commas and quotes included; any other value is quoted only
     where it cannot be read at all.
+
+    Raises:
+        InputError: it is a list that Hydra would read for seconds.
     """
     key, equals, value = word.partition("=")
     if not equals or not value or not re.fullmatch(r"[+~]{0,2}[\w.$/@:-]+", key):
         return word
+    if value[0] in "[{" and value.count(",") >= MOST_ENTRIES:
+        raise InputError(
+            f"{key} must have at most {MOST_ENTRIES:,} entries on a command line, got {value.count(',') + 1:,}; "
+            "a file of your own (--config-dir) may hold more"
+        )
     entry = parsed(word)
     literal = key.lstrip("+") in PATHS
     if entry is None:

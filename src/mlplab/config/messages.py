@@ -52,7 +52,8 @@ def one_line(error: Exception, config_name: str, overrides: Sequence[str]) -> st
         return f"{found['key'] or found['other']} has a choice already; write {found['key'] or found['other']}=NAME without +"
     cause = error.__cause__
     details = str(cause).splitlines()[0] if cause is not None and str(cause) else ""
-    return " ".join(f"{message.splitlines()[0] if message else type(error).__name__} {details}".split())
+    first = message.splitlines()[0] if message else type(error).__name__
+    return " ".join(f"{first.partition(', set env var HYDRA_FULL_ERROR')[0]} {details}".split())
 
 
 def not_key_value(text: str) -> str:

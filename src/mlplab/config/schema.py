@@ -60,9 +60,9 @@ def _each(rule: Rule) -> Rule:
 
 _CURRENT = optional(_each(quantity(number(), "ma")))  # null: chosen for the neuron
 _CURRENTS = optional(quantity(number(), "ma"))
-_V = _each(quantity(number(), "v"))
-_MS = quantity(number(0, above=True), "ms")
-_RESISTANCE = quantity(either(number(0, above=True), choice(float("inf"))), "kohm")
+_V = _each(quantity(number(-1e30, 1e30), "v"))
+_MS = quantity(number(1e-30, 1e30), "ms")  # beyond, the quotient of two such numbers may be none
+_RESISTANCE = quantity(either(number(1e-30, 1e30), choice(float("inf"))), "kohm")
 _NOISE = {"dt_ms": _MS, "neurons": integer(1), "seed": SEED}
 
 # The keys of each class that conf/ can name. The arguments of other classes are not checked.
@@ -108,8 +108,8 @@ TARGETS: dict[str, dict[str, Rule]] = {
     },
     "mlplab.studies.lif.neuron.Neuron": {
         "resistance_kohm": _each(_RESISTANCE),
-        "capacitance_uf": _each(quantity(number(0, above=True), "uf")),
-        "tau_ref_ms": _each(quantity(number(0), "ms")),
+        "capacitance_uf": _each(quantity(number(1e-30, 1e30), "uf")),
+        "tau_ref_ms": _each(quantity(number(0, 1e30), "ms")),
         "rest_v": _V,
         "threshold_v": _V,
         "reset_v": _V,
@@ -240,7 +240,7 @@ ROOTS: dict[str, dict[str, object]] = {
             "adam_steps": integer(0),
             "lr": number(0, above=True),
             "lbfgs_steps": integer(0),
-            "points": integer(2),
+            "points": integer(2, 1_000_000),
         },
         "depth": {"networks": integer(0, 64), "steps": integer(0)},
         "figures": many(choice("decomposition", "width", "depth")),
@@ -256,7 +256,7 @@ ROOTS: dict[str, dict[str, object]] = {
             "start_fraction": number(0, 1, below=True),
         },
         "resistances_kohm": many(_RESISTANCE),
-        "refractories_ms": many(quantity(number(0), "ms")),
+        "refractories_ms": many(quantity(number(0, 1e30), "ms")),
         "depths": many(integer(0)),
         "depth_width": integer(1),
         "depth_seeds": integer(1),

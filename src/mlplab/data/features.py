@@ -9,7 +9,7 @@ import numpy as np
 from mlplab.data.columns import Column, Table
 from mlplab.data.table import refuse_words, share_of_numbers
 from mlplab.errors import InputError
-from mlplab.words import listed
+from mlplab.words import listed, plural
 
 MOST_LEVELS = 50  # of a column of words; more are names of rows, not kinds
 INDICES = ("id", "index", "idx", "rownames", "row", "rowid")  # what a column of numbers for the rows is called
@@ -99,7 +99,9 @@ def select(
     nameless = [not name or name.startswith("Unnamed: ") for name in names]
     chosen = [j for j in range(len(names)) if j not in left_out and (nameless[j] or not numbers_rows(table.columns[j]))]
     if not chosen:
-        raise InputError(f"'{table.path}' must have a column beside the label, got {listed(names)}")
+        numbering = [name for j, name in enumerate(names) if j not in left_out and numbers_rows(table.columns[j])]
+        hint = f"; data.features=[{numbering[0]}] takes '{numbering[0]}', which numbers the rows" if numbering else ""
+        raise InputError(f"'{table.path}' must have a column beside the label, got {listed(names)}{hint}")
     for j in chosen:
         if nameless[j]:
             # A name goes before a position: where a column is called so, count from the end.
@@ -137,7 +139,7 @@ def refuse_missing(table: Table, columns: Sequence[int]) -> None:
     row = int((~complete).argmax())
     name = next(table.columns[j].name for j in columns if table.columns[j].missing[row])
     raise InputError(
-        f"{table.where(row)}: column '{name}' must have a value, and so must {int((~complete).sum())} rows in all; "
+        f"{table.where(row)}: column '{name}' must have a value ({plural(int((~complete).sum()), 'row')} in all without one); "
         "data.missing=drop leaves such rows out, data.missing=median takes the train rows' median"
     )
 

@@ -198,6 +198,8 @@ def activation_module(activation: str | Mapping) -> nn.Module:
     try:
         module = ACTIVATIONS[name].module(**arguments)
         module(torch.zeros(1))  # torch looks at most arguments only when it computes
+    except InputError:
+        raise
     except (TypeError, ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"model.activation: {name} refuses its arguments {arguments}: {reason}") from error

@@ -117,7 +117,7 @@ def expect_last(run: MemberRun, payload: Mapping[str, Any]) -> None:
         counts = [own["epochs"], own["steps"], own.get("minibatches", payload["epoch"] + 1)]
         if not all(type(count) is int and count >= 0 for count in counts) or counts[0] > counts[2]:
             raise InputError(
-                f"the checkpoint {file} stands nowhere: its epochs, steps and minibatches are {shown(counts)}"
+                f"the checkpoint {file} is damaged: its epochs, steps and minibatches cannot be {shown(counts)}"
             )
         like = {name.removeprefix(PREFIX): value.shape for name, value in run.module.state_dict().items()}
         held = {name.removeprefix(PREFIX): value.shape for name, value in payload["state_dict"].items()}
