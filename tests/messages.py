@@ -1,6 +1,7 @@
 """Every message that a person can meet, in tests/messages/*.txt: the input that brings it, and its words.
 
 A row is some lines that begin with ``> `` (Python) or ``$ `` (a command), of which the last brings the message below them.
+What one file of the package alone calls so needs no import.
 ``RUN`` is a small finished run, ``SWEEP`` a sweep of two, ``TABLE`` a run on ``table.csv``, ``HERE`` the current folder.
 
     python tests/messages.py [FILE ...]      writes the words of all rows anew; look at the difference
@@ -8,6 +9,7 @@ A row is some lines that begin with ``> `` (Python) or ``$ `` (a command), of wh
 
 import ast
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -26,7 +28,7 @@ from unittest.mock import patch
 import lightning as L
 import numpy as np
 import torch
-from mlplab.terminal import printable
+from mlplab.words import printable
 
 import mlplab
 from mlplab import errors, places
@@ -95,11 +97,24 @@ def sites() -> dict[tuple[str, int], tuple[int, str]]:
     return found
 
 
+def homes() -> dict[str, str]:
+    """Give the module of each function, class and constant whose name one file of the package alone has."""
+    found: dict[str, set[str]] = {}
+    for path in SOURCE.rglob("*.py"):
+        module = ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            names = [node.name] if isinstance(node, ast.FunctionDef | ast.ClassDef) else []
+            names += [one.id for one in getattr(node, "targets", ()) if isinstance(one, ast.Name)]
+            for name in names:
+                found.setdefault(name, set()).add(module)
+    return {name: modules.pop() for name, modules in found.items() if len(modules) == 1}
+
+
 class Stage:
     """Where rows are run: folders made once, copied for each row, and a note of each InputError that is made."""
 
     def __init__(self, place: Path) -> None:
-        self.made, self.known = place / "made", sites()
+        self.made, self.known, self.homes = place / "made", sites(), homes()
         self.noted: list[tuple[str, int, str]] = []
         self.made.mkdir(parents=True)
 
@@ -162,6 +177,7 @@ class Stage:
             for before, after in ((own, "HERE"), (str(self.made), "MADE"), (str(ROOT), "ROOT"), (sys.prefix, "PREFIX")):
                 plain = plain.replace(before, after)
             plain = re.sub(r"\bprocess \d+", "process N", plain)
+            plain = re.sub(r"of other code \(\w{8}", "of other code (DIGEST", plain)
         return Row(row.lines, plain, {self._site(file, at) for file, at in found})
 
     def _site(self, file: str, at: int) -> tuple[str, int]:
@@ -170,6 +186,9 @@ class Stage:
 
     def _said(self, lines: list[str]) -> str:
         names = namespace()
+        for name in set(re.findall(r"\b[A-Za-z_]\w{3,}", "\n".join(line for line in lines if line[0] == ">"))):
+            if name in self.homes and name not in names:
+                names[name] = getattr(importlib.import_module(self.homes[name]), name)
         said = "(nothing)"
         for block in re.findall(r"(?:^> .*\n?)+|^\$ .*", "\n".join(lines), re.MULTILINE):
             if block.startswith("$ "):

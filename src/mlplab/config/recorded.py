@@ -31,7 +31,8 @@ def read_recorded(path: Path) -> DictConfig:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     except Exception as error:  # yaml and OmegaConf errors share no base
-        raise InputError(f"{path} is damaged: {' '.join(str(error).split())[:120]}") from error
+        reason = " ".join(str(error).replace(str(path.absolute()), path.name).split())
+        raise InputError(f"{path} is damaged: {reason[:120]}") from error
     if not isinstance(config, DictConfig):
         raise InputError(f"{path} is damaged: it must be a mapping of keys, got {type(config).__name__}")
     plain = names_today(OmegaConf.to_container(config))
