@@ -28,13 +28,13 @@ from unittest.mock import patch
 import lightning as L
 import numpy as np
 import torch
-from mlplab.words import printable
 
 import mlplab
 from mlplab import errors, places
 from mlplab.cli.app import main
 from mlplab.config import composition
 from mlplab.runs import checkpoint
+from mlplab.words import printable
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "mlplab"
