@@ -23,6 +23,7 @@ PROMISES = {
     "bits": "same config, seed and build: same bits, whatever stands around the run",
     "secrets": "no secret of a command line or the environment comes into a file",
     "drift": "other versions, config, data or code than a run began with are refused or named",
+    "code": "no file that a command reads can run code, hang it or fill its memory",
     "words": "what a person types never gives a traceback, an unnamed key, a raw escape or a folder",
     "size": "what is large works, or is refused with its figure and the memory it would take",
     "members": "a member of a sweep fails in any way, and the others keep their bits",
