@@ -205,6 +205,14 @@ def test_closed_streams_are_no_error(closed):
     assert subprocess.run(["sh", "-c", command], capture_output=True).returncode == 0
 
 
+def test_a_locale_without_the_letters_is_no_error():
+    surroundings = os.environ | {"PYTHONUTF8": "0", "LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0"}
+    surroundings.pop("PYTHONIOENCODING", None)
+    program = "from mlplab.cli import app; app._open_streams(); print(chr(177))"
+    done = subprocess.run([sys.executable, "-c", program], env=surroundings, capture_output=True)
+    assert done.returncode == 0 and done.stdout in (b"\\xb1\n", "\xb1\n".encode())
+
+
 def test_an_unforeseen_error_before_the_study_began_leaves_nothing(study, tmp_path, monkeypatch, capsys):
     def fail(config, folder):
         raise ZeroDivisionError("a bug")
