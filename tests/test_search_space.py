@@ -100,7 +100,7 @@ def test_a_space_is_what_is_searched_and_what_the_jobs_need_besides():
 def test_each_end_is_looked_at_before_anything_runs():
     check_sweep("train", ["hydra/sweeper=search", "optimizer.lr=interval(1e-4,1e-1)", "model.width=interval(4,9)"])
     for wrong, part in [
-        ("optimizer.lr=interval(-1,1)", "optimizer.lr must be a number > 0, got -1.0"),
+        ("optimizer.lr=interval(-1,1)", "optimizer.lr must be a number > 0 and <= 1e+30, got -1.0"),
         ("model.dropout=interval(0,1.5)", "model.dropout must be"),
         ("model.width=interval(0.5,9)", "model.width must be an integer >= 1, got 0.5"),
         ("model.depth=range(-1,3)", "model.depth must be an integer from 0 to 10000, got -1"),
