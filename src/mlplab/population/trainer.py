@@ -108,7 +108,7 @@ class BlockTrainer(L.Trainer):
         """Lightning leaves at once, with nothing saved; a job of the lab is stopped as by Ctrl-C, see ``stoppable``."""
         return super().received_sigterm and not self.runs
 
-    def fit(self, model: PopulationModule, datamodule: Any = None, **loaders: Any) -> None:  # type: ignore[override]
+    def fit(self, model: PopulationModule, datamodule: Any = None, **loaders: Any) -> None:  # type: ignore[override] (narrower on purpose)
         """Train a classifier on a data module of the lab; other arguments are Lightning's."""
         if datamodule is not None:
             datamodule.setup("fit")

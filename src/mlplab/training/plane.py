@@ -142,7 +142,7 @@ def _square(low: Tensor, high: Tensor) -> tuple[float, float, float, float]:
         limit = np.ceil((1 + MARGIN) * farthest / 0.25) * 0.25
         return (-float(limit), float(limit)) * 2
     half *= 1 + 2 * MARGIN
-    return tuple(float(value) for c in centre for value in (c - half, c + half))  # type: ignore[return-value]
+    return tuple(float(value) for c in centre for value in (c - half, c + half))  # type: ignore[return-value] (four of them)
 
 
 def chosen_pair(wanted: Sequence[str | int], names: Sequence[str]) -> tuple[int, int]:
