@@ -103,8 +103,8 @@ COMMANDS: dict[str, tuple[str, str, tuple[tuple[str, str], ...]]] = {
     ),
     "faults": (
         "try the lab's promises under faults",
-        "[short|quick|long] [PROMISE ...] [paths.logs=DIR]",
-        (("quick", "some minutes"), ("long kills", "one of them, at length")),
+        "[short|quick|long] [PROMISE ...] [seed=N] [shard=K/N] [paths.logs=DIR]",
+        (("quick", "some minutes"), ("long kills shard=0/2", "one of them, at length, half of its trials")),
     ),
     "tensorboard": ("start TensorBoard over runs or a sweep", "", ()),
 }

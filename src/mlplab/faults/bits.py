@@ -60,24 +60,24 @@ SURROUNDINGS = [
 ]
 
 
-def bits(effort: str, place: Path) -> Outcome:
+def bits(outcome: Outcome, effort: str, place: Path) -> None:
     """Train the small run in each of these ways, and compare the fingerprints of its final state."""
-    outcome, share = Outcome(), {"short": 2, "quick": 6, "long": 100}[effort]
+    share = {"short": 2, "quick": 6, "long": 100}[effort]
     told = run([*SAME, f"paths.logs={place / 'first'}"])
     (first,) = _states(place / "first")
-    for number, words in enumerate(_some(WORDS, share)):
+    for number, words in outcome.mine(enumerate(_some(WORDS, share))):
         logs = place / f"words{number}"
         told = run([*SAME, *words, f"paths.logs={logs}"])
         found = _states(logs)
         outcome.note(told.code == 0 and found == {first}, f"{words}: {told.code} {found} {told.err[-300:]}")
-    for name in _some(FOLDERS, share):
+    for name in outcome.mine(_some(FOLDERS, share)):
         folder = place / "folders" / name
         folder.mkdir(parents=True)
         for words in ([f"paths.logs={folder}"], [f"paths.logs={folder}", "-m", "seed=0,1", "launcher=inline"]):
             told = run([*SAME, "figures=none", *words], lambda: os.chdir(folder))
             found = _states(folder)
             outcome.note(told.code == 0 and found == {first}, f"{words}: {told.code} {found} {told.err[-300:]}")
-    for number, more in enumerate(_some(SURROUNDINGS, share)):
+    for number, more in outcome.mine(enumerate(_some(SURROUNDINGS, share))):
         logs = place / f"surroundings{number}"
         program = [sys.executable, "-m", "mlplab.cli.app", *SAME, "figures=none", f"paths.logs={logs}"]
         done = subprocess.run(program, env=os.environ | more, capture_output=True, text=True, errors="replace")
@@ -85,7 +85,6 @@ def bits(effort: str, place: Path) -> Outcome:
         outcome.note(
             done.returncode == 0 and found == {first}, f"{more}: {done.returncode} {found} {done.stderr[-300:]}"
         )
-    return outcome
 
 
 def _some(all_of_them: list, count: int) -> list:

@@ -1,11 +1,15 @@
-"""The campaign: ``faults [short|quick|long] [PROMISE ...] [paths.logs=DIR]``; one table, and a JSON file a promise."""
+"""The campaign: ``faults [short|quick|long] [PROMISE ...] [seed=N] [shard=K/N] [paths.logs=DIR]``; a table, a JSON file a promise."""
 
 import importlib
+import random
+import re
+import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import traceback
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 from mlplab.config.composition import logs_folder, parse_overrides
 from mlplab.errors import InputError
@@ -13,7 +17,7 @@ from mlplab.rules import near
 from mlplab.runs.files import write_json
 from mlplab.words import columns, plural, printable, short_path
 
-# Promise -> (module with a function of that name, from the effort and an empty folder to an Outcome; what is promised).
+# Promise -> what is promised; the module of that name has a function of that name, of an Outcome, the effort and an empty folder.
 PROMISES = {
     "owner": "a run folder belongs to one run",
     "kills": "killed at any moment, a run resumes to the same folder",
@@ -43,29 +47,92 @@ WARM = (
 EFFORTS = ("short", "quick", "long")
 
 
-@dataclass
-class Outcome:
-    """The outcome for one promise: how often it was tried and held, and how it was broken."""
+Item = TypeVar("Item")
+# Seconds between two writings of what was found so far, and between two lines about it.
+WRITES_EVERY_S, TELLS_EVERY_S = 2.0, 30.0
 
-    tried: int = 0
-    broken: list[str] = field(default_factory=list)
+
+class Outcome:
+    """The outcome for one promise so far: how often it was tried and held, and how it was broken.
+
+    Args:
+        name: the promise.
+        effort: one of ``EFFORTS``.
+        path: the JSON file that says so, as the campaign goes on and at its end.
+        seed: for what is drawn.
+        shard: K and N: of the trials every N-th, from the K-th on.
+    """
+
+    def __init__(self, name: str, effort: str, path: Path, seed: int = 0, shard: tuple[int, int] = (0, 1)) -> None:
+        self.name, self.effort, self.path, self.seed, (self.shard, self.of) = name, effort, path, seed, shard
+        self.tried, self.broken, self.turns = 0, [], 0
+        self.began = self.written = self.told = time.monotonic()
+        # For what all shards draw alike, and for what each draws for itself.
+        self.shared, self.pick = random.Random(f"{name} {seed}"), random.Random(f"{name} {seed} {shard}")
 
     def note(self, held: object, words: str) -> None:
         """Count one trial; ``words`` say what broke the promise where it was not held."""
         self.tried += 1
         if not held:
             self.broken.append(printable(" ".join(words.split()))[:400])
+        now = time.monotonic()
+        if now > self.written + WRITES_EVERY_S:
+            self.write()
+        if now > self.told + TELLS_EVERY_S:
+            self.told = now
+            print(f"{self.name}: {self.tried:,} tried, {self.held:,} held, {now - self.began:.0f} s", file=sys.stderr)
+            sys.stderr.flush()
+
+    @property
+    def held(self) -> int:
+        """How often the promise was held."""
+        return self.tried - len(self.broken)
+
+    @property
+    def is_last_shard(self) -> bool:
+        """Say whether this shard tries what is tried once."""
+        return self.shard == self.of - 1
+
+    def mine(self, trials: Iterable[Item]) -> list[Item]:
+        """Give those of some trials that are this shard's."""
+        return list(trials)[self.shard :: self.of]
+
+    def sample(self, trials: Sequence[Item], count: int) -> list[Item]:
+        """Draw so many of some trials, or all where there are fewer, and give those that are this shard's."""
+        return self.mine(self.shared.sample(trials, min(count, len(trials))))
+
+    def is_turn(self, every: int) -> bool:
+        """Say whether the next trial is one of every so many, and this shard's."""
+        self.turns += 1
+        return self.turns % every == 0 and self.turns // every % self.of == self.shard
+
+    def write(self, *, is_whole: bool = False) -> None:
+        """Write down what was found so far; ``is_whole`` at the end."""
+        self.written = time.monotonic()
+        record = {"promise": PROMISES[self.name], "effort": self.effort, "seed": self.seed}
+        record |= {"shard": f"{self.shard}/{self.of}", "is_whole": is_whole, "tried": self.tried, "held": self.held}
+        write_json(self.path, record | {"seconds": self.written - self.began, "broken": self.broken}, sync=is_whole)
 
 
 def faults(words: Sequence[str]) -> int:
     """Try promises and print how often each held; 1 where one was broken."""
-    names, effort, logs = [], "long", logs_folder()
+    names, effort, logs, seed, shard = [], "long", logs_folder(), 0, (0, 1)
     for key, value in parse_overrides([word for word in words if "=" in word]):
-        if key != "paths.logs":
+        if key == "paths.logs":
+            logs = Path(str(value)).absolute()
+        elif key == "seed" and isinstance(value, int):
+            seed = value
+        elif (
+            key == "shard"
+            and (parts := re.fullmatch(r"(\d{1,3})/(\d{1,3})", str(value)))
+            and int(parts[1]) < int(parts[2])
+        ):
+            shard = (int(parts[1]), int(parts[2]))
+        else:
             raise InputError(
-                f"faults takes {', '.join(EFFORTS)}, names of promises and paths.logs=DIR, got {key}={value}"
+                f"faults takes {', '.join(EFFORTS)}, names of promises, seed=N, shard=K/N (K below N) and paths.logs=DIR,"
+                f" got {key}={value}"
             )
-        logs = Path(str(value)).absolute()
     for word in words:
         if word in EFFORTS:
             effort = word
@@ -73,39 +140,31 @@ def faults(words: Sequence[str]) -> int:
             names.append(word)
         elif "=" not in word:
             raise InputError(f"the promise must be one of {', '.join(PROMISES)}, got {word!r}{near(word, PROMISES)}")
+    more = "" if shard == (0, 1) else f"-{shard[0]}-of-{shard[1]}"
     rows, all_held = [("promise", "", "tried", "held", "seconds")], True
     for name in names or PROMISES:
-        began = time.monotonic()
-        outcome = tried(name, effort)
-        seconds = time.monotonic() - began
-        held = outcome.tried - len(outcome.broken)
+        path = logs / "faults" / f"{name}{f'-seed{seed}' if seed else ''}{more}.json"
+        outcome = Outcome(name, effort, path, seed, shard)
+        _try(outcome)
         all_held &= not outcome.broken
-        rows.append((name, PROMISES[name], f"{outcome.tried:,}", f"{held:,}", f"{seconds:.0f}"))
-        write_json(
-            logs / "faults" / f"{name}.json",
-            {
-                "promise": PROMISES[name],
-                "effort": effort,
-                "tried": outcome.tried,
-                "held": held,
-                "seconds": seconds,
-                "broken": outcome.broken,
-            },
-        )
+        seconds = time.monotonic() - outcome.began
+        rows.append((name, PROMISES[name], f"{outcome.tried:,}", f"{outcome.held:,}", f"{seconds:.0f}"))
         for line in outcome.broken[:20]:
             print(f"{name}: {line}", flush=True)
         if len(outcome.broken) > 20:
-            print(
-                f"{name}: and {plural(len(outcome.broken) - 20, 'other')}, in {short_path(logs / 'faults' / f'{name}.json')}",
-                flush=True,
-            )
+            print(f"{name}: and {plural(len(outcome.broken) - 20, 'other')}, in {short_path(path)}", flush=True)
     print("\n".join(columns(rows, left=2)))
     return 0 if all_held else 1
 
 
-def tried(name: str, effort: str) -> Outcome:
-    """Try one promise in a folder of its own, which is removed after."""
-    with tempfile.TemporaryDirectory(prefix="faults-") as place:
+def _try(outcome: Outcome) -> None:
+    """Try one promise in a folder of its own, which is removed after; a trial that itself fails ends it as broken."""
+    with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as place:
         for module in WARM:
             importlib.import_module(module)
-        return getattr(importlib.import_module(f"mlplab.faults.{name}"), name)(effort, Path(place).resolve())
+        promise: Any = getattr(importlib.import_module(f"mlplab.faults.{outcome.name}"), outcome.name)
+        try:
+            promise(outcome, outcome.effort, Path(place).resolve())
+        except Exception:
+            outcome.note(False, f"the campaign itself failed: {traceback.format_exc()[-350:]}")
+    outcome.write(is_whole=True)

@@ -97,9 +97,9 @@ PLACES = (
 )
 
 
-def classes(effort: str, place: Path) -> Outcome:
+def classes(outcome: Outcome, effort: str, place: Path) -> None:
     """Write configs that name each tool in each place, and read them as every command does."""
-    outcome, out = Outcome(), place / "out"
+    out = place / "out"
     plain = configs.resolved(configs.compose("train"))
     variants = [
         (at, {"_target_": tool, "path": str(out), "text": "x"})
@@ -111,7 +111,7 @@ def classes(effort: str, place: Path) -> Outcome:
     for trust in (None, "nothing_of_this"):
         if trust:
             os.environ[TRUST] = trust
-        for at, node in variants:
+        for at, node in outcome.mine(variants):
             node = {
                 name: value.replace("{out}", str(out)) if isinstance(value, str) else value
                 for name, value in node.items()
@@ -125,7 +125,6 @@ def classes(effort: str, place: Path) -> Outcome:
     os.environ.pop(TRUST, None)
     if own is not None:
         os.environ[TRUST] = own
-    return outcome
 
 
 LEGITIMATE = [

@@ -36,12 +36,12 @@ class Obeyed:
         return os.system, (f"touch {self.mark}",)
 
 
-def code(effort: str, place: Path) -> Outcome:
+def code(outcome: Outcome, effort: str, place: Path) -> None:
     """Put pickles, tags and bombs where a run, a sweep, a search and data are read, and give them to the commands."""
-    outcome, mark = Outcome(), place / "executed"
+    mark = place / "executed"
     whole, other = train(place / "whole"), train(place / "other", "seed=1")
     share = {"short": 12, "quick": 3, "long": 1}[effort]
-    here, trials = place / "here", 0
+    here = place / "here"
     for name, data in _pickles(mark):
         for record in ("checkpoints/last.ckpt", "checkpoints/snapshots.npz", "figures/arrays.npz"):
             commands = _commands(here, other, place) | {
@@ -49,8 +49,7 @@ def code(effort: str, place: Path) -> Outcome:
                 "predict": ["predict", str(here), f"data.path={place / 'points.npz'}", f"output={place / 'out.csv'}"],
             }
             for command, words in commands.items():
-                trials += 1
-                if trials % share:
+                if not outcome.is_turn(share):
                     continue
                 shutil.copytree(whole, here)
                 (here / record).write_bytes(data)
@@ -60,19 +59,18 @@ def code(effort: str, place: Path) -> Outcome:
                 _note(outcome, f"{record} holds {name}: {command}", words, mark)
                 shutil.rmtree(here)
         (place / "table.npz").write_bytes(data)
-        for words in (
+        (place / "table.json").write_bytes(data)
+        tables = (
             [*SMALL[1:], "data=file", f"data.path={place / 'table.npz'}"],
             [*SMALL, f"init_from={place / 'table.npz'}"],
             [*SMALL, f"init_from={place / 'table.json'}"],
-        ):
-            (place / "table.json").write_bytes(data)
+        )
+        for words in outcome.mine(tables):
             _note(outcome, f"{name}: {words[-1]}", ["train", *words, f"paths.logs={place / 'more'}"], mark)
     _sweeps(outcome, place, share, mark)
-    return outcome
 
 
 def _sweeps(outcome: Outcome, place: Path, share: int, mark: Path) -> None:
-    trials = 0
     for kind, words in (("swept", SWEPT), ("searched", SEARCHED)):
         logs = place / kind
         outcome.note(run([*words, "sweep=one", f"paths.logs={logs}"]).code == 0, f"{kind}: no sweep")
@@ -83,8 +81,7 @@ def _sweeps(outcome: Outcome, place: Path, share: int, mark: Path) -> None:
         for file in files:
             for name, data in [*TEXTS.items(), *_pickles(mark)]:
                 for command in (["report", str(sweep)], ["runs", f"paths.logs={logs}"], [*words, "sweep=one"]):
-                    trials += 1
-                    if trials % share:
+                    if not outcome.is_turn(share):
                         continue
                     shutil.copytree(whole, sweep)
                     (sweep / file).write_bytes(data)

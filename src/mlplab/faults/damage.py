@@ -89,16 +89,16 @@ RECORDS = (
 )
 
 
-def damage(effort: str, place: Path) -> Outcome:
+def damage(outcome: Outcome, effort: str, place: Path) -> None:
     """Damage copies of small runs, one thing at a time, and give them to the commands."""
-    outcome, pick = Outcome(), random.Random(3)
+    pick = outcome.pick
     other, here = train(place / "other", "seed=1"), place / "here"
     for engine in ("population", "lightning"):
         whole = train(
             place / engine, f"trainer.engine={engine}", "figures=map" if engine == "lightning" else "figures=all"
         )
         forged = [(name, about, change) for name, (about, change) in FORGED.items()]
-        for name, about, change in pick.sample(forged, {"short": 2, "quick": 10, "long": len(forged)}[effort]):
+        for name, about, change in outcome.sample(forged, {"short": 2, "quick": 10, "long": len(forged)}[effort]):
             shutil.copytree(whole, here)
             for file in (here / "checkpoints").glob("*.ckpt"):
                 content = copy.deepcopy(checkpoint.load(file))
@@ -111,7 +111,7 @@ def damage(effort: str, place: Path) -> Outcome:
             for command in READ_THE_NETWORK + ("resume",) if about else ("resume",):
                 _note(outcome, f"{engine}, {name}: {command}", commands[command], refused=True)
             shutil.rmtree(here)
-        for number in range({"short": 1, "quick": 5, "long": 40}[effort]):
+        for _ in outcome.mine(range({"short": 1, "quick": 5, "long": 40}[effort])):
             shutil.copytree(whole, here)
             name = _spoilt(pick, here, other)
             for command in READ_THE_NETWORK + ("resume",):
@@ -124,7 +124,7 @@ def damage(effort: str, place: Path) -> Outcome:
             shutil.rmtree(here)
     whole = train(place / "records")
     pairs = [(record, name) for record in RECORDS for name in CONTENTS]
-    for record, name in pick.sample(pairs, {"short": 2, "quick": 24, "long": len(pairs)}[effort]):
+    for record, name in outcome.sample(pairs, {"short": 2, "quick": 24, "long": len(pairs)}[effort]):
         commands = _commands(here, other, place)
         for command in commands if effort == "long" else pick.sample(list(commands), 4):
             shutil.copytree(whole, here)
@@ -132,7 +132,6 @@ def damage(effort: str, place: Path) -> Outcome:
             _note(outcome, f"{record} holds {name}: {command}", commands[command])
             shutil.rmtree(here)
     outcome.note(not list(place.rglob("escaped")) and not Path("escaped").exists(), "a tag was obeyed")
-    return outcome
 
 
 def _commands(here: Path, other: Path, place: Path) -> dict[str, list[str]]:

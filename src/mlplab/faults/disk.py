@@ -1,7 +1,6 @@
 """The disk fails: the N-th operation, one kind of error after another, and a file system that is really full."""
 
 import json
-import random
 import resource
 import shutil
 import subprocess
@@ -13,17 +12,17 @@ from mlplab.faults.kills import WORK, again
 from mlplab.faults.trials import FAILURES, Told, Watch, run
 
 
-def disk(effort: str, place: Path) -> Outcome:
+def disk(outcome: Outcome, effort: str, place: Path) -> None:
     """Let each kind of work meet a disk that fails once or for ever, and then go on."""
-    outcome, pick, root = Outcome(), random.Random(2), place / "logs"
+    pick, root = outcome.pick, place / "logs"
     for kind, words in WORK.items():
         log = place / "operations"
         run([*words, f"paths.logs={root}"], Watch(root, log=log))
         whole, operations = contents(root, root), log.read_text().splitlines()
         shutil.rmtree(root)
         log.unlink()
-        count = min(len(operations), {"short": 3, "quick": 25, "long": 150}[effort])
-        for at in sorted(pick.sample(range(1, len(operations) + 1), count)):
+        count = {"short": 3, "quick": 25, "long": len(operations)}[effort]
+        for at in sorted(outcome.sample(range(1, len(operations) + 1), count)):
             how, lasting = pick.choice(list(FAILURES)), pick.random() < 0.5
             watch = Watch(root, at, how)
             watch.lasting = lasting
@@ -34,11 +33,9 @@ def disk(effort: str, place: Path) -> Outcome:
             same = differences(whole, contents(root, root)) if root.exists() else ["nothing is there"]
             outcome.note(told.code == 0 and not same, f"{name}, gone on: {told.code} {same} {told.err[-200:]}")
             shutil.rmtree(root, ignore_errors=True)
-    for size in {"short": (40_000,), "quick": (4_000, 20_000, 60_000, 120_000), "long": range(4_000, 120_001, 4_000)}[
-        effort
-    ]:
+    sizes = {"short": (40_000,), "quick": (4_000, 20_000, 60_000, 120_000), "long": range(4_000, 120_001, 4_000)}
+    for size in outcome.mine(sizes[effort]):
         _full(outcome, place / "small", size)
-    return outcome
 
 
 def _judge(outcome: Outcome, name: str, told: Told, root: Path, how: str | None) -> None:

@@ -35,9 +35,8 @@ CONFIG = {
 }
 
 
-def drift(effort: str, place: Path) -> Outcome:
+def drift(outcome: Outcome, effort: str, place: Path) -> None:
     """Say otherwise what a run's folder or file says, one thing at a time, and go on with it, evaluate and reproduce it."""
-    outcome = Outcome()
     table = place / "points.csv"
     table.write_text("a,b,label\n" + "".join(f"{(7 * n) % 11},{(5 * n) % 13},{n % 2}\n" for n in range(120)))
     whole = place / "whole"
@@ -53,7 +52,7 @@ def drift(effort: str, place: Path) -> Outcome:
     (folder,) = (whole / "logs" / "train").iterdir()
     here = place / "here"
     step = {"short": 3, "quick": 1, "long": 1}[effort]
-    for key, (value, word) in list(MANIFEST.items())[::step]:
+    for key, (value, word) in outcome.mine(list(MANIFEST.items())[::step]):
         _copied(folder, here)
         manifest = json.loads((here / "manifest.json").read_text())
         manifest[key] = manifest[key] | value if isinstance(value, dict) else value
@@ -66,7 +65,7 @@ def drift(effort: str, place: Path) -> Outcome:
         _half(here)
         told = run(["train", f"resume={here}"])
         outcome.note(told.is_refusal or word in told.err, f"resume with another {key}: {told.code} {told.err[-300:]}")
-    for key, value in list(CONFIG.items())[::step]:
+    for key, value in outcome.mine(list(CONFIG.items())[::step]):
         _copied(folder, here)
         config = yaml.safe_load((here / "config.yaml").read_text())
         group, _, name = key.rpartition(".")
@@ -92,7 +91,6 @@ def drift(effort: str, place: Path) -> Outcome:
     table.unlink()
     _copied(folder, here)
     _refused(outcome, "evaluate without the data", run(["evaluate", str(here)]))
-    return outcome
 
 
 def _refused(outcome: Outcome, words: str, told: Told) -> None:

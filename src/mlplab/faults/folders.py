@@ -33,15 +33,15 @@ NAMES = (
 ELSEWHERE = ("../escaped", "a/../../escaped", "/tmp/escaped", "..", ".", "a/b", "\\escaped", "~/escaped", "a\nb", "")
 
 
-def folders(effort: str, place: Path) -> Outcome:
+def folders(outcome: Outcome, effort: str, place: Path) -> None:
     """Put a run and a sweep into folders of other names, and try each command on them there."""
-    outcome, share = Outcome(), {"short": 9, "quick": 2, "long": 1}[effort]
+    share = {"short": 9, "quick": 2, "long": 1}[effort]
     whole = train(place / "whole")
     half = place / "half"
     half = _interrupted(half)
     sweep = ["train", *SMALL, "figures=map", "-m", "seed=0,1", "launcher=inline", "sweep=s"]
     assert run([*sweep, f"paths.logs={place / 'whole'}"]).code == 0
-    for number, name in enumerate(NAMES[share - 1 :: share]):
+    for number, name in outcome.mine(enumerate(NAMES[share - 1 :: share])):
         root = place / str(number) / name
         for source, target in ((whole, "run"), (half, "half"), (place / "whole" / "sweep" / "s", "s")):
             shutil.copytree(source, root / target)
@@ -52,10 +52,9 @@ def folders(effort: str, place: Path) -> Outcome:
             _commands(outcome, Path(name), name, "relative, ", lambda: os.chdir(root.parent))
         _resumed(outcome, root, name, whole)
         _trained(outcome, root, name)
-    for word in ELSEWHERE[:: share // 2 or 1]:
+    for word in outcome.mine(ELSEWHERE[:: share // 2 or 1]):
         _elsewhere(outcome, place, word)
     _links(outcome, place, whole)
-    return outcome
 
 
 def _commands(outcome: Outcome, root: Path, name: str, how: str, before) -> None:

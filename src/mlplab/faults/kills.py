@@ -1,6 +1,5 @@
 """SIGKILL at each file operation of a run, a resume and a sweep, and at random moments; then the same folder."""
 
-import random
 import shutil
 import time
 from pathlib import Path
@@ -18,9 +17,9 @@ WORK = {
 }
 
 
-def kills(effort: str, place: Path) -> Outcome:
+def kills(outcome: Outcome, effort: str, place: Path) -> None:
     """Kill each kind of work at its operations (all of them, or every so many), and again in what goes on."""
-    outcome, pick = Outcome(), random.Random(0)
+    pick = outcome.pick
     for kind, words in WORK.items():
         root = place / "logs"
         log = place / "operations"
@@ -33,16 +32,15 @@ def kills(effort: str, place: Path) -> Outcome:
             "quick": 40 if kind == "train" else 15,
             "long": len(operations) if kind == "train" else 60,
         }[effort]
-        for at in sorted(pick.sample(range(1, len(operations) + 1), min(share, len(operations)))):
+        for at in sorted(outcome.sample(range(1, len(operations) + 1), share)):
             again = [pick.randint(1, len(operations)) for _ in range(pick.choice((0, 0, 1, 2)))]
             _until_whole(words, root, [Watch(root, number, "kill") for number in (at, *again)])
             _note(outcome, whole, root, f"{kind} killed at {at} ({operations[at - 1].replace(str(root), '')}), {again}")
-        for _ in range({"short": 1, "quick": 10, "long": 60}[effort]):
+        for _ in outcome.mine(range({"short": 1, "quick": 10, "long": 60}[effort])):
             moments = [pick.random() * 1.2 for _ in range(pick.choice((1, 2, 3)))]
             _until_whole(words, root, moments)
             _note(outcome, whole, root, f"{kind} killed after {[f'{moment:.2f}' for moment in moments]} s")
         log.unlink()
-    return outcome
 
 
 def again(words: list[str], root: Path) -> list[str]:

@@ -27,9 +27,9 @@ SMALLEST = [word for word in SMALL if not word.startswith("model.")]
 SWEEP = ["train", *SMALLEST, "figures=none", "model=faulty", "launcher.workers=2", "-m"]
 
 
-def members(effort: str, place: Path) -> Outcome:
+def members(outcome: Outcome, effort: str, place: Path) -> None:
     """Train sweeps of networks of which some fail, each sweep twice."""
-    outcome, pick = Outcome(), random.Random(5)
+    pick = random.Random(f"members {outcome.seed}")  # the same in each shard
     kinds = [kind for kind in KINDS if effort == "long" or kind not in SLOW]
     jobs = {"short": 3, "quick": 7, "long": 13}[effort]
     _configure(place / "well", {})
@@ -41,12 +41,11 @@ def members(effort: str, place: Path) -> Outcome:
         trials.append(dict(zip(pick.sample(range(jobs), count), pick.choices(kinds, k=count))))
     if effort == "short":
         trials = [{0: "segfault", 2: "step"}]
-    for number, failing in enumerate(trials):
+    for number, failing in outcome.mine(enumerate(trials)):
         _one(outcome, place / str(number), failing, jobs, well, inline=False)
     gentle = {kind for kind in kinds if kind in ("constructor", "step", "exit", "allocate", "nan")}
-    for number, kind in enumerate(sorted(gentle) if effort != "short" else ()):  # in the sweep's own process
-        _one(outcome, place / f"inline{number}", {pick.randrange(jobs): kind}, jobs, well, inline=True)
-    return outcome
+    for kind in outcome.mine(sorted(gentle) if effort != "short" else ()):  # in the sweep's own process
+        _one(outcome, place / f"inline-{kind}", {pick.randrange(jobs): kind}, jobs, well, inline=True)
 
 
 def _one(

@@ -2,7 +2,6 @@
 
 import json
 import math
-import random
 import shutil
 from pathlib import Path
 from typing import Any
@@ -54,9 +53,9 @@ NUMBERS = ("callbacks.decision_maps.limit", "trainer.gradient_clip_val", "target
 NUMBERS += ("input.current_ma", "input.mean_ma", "input.std_ma", "explorer.current_ma", "neuron.spike_v")
 
 
-def nonfinite(effort: str, place: Path) -> Outcome:
+def nonfinite(outcome: Outcome, effort: str, place: Path) -> None:
     """Give extreme values to every option that takes a fraction, then data and networks that are not finite."""
-    outcome, pick = Outcome(), random.Random(7)
+    pick = outcome.shared
     whole = train(place / "whole")
     trials = []
     for study, groups in GROUPS.items():
@@ -65,8 +64,10 @@ def nonfinite(effort: str, place: Path) -> Outcome:
                 base = [str(whole) if word == "RUN" else word for word in STUDIES.get(study, TRAIN)]
                 values = EXTREMES if effort == "long" else pick.sample(EXTREMES, 1 if study == "train" else 2)
                 trials += [(*base, *words, f"{key}={value}") for value in values]
-    for words in pick.sample(trials, min(len(trials), {"short": 3, "quick": 120, "long": 3000}[effort])):
+    for words in outcome.sample(trials, {"short": 3, "quick": 120, "long": 3000}[effort]):
         _judge(outcome, list(words), place)
+    if not outcome.is_last_shard:
+        return
     ways = [[], ["trainer.engine=lightning"], ["callbacks.divergence_guard=null"], ["evaluate_state=last"]]
     for more in ways[:: 2 if effort == "short" else 1]:
         for lr in ("1e30", "1e29")[: 1 if effort == "short" else 2]:
@@ -76,7 +77,6 @@ def nonfinite(effort: str, place: Path) -> Outcome:
             outcome.note(right, f"lr={lr} {more}: {result and (result['status'], result['steps'])}")
     _bad_members(outcome, place, ways[: 1 if effort == "short" else 2])
     _bad_data(outcome, place, ("inf", "1e39") if effort == "short" else NO_NUMBERS)
-    return outcome
 
 
 def _numbers(study: str, words: list[str]) -> list[str]:

@@ -12,13 +12,13 @@ from mlplab.faults.trials import SMALL, Started, run, wait_all
 REFUSED_WITHIN_S = 1.0
 
 
-def owner(effort: str, place: Path) -> Outcome:
+def owner(outcome: Outcome, effort: str, place: Path) -> None:
     """Resume one run four times at once, start many of one name at once, and resume what still runs."""
-    outcome, count = Outcome(), {"short": 4, "quick": 16, "long": 64}[effort]
+    count = {"short": 4, "quick": 16, "long": 64}[effort]
     whole = train(place / "whole")
     half = place / "half"
     _interrupted(half)
-    for number in range({"short": 1, "quick": 3, "long": 10}[effort]):
+    for _ in outcome.mine(range({"short": 1, "quick": 3, "long": 10}[effort])):
         root = place / "again" / "half"
         shutil.copytree(half, root)
         told = wait_all([Started(["train", f"resume={_folder(root)}"]) for _ in range(4)])
@@ -43,7 +43,6 @@ def owner(effort: str, place: Path) -> Outcome:
     codes = sorted(one.code for one in wait_all(named))
     outcome.note(codes == [0, 2], f"two in one named folder ended with {codes}")
     _while_it_runs(place / "runs", outcome)
-    return outcome
 
 
 def train(root: Path, *words: str) -> Path:

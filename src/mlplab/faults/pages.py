@@ -44,12 +44,11 @@ ASKED = """return [window.hits ?? -1, performance.getEntriesByType('resource').m
     n => !/^(file|data|blob):/.test(n))]"""
 
 
-def pages(effort: str, place: Path) -> Outcome:
+def pages(outcome: Outcome, effort: str, place: Path) -> None:
     """Make runs, sweeps and reports whose names are hostile, and open all that they write in a browser."""
-    outcome = Outcome()
     if not (CHROMIUM and CHROMEDRIVER):
         print("pages: not tried, as no Chromium with its driver is installed")
-        return outcome
+        return
     with _server() as (address, asked):
         browser = Browser(1280, 1000)
         try:
@@ -60,7 +59,7 @@ def pages(effort: str, place: Path) -> Outcome:
             asked.clear()
             texts = [text.replace("PLACE", address) for text in HOSTILE]
             share = {"short": 20, "quick": 3, "long": 1}[effort]
-            for number, text in enumerate(texts[::share]):
+            for number, text in outcome.mine(enumerate(texts[::share])):
                 made = _made(outcome, place / str(number), text, texts)
                 for path in made:
                     found = _opened(browser, path, asked)
@@ -72,7 +71,6 @@ def pages(effort: str, place: Path) -> Outcome:
                             outcome.note(not found, f"{path.name}{form} with {sign}: {found}")
         finally:
             browser.close()
-    return outcome
 
 
 def _made(outcome: Outcome, place: Path, text: str, texts: list[str]) -> list[Path]:

@@ -43,9 +43,9 @@ GIVEN = (
 ENVIRONMENT = ("API_TOKEN", "AWS_SECRET_ACCESS_KEY", "WANDB_API_KEY", "PASSWORD", "GITHUB_TOKEN", "DATABASE_URL")
 
 
-def secrets(effort: str, place: Path) -> Outcome:
+def secrets(outcome: Outcome, effort: str, place: Path) -> None:
     """Give each secret to commands that leave files, and look for it in every byte of these."""
-    outcome, whole = Outcome(), train(place / "run")
+    whole = train(place / "run")
     commands = {
         "train": ["train", *SMALL, "figures=none"],
         "sweep": ["train", "-m", "seed=0,1", *SMALL, "figures=none", "launcher=inline"],
@@ -68,7 +68,7 @@ def secrets(effort: str, place: Path) -> Outcome:
     for name, words in (
         commands.items() if effort == "long" else list(commands.items())[: 1 if effort == "short" else 4]
     ):
-        for form in given:
+        for form in outcome.mine(given):
             logs = place / "logs"
             told = run(
                 [*words, *form.format(SECRET).split(" " if form.startswith("--") else "\0"), f"paths.logs={logs}"]
@@ -76,12 +76,11 @@ def secrets(effort: str, place: Path) -> Outcome:
             found = [str(path.relative_to(place)) for root in (logs, place / "run") for path in _holding(root)]
             outcome.note(not found and told.is_clean, f"{name} {form}: {told.code} in {found} {told.err[-200:]}")
             shutil.rmtree(logs, ignore_errors=True)
-    for name, words in list(commands.items())[: 2 if effort == "short" else None]:
+    for name, words in outcome.mine(list(commands.items())[: 2 if effort == "short" else None]):
         logs = place / "logs"
         told = run([*words, f"paths.logs={logs}"], lambda: os.environ.update(dict.fromkeys(ENVIRONMENT, SECRET)))
         outcome.note(not _holding(logs), f"{name} with secrets in its environment: {_holding(logs)}")
         shutil.rmtree(logs, ignore_errors=True)
-    return outcome
 
 
 def _holding(root: Path) -> list[Path]:

@@ -1,7 +1,6 @@
 """SIGINT and SIGTERM from the first moment of a command on: a quick end, a true status, no orphans, and it goes on."""
 
 import json
-import random
 import shutil
 import subprocess
 import sys
@@ -17,9 +16,9 @@ from mlplab.faults.trials import Started, Told, Watch, run
 ENDS_WITHIN_S = 2.0
 
 
-def signals(effort: str, place: Path) -> Outcome:
+def signals(outcome: Outcome, effort: str, place: Path) -> None:
     """Send signals to runs and sweeps at file operations and at random moments, and to the real command as it imports."""
-    outcome, pick = Outcome(), random.Random(1)
+    pick = outcome.pick
     for kind, words in WORK.items():
         root, log = place / "logs", place / "operations"
         run([*words, f"paths.logs={root}"], Watch(root, log=log))
@@ -30,7 +29,7 @@ def signals(effort: str, place: Path) -> Outcome:
         length = time.monotonic() - began
         shutil.rmtree(root)
         log.unlink()
-        for _ in range({"short": 2, "quick": 20, "long": 60}[effort]):
+        for _ in outcome.mine(range({"short": 2, "quick": 20, "long": 60}[effort])):
             number, moment = pick.choice((SIGINT, SIGTERM)), pick.random() * length
             started = Started([*words, f"paths.logs={root}"])
             time.sleep(moment)
@@ -41,15 +40,15 @@ def signals(effort: str, place: Path) -> Outcome:
             _judge(outcome, name, root, told, time.monotonic() - asked, number, started.orphans())
             _goes_on(outcome, name, words, root, whole)
         share = {"short": 2, "quick": 15, "long": operations if kind == "train" else 60}[effort]
-        for at in sorted(pick.sample(range(1, operations + 1), min(share, operations))):
+        for at in sorted(outcome.sample(range(1, operations + 1), share)):
             number = pick.choice((SIGINT, SIGTERM))
             started = Started([*words, f"paths.logs={root}"], Watch(root, at, number.name))
             told, name = started.wait(), f"{kind}, {number.name} at file operation {at} of {operations}"
             _judge(outcome, name, root, told, None, number, started.orphans())
             _goes_on(outcome, name, words, root, whole)
-    _from_the_start(outcome, pick, place / "real", {"short": 2, "quick": 12, "long": 40}[effort])
-    _within_an_epoch(outcome, place / "epoch")
-    return outcome
+    _from_the_start(outcome, place / "real", {"short": 2, "quick": 12, "long": 40}[effort])
+    if outcome.is_last_shard:
+        _within_an_epoch(outcome, place / "epoch")
 
 
 def _goes_on(outcome: Outcome, name: str, words: list[str], root: Path, whole: dict) -> None:
@@ -77,10 +76,11 @@ def _judge(
     outcome.note(not orphans, f"{name}: orphans {orphans}")
 
 
-def _from_the_start(outcome: Outcome, pick: random.Random, root: Path, count: int) -> None:
+def _from_the_start(outcome: Outcome, root: Path, count: int) -> None:
     """The real command, its imports and its way out included, asked once or twice; Python's own start is not ours."""
     program = [sys.executable, "-m", "mlplab.cli.app", *WORK["train"], f"paths.logs={root}"]
-    for _ in range(count):
+    pick = outcome.pick
+    for _ in outcome.mine(range(count)):
         number, moment = pick.choice((SIGINT, SIGTERM)), 0.15 + pick.random() * 4
         process = subprocess.Popen(
             program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True

@@ -84,12 +84,12 @@ TOO_LARGE = {
 }
 
 
-def size(effort: str, place: Path) -> Outcome:
+def size(outcome: Outcome, effort: str, place: Path) -> None:
     """Ask for large things within a limit of memory, then run many times in one process."""
-    outcome, logs = Outcome(), f"paths.logs={place / 'logs'}"
+    logs = f"paths.logs={place / 'logs'}"
     whole = train(place / "whole")
     share = {"short": 9, "quick": 1, "long": 1}[effort]
-    for named, words in list(TOO_LARGE.items())[::share]:
+    for named, words in outcome.mine(list(TOO_LARGE.items())[::share]):
         words = [str(whole) if word == "RUN" else word for word in words]
         told = run([*words, logs], memory=MEMORY)
         says_how_much = " GB in all" in told.err or re.search(rf"{re.escape(named)}\b.* must be", told.err)
@@ -99,17 +99,17 @@ def size(effort: str, place: Path) -> Outcome:
             f"{words[-3:]} ended with {told.code} at {told.peak / 1e9:.1f} GB: {told.err[-300:]}",
         )
         outcome.note(not list((place / "logs").glob("*/*/result.json")), f"{words[-3:]} left a result")
-    for words in [*LARGE[:: 2 * share - 1], *_tables(place)[::share]]:
+    for words in outcome.mine([*LARGE[:: 2 * share - 1], *_tables(place)[::share]]):
         told = _patiently([*words, logs], PATIENCE_S[effort])
         outcome.note(
             told.code in (0, 130) and told.is_clean and told.peak < MEMORY,
             f"{words[-3:]} ended with {told.code} at {told.peak / 1e9:.1f} GB: {told.err[-300:]}",
         )
         shutil.rmtree(place / "logs", ignore_errors=True)
-    _many(outcome, {"short": 6, "quick": 60, "long": 300}[effort], place)
-    if effort == "long":
+    if outcome.shard == 0:
+        _many(outcome, {"short": 6, "quick": 60, "long": 300}[effort], place)
+    if outcome.is_last_shard and effort == "long":
         _many_jobs(outcome, place, 5000)
-    return outcome
 
 
 def _patiently(words: list[str], within_s: float):

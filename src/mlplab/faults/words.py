@@ -116,20 +116,15 @@ SHORT["spiking"] += ["refractories_ms=[0]", "simulation.duration_ms=20"]
 NAMED_BY_NOTHING = ("must be given", "there are no runs yet")
 
 
-def words(effort: str, place: Path) -> Outcome:
+def words(outcome: Outcome, effort: str, place: Path) -> None:
     """Give command lines to the commands, in process; of what is composed right, a part is really run."""
-    return in_batches(range({"short": 50, "quick": 1000, "long": 10_000}[effort] // BATCH), place)
-
-
-def in_batches(numbers: range, place: Path) -> Outcome:
-    """Try the batches of these numbers, each with a seed and in a process of its own."""
-    outcome, whole = Outcome(), train(place / "run", "figures=map")
-    for batch in numbers:
+    whole = train(place / "run", "figures=map")
+    for batch in outcome.mine(range({"short": 50, "quick": 1000, "long": 10_000}[effort] // BATCH)):
         told, here = place / "told.jsonl", place / "a" / "b" / "c" / "here"
         here.mkdir(parents=True)
         pid = os.fork()
         if not pid:
-            _batch(random.Random(f"words {batch}"), here, whole, told)
+            _batch(random.Random(f"words {outcome.seed} {batch}"), here, whole, told)
         os.waitpid(pid, 0)
         lines = [json.loads(line) for line in told.read_text().splitlines()] if told.exists() else []
         outcome.note(len(lines) == BATCH, f"batch {batch} ended after {len(lines)} lines")
@@ -137,7 +132,6 @@ def in_batches(numbers: range, place: Path) -> Outcome:
             outcome.note(not broken, f"{[word[:200] for word in line]}: {code}: {'; '.join(broken)}")
         shutil.rmtree(place / "a")
         told.unlink(missing_ok=True)
-    return outcome
 
 
 def _batch(pick: random.Random, here: Path, whole: Path, told: Path) -> None:
