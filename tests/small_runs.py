@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from mlplab.config.composition import compose
 from mlplab.data.modules import SpiralDataModule
-from mlplab.population import blocks
+from mlplab.population.blocks import Serving
 from mlplab.runs import checkpoint
 from mlplab.runs.identity import tensor_sha256
 from mlplab.training.callbacks import MemberCallback
@@ -147,18 +147,9 @@ class StopAt(MemberCallback):
 
 
 @pytest.fixture(params=(1, 3, 1000))
-def block(request, monkeypatch):
-    limit_blocks(monkeypatch, request.param)
-    return request.param
-
-
-def limit_blocks(monkeypatch, minibatches):
-    init = blocks.BlockLoader.__init__
-
-    def limited(self, *args, **options):
-        init(self, *args, **{"block_minibatches": minibatches} | options)
-
-    monkeypatch.setattr(blocks.BlockLoader, "__init__", limited)
+def serving(request):
+    """Blocks of 1, of 3 and of all the 8 minibatches of an epoch."""
+    return Serving(minibatches=request.param)
 
 
 def interrupt(config, folder, minibatches, **options):

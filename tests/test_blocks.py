@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mlplab.population.blocks import BlockLoader, WholeLoader, count_minibatches, limited
+from mlplab.population.blocks import BlockLoader, Serving, WholeLoader, count_minibatches, limited
 from mlplab.seeds import generator
 
 
@@ -9,7 +9,7 @@ def order_of(seed, count):
     return lambda epoch: torch.randperm(count, generator=generator(seed, "order", epoch))
 
 
-def make(points=10, batch_size=3, members=1, shared=True, shape=(), drop_last=True, block=2, **bounds):
+def make(points=10, batch_size=3, members=1, shared=True, shape=(), drop_last=True, block=2, operations=0, **bounds):
     """Points whose feature is their number, plus 1000 for each member's own copy."""
     data = 1 if shared else members
     number = torch.arange(points).expand(data, -1) + 1000 * torch.arange(data).unsqueeze(1)
@@ -20,8 +20,8 @@ def make(points=10, batch_size=3, members=1, shared=True, shape=(), drop_last=Tr
         [order_of(seed, points) for seed in range(members)],
         batch_size=batch_size,
         drop_last=drop_last,
-        block_minibatches=block,
-        **bounds,
+        operations=operations,
+        serving=Serving(block, **bounds),
     )
 
 

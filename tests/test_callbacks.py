@@ -6,13 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from small_runs import base, block, interrupt, limit_blocks, quick, rows, spirals, train  # noqa: F401 (fixtures among them)
+from small_runs import base, interrupt, quick, rows, serving, spirals, train  # noqa: F401 (fixtures among them)
 from torch import nn
 
 from mlplab.data.arrays import Points
 from mlplab.data.modules import SpiralDataModule
 from mlplab.errors import InputError
 from mlplab.nn.mlp import MLP
+from mlplab.population.blocks import Serving
 from mlplab.population.engine import PopulationModule
 from mlplab.population.optimizers import SGD
 from mlplab.population.schedules import Cosine
@@ -128,13 +129,10 @@ def test_split_and_points_have_streams_of_their_own():
     assert torch.equal(data.test.x, x[torch.randperm(80, generator=generator(2021, "split"))[:16]])
 
 
-def test_dropout_does_not_depend_on_the_blocks(base, monkeypatch):
-    found = []
-    for minibatches in (1, 3, 1000):
-        with monkeypatch.context() as patch:
-            limit_blocks(patch, minibatches)
-            found.append(fit(quick(base, model__dropout=0.5), None)["state_sha256"])
-    assert len(set(found)) == 1
+def test_dropout_does_not_depend_on_the_blocks(base):
+    config = quick(base, model__dropout=0.5)
+    found = {fit(config, None, serving=Serving(minibatches))["state_sha256"] for minibatches in (1, 3, 1000)}
+    assert len(found) == 1
 
 
 def test_a_network_that_takes_no_seed_starts_from_the_configs(base):
@@ -251,7 +249,7 @@ def test_early_stopping_waits_for_its_patience_in_the_right_direction(monitor, v
 
 
 @pytest.mark.parametrize("bad", (0, 5, 8, 13))
-def test_divergence_is_told_at_its_very_step(block, bad):
+def test_divergence_is_told_at_its_very_step(serving, bad):
     class Poisoned(nn.Module):
         calls = -1
 
@@ -261,7 +259,8 @@ def test_divergence_is_told_at_its_very_step(block, bad):
             return loss * math.nan if logits.requires_grad and self.calls == bad else loss
 
     classifier = PopulationModule(MLP(2, [6], 4, seed=0), loss=Poisoned())
-    BlockTrainer(accelerator="cpu", max_epochs=2, callbacks=[DivergenceGuard()]).fit(classifier, spirals())
+    trainer = BlockTrainer(accelerator="cpu", max_epochs=2, callbacks=[DivergenceGuard()], serving=serving)
+    trainer.fit(classifier, spirals())
     assert classifier.stops[0] == Stop("diverged", bad // 8, bad)
     assert classifier.population.theta.isfinite().all()
 

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 import torch
-from small_runs import assert_same_run, base, block, changed, quick, rows, state_in, status, train, whole  # noqa: F401 (fixtures among them)
+from small_runs import assert_same_run, base, changed, quick, rows, serving, state_in, status, train, whole  # noqa: F401 (fixtures among them)
 from torch import nn
 
 from mlplab.nn.losses import gradient_at_logits
@@ -164,7 +164,7 @@ def test_an_error_is_recorded(base, tmp_path):
 
 
 @pytest.mark.parametrize("lr", (1e30, 1e10))
-def test_divergence_is_recorded_with_a_finite_state(base, tmp_path, block, lr):
+def test_divergence_is_recorded_with_a_finite_state(base, tmp_path, serving, lr):
     config = quick(
         base,
         optimizer={
@@ -176,7 +176,7 @@ def test_divergence_is_recorded_with_a_finite_state(base, tmp_path, block, lr):
             "weight_decay": 0.0,
         },
     )
-    result = train(config, tmp_path / "run")
+    result = train(config, tmp_path / "run", serving=serving)
     assert result["status"] == "diverged" == status(tmp_path / "run") and result["stopped"] == "diverged"
     assert result["epochs"] < 4 and result["steps"] <= 32
     assert "not finite" in json.loads((tmp_path / "run" / "status.json").read_text())["error"]
@@ -217,8 +217,8 @@ def test_fast_dev_run_keeps_nothing_but_its_result(base, tmp_path):
     assert not (tmp_path / "run" / "checkpoints").exists() and not (tmp_path / "run" / "metrics.csv").exists()
 
 
-def test_max_steps_inside_of_an_epoch(base, tmp_path, block):
-    result = train(quick(base, trainer__max_steps=11), tmp_path / "run")
+def test_max_steps_inside_of_an_epoch(base, tmp_path, serving):
+    result = train(quick(base, trainer__max_steps=11), tmp_path / "run", serving=serving)
     assert (result["epochs"], result["steps"]) == (2, 11)
     assert [int(row["step"]) for row in rows(tmp_path / "run")] == [8, 11]
 

@@ -6,8 +6,6 @@ import torch
 from scipy.integrate import solve_ivp
 
 from mlplab.errors import InputError
-from mlplab.studies.lif import simulation as lif_simulation
-from mlplab.studies.lif import stepping as lif_stepping
 from mlplab.studies.lif.currents import Constant, OrnsteinUhlenbeck, Ramp, Samples, Sine
 from mlplab.studies.lif.grid import spike_count
 from mlplab.studies.lif.neuron import Neuron, exact_count, spike_times_ms
@@ -212,17 +210,13 @@ def test_a_cut_in_the_refractory_time_leaves_the_same_zero():
     assert second.above_reset_ma.tobytes() == whole.above_reset_ma.tobytes()
 
 
-def test_blocks_do_not_change_the_outcome(monkeypatch):
+def test_blocks_do_not_change_the_outcome():
     rng = np.random.default_rng(10)
     neuron = random_neurons(rng, (50,))
-    run = lambda: simulate(  # noqa: E731
-        neuron, Sine(dt_ms=0.5, mean_ma=rng_means), steps=90, dt_ms=0.5, trace=True, spikes=True
-    )
-    rng_means = rng.uniform(0, 2, 50)
-    whole = run()
-    monkeypatch.setattr(lif_stepping, "_BLOCK_NEURONS", 7)
-    monkeypatch.setattr(lif_simulation, "_INPUT_BYTES", 8 * 50 * 4)
-    parts = run()
+    current = Sine(dt_ms=0.5, mean_ma=rng.uniform(0, 2, 50))
+    options = {"steps": 90, "dt_ms": 0.5, "trace": True, "spikes": True}
+    whole = simulate(neuron, current, **options)
+    parts = simulate(neuron, current, **options, block_neurons=7, input_bytes=8 * 50 * 4)
     np.testing.assert_array_equal(parts.trace_v, whole.trace_v)
     np.testing.assert_array_equal(parts.count, whole.count)
     np.testing.assert_array_equal(parts.spike_times_ms, whole.spike_times_ms)

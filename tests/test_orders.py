@@ -7,8 +7,7 @@ import torch
 from small_runs import base, changed  # noqa: F401 (fixtures among them)
 
 from mlplab.data.modules import SpiralDataModule
-from mlplab.population import blocks
-from mlplab.population.blocks import GOLDEN, MemberData, draw_orders, draws_orders, splitmix64
+from mlplab.population.blocks import GOLDEN, MemberData, Serving, draw_orders, splitmix64
 from mlplab.training.fit import fit_members
 
 WORD = 2**64
@@ -59,12 +58,12 @@ def test_neighbouring_seeds_and_epochs_share_nothing():
         assert (one == other).sum(1).double().mean() == pytest.approx(1, abs=0.5)
 
 
-def test_a_population_draws_its_orders_and_no_member_knows_its_neighbours(base, monkeypatch):  # noqa: F811
+def test_a_population_draws_its_orders_and_no_member_knows_its_neighbours(base):  # noqa: F811
     configs = [changed(base, seed=seed, data__order_seed=seed, trainer__max_epochs=2) for seed in (3, 4, 5)]
     by_host = [result["state_sha256"] for result in fit_members(configs, [None] * 3)]
-    monkeypatch.setattr(blocks, "DRAWING_DEVICES", ("cpu",))
-    together = [result["state_sha256"] for result in fit_members(configs, [None] * 3)]
-    alone = [fit_members([config], [None])[0]["state_sha256"] for config in configs]
+    drawn = {"serving": Serving(drawing_devices=("cpu",))}
+    together = [result["state_sha256"] for result in fit_members(configs, [None] * 3, **drawn)]
+    alone = [fit_members([config], [None], **drawn)[0]["state_sha256"] for config in configs]
     assert together == alone and not set(together) & set(by_host)
 
 
@@ -83,5 +82,5 @@ def test_orders_that_mean_something_are_kept(kind, options, drawn):
     with_others = SpiralDataModule(points_per_arm=40, batch_size=16)
     with_others.setup()
     for loader in (MemberData([data]).train_loader(), MemberData([with_others, data]).train_loader()):
-        assert draws_orders(torch.device("cuda"), loader.order_seeds) == drawn
+        assert Serving().draws(torch.device("cuda"), loader.order_seeds) == drawn
         assert not loader.draws  # on a CPU

@@ -7,10 +7,10 @@ import warnings
 
 import pytest
 import torch
-from small_runs import assert_same_run, base, block, comparable, interrupt, limit_blocks, quick, status, train, whole  # noqa: F401 (fixtures among them)
+from small_runs import assert_same_run, base, comparable, interrupt, quick, serving, status, train, whole  # noqa: F401 (fixtures among them)
 
 from mlplab.errors import InputError
-from mlplab.population import blocks
+from mlplab.population.blocks import Serving
 from mlplab.runs import checkpoint
 from mlplab.training.callbacks import MemberCallback
 from mlplab.training.fit import fit_members
@@ -38,23 +38,22 @@ def uninterrupted(watched, tmp_path_factory):
 
 
 @pytest.mark.parametrize("minibatches", (1, 4, 8, 9, 15, 16, 23, 31))
-def test_a_stopped_run_goes_on_to_the_same_bits(watched, uninterrupted, tmp_path, block, minibatches):
+def test_a_stopped_run_goes_on_to_the_same_bits(watched, uninterrupted, tmp_path, serving, minibatches):
     config = watched
-    interrupt(config, tmp_path / "parts", minibatches)
+    interrupt(config, tmp_path / "parts", minibatches, serving=serving)
     stopped = checkpoint.load(tmp_path / "parts" / "checkpoints" / "last.ckpt")["mlplab"]["minibatches"]
-    assert minibatches <= stopped < minibatches + min(block, 8)
-    train(config, tmp_path / "parts", resume=True)
+    assert minibatches <= stopped < minibatches + min(serving.minibatches, 8)
+    train(config, tmp_path / "parts", resume=True, serving=serving)
     assert_same_run(uninterrupted, tmp_path / "parts")
 
 
 @pytest.mark.parametrize("minibatches", (8, 11))
-def test_a_stopped_run_has_the_same_pictures_and_events(base, whole, tmp_path, monkeypatch, minibatches):
+def test_a_stopped_run_has_the_same_pictures_and_events(base, whole, tmp_path, minibatches):
     from mlplab.runs.events import read_events
 
-    limit_blocks(monkeypatch, 3)
-    folder = tmp_path / "run"
-    interrupt(base, folder, minibatches)
-    train(base, folder, resume=True)
+    folder, serving = tmp_path / "run", Serving(minibatches=3)
+    interrupt(base, folder, minibatches, serving=serving)
+    train(base, folder, resume=True, serving=serving)
     assert_same_run(whole, folder)
 
     def content(root):
@@ -66,8 +65,8 @@ def test_a_stopped_run_has_the_same_pictures_and_events(base, whole, tmp_path, m
     assert content(folder / "tensorboard") == content(whole / "tensorboard")
 
 
-def test_many_stops(base, tmp_path, monkeypatch):
-    limit_blocks(monkeypatch, 1)
+def test_many_stops(base, tmp_path):
+    serving = Serving(minibatches=1)
     options = {
         "model__dropout": 0.2,
         "trainer__accumulate_grad_batches": 3,
@@ -79,10 +78,10 @@ def test_many_stops(base, tmp_path, monkeypatch):
     }
     config = quick(base, **options)
     train(config, tmp_path / "whole")
-    interrupt(config, tmp_path / "parts", 1)
+    interrupt(config, tmp_path / "parts", 1, serving=serving)
     for minibatches in range(3, 27, 3):
-        interrupt(config, tmp_path / "parts", minibatches, resume=True)
-    train(config, tmp_path / "parts", resume=True)
+        interrupt(config, tmp_path / "parts", minibatches, resume=True, serving=serving)
+    train(config, tmp_path / "parts", resume=True, serving=serving)
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
 
 
@@ -211,12 +210,10 @@ def in_a_killed_process(config, folder, minibatches, **options):
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
 
 
-def test_an_epoch_goes_on_in_the_order_it_began_with_or_not_at_all(base, tmp_path, monkeypatch):
-    limit_blocks(monkeypatch, 3)
-    monkeypatch.setattr(blocks, "DRAWING_DEVICES", ("cpu",))
-    for minibatches, between in ((11, False), (8, True)):
-        interrupt(quick(base), tmp_path / f"at{minibatches}", minibatches)
-    monkeypatch.setattr(blocks, "DRAWING_DEVICES", ("cuda",))
+def test_an_epoch_goes_on_in_the_order_it_began_with_or_not_at_all(base, tmp_path):
+    for minibatches in (11, 8):
+        drawing = Serving(minibatches=3, drawing_devices=("cpu",))
+        interrupt(quick(base), tmp_path / f"at{minibatches}", minibatches, serving=drawing)
     with pytest.raises(InputError, match="stopped inside an epoch.*resume it with trainer=gpu, got trainer=cpu"):
         train(quick(base), tmp_path / "at11", resume=True)
     assert status(tmp_path / "at11") == "interrupted"
@@ -224,16 +221,16 @@ def test_an_epoch_goes_on_in_the_order_it_began_with_or_not_at_all(base, tmp_pat
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_run_killed_again_and_again_goes_on_to_the_same_bits(base, tmp_path, monkeypatch):
-    limit_blocks(monkeypatch, 3)
+def test_a_run_killed_again_and_again_goes_on_to_the_same_bits(base, tmp_path):
+    serving = Serving(minibatches=3)
     config, folder = quick(base, callbacks__checkpoints__every_seconds=0), tmp_path / "parts"
     train(config, tmp_path / "whole")
     folder.mkdir()
     for minibatches in (1, 7, 8, 16, 17, 31):
-        in_a_killed_process(config, folder, minibatches, resume=minibatches > 1)
+        in_a_killed_process(config, folder, minibatches, resume=minibatches > 1, serving=serving)
         assert status(folder) == "running"
         assert minibatches < 8 or (folder / "checkpoints" / "last.ckpt").exists()
-    train(config, folder, resume=True)
+    train(config, folder, resume=True, serving=serving)
     assert_same_run(tmp_path / "whole", folder)
 
 

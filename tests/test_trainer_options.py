@@ -9,7 +9,7 @@ import torch
 from mlplab.data.modules import SpiralDataModule
 from mlplab.errors import InputError
 from mlplab.nn.mlp import MLP
-from mlplab.population import blocks
+from mlplab.population.blocks import BlockLoader, Serving
 from mlplab.population.engine import PopulationModule
 from mlplab.population.optimizers import SGD, Adam
 from mlplab.population.schedules import Cosine
@@ -53,14 +53,9 @@ def fit(classifier, data=None, trainer=BlockTrainer, **options):
 
 
 @pytest.fixture(params=(1, 3, 1000))
-def small_blocks(request, monkeypatch):
+def serving(request):
     """Blocks of 1, of 3 and of all the 8 minibatches of an epoch."""
-    init = blocks.BlockLoader.__init__
-
-    def limited(self, *args, **options):
-        init(self, *args, **{"block_minibatches": request.param} | options)
-
-    monkeypatch.setattr(blocks.BlockLoader, "__init__", limited)
+    return Serving(minibatches=request.param)
 
 
 def by_hand(steps, *, every=1, clip=None, data=None, lr=0.5):
@@ -99,18 +94,18 @@ def assert_close(classifier, model):
         torch.testing.assert_close(own[name], parameter.detach(), rtol=1e-4, atol=1e-6)
 
 
-def test_max_epochs_and_the_true_step_count(small_blocks):
+def test_max_epochs_and_the_true_step_count(serving):
     classifier = sgd()
-    trainer, epochs = fit(classifier, max_epochs=3)
+    trainer, epochs = fit(classifier, max_epochs=3, serving=serving)
     assert [(steps, seen) for steps, seen, _ in epochs] == [(8, 8), (16, 16), (24, 24)]
     assert (trainer.global_step, trainer.current_epoch, classifier.epochs) == (24, 3, 3)
     assert_close(classifier, by_hand(24))
 
 
 @pytest.mark.parametrize("max_steps", (1, 7, 8, 9, 20))
-def test_max_steps(small_blocks, max_steps):
+def test_max_steps(serving, max_steps):
     classifier = sgd()
-    trainer, epochs = fit(classifier, max_epochs=3, max_steps=max_steps)
+    trainer, epochs = fit(classifier, max_epochs=3, max_steps=max_steps, serving=serving)
     assert classifier.steps == trainer.global_step == max_steps
     assert len(epochs) == classifier.epochs == -(-max_steps // 8)
     assert_close(classifier, by_hand(max_steps))
@@ -133,9 +128,9 @@ def test_the_schedule_spans_the_steps_that_are_taken():
 
 
 @pytest.mark.parametrize(("limit", "per_epoch"), ((3, 3), (0.5, 4), (1, 1), (1.0, 8), (100, 8), (0.99, 7)))
-def test_limit_train_batches_counts_minibatches(small_blocks, limit, per_epoch):
+def test_limit_train_batches_counts_minibatches(serving, limit, per_epoch):
     classifier = make()
-    trainer, _ = fit(classifier, max_epochs=2, limit_train_batches=limit)
+    trainer, _ = fit(classifier, max_epochs=2, limit_train_batches=limit, serving=serving)
     assert trainer.global_step == classifier.steps == 2 * per_epoch
 
 
@@ -148,10 +143,10 @@ def test_a_limit_that_leaves_nothing_is_refused_by_name(options):
         fit(make(), max_epochs=1, **options)
 
 
-def test_overfit_batches_trains_and_validates_on_the_same_minibatches(small_blocks):
+def test_overfit_batches_trains_and_validates_on_the_same_minibatches(serving):
     classifier = make(optimizer=lambda p: Adam(p, lr=0.1))
     data = make_data()
-    trainer, epochs = fit(classifier, data, max_epochs=60, overfit_batches=2)
+    trainer, epochs = fit(classifier, data, max_epochs=60, overfit_batches=2, serving=serving)
     assert trainer.global_step == 120
     metrics = epochs[-1][2]
     assert metrics["val/accuracy"].item() > 0.9
@@ -168,40 +163,40 @@ def test_fast_dev_run(count):
     assert len(epochs) == 1 and "val/loss" in epochs[0][2]
 
 
-def test_check_val_every_n_epoch(small_blocks):
-    _, epochs = fit(make(), max_epochs=7, check_val_every_n_epoch=3)
+def test_check_val_every_n_epoch(serving):
+    _, epochs = fit(make(), max_epochs=7, check_val_every_n_epoch=3, serving=serving)
     assert ["val/loss" in metrics for *_, metrics in epochs] == [False, False, True, False, False, True, False]
 
 
 @pytest.mark.parametrize("every", (2, 3, 4, 8, 20))
-def test_accumulate_grad_batches(small_blocks, every):
+def test_accumulate_grad_batches(serving, every):
     """The last minibatch of an epoch always makes a step, as in Lightning."""
     classifier = make(optimizer=lambda p: SGD(p, lr=0.5))
-    trainer, _ = fit(classifier, max_epochs=2, accumulate_grad_batches=every)
+    trainer, _ = fit(classifier, max_epochs=2, accumulate_grad_batches=every, serving=serving)
     steps = 2 * math.ceil(8 / every)
     assert trainer.global_step == classifier.steps == steps
     assert_close(classifier, by_hand(steps, every=every))
 
 
-def test_accumulated_gradients_are_those_of_a_larger_batch(small_blocks):
+def test_accumulated_gradients_are_those_of_a_larger_batch(serving):
     whole, parts = sgd(), sgd()
-    fit(whole, make_data(batch_size=32), max_epochs=3)
-    fit(parts, max_epochs=3, accumulate_grad_batches=4)
+    fit(whole, make_data(batch_size=32), max_epochs=3, serving=serving)
+    fit(parts, max_epochs=3, accumulate_grad_batches=4, serving=serving)
     assert whole.steps == parts.steps == 6
     torch.testing.assert_close(whole.population.theta, parts.population.theta, rtol=1e-5, atol=1e-7)
 
 
-def test_accumulation_respects_max_steps(small_blocks):
+def test_accumulation_respects_max_steps(serving):
     classifier = sgd()
-    trainer, _ = fit(classifier, max_epochs=5, max_steps=5, accumulate_grad_batches=3)
+    trainer, _ = fit(classifier, max_epochs=5, max_steps=5, accumulate_grad_batches=3, serving=serving)
     assert trainer.global_step == classifier.steps == 5
     assert_close(classifier, by_hand(5, every=3))
 
 
 @pytest.mark.parametrize(("algorithm", "limit"), (("norm", 0.1), ("value", 0.01)))
-def test_gradient_clip_val(small_blocks, algorithm, limit):
+def test_gradient_clip_val(serving, algorithm, limit):
     classifier = sgd()
-    fit(classifier, max_epochs=1, gradient_clip_val=limit, gradient_clip_algorithm=algorithm)
+    fit(classifier, max_epochs=1, gradient_clip_val=limit, gradient_clip_algorithm=algorithm, serving=serving)
     assert_close(classifier, by_hand(8, clip=algorithm))
 
 
@@ -219,7 +214,7 @@ def test_clipping_is_each_members_own(algorithm):
     data.setup()
 
     def loader(members):
-        return blocks.BlockLoader(data.train.x[None], data.train.y[None], [data.order] * members, batch_size=8)
+        return BlockLoader(data.train.x[None], data.train.y[None], [data.order] * members, batch_size=8)
 
     def run(classifier):
         own = BlockTrainer(accelerator="cpu", **options)
@@ -329,5 +324,5 @@ def test_torchs_own_optimizer_and_loss():
 def fit_many(classifier):
     data = make_data()
     data.setup()
-    loader = blocks.BlockLoader(data.train.x[None], data.train.y[None], [data.order] * 40, batch_size=8)
+    loader = BlockLoader(data.train.x[None], data.train.y[None], [data.order] * 40, batch_size=8)
     BlockTrainer(accelerator="cpu", max_epochs=1).fit(classifier, train_dataloaders=loader)

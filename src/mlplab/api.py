@@ -143,7 +143,7 @@ def fit(
             logger.log_hyperparams(dict(modules[0].hparams))
     with threads(1 if options["accelerator"] == "cpu" and engine_only else torch.get_num_threads()):
         again = functools.partial(copy.deepcopy, unused)
-        results = fit_runs(runs, options, own, False, None, time.perf_counter(), again)
+        results = fit_runs(runs, options, own, again, time.perf_counter())
     return results if isinstance(model, (list, tuple)) else results[0]
 
 

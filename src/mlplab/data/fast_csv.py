@@ -5,7 +5,7 @@ words they stand for; or None where the file needs a closer look.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 
 Values = np.ndarray | tuple[np.ndarray, list[str]]
-PANDAS_FROM_BYTES = 20_000_000  # smaller files are read before pandas is imported
 ROWS = 65_536  # read by numpy at a time
 
 
@@ -28,12 +27,17 @@ class Form(NamedTuple):
     words: Sequence[bool]
 
 
-def read_fast(path: Path, form: Form) -> list[Values] | None:
-    """Read a file by the first reader that can; None where none can."""
+Reader = Callable[[Path, Form], list[Values] | None]
+
+
+def read_fast(path: Path, form: Form, from_bytes: Mapping[Reader, int]) -> list[Values] | None:
+    """Read a file by the first reader that is installed and meant for files of its size; None where none can."""
+    size = path.stat().st_size
+    readers = [reader for reader, least in from_bytes.items() if size >= least]
     with path.open("rb") as file:
         if file.read(4).lstrip(b"\xef\xbb\xbf").startswith(b"#"):
             return None
-    for reader in (by_pyarrow, by_pandas, by_numpy):
+    for reader in readers:
         try:
             return reader(path, form)
         except ImportError:
@@ -79,8 +83,6 @@ def by_pyarrow(path: Path, form: Form) -> list[Values] | None:
 
 def by_pandas(path: Path, form: Form) -> list[Values] | None:
     """Read by pandas."""
-    if path.stat().st_size < PANDAS_FROM_BYTES:
-        raise ImportError
     import pandas
 
     places = [str(j) for j in range(len(form.words))]
@@ -149,3 +151,7 @@ def by_numpy(path: Path, form: Form) -> list[Values] | None:
         (np.concatenate(part), list(own)) if is_words else np.concatenate(part)
         for part, own, is_words in zip(chunks, levels, form.words)
     ]
+
+
+# The readers, best first, each with the bytes from which a file is worth its import; smaller ones are read row by row.
+FROM_BYTES: Mapping[Reader, int] = {by_pyarrow: 1_000_000, by_pandas: 20_000_000, by_numpy: 1_000_000}

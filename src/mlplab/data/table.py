@@ -7,7 +7,7 @@ import csv
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,7 @@ import numpy as np
 
 from mlplab.data import archives
 from mlplab.data.columns import SEPARATORS, Column, Table
-from mlplab.data.fast_csv import Form, read_fast
+from mlplab.data.fast_csv import FROM_BYTES, Form, Reader, read_fast
 from mlplab.errors import InputError
 from mlplab.words import listed
 
@@ -26,13 +26,17 @@ MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null")
 OTHERS = (".npy", ".xlsx", ".xls", ".ods", ".json", ".pkl", ".mat", ".h5", ".feather", ".arff", ".zip", ".gz")
 SAMPLE = 200  # rows from which separator, header and decimal mark are read
 CHUNK = 4096  # rows turned to numbers at a time
-FAST_FROM_BYTES = 1_000_000  # smaller ones are read row by row before pyarrow is imported
 _COMMA_NUMBER = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _POINT_NUMBER = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
 
 
 def read_table(
-    path: str | Path, *, separator: str | None = None, header: bool | None = None, key: str = "data.path"
+    path: str | Path,
+    *,
+    separator: str | None = None,
+    header: bool | None = None,
+    key: str = "data.path",
+    fast_from_bytes: Mapping[Reader, int] = FROM_BYTES,
 ) -> Table:
     """Read a table.
 
@@ -47,6 +51,7 @@ def read_table(
         separator: ``comma``, ``semicolon``, ``tab`` or ``blanks``; None finds out.
         header: whether the first row holds names; None finds out.
         key: the option that names the file, for messages.
+        fast_from_bytes: the fast readers of text files, each with the size from which it is tried; they change no bit.
 
     Returns:
         The table. A column is numbers if every cell is a number or missing (see `MISSING`), else words.
@@ -65,7 +70,7 @@ def read_table(
             )
         if path.suffix.lower() in (".npz", ".parquet"):
             return archives.read_npz(path) if path.suffix.lower() == ".npz" else archives.read_parquet(path)
-        return _read_text(path, separator, header, key)
+        return _read_text(path, separator, header, key, fast_from_bytes)
     except InputError as error:
         # A name or a value of the file may hold line breaks.
         raise InputError(" ".join(str(error).splitlines())) from None
@@ -105,7 +110,9 @@ class _Dialect(NamedTuple):
     skipped: int  # rows of cells before the first row of data
 
 
-def _read_text(path: Path, separator: str | None, header: bool | None, key: str) -> Table:
+def _read_text(
+    path: Path, separator: str | None, header: bool | None, key: str, fast_from_bytes: Mapping[Reader, int]
+) -> Table:
     dialect, sample = _sniff(path, separator, header, key)
     if not sample:
         raise InputError(f"'{path}' {'has a header and no rows' if dialect.names else 'is empty'}; it must have rows")
@@ -116,9 +123,7 @@ def _read_text(path: Path, separator: str | None, header: bool | None, key: str)
     text = {
         j for j in range(len(names)) if any(len(row) > j and _number(row[j], dialect.decimal) is None for row in sample)
     }
-    read = None
-    if path.stat().st_size >= FAST_FROM_BYTES:
-        read = _read_fast(path, dialect, names, text)
+    read = _read_fast(path, dialect, names, text, fast_from_bytes)
     columns, lines = read if read is not None else _read_carefully(path, dialect, names, text)
     # A separator at each line's end makes a column of nothing.
     columns = [column for column in columns if column.name or not column.missing.all()] or columns
@@ -230,14 +235,13 @@ def _number(cell: str, decimal: str, either: bool = False) -> float | None:
         return None
 
 
-def _read_fast(path: Path, dialect: _Dialect, names: list[str], text: set[int]):
+def _read_fast(path: Path, dialect: _Dialect, names: list[str], text: set[int], from_bytes: Mapping[Reader, int]):
     """Read without a look at each row; None where the file needs one."""
     if dialect.separator == "blanks":
         return None
     words = [j in text for j in range(len(names))]
-    read = read_fast(
-        path, Form(SEPARATORS[dialect.separator], dialect.decimal, dialect.names is not None, MISSING, words)
-    )
+    form = Form(SEPARATORS[dialect.separator], dialect.decimal, dialect.names is not None, MISSING, words)
+    read = read_fast(path, form, from_bytes)
     if read is None:
         return None
     pairs = zip(names, read)

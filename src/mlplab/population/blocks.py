@@ -50,12 +50,25 @@ def _shifted(z: Tensor, bits: int) -> Tensor:
     return (z >> bits) & ((1 << (64 - bits)) - 1)
 
 
-BLOCK_BYTES = 512 << 20
-# Between two blocks a run can be stopped and its status file is renewed: on one CPU core, every few seconds.
-BLOCK_OPERATIONS = 5e11
-# Devices that draw the orders themselves.
-DRAWING_DEVICES = ("cuda",)
-BLOCK_MINIBATCHES = 1024
+class Serving(NamedTuple):
+    """How minibatches are served. All but `drawing_devices` change no bit of what is trained.
+
+    Attributes:
+        minibatches: in a block at most.
+        most_bytes: of a block's points.
+        most_operations: floating-point operations of a block, on a CPU. Between two blocks a run can be stopped and its
+            status file is renewed: on one core, every few seconds.
+        drawing_devices: types of the devices that draw the orders themselves.
+    """
+
+    minibatches: int = 1024
+    most_bytes: int = 512 << 20
+    most_operations: float = 5e11
+    drawing_devices: tuple[str, ...] = ("cuda",)
+
+    def draws(self, device: torch.device, order_seeds: Sequence[int | None]) -> bool:
+        """Say whether a device draws the orders of members with these seeds itself."""
+        return device.type in self.drawing_devices and None not in order_seeds
 
 
 class Block(NamedTuple):
@@ -77,11 +90,6 @@ def count_minibatches(points: int, batch_size: int, drop_last: bool) -> int:
     return points // batch_size if drop_last else -(-points // batch_size)
 
 
-def draws_orders(device: torch.device, order_seeds: Sequence[int | None]) -> bool:
-    """Say whether a device draws the orders of members with these seeds itself."""
-    return device.type in DRAWING_DEVICES and None not in order_seeds
-
-
 class BlockLoader:
     """Yield an epoch as blocks; its whole state is ``served``, the number of minibatches handed over.
 
@@ -91,12 +99,10 @@ class BlockLoader:
         orders: one function a member from the epoch to a permutation (N,) of the points.
         batch_size: points in a minibatch, >= 1.
         drop_last: leave out the last short minibatch.
-        block_minibatches: minibatches in a block at most.
         order_seeds: one seed a member, from which a CUDA device draws orders of its own, see
             :func:`~mlplab.population.blocks.draw_orders`; without them, or with None among them, it takes ``orders``.
         operations: floating-point operations that a minibatch of all members takes; 0 where that is not known.
-        most_bytes: of a block's points.
-        most_operations: of a block.
+        serving: how large a block may be, and which devices draw orders.
     """
 
     def __init__(
@@ -107,11 +113,9 @@ class BlockLoader:
         *,
         batch_size: int,
         drop_last: bool = True,
-        block_minibatches: int = BLOCK_MINIBATCHES,
         order_seeds: Sequence[int | None] = (None,),
         operations: int = 0,
-        most_bytes: int = BLOCK_BYTES,
-        most_operations: float = BLOCK_OPERATIONS,
+        serving: Serving = Serving(),
     ) -> None:
         self.x, self.y, self.orders = x, y, list(orders)
         self.order_seeds = list(order_seeds)
@@ -119,24 +123,23 @@ class BlockLoader:
         self.batch_size = batch_size
         self.shuffle = True
         self.per_epoch = self.whole = count_minibatches(x.shape[1], batch_size, drop_last)
-        self.block_minibatches, self.operations = block_minibatches, operations
-        self.most_bytes, self.most_operations = most_bytes, most_operations
+        self.operations, self.serving = operations, serving
         self.served = 0
 
     @property
     def draws(self) -> bool:
         """Whether the device draws the orders itself."""
-        return draws_orders(self.x.device, self.order_seeds)
+        return self.serving.draws(self.x.device, self.order_seeds)
 
     @property
     def block(self) -> int:
         """Number of minibatches in a block."""
-        x, y = self.x, self.y
+        x, y, most = self.x, self.y, self.serving
         bytes_each = len(self.orders) * self.batch_size * (x[0, 0].numel() * x.element_size() + y.element_size())
-        count = min(self.block_minibatches, self.most_bytes // max(1, bytes_each))
+        count = min(most.minibatches, most.most_bytes // max(1, bytes_each))
         # At the end of a block the host reads the results: on a GPU best once an epoch, also of 10,000 members.
         return max(
-            1, count if x.device.type != "cpu" else min(count, int(self.most_operations // max(1, self.operations)))
+            1, count if x.device.type != "cpu" else min(count, int(most.most_operations // max(1, self.operations)))
         )
 
     def restrict(self, limit: int | float = 1.0, overfit: int | float = 0) -> None:
@@ -225,10 +228,11 @@ class MemberData:
     Args:
         modules: one a member, set up, with equal numbers of points. Each offers ``train`` and ``validation``
             (points ``x`` and ``y``, or None), ``order(epoch)``, ``drawn_order_seed``, ``batch_size`` and ``drop_last``.
+        serving: how the train points are served.
     """
 
-    def __init__(self, modules: Sequence[Any]) -> None:
-        self.modules = list(modules)
+    def __init__(self, modules: Sequence[Any], serving: Serving = Serving()) -> None:
+        self.modules, self.serving = list(modules), serving
 
     def part(self, name: str, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor] | None:
         """Give x (D, N, ...) and y (D, N) of a part; D is 1 where all members share it.
@@ -265,6 +269,7 @@ class MemberData:
             order_seeds=[module.drawn_order_seed for module in self.modules],
             # Each parameter is multiplied and added for a point three times: forward, and for the two gradients.
             operations=6 * parameters * first.batch_size,
+            serving=self.serving,
         )
 
     def validation_loader(self, dtype: torch.dtype = torch.float32) -> WholeLoader | None:

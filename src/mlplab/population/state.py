@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from mlplab.errors import InputError
-from mlplab.population.blocks import draws_orders
 from mlplab.population.devices import wide_float
 from mlplab.population.member_axis import Population
 from mlplab.population.optimizers import MemberOptimizer, moments_of, moments_of_members
@@ -251,9 +250,13 @@ def restore(engine: Any, members: Sequence[Mapping[str, Any]], states: Sequence[
         setattr(engine.sums, name, [torch.stack(part).to(device) for part in parts])
 
 
-def expect_the_order(device: torch.device, order_seeds: Sequence[int | None], state: Mapping[str, Any]) -> None:
-    """Refuse to go on within an epoch on a device where its points would come in another order."""
-    drawn = draws_orders(device, order_seeds)
+def expect_the_order(drawn: bool, state: Mapping[str, Any]) -> None:
+    """Refuse to go on within an epoch on a device where its points would come in another order.
+
+    Args:
+        drawn: whether the device draws the orders itself.
+        state: of the engine, as in a checkpoint.
+    """
     if state["sums"]["sizes"] and state.get("drawn", False) != drawn:
         before, now = ("cpu", "gpu") if drawn else ("gpu", "cpu")
         raise InputError(

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from mlplab.errors import InputError
 from mlplab.options import TRAINER
-from mlplab.population.blocks import BlockLoader, MemberData, WholeLoader
+from mlplab.population.blocks import BlockLoader, MemberData, Serving, WholeLoader
 from mlplab.population.engine import PopulationModule
 from mlplab.population.state import PRECISIONS, Rules
 from mlplab.rules import check_all, choice
@@ -44,6 +44,7 @@ class BlockTrainer(L.Trainer):
         gradient_clip_val: largest norm or absolute value of each member's gradient; None or 0 for no limit.
         gradient_clip_algorithm: "norm" or "value".
         precision: "32-true" or "64-true".
+        serving: how minibatches are served.
         **lightning: whatever else Lightning's Trainer takes.
     """
 
@@ -59,6 +60,7 @@ class BlockTrainer(L.Trainer):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str = "norm",
         precision: str = "32-true",
+        serving: Serving = Serving(),
         **lightning: Any,
     ) -> None:
         given = {
@@ -85,6 +87,7 @@ class BlockTrainer(L.Trainer):
         )
         # Filled by `fit`: what belongs to each member. Without it nothing is written.
         self.runs: list[Any] = []
+        self.serving = serving
         self.limits = {"limit": limit_train_batches, "overfit": overfit_batches}
         quietly = {
             "num_sanity_val_steps": 0,
@@ -112,7 +115,7 @@ class BlockTrainer(L.Trainer):
         """Train a classifier on a data module of the lab; other arguments are Lightning's."""
         if datamodule is not None:
             datamodule.setup("fit")
-            data = MemberData([datamodule])
+            data = MemberData([datamodule], self.serving)
             loaders = {"train_dataloaders": data.train_loader(), "val_dataloaders": data.validation_loader()}
             datamodule = None
         train = loaders.get("train_dataloaders")

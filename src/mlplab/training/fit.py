@@ -10,6 +10,7 @@ import lightning.pytorch as L
 from omegaconf import OmegaConf
 
 from mlplab.errors import InputError
+from mlplab.population.blocks import Serving
 from mlplab.population.devices import describe_device
 from mlplab.population.engine import PopulationModule
 from mlplab.runs import checkpoint
@@ -34,9 +35,9 @@ from mlplab.training.trainers import hand_back, lightning_trainer, population_of
 OnResult = Callable[[int, dict[str, Any]], None]
 
 
-def fit(config: Mapping[str, Any], folder: str | Path | None, *, resume: bool = False) -> dict[str, Any]:
-    """Train one job; see :func:`fit_members`."""
-    return fit_members([config], [folder], resume=resume)[0]
+def fit(config: Mapping[str, Any], folder: str | Path | None, **options: Any) -> dict[str, Any]:
+    """Train one job; see :func:`fit_members`, whose options it takes."""
+    return fit_members([config], [folder], **options)[0]
 
 
 def fit_members(
@@ -46,6 +47,7 @@ def fit_members(
     resume: bool = False,
     observer: MemberCallback | None = None,
     on_result: OnResult | None = None,
+    serving: Serving = Serving(),
 ) -> list[dict[str, Any]]:
     """Train jobs: those that are plain as one population, the others one after the other in Lightning's own loop.
 
@@ -55,6 +57,7 @@ def fit_members(
         resume: go on from ``checkpoints/last.ckpt`` of each folder.
         observer: a further callback, which takes the place of the progress bar.
         on_result: called with each job's number and result as soon as its folder is complete.
+        serving: how the engine serves minibatches.
 
     Returns:
         One result a job, as in ``result.json``.
@@ -76,19 +79,23 @@ def fit_members(
                 run.plan = plan(
                     run.module, module_of(run.data), options, callbacks, plain[0]["trainer"].get("engine", "auto")
                 )
-        return fit_runs(
-            runs, options, callbacks, resume, on_result, started, lambda: build_callbacks(plain[0], observer)
-        )
+
+        def again() -> list[L.Callback]:
+            return build_callbacks(plain[0], observer)
+
+        return fit_runs(runs, options, callbacks, again, started, resume=resume, on_result=on_result, serving=serving)
 
 
 def fit_runs(
     runs: Sequence[MemberRun],
     options: Mapping[str, Any],
     callbacks: Sequence[L.Callback],
-    resume: bool,
-    on_result: OnResult | None,
-    started: float,
     again: Callable[[], Sequence[L.Callback]],
+    started: float,
+    *,
+    resume: bool = False,
+    on_result: OnResult | None = None,
+    serving: Serving = Serving(),
 ) -> list[dict[str, Any]]:
     """Train runs whose plan is made: those of the engine that are alike at once, the others one after the other.
 
@@ -96,10 +103,11 @@ def fit_runs(
         runs: with modules, data and plan.
         options: of Lightning's Trainer.
         callbacks: of the first training.
+        again: makes the callbacks of each further training.
+        started: ``time.perf_counter()`` at the start.
         resume: go on from the runs' checkpoints.
         on_result: called with each job's number and result.
-        started: ``time.perf_counter()`` at the start.
-        again: makes the callbacks of each further training.
+        serving: how the engine serves minibatches.
 
     Returns:
         One result a run, as in ``result.json``.
@@ -117,7 +125,7 @@ def fit_runs(
 
         group, own = [runs[number] for number in numbers], again() if place else callbacks
         if group[0].plan.engine == "population":
-            trainer, module = population_trainer(group, options, own), population_of(group)
+            trainer, module = population_trainer(group, options, own, serving), population_of(group)
         else:
             trainer, module = lightning_trainer(group[0], options, own), group[0].module
         made = _train(group, trainer, module, resume, tell, time.perf_counter() if place else started)

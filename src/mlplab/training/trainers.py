@@ -7,7 +7,7 @@ import lightning.pytorch as L
 import torch
 
 from mlplab.errors import InputError
-from mlplab.population.blocks import MemberData
+from mlplab.population.blocks import MemberData, Serving
 from mlplab.population.engine import PopulationModule
 from mlplab.population.member_axis import ModulePopulation
 from mlplab.population.stacking import stack
@@ -36,11 +36,11 @@ def population_of(runs: Sequence[MemberRun]) -> PopulationModule:
 
 
 def population_trainer(
-    runs: Sequence[MemberRun], options: Mapping[str, Any], callbacks: Sequence[L.Callback]
+    runs: Sequence[MemberRun], options: Mapping[str, Any], callbacks: Sequence[L.Callback], serving: Serving
 ) -> BlockTrainer:
     """Make the trainer by which Lightning drives the engine."""
     own = {name: value for name, value in options.items() if value is not None}
-    trainer = BlockTrainer(callbacks=[*callbacks, Record()], **own)
+    trainer = BlockTrainer(callbacks=[*callbacks, Record()], serving=serving, **own)
     trainer.runs = list(runs)
     return trainer
 
@@ -82,7 +82,7 @@ def run_loop(runs: Sequence[MemberRun], trainer: L.Trainer, module: L.LightningM
         modules = [module_of(run.data) for run in runs]
         with quiet(profiled), set_up_once(modules, trainer):
             if isinstance(module, PopulationModule):
-                data, dtype = MemberData([run.data for run in runs]), module.theta.dtype
+                data, dtype = MemberData([run.data for run in runs], trainer.serving), module.theta.dtype
                 train, held = data.train_loader(dtype, module.theta.numel()), data.validation_loader(dtype)
                 trainer.fit(module, train_dataloaders=train, val_dataloaders=held)
                 return

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mlplab.errors import InputError
+from mlplab.studies.lif import exact, stepping
 from mlplab.studies.lif.currents import Constant, Samples
 from mlplab.studies.lif.grid import step_weight
 from mlplab.studies.lif.neuron import Neuron
 
 # The input is drawn for as many steps at a time as fit into this memory. A block of neurons then stays in the
 # cache for all of them: with a million neurons 32 steps, a twentieth faster than 8.
-_INPUT_BYTES = 2**28
+INPUT_BYTES = 2**28
 # More spikes in a step than this are not kept as a list.
 MOST_SPIKES = 10**8
 
@@ -134,6 +135,8 @@ def simulate(
     state: State | None = None,
     trace: bool = False,
     spikes: bool | int = False,
+    input_bytes: int = INPUT_BYTES,
+    block_neurons: int = stepping.BLOCK_NEURONS,
 ) -> Simulation:
     """Simulate `steps` steps of `dt_ms` for every neuron.
 
@@ -147,6 +150,8 @@ def simulate(
         state: where to start, for instance where another run ended; reset and rested if None.
         trace: keep the potential after every step, which takes memory for all of them.
         spikes: keep time and neuron of every spike, or of the first so many.
+        input_bytes: memory for the input, which is drawn for as many steps at a time as fit; it changes no bit.
+        block_neurons: how many neurons the grid methods advance together; it changes no bit.
 
     Returns:
         A Simulation. Without trace and spikes its memory does not grow with the number of steps.
@@ -167,27 +172,23 @@ def simulate(
     recorder = Recorder(np.zeros(shape), np.empty((steps + 1, *shape)) if trace else None, keep)
     if trace:
         recorder.trace_v[0] = state.above_reset_ma * neuron.leak_kohm + neuron.reset_v
-    blocks = input_blocks(current, first, steps, shape)
+    blocks = input_blocks(current, first, steps, shape, input_bytes)
     if method == "exact":
-        from mlplab.studies.lif.exact import advance
-
-        end = advance(neuron, blocks, state, dt_ms, recorder)
+        end = exact.advance(neuron, blocks, state, dt_ms, recorder)
     else:
-        from mlplab.studies.lif.stepping import advance
-
-        end = advance(neuron, blocks, state, dt_ms, weight, recorder)
+        end = stepping.advance(neuron, blocks, state, dt_ms, weight, recorder, block_neurons)
     times, neurons = recorder.spikes() if spikes else (None, None)
     return Simulation(recorder.count, State(*end, first + steps), recorder.trace_v, times, neurons)
 
 
-def input_blocks(current, first: int, steps: int, shape: tuple[int, ...]):
+def input_blocks(current, first: int, steps: int, shape: tuple[int, ...], most_bytes: int):
     """Yield `(rows, values)`: the input of the next `rows` steps, flattened to `(rows or 1, neurons or 1)`.
 
     One row of values for many rows means that the input stays; one column that all neurons share it.
     """
     size = int(np.prod(shape))
     # Blocks of a constant, and of an array that is there already, need no memory of their own.
-    limit = steps if isinstance(current, Constant | Samples) else max(1, _INPUT_BYTES // (8 * max(size, 1)))
+    limit = steps if isinstance(current, Constant | Samples) else max(1, most_bytes // (8 * max(size, 1)))
     done = 0
     while done < steps:
         rows = min(limit, steps - done)

@@ -10,7 +10,7 @@ from mlplab.studies.lif.neuron import Neuron
 # Neurons advanced together: potentials, drive and masks take 0.7 MB, which a core's own cache holds, and the cost of
 # calling an operation (0.3 us in numpy, 1 us in torch) is spread over enough neurons. Measured: 16,384 is slower by a
 # tenth, 65,536 no faster.
-_BLOCK_NEURONS = 32_768
+BLOCK_NEURONS = 32_768
 
 # So few neurons are advanced one by one in C's fma, which gives the bits of torch's pass over many: a step of one neuron
 # takes half the time, and the second that torch takes to load is not spent at all.
@@ -29,7 +29,7 @@ _BYTE_STEPS = 255
 _LONGEST_STEPS = 2**53
 
 
-def advance(neuron: Neuron, blocks, state, dt_ms: float, weight, recorder):
+def advance(neuron: Neuron, blocks, state, dt_ms: float, weight, recorder, block_neurons: int):
     """Advance all neurons through the blocks of input; return final potentials and refractory times.
 
     Args:
@@ -39,6 +39,7 @@ def advance(neuron: Neuron, blocks, state, dt_ms: float, weight, recorder):
         dt_ms: step in ms.
         weight: w of the step, from `step_weight`.
         recorder: takes counts, traces and spikes.
+        block_neurons: how many are advanced together.
 
     Returns:
         `(above_reset_ma, refractory_ms)`, of the shape of the state.
@@ -52,11 +53,11 @@ def advance(neuron: Neuron, blocks, state, dt_ms: float, weight, recorder):
     held = held.astype(np.min_scalar_type(longest))  # bytes, as a rule
     count = recorder.count.reshape(size)
     trace = None if recorder.trace_v is None else recorder.trace_v.reshape(len(recorder.trace_v), size)
-    scratch = _Scratch(min(size, _BLOCK_NEURONS), held.dtype)
+    scratch = _Scratch(min(size, block_neurons), held.dtype)
     done = 0
     for rows, values in blocks:
-        for low in range(0, size, _BLOCK_NEURONS):
-            cut = slice(low, min(low + _BLOCK_NEURONS, size))
+        for low in range(0, size, block_neurons):
+            cut = slice(low, min(low + block_neurons, size))
             step = _Block(flat, cut, potential[cut], held[cut], count[cut], scratch)
             columns = values if values.shape[1] == 1 else values[:, cut]
             for row in range(rows):

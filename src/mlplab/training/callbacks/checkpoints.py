@@ -167,7 +167,8 @@ def restore_engine(trainer: L.Trainer, engine: Any, payloads: list[dict[str, Any
                 if isinstance(callback, MemberCallback):
                     callback.load_member_state(index, state["callbacks"].get(type(callback).__name__, {}), engine)
     first = next((state for state in own if not state["stop"]), own[0])
-    expect_the_order(trainer.strategy.root_device, [run.data.drawn_order_seed for run in trainer.runs], first)
+    order_seeds = [run.data.drawn_order_seed for run in trainer.runs]
+    expect_the_order(trainer.serving.draws(trainer.strategy.root_device, order_seeds), first)
     set_place(trainer, engine.epochs, engine.steps)
 
 
