@@ -140,6 +140,16 @@ def test_every_wrong_value_of_every_rule_is_refused_by_its_key(default):
         ("+unknown=1", ["unknown is not an option"]),
         ("+model.foo=1", ["model.foo is not an option", "model takes hidden, width"]),
         ("+trainer.deterministik=true", ["trainer.deterministik is not an option"]),
+        ("+trainer.deterministic=a", ["trainer.deterministic must be null, or true or false, or warn, got 'a'"]),
+        ("+trainer.min_epochs=a", ["trainer.min_epochs must be null, or an integer >= 0, got 'a'"]),
+        ("+trainer.max_time=90", ["trainer.max_time must be null, or a time such as 00:01:30:00", "got 90"]),
+        ("+trainer.limit_val_batches=-1", ["trainer.limit_val_batches must be", "got -1"]),
+        (
+            "+trainer.logger=false",
+            ["trainer.logger must be left out, got trainer.logger=False: take one of the group logger"],
+        ),
+        ("+trainer.default_root_dir=/tmp", ["trainer.default_root_dir must be left out", "its own folder"]),
+        ("trainer.devices=0", ["trainer.devices must be an integer >= 1", "got 0"]),
         ("~model", ["model is missing"]),
         ("~trainer.max_epochs", ["trainer.max_epochs is missing"]),
         ("+model.width=4", ["model.width is there already; write model.width=VALUE without +"]),
@@ -411,3 +421,20 @@ def test_the_rules_name_what_the_classes_know():
 
     assert MLP["activation"].names == tuple(ACTIVATIONS)
     assert MLP["initialization"].names == tuple(INITIALIZATIONS)
+
+
+def test_every_option_of_lightnings_trainer_has_a_rule_or_a_reason():
+    import inspect
+
+    from lightning.pytorch import Trainer
+
+    from mlplab.options import CLOSED_TRAINER, FURTHER_TRAINER, TRAINER
+
+    named = [*TRAINER, *FURTHER_TRAINER, *CLOSED_TRAINER]
+    assert sorted({*named} - {"engine", "threads"}) == sorted(
+        {*inspect.signature(Trainer.__init__).parameters} - {"self"}
+    )
+    assert len(named) == len(set(named))
+    for name, parameter in inspect.signature(Trainer.__init__).parameters.items():
+        if name in FURTHER_TRAINER:
+            assert FURTHER_TRAINER[name].accepts(parameter.default) or parameter.default is None, name

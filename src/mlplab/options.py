@@ -103,7 +103,7 @@ ACCELERATOR = choice("auto", "cpu", "gpu", "cuda", "mps")
 PRECISION_WORDS = {"32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
 TRAINER = {
     "accelerator": ACCELERATOR,
-    "devices": either(integer(-1), many(integer(0), least=1), choice("auto")),
+    "devices": either(integer(1), many(integer(0), least=1), choice("auto", -1)),
     "max_epochs": integer(-1),
     "max_steps": integer(-1),
     "limit_train_batches": either(integer(1), number(0, 1, above=True)),
@@ -117,6 +117,42 @@ TRAINER = {
     "engine": choice("auto", "population", "lightning"),
     "profiler": optional(choice("simple", "advanced")),
     "threads": integer(1, 1024),  # torch itself crashes where it cannot start so many
+}
+_TIME = text(r"\d+:\d\d:\d\d:\d\d", "a time such as 00:01:30:00, days:hours:minutes:seconds")
+_LIMIT = optional(either(integer(0), number(0, 1)))
+# The other options of Lightning's Trainer that a config may add.
+FURTHER_TRAINER = {
+    "strategy": text(words="the name of one of Lightning's strategies"),
+    "num_nodes": integer(1),
+    "min_epochs": optional(integer(0)),
+    "min_steps": optional(integer(0)),
+    "max_time": optional(_TIME),
+    "limit_val_batches": _LIMIT,
+    "limit_test_batches": _LIMIT,
+    "limit_predict_batches": _LIMIT,
+    "val_check_interval": optional(either(integer(1), number(0, 1, above=True), _TIME)),
+    "num_sanity_val_steps": optional(integer(-1)),
+    "log_every_n_steps": optional(integer(1)),
+    "enable_checkpointing": optional(boolean()),
+    "enable_progress_bar": optional(boolean()),
+    "enable_model_summary": optional(boolean()),
+    "deterministic": optional(either(boolean(), choice("warn"))),
+    "benchmark": optional(boolean()),
+    "inference_mode": boolean(),
+    "use_distributed_sampler": boolean(),
+    "detect_anomaly": boolean(),
+    "sync_batchnorm": boolean(),
+    "reload_dataloaders_every_n_epochs": integer(0),
+    "enable_autolog_hparams": boolean(),
+}
+# Those that a config may not, and what to change in their place.
+CLOSED_TRAINER = {
+    "logger": "take one of the group logger",
+    "callbacks": "take one of the group callbacks",
+    "default_root_dir": "a run writes into its own folder, under paths.logs",
+    "plugins": "give them to Lightning's Trainer in Python",
+    "model_registry": "give it to Lightning's Trainer in Python",
+    "barebones": "turn off callbacks, logger and figures",
 }
 # Beyond it float32 overflows, in which networks are trained.
 MOST = 1e30

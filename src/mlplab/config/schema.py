@@ -4,11 +4,6 @@ A wrong option is answered before torch is imported, so the tables stand here an
 a test compares them with the classes' signatures and with every file of conf/.
 """
 
-import ast
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
-
 from mlplab.options import (
     CLASSES,
     COSINE,
@@ -153,18 +148,6 @@ ALSO: dict[str, dict[str, Rule]] = {
     "torch.optim.AdamW": _OF_TORCH | {"amsgrad": boolean(), "capturable": boolean()},
     "torch.optim.SGD": _OF_TORCH | {"dampening": number()},
 }
-
-
-@cache
-def lightning_options() -> frozenset[str]:
-    """Read the options of Lightning's Trainer from its source as text: importing it imports torch."""
-    spec = find_spec("lightning")
-    source = Path(spec.submodule_search_locations[0]) / "pytorch" / "trainer" / "trainer.py"
-    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ClassDef) and node.name == "Trainer":
-            init = next(part for part in node.body if isinstance(part, ast.FunctionDef) and part.name == "__init__")
-            return frozenset(argument.arg for argument in (*init.args.args, *init.args.kwonlyargs)) - {"self"}
-    raise AssertionError("Lightning's Trainer has no constructor")
 
 
 class Object:

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from mlplab.config.schema import ALSO, INSTANTIATE, ROOTS, STUDY, TARGETS, Object, Objects, Rule, lightning_options
+from mlplab.config.schema import ALSO, INSTANTIATE, ROOTS, STUDY, TARGETS, Object, Objects, Rule
 from mlplab.errors import InputError
+from mlplab.options import CLOSED_TRAINER, FURTHER_TRAINER
 from mlplab.rules import near, shown
 from mlplab.runs.memory import expect_memory
 
@@ -58,9 +59,12 @@ def _expect_mapping(key: str, value: object) -> None:
 
 def _check_keys(key: str, value: Mapping, table: Mapping) -> None:
     prefix = f"{key}." if key else ""
-    if key == "trainer" and not table.keys() >= value.keys():
-        # Lightning checks the other options of its Trainer.
-        value = {name: entry for name, entry in value.items() if name in table or name not in lightning_options()}
+    if key == "trainer":
+        table = table | FURTHER_TRAINER
+        for name in value.keys() & CLOSED_TRAINER.keys():
+            raise InputError(
+                f"trainer.{name} must be left out, got trainer.{name}={shown(value[name])}: {CLOSED_TRAINER[name]}"
+            )
     for name in value:
         if name not in table:
             options = ", ".join(option for option in table if option not in INSTANTIATE)

@@ -25,6 +25,7 @@ from mlplab.config.messages import keys_of
 from mlplab.faults.campaign import Outcome
 from mlplab.faults.owner import train
 from mlplab.faults.trials import SMALL
+from mlplab.options import CLOSED_TRAINER, FURTHER_TRAINER
 
 # Lines in a process; CPU seconds after which Ctrl-C is pressed; CPU seconds that a refusal may take; how many lines are run.
 BATCH, SECONDS, REFUSED_WITHIN_S, RUN = 50, 20, 5.0, 0.7
@@ -150,6 +151,7 @@ def _batch(pick: random.Random, here: Path, whole: Path, told: Path) -> None:
             name: _types(composition.compose_whole(root, ["runs=[]"] if name == "spiking" else []))
             for name, root in composed.items()
         }
+        keys["train"] |= {f"+trainer.{name}": str for name in (*FURTHER_TRAINER, *CLOSED_TRAINER)}
         with told.open("a", buffering=1) as file:
             for _ in range(BATCH):
                 line = _line(pick, keys, whole)

@@ -44,6 +44,20 @@ def describe_device(device: torch.device) -> str:
 
 
 @contextmanager
+def streams_kept(device: torch.device) -> Iterator[None]:
+    """Put the global generators from which a module on this device draws, the CPU's and its own, back at the end."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):
+        yield
+
+
+def seed_streams(device: torch.device, seed: int) -> None:
+    """Seed the global generators from which a module on this device draws, and no other device's."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+
+
+@contextmanager
 def subnormals_flushed() -> Iterator[None]:
     """Let this thread's arithmetic on a CPU take numbers nearer to zero than the smallest normal one for zero.
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mlplab.errors import InputError
+from mlplab.population.devices import seed_streams, streams_kept
 from mlplab.seeds import derive
 
 # Every parameter array starts at a multiple of this many numbers, so that no member meets another code path of
@@ -217,12 +218,9 @@ class ModulePopulation(Population):
         outputs = []
         device = self.theta.device
         # A user's module may draw (dropout): it gets a stream of its own, the global ones are put back.
-        with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):
+        with streams_kept(device):
             for row, index in enumerate(range(low, high)):
-                seed = derive(self.seeds[index], "module", step)
-                torch.default_generator.manual_seed(seed)
-                if device.type == "cuda":
-                    torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+                seed_streams(device, derive(self.seeds[index], "module", step))
                 with torch.enable_grad():
                     outputs.append(self.modules[index].train()(x[row]))
         logits = torch.stack([output.detach() for output in outputs])

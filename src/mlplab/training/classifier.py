@@ -13,6 +13,7 @@ from mlplab.errors import InputError
 from mlplab.nn.losses import CrossEntropy, cross_entropy
 from mlplab.nn.mlp import MLP, streams
 from mlplab.options import SEED
+from mlplab.population.devices import seed_streams, streams_kept
 from mlplab.population.optimizers import optimizer_over
 from mlplab.population.schedules import Constant, Schedule
 from mlplab.rules import choice, optional, text
@@ -136,9 +137,8 @@ class Classifier(L.LightningModule):
             with streams(self.model, self.seed, number):
                 yield
             return
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices, device_type="cuda"):
-            torch.random.manual_seed(derive(self.seed, "module", number))
+        with streams_kept(self.device):
+            seed_streams(self.device, derive(self.seed, "module", number))
             yield
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -1,12 +1,15 @@
 """The two ways to train runs: the engine as one population, or Lightning's own loop; both driven by a Trainer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import lightning.pytorch as L
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from mlplab.errors import InputError
+from mlplab.options import FURTHER_TRAINER
 from mlplab.population.blocks import MemberData, Serving
 from mlplab.population.engine import PopulationModule
 from mlplab.population.member_axis import ModulePopulation
@@ -40,7 +43,8 @@ def population_trainer(
 ) -> BlockTrainer:
     """Make the trainer by which Lightning drives the engine."""
     own = {name: value for name, value in options.items() if value is not None}
-    trainer = BlockTrainer(callbacks=[*callbacks, Record()], serving=serving, **own)
+    with made(own):
+        trainer = BlockTrainer(callbacks=[*callbacks, Record()], serving=serving, **own)
     trainer.runs = list(runs)
     return trainer
 
@@ -58,13 +62,14 @@ def lightning_trainer(run: MemberRun, options: Mapping[str, Any], callbacks: Seq
         plugins = {"plugins": [WholeFile()], "default_root_dir": str(run.folder.path)}
     fixed = {
         "logger": foreign or False,
+        "devices": 1,  # a run is one process; without a word Lightning would take every GPU
         "enable_progress_bar": False,
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
         # True without a Checkpoint callback would make Lightning add one of its own.
         "enable_checkpointing": any(isinstance(c, L.callbacks.Checkpoint) for c in own),
     }
-    with quiet():
+    with quiet(), made(options):
         trainer = L.Trainer(callbacks=own, **{**fixed, **plugins, **options})
     if trainer.world_size > 1:
         asked = f"trainer.devices={options.get('devices')} with trainer.strategy={options.get('strategy', 'auto')}"
@@ -73,6 +78,24 @@ def lightning_trainer(run: MemberRun, options: Mapping[str, Any], callbacks: Seq
         )
     trainer.runs = [run]
     return trainer
+
+
+@contextmanager
+def made(options: Mapping[str, Any]) -> Iterator[None]:
+    """Answer options of which Lightning can make no trainer, such as a device that is not there, in one line.
+
+    Raises:
+        InputError: names the options that say where and how it trains, and says what Lightning says.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (TypeError, ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
+        where = ("accelerator", "devices", "precision", *FURTHER_TRAINER)
+        given = [f"trainer.{name}={value}" for name, value in options.items() if name in where]
+        words = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"Lightning can make no trainer of {', '.join(given)}: {words[:300]}") from error
 
 
 def run_loop(runs: Sequence[MemberRun], trainer: L.Trainer, module: L.LightningModule, goes_on: bool) -> None:
