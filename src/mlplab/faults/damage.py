@@ -36,6 +36,13 @@ FORGED: dict[str, tuple[bool, Callable[[dict[str, Any]], Any]]] = {
         False,
         lambda c: c["optimizer_states"][0]["state"][0].update(exp_avg=torch.zeros(9)),
     ),
+    "an optimiser without moments": (False, lambda c: c["optimizer_states"][0].update(state={})),
+    "an optimiser of other parameters": (
+        False,
+        lambda c: c["optimizer_states"][0].update(
+            state={n + 90: s for n, s in c["optimizer_states"][0]["state"].items()}
+        ),
+    ),
     "an optimiser that is a text": (False, lambda c: c.update(optimizer_states="x")),
     "no best": (False, lambda c: c["mlplab"].pop("best")),
     "a best of other shapes": (

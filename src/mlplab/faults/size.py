@@ -88,6 +88,10 @@ def size(outcome: Outcome, effort: str, place: Path) -> None:
     """Ask for large things within a limit of memory, then run many times in one process."""
     logs = f"paths.logs={place / 'logs'}"
     whole = train(place / "whole")
+    if outcome.shard == 0:
+        _many(outcome, {"short": 6, "quick": 60, "long": 300}[effort], place)
+    if outcome.is_last_shard and effort == "long":
+        _many_jobs(outcome, place, 5000)
     share = {"short": 9, "quick": 1, "long": 1}[effort]
     for named, words in outcome.mine(list(TOO_LARGE.items())[::share]):
         words = [str(whole) if word == "RUN" else word for word in words]
@@ -106,10 +110,6 @@ def size(outcome: Outcome, effort: str, place: Path) -> None:
             f"{words[-3:]} ended with {told.code} at {told.peak / 1e9:.1f} GB: {told.err[-300:]}",
         )
         shutil.rmtree(place / "logs", ignore_errors=True)
-    if outcome.shard == 0:
-        _many(outcome, {"short": 6, "quick": 60, "long": 300}[effort], place)
-    if outcome.is_last_shard and effort == "long":
-        _many_jobs(outcome, place, 5000)
 
 
 def _patiently(words: list[str], within_s: float):

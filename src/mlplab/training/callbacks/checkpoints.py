@@ -7,7 +7,7 @@ the network.
 
 import copy
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,13 @@ from mlplab.runs import checkpoint
 from mlplab.training.classifier import Classifier
 from mlplab.training.members import MemberCallback, SingleMember, members_of, network_of
 from mlplab.training.record import MemberRun, runs_of
+from mlplab.words import plural
 
 FORMAT = 2
 KEY = "mlplab"
 PREFIX = "model."
+# What torch's optimisers keep of each parameter in its shape.
+MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg", "sum", "acc_delta")
 
 
 def engine_checkpoint(trainer: L.Trainer, engine: Any, index: int) -> dict[str, Any]:
@@ -130,6 +133,27 @@ def expect_last(run: MemberRun, payload: Mapping[str, Any]) -> None:
             Stop(**own["stop"])
 
 
+def expect_optimizers(optimizers: Sequence[torch.optim.Optimizer], states: Any, steps: int) -> None:
+    """Refuse states that these optimisers cannot have after so many steps.
+
+    Raises:
+        ValueError: another number of states, moments of other shapes than the parameters, or none.
+    """
+    if not isinstance(states, list) or len(states) != len(optimizers):
+        raise ValueError(f"it must hold the states of {plural(len(optimizers), 'optimiser')}")
+    for optimizer, held in zip(optimizers, states):
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        for number, kept in held["state"].items():
+            for name in MOMENTS if type(optimizer).__module__.startswith("torch.optim.") else ():
+                if kept.get(name) is not None and kept[name].shape != parameters[number].shape:
+                    raise ValueError(f"{name} of parameter {number} is {tuple(kept[name].shape)}")
+        has_moments = isinstance(optimizer, torch.optim.Adam) or (
+            isinstance(optimizer, torch.optim.SGD) and any(group["momentum"] for group in optimizer.param_groups)
+        )
+        if has_moments and steps and not held["state"]:
+            raise ValueError(f"it holds no moments after {plural(steps, 'step')}")
+
+
 def callback_states(trainer: L.Trainer, index: int) -> dict[str, Any]:
     """Collect what the lab's callbacks keep of a member."""
     states = {}
@@ -153,6 +177,8 @@ def restore_engine(trainer: L.Trainer, engine: Any, payloads: list[dict[str, Any
         file = run.folder.checkpoints / "last.ckpt"
         with reading(file):
             named = network_state(payload, file)
+            made = run.module.make_optimizer(run.module.parameters())
+            expect_optimizers([made], payload["optimizer_states"], payload[KEY]["steps"])
             members.append(
                 {
                     "model": {name: named[name] for name in names},
@@ -322,6 +348,7 @@ class RunState(MemberCallback):
     """Add to Lightning's checkpoints of a run what the lab needs when it goes on."""
 
     _trained: dict[str, Any] | None = None
+    _loaded: dict[str, Any] | None = None
 
     def on_epoch(self, trainer: L.Trainer, members: Any) -> None:
         self._trained = copy.deepcopy(members.module.state_dict()) if members.averages else None
@@ -341,3 +368,13 @@ class RunState(MemberCallback):
 
     def on_load_checkpoint(self, trainer: L.Trainer, module: L.LightningModule, content: dict[str, Any]) -> None:
         members_of(trainer, module).load_state(content[KEY])
+        self._loaded = content
+
+    def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Look at what Lightning takes as it is, now that there are optimisers to compare it with."""
+        if self._loaded is not None:
+            steps = 0 if str(trainer.precision).startswith("16") else self._loaded["global_step"]  # which skips steps
+            expect_optimizers(trainer.optimizers, self._loaded["optimizer_states"], steps)
+            if len(self._loaded["lr_schedulers"]) != len(trainer.lr_scheduler_configs):
+                raise ValueError(f"it must hold the states of {len(trainer.lr_scheduler_configs)} schedules")
+            self._loaded = None
