@@ -148,4 +148,4 @@ def test_of_very_many_points_some_are_drawn_and_it_is_said():
     drawn = [line for line in figure.findobj(Line2D) if line.get_linestyle() == "None"]
     assert sum(len(line.get_xdata()) for line in drawn) == 4_000 and max(line.get_markersize() for line in drawn) < 4
     background = next(artist for artist in figure.get_children() if type(artist).__name__ == "Background")
-    assert dict(background.of[3])["count"] == "4,000 of 12,000"
+    assert background.of[3].count == "4,000 of 12,000"

@@ -4,7 +4,7 @@ import copy
 import functools
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,32 +83,9 @@ def fit(
     Raises:
         InputError: the networks do not fit the data, or ``engine="population"`` cannot train them.
     """
-    if not isinstance(data, L.LightningDataModule):
-        raise InputError(
-            f"data must be a LightningDataModule, got {type(data).__name__}; LightningDataModule.from_datasets makes one of a dataset"
-        )
-    for name in trainer:
-        if name == "ckpt_path":
-            raise InputError(
-                "fit has no ckpt_path: go on from a checkpoint with Lightning's Trainer().fit(model, data, ckpt_path=...)"
-            )
-        if name not in (known := parameters_of(L.Trainer.__init__)):
-            raise InputError(
-                f"fit must be given options of Lightning's Trainer, got {name}{near(name, ['max_epochs', 'engine', 'seed', *known])}"
-            )
-    modules = list(model) if isinstance(model, (list, tuple)) else [model]
-    if not modules:
-        raise InputError("fit must be given at least one network, got an empty list")
-    if len({id(module) for module in modules}) != len(modules):
-        raise InputError("fit must be given different networks, got one of them twice")
-    modules = [from_compiled(m) if isinstance(getattr(m, "_orig_mod", None), L.LightningModule) else m for m in modules]
-    modules = [m if isinstance(m, L.LightningModule) else Classifier(m, seed=seed + i) for i, m in enumerate(modules)]
-    shared = Counter(
-        id(parameter) for module in modules for parameter in {id(p): p for p in module.parameters()}.values()
-    )
-    if max(shared.values(), default=0) > 1:
-        raise InputError("fit must be given networks with parameters of their own, got some that share theirs")
-    view = viewed(data)
+    _expect_arguments(data, trainer)
+    several = isinstance(model, (list, tuple))
+    modules, view = _modules(list(model) if several else [model], seed), viewed(data)
     for module in modules:
         initialise_lazy(module, view)
         _require_fit(module, view)
@@ -122,19 +99,7 @@ def fit(
     options = {"max_epochs": max_epochs, "accelerator": "cpu", **trainer}
     if "precision" in options:
         options["precision"] = long_precision(options["precision"])
-    config = {"data": {}, "evaluate_state": "last", "figures": "none", "trainer": options}
-    runs = [
-        MemberRun(
-            {"seed": getattr(m, "seed", seed), **config},
-            None,
-            view,
-            loggers,
-            digest="-",
-            module=m,
-            mode=getattr(m, "mode", "min"),
-        )
-        for m in modules
-    ]
+    runs = [_run(module, view, loggers, options, seed) for module in modules]
     for run in runs:
         run.plan = plan(run.module, view if view is data else data, options, own, engine)
     engine_only = all(run.plan.engine == "population" for run in runs)
@@ -144,7 +109,44 @@ def fit(
     with threads(1 if options["accelerator"] == "cpu" and engine_only else torch.get_num_threads()):
         again = functools.partial(copy.deepcopy, unused)
         results = fit_runs(runs, options, own, again, time.perf_counter())
-    return results if isinstance(model, (list, tuple)) else results[0]
+    return results if several else results[0]
+
+
+def _expect_arguments(data: Any, trainer: Mapping[str, Any]) -> None:
+    if not isinstance(data, L.LightningDataModule):
+        raise InputError(
+            f"data must be a LightningDataModule, got {type(data).__name__}; LightningDataModule.from_datasets makes one of a dataset"
+        )
+    for name in trainer:
+        if name == "ckpt_path":
+            raise InputError(
+                "fit has no ckpt_path: go on from a checkpoint with Lightning's Trainer().fit(model, data, ckpt_path=...)"
+            )
+        if name not in (known := parameters_of(L.Trainer.__init__)):
+            raise InputError(
+                f"fit must be given options of Lightning's Trainer, got {name}{near(name, ['max_epochs', 'engine', 'seed', *known])}"
+            )
+
+
+def _modules(models: list[nn.Module], seed: int) -> list[L.LightningModule]:
+    """Give LightningModules of their own: as they are, or a `Classifier` round each network."""
+    if not models:
+        raise InputError("fit must be given at least one network, got an empty list")
+    if len({id(model) for model in models}) != len(models):
+        raise InputError("fit must be given different networks, got one of them twice")
+    models = [from_compiled(m) if isinstance(getattr(m, "_orig_mod", None), L.LightningModule) else m for m in models]
+    modules = [m if isinstance(m, L.LightningModule) else Classifier(m, seed=seed + i) for i, m in enumerate(models)]
+    shared = Counter(id(parameter) for module in modules for parameter in set(module.parameters()))
+    if max(shared.values(), default=0) > 1:
+        raise InputError("fit must be given networks with parameters of their own, got some that share theirs")
+    return modules
+
+
+def _run(module: L.LightningModule, view: Any, loggers: list[Any], options: Mapping[str, Any], seed: int) -> MemberRun:
+    """Describe a training that leaves no folder."""
+    config = {"data": {}, "evaluate_state": "last", "figures": "none", "trainer": options}
+    own = {"seed": getattr(module, "seed", seed), **config}
+    return MemberRun(own, None, view, loggers, digest="-", module=module, mode=getattr(module, "mode", "min"))
 
 
 def _loggers(given: Any, root: str | None) -> list[Any]:

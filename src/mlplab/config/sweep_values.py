@@ -3,8 +3,9 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from mlplab.config.composition import Composition, compose_all, group_options, override
 from mlplab.config.grammar import parsed
@@ -12,7 +13,7 @@ from mlplab.config.messages import keys_of, not_key_value
 from mlplab.errors import InputError
 from mlplab.runs.identity import Role, role_of
 from mlplab.runs.memory import BYTES_A_JOB, expect_room
-from mlplab.search.space import read_dimension
+from mlplab.search.space import Dimension, read_dimension
 
 ONE_EXPERIMENT = "an experiment that lists what to sweep must be run by itself, got {}"
 # Composing so many takes an hour and some GB; more are probably a mistake.
@@ -37,6 +38,39 @@ def check_sweep(config_name: str, overrides: Sequence[str], config_dir: str | Pa
     def options_of(group: str) -> list[str]:
         return group_options(group, config_name, config_dir)
 
+    single, sweeps = _parted(overrides)
+    discrete = [
+        read_dimension(text, entry, group_options=options_of) for text, entry in sweeps if not entry.is_interval_sweep()
+    ]
+    firsts = {dimension.key: dimension.ends()[0] for dimension in discrete}
+    first = compose_all(config_name, [*single, *firsts.values()], config_dir)
+    listed = _listed(first, overrides, [text for text, _ in sweeps])
+    if listed:  # by an experiment: they come first, as Hydra has it
+        return check_sweep(config_name, [*listed, *overrides], config_dir)
+    searched = _is_search(first)
+    _expect_few(first.config, discrete, searched)
+    known_dimensions = {dimension.text: dimension for dimension in discrete}
+    for text, entry in sweeps:
+        default = OmegaConf.select(first.config, entry.key_or_group)
+        dimension = known_dimensions.get(text) or read_dimension(text, entry, default)
+        if entry.is_interval_sweep() and not searched:
+            raise InputError(f"{dimension.key}: an interval needs hydra/sweeper=search, got {text}")
+        no_group = dimension.key in keys_of(first.config) and ("." in dimension.key or not OmegaConf.is_config(default))
+        others = single + [end for key, end in firsts.items() if key != dimension.key]
+        for end in dimension.ends():
+            if end in firsts.values():
+                continue
+            if no_group:  # there is no need to compose again
+                override(first.config, [end], config_name)
+                continue
+            composed = compose_all(config_name, [*others, end], config_dir)
+            if dimension.key == "experiment" and composed.hydra.sweeper.get("params"):
+                raise InputError(ONE_EXPERIMENT.format(text))
+    return first
+
+
+def _parted(overrides: Sequence[str]) -> tuple[list[str], list[tuple[str, Any]]]:
+    """Part the overrides into those of one value and those of several, the latter each with what Hydra makes of it."""
     single, sweeps = [], []
     for text in overrides:
         entry = parsed(text)
@@ -47,30 +81,34 @@ def check_sweep(config_name: str, overrides: Sequence[str], config_dir: str | Pa
         elif entry.is_choice_sweep() or entry.is_range_sweep() or entry.is_interval_sweep():
             sweeps.append((text, entry))
     _expect_once(overrides, [text for text, _ in sweeps])
-    discrete = [
-        read_dimension(text, entry, group_options=options_of) for text, entry in sweeps if not entry.is_interval_sweep()
-    ]
-    firsts = {dimension.key: dimension.ends()[0] for dimension in discrete}
-    first = compose_all(config_name, [*single, *firsts.values()], config_dir)
+    return single, sweeps
+
+
+def _is_search(composed: Composition) -> bool:
+    return composed.choices.get("hydra/sweeper") == "search"
+
+
+def _listed(first: Composition, overrides: Sequence[str], sweeps: Sequence[str]) -> list[str]:
+    """List what an experiment sweeps besides the command line."""
     sweeper = first.hydra.sweeper
     size = sweeper.get("max_batch_size")
     if size is not None and size < 1:
         raise InputError(f"hydra.sweeper.max_batch_size must be null, or an integer >= 1, got {size}")
-    searched = first.choices.get("hydra/sweeper") == "search"
-    keys = {_key(text) for text in overrides}
     params = sweeper.get("params") or {}
-    experiments = next((text for text, _ in sweeps if _key(text) == "experiment"), None)
-    if params and searched:
+    if params and _is_search(first):
         where = next((text for text in overrides if _key(text) == "experiment"), "hydra.sweeper.params")
         raise InputError(
             f"{where} lists what to sweep, and a search takes what to search from the command line alone; leave it out"
         )
-    if params and experiments:
-        raise InputError(ONE_EXPERIMENT.format(experiments))
-    listed = [f"{key}={value}" for key, value in params.items() if key not in keys]
-    if listed:  # by an experiment: they come first, as Hydra has it
-        return check_sweep(config_name, [*listed, *overrides], config_dir)
-    base = first.config
+    several = next((text for text in sweeps if _key(text) == "experiment"), None)
+    if params and several:
+        raise InputError(ONE_EXPERIMENT.format(several))
+    keys = {_key(text) for text in overrides}
+    return [f"{key}={value}" for key, value in params.items() if key not in keys]
+
+
+def _expect_few(config: DictConfig, discrete: Sequence[Dimension], searched: bool) -> None:
+    """Refuse more jobs than a sweep may have, or than fit into memory."""
     count = math.prod(dimension.count for dimension in discrete)
     if count > MOST_JOBS and not searched:
         raise InputError(
@@ -78,27 +116,10 @@ def check_sweep(config_name: str, overrides: Sequence[str], config_dir: str | Pa
             f"({' x '.join(f'{dimension.count:,} of {dimension.key}' for dimension in discrete)})"
         )
     if searched:
-        together = base.search.batch or (base.search.trials if base.search.sampler in ("random", "grid") else 1)
-        count = min(base.search.trials, together)
+        search = config.search
+        together = search.batch or (search.trials if search.sampler in ("random", "grid") else 1)
+        count = min(search.trials, together)
     expect_room({f"{count:,} jobs": BYTES_A_JOB * count})
-    known_dimensions = {dimension.text: dimension for dimension in discrete}
-    for text, entry in sweeps:
-        default = OmegaConf.select(base, entry.key_or_group)
-        dimension = known_dimensions.get(text) or read_dimension(text, entry, default)
-        if entry.is_interval_sweep() and not searched:
-            raise InputError(f"{dimension.key}: an interval needs hydra/sweeper=search, got {text}")
-        no_group = dimension.key in keys_of(base) and ("." in dimension.key or not OmegaConf.is_config(default))
-        others = single + [end for key, end in firsts.items() if key != dimension.key]
-        for end in dimension.ends():
-            if end in firsts.values():
-                continue
-            if no_group:  # there is no need to compose again
-                override(base, [end], config_name)
-                continue
-            composed = compose_all(config_name, [*others, end], config_dir)
-            if dimension.key == "experiment" and composed.hydra.sweeper.get("params"):
-                raise InputError(ONE_EXPERIMENT.format(experiments))
-    return first
 
 
 def _key(text: str) -> str:

@@ -78,24 +78,9 @@ class FileDataModule(ArrayDataModule):
         super().__init__(**base, validation_points=0, fresh_points=0)
         self.path, self.label, self.group, self.copy = path, label, group, copy
         self.file_sha256, self.validation_sha256, self.test_sha256 = file_sha256, validation_sha256, test_sha256
-        check_all(
-            options.FILE,
-            "data",
-            label=label,
-            features=features,
-            exclude=exclude,
-            categorical=categorical,
-            missing=missing,
-            standardize=standardize,
-            separator=separator,
-            header=header,
-            stratify=stratify,
-            group=group,
-            file_sha256=file_sha256,
-            validation_sha256=validation_sha256,
-            test_sha256=test_sha256,
-            copy=copy,
-        )
+        # Paths are looked at when they are read; how many points are left for validation depends on the test points.
+        later = ("path", "validation_path", "test_path", "validation_fraction", *options.DATA)
+        check_all(options.FILE, "data", **{name: self.hparams[name] for name in options.FILE if name not in later})
         self.features = None if features is None else _many(features)
         self.exclude, self.categorical = _many(exclude), _many(categorical)
         self.missing, self.standardize = missing, standardize

@@ -58,15 +58,8 @@ def bands(
     made = page(1560, 168 + rows * (tall + over) + 90, title, subtitle)
     names = list(dict.fromkeys(curves.name for _, lines in charts for curves in lines))
     colours = dict(zip(names, line_colours(len(names)) if len(names) > 1 else [INK]))
-    legend(
-        made,
-        left,
-        [Curves(name, (), ()) for name in names],
-        list(colours.values()),
-        series_name,
-        bayes is not None,
-        False,
-    )
+    keys = [Curves(name, (), ()) for name in names]
+    legend(made, left, keys, list(colours.values()), series_name, bayes is not None, False)
     drawn = [curves for _, lines in charts for curves in lines]
     every = [*(curves.values for curves in drawn), bayes]
     last = max((float(curves.epochs[-1]) for curves in drawn if len(curves.epochs)), default=1.0)

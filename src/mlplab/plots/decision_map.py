@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from scipy.ndimage import distance_transform_edt
 
 from mlplab.plots.field import extent_of, padded_log
-from mlplab.plots.key import Background
+from mlplab.plots.key import Background, Key
 from mlplab.plots.panel import Square, checked_points, draw_field, draw_frame, draw_points
 from mlplab.plots.style import COLOURS, MUTED, figure, text
 from mlplab.plots.style import class_names as named
@@ -111,21 +111,16 @@ def draw_map(data: CheckedMap, title, subtitle, *, class_names, split, axis_name
     names = tuple(named(len(data.logs), class_names))
     outside = ((points < (shown[0], shown[2])) | (points > (shown[1], shown[3]))).any(axis=1)
     made.patch.set_visible(False)
-    made.add_artist(
-        Background(
-            (1320, 1060),
-            (left, top, side),
-            shown,
-            names=names,
-            count=data.count if len(points) == data.count else f"{len(points):,} of {data.count:,}",
-            outside=int(outside.sum()),
-            sample=int(labels[0]) if len(labels) else 0,
-            box=data.box is not None,
-            bayes=data.bayes is not None,
-            split=split,
-            axes=None if axis_names is None else tuple(axis_names),
-        )
+    key = Key(
+        names,
+        count=data.count if len(points) == data.count else f"{len(points):,} of {data.count:,}",
+        outside=int(outside.sum()),
+        sample=int(labels[0]) if len(labels) else 0,
+        box=data.box is not None,
+        bayes=data.bayes is not None,
+        split=split,
     )
+    made.add_artist(Background((1320, 1060), (left, top, side), shown, key, axis_names or ("x₁", "x₂")))
     text(made, left, 54, title, 34, width=1320 - left - 20, weight="bold")
     text(made, left, 98, subtitle, 23, width=1320 - left - 20, color=MUTED)
     made.square = Square(made, left, top, side, shown)

@@ -63,17 +63,10 @@ def regret_curves(
     axes = add_chart(made, 150, 130, 940, 660)
     means = [np.mean(line.values, axis=1) for line in lines]
     grey = [np.mean(line.values, axis=1) for line in others]
-    errors = [
-        np.std(line.values, axis=1, ddof=min(1, np.shape(line.values)[1] - 1)) / np.sqrt(np.shape(line.values)[1])
-        for line in lines
-    ]
+    errors = [_standard_error(line) for line in lines]
     upper = [mean + error for mean, error in zip(means, errors)]
     low, high = log_scale(axes, "y", [*means, *upper, *grey, list(levels.values())], floor=1e-7)
-    every = np.unique(np.concatenate([np.asarray(line.x, dtype=float) for line in [*lines, *others]]))
-    axes.set(xscale="log", xlim=positive_range([every]))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_locator(FixedLocator(list(every)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    _scale_x(axes, np.unique(np.concatenate([np.asarray(line.x, dtype=float) for line in [*lines, *others]])))
     names = []
     for line, mean in zip(others, grey):
         axes.plot(line.x, mean, color=QUIET, lw=points_of(2), ls=DASHED, zorder=2)
@@ -97,6 +90,19 @@ def regret_curves(
     end_names(axes, names)
     label(axes, f"{x_name}, log scale", "NLL regret, nats")
     return made
+
+
+def _standard_error(line: Line) -> np.ndarray:
+    draws = np.shape(line.values)[1]
+    return np.std(line.values, axis=1, ddof=min(1, draws - 1)) / np.sqrt(draws)
+
+
+def _scale_x(axes: Axes, values: np.ndarray) -> None:
+    """Give x a logarithmic scale with a tick at each value."""
+    axes.set(xscale="log", xlim=positive_range([values]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_locator(FixedLocator(list(values)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
 
 
 def _name_area(axes: Axes, name: str, x: np.ndarray, below: np.ndarray, above: np.ndarray, colour: str) -> None:

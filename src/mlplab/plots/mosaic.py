@@ -71,27 +71,8 @@ def mosaic(
         top = TOP + (rows - 1 - row) * (side + over + GAP) + over
         for column in range(columns):
             left = EDGE + LEFT + column * (side + GAP)
-            star = (row, column) in best
-            caption = captions[row][column]
-            text(
-                made,
-                left + 2,
-                top - 8,
-                caption,
-                20,
-                color=INK if star else MUTED,
-                width=side - 26 * star,
-                weight="bold" if star else "normal",
-            )
-            if star:
-                text(made, left + side - 2, top - 8, "★", 22, color="#e59400", ha="right")
-            if maps[row][column] is None:
-                text(made, left + side / 2, top + side / 2, "no map", 20, color=FAINT, ha="center")
-                continue
-            square = Square(made, left, top, side, extent_of(extents[row][column]))
-            grid = coarser(maps[row][column], max(64, side // 2))
-            draw_field(square, padded_log(grid), width=2.0, sure=False)
-            draw_frame(square)
+            draw_caption(made, captions[row][column], left, top, side, star=(row, column) in best)
+            draw_tile(made, maps[row][column], extents[row][column], left, top, side)
         text(made, EDGE + LEFT - 14, top + side / 2, y_values[row], 22, ha="right", va="center", width=LEFT - 30)
     bottom = TOP + rows * (side + over + GAP) - GAP
     for column in range(columns):
@@ -101,3 +82,23 @@ def mosaic(
     middle = (TOP + bottom) / 2
     text(made, EDGE - 6, middle, y_name, 22, ha="center", va="center", color=MUTED, rotation=90)
     return made
+
+
+def draw_caption(made: Figure, words: str, left: float, top: float, side: float, *, star: bool) -> None:
+    """Write the words over a map; those of a starred one are bold."""
+    style = {"color": INK, "weight": "bold"} if star else {"color": MUTED}
+    text(made, left + 2, top - 8, words, 20, width=side - 26 * star, **style)
+    if star:
+        text(made, left + side - 2, top - 8, "★", 22, color="#e59400", ha="right")
+
+
+def draw_tile(
+    made: Figure, probabilities: np.ndarray | None, extent: object, left: float, top: float, side: int
+) -> None:
+    """Draw one map in its square, or say that there is none."""
+    if probabilities is None:
+        text(made, left + side / 2, top + side / 2, "no map", 20, color=FAINT, ha="center")
+        return
+    square = Square(made, left, top, side, extent_of(extent))
+    draw_field(square, padded_log(coarser(probabilities, max(64, side // 2))), width=2.0, sure=False)
+    draw_frame(square)

@@ -41,7 +41,6 @@ def ranking(
     Returns:
         A ``Figure`` 1560 pixels wide, its height by the number of rows.
     """
-    more = len(names) - MOST
     shown = range(min(len(names), MOST))
     step = 38 if len(shown) > 8 else 48
     made = page(1560, 128 + step * len(shown) + 100, title, subtitle)
@@ -65,25 +64,21 @@ def ranking(
             dots(axes, *zip(*runs), letters, 9, width=0, alpha=0.7, zorder=4)
     means = [np.exp(np.mean(np.log(one))) for one in drawn]
     dots(axes, means, rows, INK, 26, edge=INK, width=4, marker="|", zorder=5)
-    for row in shown:
-        words = f"★ {names[row]}" if row == 0 else names[row]
-        text(
-            made,
-            left - 20,
-            128 + (row + 0.5) * step,
-            words,
-            22,
-            ha="right",
-            va="center",
-            width=NAMES - 10,
-            color=INK if near[row] else MUTED,
-            weight="bold" if near[row] else "normal",
-        )
+    _name_rows(made, names, near, left - 20, step)
     if bayes is not None:
         axes.axvline(bayes, color=BAYES, lw=points_of(3), ls=DASHED, zorder=2)
         place = {"xycoords": ("data", "axes fraction"), "va": "top", "rotation": 90}
         note(axes, "Bayes limit", (bayes, 1), right=8, up=-8, color=BAYES, **place)
     label(axes, x_name)
-    if more > 0:
-        text(made, left - 20, 128 + len(shown) * step + 34, f"and {more} more", 20, ha="right", color=MUTED)
     return made
+
+
+def _name_rows(made: Figure, names: Sequence[str], near: Sequence[bool], right: float, step: float) -> None:
+    """Write the names of the first `MOST` settings beside their rows, and how many more there are."""
+    for row, name in enumerate(names[:MOST]):
+        style = {"color": INK, "weight": "bold"} if near[row] else {"color": MUTED}
+        words, at = f"★ {name}" if row == 0 else name, 128 + (row + 0.5) * step
+        text(made, right, at, words, 22, ha="right", va="center", width=NAMES - 10, **style)
+    if len(names) > MOST:
+        last = 128 + MOST * step + 34
+        text(made, right, last, f"and {len(names) - MOST} more", 20, ha="right", color=MUTED)

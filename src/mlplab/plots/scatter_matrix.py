@@ -6,8 +6,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon
 
 from mlplab.errors import InputError
-from mlplab.plots.panel import Square, draw_frame, draw_points, marks, tick_labels, tick_values
-from mlplab.plots.style import DPI, INK, MUTED, class_colour, figure, mix, points_of, text
+from mlplab.plots.key import Column
+from mlplab.plots.panel import Square, draw_frame, draw_points, tick_labels, tick_values
+from mlplab.plots.style import INK, MUTED, class_colour, figure, mix, points_of, text
 from mlplab.plots.style import class_names as named
 
 MOST = 5  # features; more would be too small to read
@@ -37,24 +38,8 @@ def scatter_matrix(
         InputError: for arrays of the wrong shape or values that are not finite.
     """
     values, labels, predicted = np.asarray(values, float), np.asarray(labels, int), np.asarray(predicted, int)
-    count = values.shape[1] if values.ndim == 2 else 0
-    if (
-        not 2 <= count <= MOST
-        or not len(values)
-        or len(names) != count
-        or {labels.shape, predicted.shape} != {(len(values),)}
-    ):
-        raise InputError(
-            f"values must be (N, D) with N >= 1, D from 2 to {MOST}, D names and N labels and predictions, got {values.shape}, "
-            f"{len(names)}, {labels.shape} and {predicted.shape}"
-        )
-    if not np.isfinite(values).all():
-        raise InputError(
-            f"values must be finite, got {int((~np.isfinite(values)).any(1).sum())} of {len(values)} rows that are not"
-        )
-    low, high = values.min(0), values.max(0)
-    wide = np.where(high > low, high - low, np.maximum(np.abs(low), 1.0))
-    spans = np.stack([low - 0.07 * wide, high + 0.07 * wide], 1)
+    _expect_points(values, labels, predicted, names)
+    count, spans = values.shape[1], _spans(values)
     judged = predicted >= 0
     few = (judged & (labels != predicted)).sum() <= 300
     classes = int(max(labels.max(), predicted.max())) + 1 if class_names is None else len(class_names)
@@ -73,30 +58,57 @@ def scatter_matrix(
                 square = Square(made, *place, cell, (*spans[column], *spans[row]))
                 pair = values[:, [column, row]]
                 for k in range(classes):
-                    rest = pair[~judged & (labels == k)]
-                    if len(rest):
-                        style = {"ls": "none", "marker": "o", "ms": points_of(faint), "mew": 0, "zorder": 3}
-                        square.add(Line2D(*rest.T, mfc=mix(class_colour(k), 0.5, "#ffffff"), **style))
-                draw_points(
-                    square,
-                    pair[judged],
-                    labels[judged],
-                    predicted[judged],
-                    size=size,
-                    wrong_size=size + 6 if few else size + 1,
-                )
+                    _draw_faintly(square, pair[~judged & (labels == k)], k, faint)
+                own = pair[judged], labels[judged], predicted[judged]
+                draw_points(square, *own, size=size, wrong_size=size + 6 if few else size + 1)
             draw_frame(square)
-            edge = row == count - 1, column == 0 and row > 0
-            draw_numbers(square, below=edge[0], left=edge[1])
-            if edge[0]:
+            below, beside = row == count - 1, column == 0 and row > 0
+            draw_numbers(square, below=below, left=beside)
+            if below:
                 text(made, place[0] + cell / 2, TOP + SIDE + 66, names[column], 22, ha="center", width=cell)
-            if edge[1]:
-                most = int(cell / 13.5)
-                words = names[row] if len(names[row]) <= most else names[row][: most - 1] + "…"
-                style = {"ha": "right", "va": "center", "rotation": 90, "rotation_mode": "default"}
-                text(made, LEFT - 88, place[1] + cell / 2, words, 22, **style)
+            if beside:
+                _name_row(made, names[row], place[1] + cell / 2, cell)
     draw_legend(made, named(classes, class_names), judged, labels, split)
     return made
+
+
+def _expect_points(values: np.ndarray, labels: np.ndarray, predicted: np.ndarray, names) -> None:
+    count = values.shape[1] if values.ndim == 2 else 0
+    if (
+        not 2 <= count <= MOST
+        or not len(values)
+        or len(names) != count
+        or {labels.shape, predicted.shape} != {(len(values),)}
+    ):
+        raise InputError(
+            f"values must be (N, D) with N >= 1, D from 2 to {MOST}, D names and N labels and predictions, got {values.shape}, "
+            f"{len(names)}, {labels.shape} and {predicted.shape}"
+        )
+    if not np.isfinite(values).all():
+        raise InputError(
+            f"values must be finite, got {int((~np.isfinite(values)).any(1).sum())} of {len(values)} rows that are not"
+        )
+
+
+def _spans(values: np.ndarray) -> np.ndarray:
+    """Give the range drawn of each feature, shape (D, 2)."""
+    low, high = values.min(0), values.max(0)
+    wide = np.where(high > low, high - low, np.maximum(np.abs(low), 1.0))
+    return np.stack([low - 0.07 * wide, high + 0.07 * wide], 1)
+
+
+def _draw_faintly(square: Square, points: np.ndarray, k: int, size: float) -> None:
+    """Draw the points of a class that are not judged."""
+    if len(points):
+        style = {"ls": "none", "marker": "o", "ms": points_of(size), "mew": 0, "zorder": 3}
+        square.add(Line2D(*points.T, mfc=mix(class_colour(k), 0.5, "#ffffff"), **style))
+
+
+def _name_row(made: Figure, name: str, middle: float, cell: float) -> None:
+    most = int(cell / 13.5)
+    words = name if len(name) <= most else name[: most - 1] + "…"
+    style = {"ha": "right", "va": "center", "rotation": 90, "rotation_mode": "default"}
+    text(made, LEFT - 88, middle, words, 22, **style)
 
 
 def draw_distribution(square: Square, values, labels, classes: int, bins: int = 24) -> None:
@@ -135,39 +147,25 @@ def draw_numbers(square: Square, *, below: bool, left: bool) -> None:
 
 def draw_legend(made: Figure, names, judged, labels, split: str) -> None:
     """Draw what shapes and colours mean, in the free corner on the upper right."""
-    across, down = made.get_size_inches() * DPI
-    left, y, size = 860, TOP + 16, 21
-
-    def mark(x, level, k, pixels, edge, thick):
-        at = np.array([[x / across, 1 - level / down]])
-        drawn = marks(at, k, pixels, edge, thick, 5)
-        drawn.set_transform(made.transFigure)
-        made.add_artist(drawn)
-
+    column = Column(made, 860, TOP + 16, 1320 - 860 - 26)
     shown = len(names) if len(names) <= MOST_CLASSES else MOST_CLASSES - 1
     step = 34 if shown <= 8 else 26
     for k in range(shown):
-        mark(left + 12, y, k, 14, "#ffffff", 1.0)
-        text(made, left + 34, y + 0.36 * size, names[k], size, width=1320 - left - 60)
-        y += step
+        column.mark(column.left + 12, column.y, k, 14, "#ffffff", 1.0)
+        column.say(names[k], 34)
+        column.y += step
     if shown < len(names):
-        text(made, left + 34, y + 0.36 * size, f"and {len(names) - shown} more", size, color=MUTED)
-        y += step
-    y += 14
-    sample = int(labels[0])
-    rest = int((~judged).sum())
-    rows = (
-        [(11, "#ffffff", 1.0, f"{split} point, right"), (17, INK, 2.9, f"{split} point, wrong (true class)")]
-        if judged.any()
-        else []
-    )
-    for pixels, edge, thick, words in rows:
-        mark(left + 12, y, sample, pixels, edge, thick)
-        text(made, left + 34, y + 0.36 * size, words, size, width=1320 - left - 60)
-        y += 34
+        column.say(f"and {len(names) - shown} more", 34, color=MUTED)
+        column.y += step
+    column.y += 14
+    sample, rest = int(labels[0]), int((~judged).sum())
+    rows = [(11, "#ffffff", 1.0, f"{split} point, right"), (17, INK, 2.9, f"{split} point, wrong (true class)")]
+    for pixels, edge, thick, words in rows if judged.any() else ():
+        column.mark(column.left + 12, column.y, sample, pixels, edge, thick)
+        column.say(words, 34)
+        column.y += 34
     if rest:
-        style = {"ls": "none", "marker": "o", "ms": points_of(7), "mew": 0, "transform": made.transFigure}
-        made.add_artist(
-            Line2D([(left + 12) / across], [1 - y / down], mfc=mix(class_colour(sample), 0.5, "#ffffff"), **style)
-        )
-        text(made, left + 34, y + 0.36 * size, f"{rest:,} other point{'s' * (rest != 1)}", size, width=1320 - left - 60)
+        x, y = column.left + 12, column.y
+        style = {"ls": "none", "marker": "o", "ms": points_of(7), "mew": 0}
+        column.line((x,), (y,), mfc=mix(class_colour(sample), 0.5, "#ffffff"), **style)
+        column.say(f"{rest:,} other point{'s' * (rest != 1)}", 34)

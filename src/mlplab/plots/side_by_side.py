@@ -9,7 +9,7 @@ from mlplab.errors import InputError
 from mlplab.plots.charts import add_chart, epoch_axis, label, legend_row, log_scale, note
 from mlplab.plots.curves import BAYES, bayes_level
 from mlplab.plots.field import extent_of, padded_log
-from mlplab.plots.key import draw_key
+from mlplab.plots.key import Key, draw_key
 from mlplab.plots.order import line_colours
 from mlplab.plots.panel import Square, checked_points, draw_axes, draw_field, draw_frame, draw_points
 from mlplab.plots.style import INK, MUTED, figure, page, points_of, text
@@ -73,19 +73,9 @@ def comparison(
         squares.append(square)
     made.square = squares[0]
     left = lefts[1] + side + 40
-    draw_key(
-        made,
-        left,
-        top - 8,
-        1700 - left - 14,
-        named(len(grids[0]), class_names),
-        count=len(seen),
-        outside=0,
-        sample=int(true[0]) if len(true) else 0,
-        box=box is not None,
-        bayes=True,
-        split=split,
-    )
+    sample = int(true[0]) if len(true) else 0
+    key = Key(tuple(named(len(grids[0]), class_names)), len(seen), 0, sample, box is not None, True, split)
+    draw_key(made, left, top - 8, 1700 - left - 14, key)
     return made
 
 

@@ -74,15 +74,6 @@ def sweep_page(
     ranked = [table.settings.index(setting) for setting in table.ranked]
     for place_in, told in zip(ranked, cells):
         rows[place_in]["extra"] = [told[k] for k in own]
-    swept = {*table.keys, *table.replicates}
-    first = configs[0] if configs else {}
-    fixed = [
-        (key, shown(value))
-        for key, value in first.items()
-        if key not in swept
-        and Role.SHOWN in role_of(key)
-        and all(config.get(key) == value for config in configs if config)
-    ]
     sections = [
         ("Without a result", words.failures(table)),
         ("Notes", table.notes),
@@ -93,7 +84,7 @@ def sweep_page(
         {
             "title": f"Sweep {table.name}",
             "lead": sentences,
-            "fixed": fixed,
+            "fixed": _fixed(configs, {*table.keys, *table.replicates}),
             "note": "Weights of the medians only." if only_medians else "",
             "sections": [(heading, lines) for heading, lines in sections if lines],
             "keys": table.keys,
@@ -104,6 +95,17 @@ def sweep_page(
             "pictures": [(f"{name}: {caption}", image) for name, caption, image in pictures],
         }
     )
+
+
+def _fixed(configs: Sequence[dict[str, Any]], swept: set[str]) -> list[tuple[str, str]]:
+    """List the keys that are shown, were not swept, and have one value in all configs."""
+    return [
+        (key, shown(value))
+        for key, value in (configs[0] if configs else {}).items()
+        if key not in swept
+        and Role.SHOWN in role_of(key)
+        and all(config.get(key) == value for config in configs if config)
+    ]
 
 
 def metrics_of(table: Table) -> list[dict[str, Any]]:

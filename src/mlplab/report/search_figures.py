@@ -1,6 +1,6 @@
 """The figures of a search."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mlplab.plots.mosaic import mosaic
 from mlplab.plots.trials import MOST_KEYS, against_keys, front, history
@@ -13,68 +13,65 @@ def draw_search(search: Search) -> tuple[list[Drawing], list[str]]:
     """Draw history and importance, the objective against each key, the best trials' maps, and the front of two."""
     if not search.trials:
         return [], ["No figure is drawn: no trial has a result."]
-    without, figures = [], []
-    objective, way = next(iter(search.objectives.items()))
-    names, values = search.names, [trial.values[0] for trial in search.trials]
-    shares = {names[key]: found for key, found in importance(search).items()}
+    shares, without = importance(search), []
+    figures = [draw_history(search, shares), draw_keys(search)]
     if not shares:
         without.append(f"No importance: there are fewer than {FEWEST_TRIALS} trials.")
-    figures.append(
-        Drawing(
-            "search_history",
-            "The objective by trial with the best so far, and what each key explains by itself with its error.",
-            history(
-                [trial.number for trial in search.trials],
-                values,
-                shares,
-                name=objective,
-                lowest=way == "minimize",
-                title=f"{len(values)} trials for {objective}",
-                subtitle=f"sampler {search.sampler}; right: adjusted eta², bars ± standard error over trials",
-            ),
-        )
-    )
-    best = search.trials.index(search.ranked()[0])
-    more = f"  ·  the first {MOST_KEYS} of {len(names)} keys" if len(names) > MOST_KEYS else ""
-    figures.append(
-        Drawing(
-            "search_keys",
-            "The objective against each key: a dot a trial, later ones darker.",
-            against_keys(
-                {names[key]: [trial.keys[key] for trial in search.trials] for key in search.keys},
-                values,
-                logarithmic=[names[key] for key in search.logarithmic],
-                name=objective,
-                best=best,
-                title=f"{objective} against each key",
-                subtitle=f"a dot a trial, later ones darker; ★ the best{more}",
-            ),
-        )
-    )
-    chosen = search.front() if len(search.objectives) > 1 else search.ranked()
-    maps = draw_maps(search, chosen)
+    maps = draw_maps(search, search.front() if len(search.objectives) > 1 else search.ranked())
     if maps is None:
         without.append("No decision maps: no run of the best trials has one.")
     else:
         figures.append(maps)
     if len(search.objectives) > 1:
-        on = [search.trials.index(trial) for trial in search.front()]
-        figures.append(
-            Drawing(
-                "front",
-                "Two objectives, and the trials that no other beats in both.",
-                front(
-                    values,
-                    [trial.values[1] for trial in search.trials],
-                    on,
-                    names=tuple(search.objectives)[:2],
-                    title="What can be had together",
-                    subtitle=f"{len(on)} of {len(values)} trials are on the front",
-                ),
-            )
-        )
+        figures.append(draw_front(search))
     without.append("No heat map, curves or ranking: every trial is a setting of its own, tried once.")
     return figures, without
+
+
+def draw_history(search: Search, shares: Mapping[str, tuple[float, float]]) -> Drawing:
+    """Draw the first objective by trial, and what each key explains of it: its share and the share's error."""
+    objective, way = next(iter(search.objectives.items()))
+    values = [trial.values[0] for trial in search.trials]
+    made = history(
+        [trial.number for trial in search.trials],
+        values,
+        {search.names[key]: share for key, share in shares.items()},
+        name=objective,
+        lowest=way == "minimize",
+        title=f"{len(values)} trials for {objective}",
+        subtitle=f"sampler {search.sampler}; right: adjusted eta², bars ± standard error over trials",
+    )
+    caption = "The objective by trial with the best so far, and what each key explains by itself with its error."
+    return Drawing("search_history", caption, made)
+
+
+def draw_keys(search: Search) -> Drawing:
+    """Draw the first objective against each key."""
+    names, objective = search.names, next(iter(search.objectives))
+    more = f"  ·  the first {MOST_KEYS} of {len(names)} keys" if len(names) > MOST_KEYS else ""
+    made = against_keys(
+        {names[key]: [trial.keys[key] for trial in search.trials] for key in search.keys},
+        [trial.values[0] for trial in search.trials],
+        logarithmic=[names[key] for key in search.logarithmic],
+        name=objective,
+        best=search.trials.index(search.ranked()[0]),
+        title=f"{objective} against each key",
+        subtitle=f"a dot a trial, later ones darker; ★ the best{more}",
+    )
+    return Drawing("search_keys", "The objective against each key: a dot a trial, later ones darker.", made)
+
+
+def draw_front(search: Search) -> Drawing:
+    """Draw the first two objectives against each other."""
+    on = [search.trials.index(trial) for trial in search.front()]
+    made = front(
+        *([trial.values[k] for trial in search.trials] for k in (0, 1)),
+        on,
+        names=tuple(search.objectives)[:2],
+        title="What can be had together",
+        subtitle=f"{len(on)} of {len(search.trials)} trials are on the front",
+    )
+    return Drawing("front", "Two objectives, and the trials that no other beats in both.", made)
 
 
 def draw_maps(search: Search, trials: Sequence[Trial]) -> Drawing | None:

@@ -18,7 +18,7 @@ from mlplab.sweeps.display import Display
 from mlplab.sweeps.executors import Processes, make_executor
 from mlplab.sweeps.groups import on_gpu
 from mlplab.sweeps.jobs import PlannedJob, place_jobs
-from mlplab.sweeps.sweep import Sweep
+from mlplab.sweeps.sweep import Sweep, SweepOptions
 from mlplab.sweeps.task import Task
 from mlplab.words import front_door, printable, short_path
 
@@ -56,20 +56,16 @@ def launch(
             if isinstance(executor, Processes):
                 executor.warm_up()
             jobs = compose_jobs(folder, master, context.config_loader, task, job_overrides, display)
-            sweep = Sweep(
-                folder,
-                jobs,
-                executor,
+            how = SweepOptions(
                 study=task.study,
                 population=task.study == POPULATION_STUDY,
                 max_members=options["max_members"],
                 timeout_s=options["timeout_s"],
                 accept_code=bool(master.get("resume", {}).get("accept_code")),
                 command=without_secrets(task.command),
-                hydra_files=hydra_files,
-                callbacks=JobCallbacks(context.callbacks, task),
-                display=display,
             )
+            callbacks = JobCallbacks(context.callbacks, task)
+            sweep = Sweep(folder, jobs, executor, how, hydra_files=hydra_files, callbacks=callbacks, display=display)
             sweep.run()
         finally:
             executor.close()

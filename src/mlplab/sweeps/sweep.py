@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from mlplab.errors import InputError
 from mlplab.runs import signals
@@ -35,6 +35,26 @@ class JobObserver(Protocol):
         """Receive the outcome of a job."""
 
 
+class SweepOptions(NamedTuple):
+    """How the jobs of a sweep are run.
+
+    Attributes:
+        study: ``module:function`` of the study.
+        population: its jobs train as populations where they stack.
+        max_members: of a group; None for as many as its device is good for.
+        timeout_s: a group that gives no sign of life for so long is killed; None for never.
+        accept_code: keep results of other code.
+        command: the words of the command line, secrets removed.
+    """
+
+    study: str
+    population: bool
+    max_members: int | None
+    timeout_s: float | None
+    accept_code: bool
+    command: Sequence[str]
+
+
 class Sweep:
     """Run the jobs of a sweep folder that have no result yet.
 
@@ -42,12 +62,7 @@ class Sweep:
         folder: of the sweep; made when missing.
         jobs: all jobs of this call.
         executor: where groups run.
-        study: ``module:function`` of the study.
-        population: its jobs train as populations where they stack.
-        max_members: of a group; None for as many as its device is good for.
-        timeout_s: a group that gives no sign of life for so long is killed; None for never.
-        accept_code: keep results of other code.
-        command: the words of the command line, secrets removed.
+        options: how.
         hydra_files: gives the names and texts of the files in a job's ``.hydra/``.
         callbacks: called when a job begins (``started(job)``) and when it has ended (``ended(job)``).
         display: where progress is shown.
@@ -58,21 +73,14 @@ class Sweep:
         folder: Path,
         jobs: Sequence[PlannedJob],
         executor: Executor,
+        options: SweepOptions,
         *,
-        study: str,
-        population: bool,
-        max_members: int | None,
-        timeout_s: float | None,
-        accept_code: bool,
-        command: Sequence[str],
         hydra_files: Callable[[PlannedJob], dict[str, str]],
         callbacks: JobObserver,
         display: Display,
     ) -> None:
-        self.folder, self.executor, self.display = folder, executor, display
-        self.study, self.population = study, population
-        self.max_members, self.timeout_s, self.accept_code = max_members, timeout_s, accept_code
-        self.command, self.hydra_files, self.callbacks = command, hydra_files, callbacks
+        self.folder, self.executor, self.options = folder, executor, options
+        self.hydra_files, self.callbacks, self.display = hydra_files, callbacks, display
         self.all = list(jobs)
         # Two jobs of the same config are one.
         self.jobs = list({job.digest: job for job in jobs}.values())
@@ -88,7 +96,7 @@ class Sweep:
         """
         with locked(self.folder):
             done = self._find_done()
-            self.record = Record(self.folder, self.jobs, study=self.study, command=self.command)
+            self.record = Record(self.folder, self.jobs, study=self.options.study, command=self.options.command)
             for job, result in done:
                 if _read(RunFolder(job.folder).status).get("status") != result["status"]:  # killed between the two
                     write_status(job.folder, result["status"], _error(result), sync=False)
@@ -99,8 +107,8 @@ class Sweep:
                 pending,
                 [self._place(job) for job in pending],
                 workers=self.executor.workers,
-                max_members=self.max_members,
-                stackable=self.population,
+                max_members=self.options.max_members,
+                stackable=self.options.population,
             )
             self.record.write(force=True)
             self.exchange = Exchange(self.folder)
@@ -127,7 +135,7 @@ class Sweep:
             manifest = _read(folder.manifest)
             if result.get("config_digest", manifest.get("config_digest")) != job.digest:
                 continue
-            if not self.accept_code and manifest.get("code_digest") != code_digest():
+            if not self.options.accept_code and manifest.get("code_digest") != code_digest():
                 foreign.append((job, manifest))
                 continue
             done.append((job, result))
@@ -148,12 +156,12 @@ class Sweep:
             ours: it was made by this very sweep, so that there is no question of its code.
         """
         path = RunFolder(job.folder).checkpoints / "last.ckpt"
-        if not self.population or not path.is_file():
+        if not self.options.population or not path.is_file():
             return None
         from mlplab.runs import checkpoint
 
         manifest = _read(RunFolder(job.folder).manifest)
-        if not (ours or self.accept_code) and manifest.get("code_digest") != code_digest():
+        if not (ours or self.options.accept_code) and manifest.get("code_digest") != code_digest():
             return None
         try:
             own = checkpoint.load(path).get("mlplab") or {}
@@ -209,8 +217,8 @@ class Sweep:
         running = Running(group, self.exchange.open())
         running.handle = self.executor.start(
             {
-                "study": self.study,
-                "population": self.population,
+                "study": self.options.study,
+                "population": self.options.population,
                 "resume": group.resume,
                 "configs": [job.config for job in group.jobs],
                 "folders": [str(job.folder) for job in group.jobs],
@@ -230,10 +238,10 @@ class Sweep:
         if not one.handle.alive():
             self._listen(one)
             return True
-        if self.timeout_s is not None and one.silent_s > self.timeout_s:
+        if self.options.timeout_s is not None and one.silent_s > self.options.timeout_s:
             one.handle.kill()
             self._listen(one)
-            one.failure = {"error": f"no sign of life for {self.timeout_s:g} s (launcher.timeout_s)"}
+            one.failure = {"error": f"no sign of life for {self.options.timeout_s:g} s (launcher.timeout_s)"}
             return True
         return False
 

@@ -128,35 +128,12 @@ def raster(
     """
     made = page(1560, 1000, title, subtitle, left=120)
     width = 1560 - 120 - RIGHT - 60
-    inputs = add_chart(made, 120, 125, width, 150)
-    currents_ma = np.asarray(currents_ma)
-    for k in range(currents_ma.shape[1])[::-1]:
-        colour, thick = (FAINT, 1.5) if k else (INPUT, 2.5)
-        inputs.plot(current_times_ms, currents_ma[:, k], color=colour, lw=points_of(thick))
-    inputs.yaxis.set_major_locator(MaxNLocator(3))
-    label(inputs, y=f"input, {in_unit(inputs.yaxis, 'ma', currents_ma)}")
-    spikes = add_chart(made, 120, 310, width, 350)
-    size = max(2.0, min(12.0, 700 / max(neurons, 1)))
-    dots(spikes, spike_times_ms, np.asarray(spike_neurons) + 1, EULER, size, edge=EULER, width=1.8, marker="|")
-    own = np.asarray(spike_times_ms)[np.asarray(spike_neurons) == 0]
-    dots(spikes, own, np.ones(len(own)), INPUT, 12, edge=INPUT, width=2.5, marker="|")
-    spikes.set_ylim(0, neurons + 1)
-    spikes.yaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
-    spikes.grid(False)
-    label(spikes, y="neuron")
-    rate = add_chart(made, 120, 700, width, 200)
-    edges = np.concatenate([[0.0], (rate_times_ms[1:] + rate_times_ms[:-1]) / 2, [duration_ms]])
-    rate.stairs(rates_hz, edges, color=EULER, fill=True, alpha=0.25, lw=0)
-    rate.stairs(rates_hz, edges, color=EULER, lw=points_of(3))
-    names = [(rates_hz[-1], "mean rate", EULER)]
-    for k, (level, name) in enumerate(levels):
-        style = {"color": INK, "ls": (0, (4, 2))} if k == 0 else {"color": MUTED, "ls": (0, (1, 2))}
-        rate.axhline(level, lw=points_of(3.5 if k == 0 else 2.5), **style)
-        names.append((level, name, style["color"]))
-    highest = max([*rates_hz, *(level for level, _ in levels)])
-    rate.set_ylim(0, 1.15 * highest if highest > 0 else 1.0)
-    rate.yaxis.set_major_locator(MaxNLocator(3))
-    label(rate, f"time, {in_unit(rate.xaxis, 'ms', duration_ms)}", f"rate, {in_unit(rate.yaxis, 'hz', highest)}")
+    inputs, spikes, rate = (
+        add_chart(made, 120, top, width, height) for top, height in ((125, 150), (310, 350), (700, 200))
+    )
+    _draw_inputs(inputs, current_times_ms, np.asarray(currents_ma))
+    _draw_spikes(spikes, spike_times_ms, np.asarray(spike_neurons), neurons)
+    names = _draw_rate(rate, rate_times_ms, rates_hz, levels, duration_ms)
     for axes in (inputs, spikes, rate):
         axes.set_xlim(0, duration_ms)
         axes.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10]))
@@ -164,3 +141,41 @@ def raster(
             axes.tick_params(labelbottom=False)
     end_names(rate, names, size=19)
     return made
+
+
+def _draw_inputs(axes, times_ms, currents_ma: np.ndarray) -> None:
+    """Draw currents (T, few), the first in colour over the others."""
+    for k in range(currents_ma.shape[1])[::-1]:
+        colour, thick = (FAINT, 1.5) if k else (INPUT, 2.5)
+        axes.plot(times_ms, currents_ma[:, k], color=colour, lw=points_of(thick))
+    axes.yaxis.set_major_locator(MaxNLocator(3))
+    label(axes, y=f"input, {in_unit(axes.yaxis, 'ma', currents_ma)}")
+
+
+def _draw_spikes(axes, times_ms, which: np.ndarray, neurons: int) -> None:
+    """Draw a stroke a spike, a row a neuron, the first neuron's in the colour of its input."""
+    size = max(2.0, min(12.0, 700 / max(neurons, 1)))
+    dots(axes, times_ms, which + 1, EULER, size, edge=EULER, width=1.8, marker="|")
+    own = np.asarray(times_ms)[which == 0]
+    dots(axes, own, np.ones(len(own)), INPUT, 12, edge=INPUT, width=2.5, marker="|")
+    axes.set_ylim(0, neurons + 1)
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
+    axes.grid(False)
+    label(axes, y="neuron")
+
+
+def _draw_rate(axes, times_ms, rates_hz, levels, duration_ms) -> list[tuple]:
+    """Draw the rate in bins and the levels to compare with; what to name at the right end."""
+    edges = np.concatenate([[0.0], (times_ms[1:] + times_ms[:-1]) / 2, [duration_ms]])
+    axes.stairs(rates_hz, edges, color=EULER, fill=True, alpha=0.25, lw=0)
+    axes.stairs(rates_hz, edges, color=EULER, lw=points_of(3))
+    names = [(rates_hz[-1], "mean rate", EULER)]
+    for k, (level, name) in enumerate(levels):
+        style = {"color": INK, "ls": (0, (4, 2))} if k == 0 else {"color": MUTED, "ls": (0, (1, 2))}
+        axes.axhline(level, lw=points_of(3.5 if k == 0 else 2.5), **style)
+        names.append((level, name, style["color"]))
+    highest = max([*rates_hz, *(level for level, _ in levels)])
+    axes.set_ylim(0, 1.15 * highest if highest > 0 else 1.0)
+    axes.yaxis.set_major_locator(MaxNLocator(3))
+    label(axes, f"time, {in_unit(axes.xaxis, 'ms', duration_ms)}", f"rate, {in_unit(axes.yaxis, 'hz', highest)}")
+    return names

@@ -104,15 +104,8 @@ def run_spiking(
     Returns:
         Times of reading (T,), logits at those times (T, N, C), and mean spikes of a hidden neuron.
     """
-    if not (np.isfinite(max_rate_hz) and max_rate_hz > 0):
-        raise InputError(f"simulation.max_rate_hz must be a number > 0, got {max_rate_hz}")
-    starts = [start_fraction] * weights.depth if isinstance(start_fraction, int | float) else list(start_fraction)
-    if not all(((0.0 <= start) & (start < 1.0)).all() for start in map(np.asarray, starts)):
-        raise InputError(f"simulation.start_fraction must be from 0 to below 1, got {start_fraction}")
-    if not duration_ms / dt_ms <= MOST_STEPS:
-        raise InputError(
-            f"simulation.duration_ms must be at most {MOST_STEPS:,} steps of dt_ms={dt_ms:g}, got {duration_ms:g}"
-        )
+    _expect_options(max_rate_hz, duration_ms, dt_ms)
+    starts = _starts(start_fraction, weights.depth)
     steps = int(round(duration_ms / dt_ms))
     # Charge of activation 1 during one step: r_max C Vth dt; a spike brings C Vth of it, so its weight is
     # that of 1 / (r_max dt) activations for one step.
@@ -143,6 +136,23 @@ def run_spiking(
             seen[step] = mean @ weights.matrices[-1].T + weights.biases[-1]
     hidden = sum(layer.size for layer in layers) * max(len(x), 1)
     return at_step * dt_ms, np.stack([seen[s] for s in at_step]), spikes_seen / max(hidden, 1)
+
+
+def _expect_options(max_rate_hz: float, duration_ms: float, dt_ms: float) -> None:
+    if not (np.isfinite(max_rate_hz) and max_rate_hz > 0):
+        raise InputError(f"simulation.max_rate_hz must be a number > 0, got {max_rate_hz}")
+    if not duration_ms / dt_ms <= MOST_STEPS:
+        raise InputError(
+            f"simulation.duration_ms must be at most {MOST_STEPS:,} steps of dt_ms={dt_ms:g}, got {duration_ms:g}"
+        )
+
+
+def _starts(fraction: float | Sequence[np.ndarray], depth: int) -> list[float] | list[np.ndarray]:
+    """Give each hidden layer's start."""
+    starts = [fraction] * depth if isinstance(fraction, int | float) else list(fraction)
+    if not all(((0.0 <= start) & (start < 1.0)).all() for start in map(np.asarray, starts)):
+        raise InputError(f"simulation.start_fraction must be from 0 to below 1, got {fraction}")
+    return starts
 
 
 def _times(signal: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -122,53 +122,47 @@ def at_few_steps(networks: Sequence[Trained], neuron: Neuron, few: Mapping[str, 
         error over networks, or over points of a single one: by layer scaling, balanced (a threshold a neuron), centred
         (and a start a neuron) and fitted (and an output layer for the counts).
     """
-    losses: dict[str, list[list[np.ndarray]]] = {"layers": [], "balanced": [], "centred": [], "fitted": []}
-    accuracies = []
-    for trained in networks:
-        points = trained.data.fresh if len(trained.data.fresh.x) else trained.data.test
-        x, y = points.x.numpy().reshape(len(points.x), -1).astype(np.float64), points.y.numpy()
-        train = trained.data.train.x.numpy().reshape(len(trained.data.train.x), -1).astype(np.float64)
-        right = (relu_logits(trained.weights, x).argmax(-1) == y).astype(float)
-        accuracies.append(right.mean())
-        even = balanced(trained.weights, train, few["quantile"])
-        by_layer, halves = (
-            normalise(trained.weights, train, 0.99),
-            [np.full(len(bias), 0.5) for bias in even.biases[:-1]],
-        )
-        own: dict[str, list[np.ndarray]] = {name: [] for name in losses}
-        for steps in few["try"]:
-            moved, starts = centred(even, steps, np.zeros(x.shape[1]))
-            last = fitted(moved, even, train, steps, starts, seed=seed)
-            kinds = {
-                "layers": (by_layer, halves),
-                "balanced": (even, halves),
-                "centred": (moved, starts),
-                "fitted": (last, starts),
-            }
-            for name, (weights, start) in kinds.items():
-                options = {
-                    "duration_ms": steps,
-                    "dt_ms": 1.0,
-                    "max_rate_hz": 1000.0,
-                    "read_ms": [steps],
-                    "start_fraction": start,
-                }
-                logits = run_spiking(weights, x, neuron, **options)[1][-1]
-                own[name].append(right - (logits.argmax(-1) == y))
-        for name, values in own.items():
-            losses[name].append(values)
+    measured = [_losses(trained, neuron, few, seed) for trained in networks]
     found: dict[str, Any] = {
         "steps": list(few["try"]),
-        "points": len(y),
+        "points": len(measured[-1][1]["layers"][0]),
         "networks": len(networks),
-        "relu_accuracy": float(np.mean(accuracies)),
+        "relu_accuracy": float(np.mean([accuracy for accuracy, _ in measured])),
     }
-    for name, rows in losses.items():
+    for name in ("layers", "balanced", "centred", "fitted"):
+        rows = [own[name] for _, own in measured]
         means = np.array([[values.mean() for values in row] for row in rows])  # (networks, T)
         found[name] = means.mean(0).tolist()
         one = np.array([values.std() / np.sqrt(len(values)) for values in rows[0]])
         found[f"{name}_error"] = (means.std(0, ddof=1) / np.sqrt(len(rows)) if len(rows) > 1 else one).tolist()
     return found
+
+
+def _losses(
+    trained: Trained, neuron: Neuron, few: Mapping[str, Any], seed: int
+) -> tuple[float, dict[str, list[np.ndarray]]]:
+    """Give a network's accuracy, and by kind for each T which points it has right more than its spiking copy (-1, 0, 1)."""
+    points = trained.data.fresh if len(trained.data.fresh.x) else trained.data.test
+    x, y = points.x.numpy().reshape(len(points.x), -1).astype(np.float64), points.y.numpy()
+    train = trained.data.train.x.numpy().reshape(len(trained.data.train.x), -1).astype(np.float64)
+    right = (relu_logits(trained.weights, x).argmax(-1) == y).astype(float)
+    even, by_layer = balanced(trained.weights, train, few["quantile"]), normalise(trained.weights, train, 0.99)
+    halves = [np.full(len(bias), 0.5) for bias in even.biases[:-1]]
+    found: dict[str, list[np.ndarray]] = {"layers": [], "balanced": [], "centred": [], "fitted": []}
+    for steps in few["try"]:
+        moved, starts = centred(even, steps, np.zeros(x.shape[1]))
+        last = fitted(moved, even, train, steps, starts, seed=seed)
+        kinds = {
+            "layers": (by_layer, halves),
+            "balanced": (even, halves),
+            "centred": (moved, starts),
+            "fitted": (last, starts),
+        }
+        options = {"duration_ms": steps, "dt_ms": 1.0, "max_rate_hz": 1000.0, "read_ms": [steps]}
+        for name, (weights, start) in kinds.items():
+            logits = run_spiking(weights, x, neuron, **options, start_fraction=start)[1][-1]
+            found[name].append(right - (logits.argmax(-1) == y))
+    return right.mean(), found
 
 
 def job(trained: Trained, *overrides: str) -> dict[str, Any]:

@@ -220,13 +220,13 @@ def explorer(
     for row, (name, value) in enumerate(readings):
         text(made, 1150, 165 + 44 * row, name, 21, width=230, color=MUTED)
         text(made, 1530, 165 + 44 * row, value, 21, ha="right", weight="bold")
-    lower = add_chart(made, 120, 770, 1300, 240)
-    draw_membrane(lower, **membrane, threshold_v=threshold_v)
-    label(
-        lower,
-        f"time, {in_unit(lower.xaxis, 'ms', membrane['times_ms'])}",
-        f"potential, {in_unit(lower.yaxis, 'v', membrane['trace_v'])}",
-    )
-    exact, euler = (membrane["exact_v"][-1], "exact", INK), (membrane["trace_v"][-1], "Euler", CURVE)
-    end_names(lower, [(threshold_v, "Vth", MUTED), exact, euler], size=19)
+    _draw_trace(add_chart(made, 120, 770, 1300, 240), membrane, threshold_v)
     return made
+
+
+def _draw_trace(axes, membrane, threshold_v) -> None:
+    draw_membrane(axes, **membrane, threshold_v=threshold_v)
+    times, volts = in_unit(axes.xaxis, "ms", membrane["times_ms"]), in_unit(axes.yaxis, "v", membrane["trace_v"])
+    label(axes, f"time, {times}", f"potential, {volts}")
+    exact, euler = (membrane["exact_v"][-1], "exact", INK), (membrane["trace_v"][-1], "Euler", CURVE)
+    end_names(axes, [(threshold_v, "Vth", MUTED), exact, euler], size=19)

@@ -84,44 +84,59 @@ def width_sweep(
         A ``Figure`` of 1980 x 960 pixels.
     """
     made = page(1980, 960, title, subtitle)
-    for place, (kind, words) in enumerate((("max", "largest error"), ("rms", "RMS error"))):
-        left = 130 if place == 0 else 1115
-        text(made, left, 152, words, 26, weight="bold")
-        axes = add_chart(made, left, 180, 560, 660, size=21)
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        values = [s[kind] for s in series.values()] + [d[2 if kind == "max" else 3] for d in dots]
-        largest = max(float(np.nanmax(v)) for v in values if np.isfinite(v).any())
-        # A target that is itself made of few pieces is met to rounding: that is no curve to scale by.
-        low, high = positive_range([*values, floor if kind == "max" else None], floor=largest * 1e-11)
-        axes.set_xlim(n[0] / 1.12, n[-1] * 1.12)
-        axes.set_ylim(low, high)
-        names = []
-        if floor is not None and kind == "max" and (floor > 0).all():
-            wide, high_floor = np.r_[n[0] / 2, n, n[-1] * 2], np.r_[floor[0], floor, floor[-1]]
-            _forbidden(axes, wide, high_floor, low, 0.13, FLOOR, "no one-layer network\ngets here")
-            axes.plot(n, floor, color=mix(FLOOR, 0.6, BACKGROUND), lw=points_of(2), zorder=2)
-        for method, constant in (constants or {}).items():
-            if kind == "max" and constant > 0 and method in series:
-                _law(axes, n, constant / n.astype(float) ** 2, METHODS[method][0])
-        for name, at, top, rms in dots:
-            _networks(axes, at, top if kind == "max" else rms, name)
-        for method, errors in series.items():
-            colour, heading = METHODS[method]
-            good = np.isfinite(errors[kind]) & (errors[kind] > 0)
-            if good.any():
-                _curve(axes, n[good], errors[kind][good], colour)
-                names.append((max(float(errors[kind][good][-1]), low), heading, colour))
-        for name in dict.fromkeys(name for name, *_ in dots):
-            ends = np.concatenate([d[2 if kind == "max" else 3][d[1] == d[1].max()] for d in dots if d[0] == name])
-            names.append((float(np.median(ends)), name, FIT))
-        _log_axis(axes.xaxis, n[0] / 1.12, n[-1] * 1.12, plain=True, digits=(1, 2, 5) if n[-1] / n[0] < 1500 else (1,))
-        _log_axis(axes.yaxis, low, high, plain=False)
-        label(axes, "ReLUs", "", size=23)
-        end_names(axes, names, size=20)
+    text(made, 130, 152, "largest error", 26, weight="bold")
+    axes = add_chart(made, 130, 180, 560, 660, size=21)
+    best = {method: errors["max"] for method, errors in series.items()}
+    _against_width(axes, n, best, [(name, at, top) for name, at, top, _ in dots], floor, constants or {})
+    text(made, 1115, 152, "RMS error", 26, weight="bold")
+    axes = add_chart(made, 1115, 180, 560, 660, size=21)
+    best = {method: errors["rms"] for method, errors in series.items()}
+    _against_width(axes, n, best, [(name, at, rms) for name, at, _, rms in dots], None, {})
     words = "dotted: the asymptotic law of each method, constant / n²" if constants else ""
     text(made, 60, 934, words, 20, width=1860, color=MUTED)
     return made
+
+
+def _against_width(
+    axes,
+    n: np.ndarray,
+    series: Mapping[str, np.ndarray],
+    networks: Sequence[tuple[str, np.ndarray, np.ndarray]],
+    floor: np.ndarray | None,
+    constants: Mapping[str, float],
+) -> None:
+    """Draw one kind of error: floor, laws, trained networks (name, n, errors), methods, and the names of all."""
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    values = [*series.values(), *(errors for _, _, errors in networks)]
+    largest = max(float(np.nanmax(v)) for v in values if np.isfinite(v).any())
+    # A target that is itself made of few pieces is met to rounding: that is no curve to scale by.
+    low, high = positive_range([*values, floor], floor=largest * 1e-11)
+    axes.set_xlim(n[0] / 1.12, n[-1] * 1.12)
+    axes.set_ylim(low, high)
+    names = []
+    if floor is not None and (floor > 0).all():
+        wide, high_floor = np.r_[n[0] / 2, n, n[-1] * 2], np.r_[floor[0], floor, floor[-1]]
+        _forbidden(axes, wide, high_floor, low, 0.13, FLOOR, "no one-layer network\ngets here")
+        axes.plot(n, floor, color=mix(FLOOR, 0.6, BACKGROUND), lw=points_of(2), zorder=2)
+    for method, constant in constants.items():
+        if constant > 0 and method in series:
+            _law(axes, n, constant / n.astype(float) ** 2, METHODS[method][0])
+    for name, at, errors in networks:
+        _networks(axes, at, errors, name)
+    for method, errors in series.items():
+        colour, heading = METHODS[method]
+        good = np.isfinite(errors) & (errors > 0)
+        if good.any():
+            _curve(axes, n[good], errors[good], colour)
+            names.append((max(float(errors[good][-1]), low), heading, colour))
+    for name in dict.fromkeys(name for name, *_ in networks):
+        ends = np.concatenate([errors[at == at.max()] for own, at, errors in networks if own == name])
+        names.append((float(np.median(ends)), name, FIT))
+    _log_axis(axes.xaxis, n[0] / 1.12, n[-1] * 1.12, plain=True, digits=(1, 2, 5) if n[-1] / n[0] < 1500 else (1,))
+    _log_axis(axes.yaxis, low, high, plain=False)
+    label(axes, "ReLUs", "", size=23)
+    end_names(axes, names, size=20)
 
 
 def _stages(made: Figure, x: np.ndarray, stages: Sequence[tuple[str, np.ndarray]], colour: str) -> None:
@@ -139,6 +154,17 @@ def _stages(made: Figure, x: np.ndarray, stages: Sequence[tuple[str, np.ndarray]
         plate = {"facecolor": BACKGROUND, "edgecolor": "none", "alpha": 0.85, "pad": 2}
         note(chart, name, (0.02, 0.97), va="top", color=INK, zorder=6, bbox=plate)
     label(chart, "x", size=22)
+
+
+def _scale_sizes(axes, last: float) -> None:
+    """Give x a linear scale up to 40 ReLUs, else a logarithmic one."""
+    few = last <= 40
+    axes.set_xscale("linear" if few else "log")
+    axes.set_xlim(0 if few else 1, last * (1.03 if few else 1.1))
+    if few:
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    else:
+        _log_axis(axes.xaxis, 1, last * 1.1, plain=True, digits=(1, 2, 5) if last < 1500 else (1,))
 
 
 def depth_gain(
@@ -176,10 +202,7 @@ def depth_gain(
     axes.set_yscale("log")
     low, high = positive_range([wide, deep, trained], floor=float(np.max(wide)) * 1e-9)
     axes.set_ylim(low, high)
-    last = float(max(wide_n.max(), deep_n.max()))
-    few = last <= 40
-    axes.set_xscale("linear" if few else "log")
-    axes.set_xlim(0 if few else 1, last * (1.03 if few else 1.1))
+    _scale_sizes(axes, float(max(wide_n.max(), deep_n.max())))
     wide_colour, deep_colour = METHODS["minimax"][0], METHODS["depth"][0]
     if floor is not None and (floor > 0).all():
         _forbidden(axes, wide_n, floor, low, 0.1, wide_colour, "no single hidden layer\ngets here")
@@ -192,10 +215,6 @@ def depth_gain(
         dots(axes, trained_n, trained, mix(FIT, 0.35, BACKGROUND), 9, edge=FIT, width=1.8, zorder=5)
         names.append((float(np.median(trained[trained_n == trained_n.max()])), "deep, trained from random", FIT))
     _log_axis(axes.yaxis, low, high, plain=False)
-    if few:
-        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    else:
-        _log_axis(axes.xaxis, 1, last * 1.1, plain=True, digits=(1, 2, 5) if last < 1500 else (1,))
     label(axes, "ReLUs in all layers", "largest error", size=23)
     axes.yaxis.set_label_coords(-0.12, 0.5)
     end_names(axes, names, size=20)

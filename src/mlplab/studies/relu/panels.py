@@ -102,6 +102,31 @@ def _error(
         note(axes, "beyond the scale", (0.98, 0.05), size=18, ha="right", bbox=plate)
 
 
+ROWS = ("activations", "weighted", "summing up", "error")
+
+
+def _scale(charts: Sequence[Any], x: np.ndarray, width: float, *, first: bool) -> None:
+    """Give the charts of a column their ticks; the first column has numbers and names at its left, the last row below."""
+    for row, axes in enumerate(charts):
+        axes.set_xlim(x[0], x[-1])
+        axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.tick_params(labelleft=first, labelbottom=row == 3)
+        if first:
+            label(axes, "", ROWS[row], size=22)
+            axes.yaxis.set_label_coords(-82 / width, 0.5)
+
+
+def _limits(pieces: int, bound: float | None, floor: float | None) -> str:
+    """Say what the lines in the last row are."""
+    words = []
+    if bound:
+        words.append(f"dashed: no {pieces} continuous pieces come closer than {_number(bound)}")
+    if floor:
+        words.append(f"solid: no one-layer network of {pieces} ReLUs comes closer than {_number(floor)}")
+    return ";  ".join(words)
+
+
 def decomposition(
     x: np.ndarray,
     target: np.ndarray,
@@ -137,7 +162,6 @@ def decomposition(
     wide = left + count * across + (count - 1) * gap
     made = page(wide + 70, 1420, title, subtitle, left=left - 90)
     heights, tops = (215, 215, 270, 240), (198, 455, 712, 1034)
-    names = ("activations", "weighted", "summing up", "error")
     # What training misses by would flatten everything else: the constructions set the scale.
     leading = [c for c in columns if not c.get("clipped")] or list(columns)
     worst = max(c["max_error"] for c in leading)
@@ -153,17 +177,7 @@ def decomposition(
         text(made, start, 146, column["name"], 27, width=across, weight="bold")
         text(made, start, 178, column.get("note", ""), 20, width=across, color=MUTED)
         charts = [add_chart(made, start, top, across, height, size=19) for top, height in zip(tops, heights)]
-        for row, axes in enumerate(charts):
-            axes.set_xlim(x[0], x[-1])
-            axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
-            axes.yaxis.set_major_locator(MaxNLocator(4))
-            if place:
-                axes.tick_params(labelleft=False)
-            if row < 3:
-                axes.tick_params(labelbottom=False)
-            if not place:
-                label(axes, "", names[row], size=22)
-                axes.yaxis.set_label_coords(-82 / across, 0.5)
+        _scale(charts, x, across, first=place == 0)
         _lines(charts[0], x, np.maximum(x - knots[:, None], 0), 3.5)
         charts[0].set_ylim(-0.03 * (x[-1] - x[0]), 1.05 * (x[-1] - x[0]))
         _lines(charts[1], x, weighted[place], 3.5)
@@ -177,10 +191,5 @@ def decomposition(
         words = f"max {_number(column['max_error'])}   RMS {_number(column['rms_error'])}"
         text(made, start, 1024, words, 21, width=across)
         label(charts[3], "x", size=22)
-    words = []
-    if bound:
-        words.append(f"dashed: no {columns[0]['pieces']} continuous pieces come closer than {_number(bound)}")
-    if floor:
-        words.append(f"solid: no one-layer network of {columns[0]['pieces']} ReLUs comes closer than {_number(floor)}")
-    text(made, left - 90, 1388, ";  ".join(words), 21, width=wide, color=FLOOR)
+    text(made, left - 90, 1388, _limits(columns[0]["pieces"], bound, floor), 21, width=wide, color=FLOOR)
     return made

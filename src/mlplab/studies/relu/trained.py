@@ -173,34 +173,38 @@ def train_units(
     flat = default_start(n, seeds) if isinstance(start, str) else constructed_start(start)
     # A construction is near its best already: a large step would throw it out.
     rate = lr if isinstance(start, str) else lr * 0.01
-    first, second = np.zeros_like(flat), np.zeros_like(flat)
-    history, steps = [], []
-    every = max(1, adam_steps // 64)
-    for step in range(adam_steps):
-        loss, slope = loss_and_gradient(flat, x, y, weights)
-        if step % every == 0:
-            history.append(loss)
-            steps.append(step)
-        first = 0.9 * first + 0.1 * slope
-        second = 0.999 * second + 0.001 * slope**2
-        now = rate * 0.5 * (1 + np.cos(np.pi * step / adam_steps))
-        flat = flat - now * (first / (1 - 0.9 ** (step + 1))) / (np.sqrt(second / (1 - 0.999 ** (step + 1))) + 1e-8)
+    flat, history, steps = _adam(flat, x, y, weights, adam_steps, rate)
     if lbfgs_steps:
         flat = np.stack([_lbfgs(row, x, y, lbfgs_steps, weights) for row in flat])
     losses, _ = loss_and_gradient(flat, x, y, weights)
     history.append(losses)
     steps.append(adam_steps + lbfgs_steps)
     units = Units.of(flat)
-    fits = [
-        from_units(
-            *(field[member] for field in (units.scale, units.bias, units.output)), float(units.output_bias[member, 0])
-        )
-        for member in range(len(flat))
-    ]
+    rows = zip(units.scale, units.bias, units.output, units.output_bias[:, 0])
+    fits = [from_units(scale, bias, output, float(shift)) for scale, bias, output, shift in rows]
     with np.errstate(all="ignore"):
         knots = -units.bias / units.scale
     inside = ((knots >= target.low) & (knots <= target.high)).sum(1)
     return Trained(fits, losses, inside, np.array(history), np.array(steps))
+
+
+def _adam(
+    flat: np.ndarray, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None, count: int, rate: float
+) -> tuple[np.ndarray, list[np.ndarray], list[int]]:
+    """Take steps of Adam (Kingma and Ba 2015) at a rate that falls as a cosine; the losses of about 64, and which."""
+    first, second = np.zeros_like(flat), np.zeros_like(flat)
+    history, steps = [], []
+    every = max(1, count // 64)
+    for step in range(count):
+        loss, slope = loss_and_gradient(flat, x, y, weights)
+        if step % every == 0:
+            history.append(loss)
+            steps.append(step)
+        first = 0.9 * first + 0.1 * slope
+        second = 0.999 * second + 0.001 * slope**2
+        now = rate * 0.5 * (1 + np.cos(np.pi * step / count))
+        flat = flat - now * (first / (1 - 0.9 ** (step + 1))) / (np.sqrt(second / (1 - 0.999 ** (step + 1))) + 1e-8)
+    return flat, history, steps
 
 
 def _lbfgs(row: np.ndarray, x: np.ndarray, y: np.ndarray, steps: int, weights: np.ndarray | None) -> np.ndarray:
