@@ -21,6 +21,7 @@ from mlplab.benchmarks.benchmark import Row, in_turn, installed, row
 from mlplab.benchmarks.peers import BATCH, EPOCHS, bare_loop, jax_trainer
 from mlplab.config.composition import compose
 from mlplab.data.modules import SpiralDataModule
+from mlplab.population.trainer import quiet
 from mlplab.training.fit import fit
 
 # Lightning's own loop is timed on one epoch in so many.
@@ -107,7 +108,8 @@ def durable_rows(repeats: int) -> Iterator[Row]:
             finally:
                 sys.stderr, os.fsync = stderr, sync
 
-    taken = in_turn({"synced": lambda: lab(True), "not synced": lambda: lab(False)}, repeats)
+    # A few percent of a second: rounds enough that the medians stand still.
+    taken = in_turn({"synced": lambda: lab(True), "not synced": lambda: lab(False)}, max(repeats, 21))
     yield row(
         "default run in its folder, files synced to the disk",
         "mlplab",
@@ -159,7 +161,7 @@ def stock_fit(module: L.LightningModule, epochs: int, **data: Any) -> None:
     """Train by Lightning's own Trainer with CSV logger and checkpoints."""
     from lightning.pytorch.loggers import CSVLogger
 
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as folder, quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer = L.Trainer(
             max_epochs=epochs,
