@@ -93,14 +93,15 @@ def figures_of(network: Population, data: Any) -> dict[str, dict[str, Any] | Non
 def compare(network: Population, data: Any, recorded: dict[str, Any], folder: RunFolder) -> int:
     """Print recorded and recomputed metrics side by side; 0 where all are equal to the bit.
 
-    A run of another version of the lab may have been rounded otherwise: its metrics are equal to 1e-6 of themselves.
+    A run of another version of the lab may have been rounded otherwise, and so may one of a GPU, since they are computed
+    on a CPU: the metrics are then equal to 1e-6 or 1e-4 of themselves.
     """
-    rows, equal, other = [("", "", "recorded", "recomputed", "")], True, _other_version(folder)
+    rows, equal, (other, tolerance) = [("", "", "recorded", "recomputed", "")], True, _rounded_otherwise(folder)
     for part, figures in figures_of(network, data).items():
         for name in FIGURES if figures else ():
             before, now = (recorded.get(part) or {}).get(name), figures[name]
             now = now if math.isfinite(now) else None  # as it is recorded
-            same = before == now or (other is not None and _rounds_to(before, now))
+            same = before == now or (other is not None and _rounds_to(before, now, tolerance))
             equal &= same
             told = [figure if isinstance(figure, (int, float)) else math.nan for figure in (before, now)]
             verdict = "equal" if same else f"differs by {told[1] - told[0]:.2e}"
@@ -108,22 +109,26 @@ def compare(network: Population, data: Any, recorded: dict[str, Any], folder: Ru
     print("\n".join(columns(rows)))
     words = "equal to the recorded ones" if equal else "NOT the recorded ones"
     if equal and other is not None:
-        words += f", to the rounding by which this version differs from {other}"
+        words += f", to the rounding by which {other}"
     print(f"\n{shown(folder.path)}: the metrics are {words}")
     return 0 if equal else 1
 
 
-def _other_version(folder: RunFolder) -> str | None:
-    """Give the version of the lab that wrote a run, where it is another than this one."""
+def _rounded_otherwise(folder: RunFolder) -> tuple[str | None, float]:
+    """Say why a run's metrics may have been rounded otherwise than here, and by how much; None where they were not."""
     manifest = read_record(folder.manifest) if folder.manifest.is_file() else {}
-    versions = manifest.get("versions")
+    device, versions = str(manifest.get("device", "cpu")), manifest.get("versions")
     wrote = versions.get("mlplab") if isinstance(versions, dict) else None
-    return str(wrote) if wrote not in (None, mlplab.__version__) else None
+    if not device.startswith("cpu"):
+        return f"a CPU differs from {device}", 1e-4
+    if wrote not in (None, mlplab.__version__):
+        return f"this version differs from {wrote}", 1e-6
+    return None, 0.0
 
 
-def _rounds_to(before: object, now: object) -> bool:
+def _rounds_to(before: object, now: object, tolerance: float) -> bool:
     both = all(isinstance(value, (int, float)) for value in (before, now))
-    return both and math.isclose(before, now, rel_tol=1e-6, abs_tol=1e-7)
+    return both and math.isclose(before, now, rel_tol=tolerance, abs_tol=tolerance / 10)
 
 
 def elsewhere(

@@ -108,8 +108,8 @@ class Adam(MemberOptimizer):
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
     def _kernel(self, theta: list, gradient: list, moments: dict, count: int, lr: float, settings: dict) -> None:
-        # The kernel is given the number of this step, from 1.
-        step = torch.full((), float(count + 1), device=theta[0].device)
+        # The kernel is given the number of this step, from 1; on a GPU it reads it as a float32, whatever the default.
+        step = torch.full((), float(count + 1), device=theta[0].device, dtype=torch.float32)
         self.kernel(
             theta,
             gradient,

@@ -252,7 +252,7 @@ def _optimizer_state(
     for number, name in _trained(module):
         kept = {key: named[name] for key, named in moments.items() if isinstance(named, Mapping) and name in named}
         if kept and steps and (adaptive or momentum):
-            state[number] = ({"step": torch.tensor(float(steps))} if adaptive else {}) | kept
+            state[number] = ({"step": torch.tensor(float(steps), dtype=torch.float32)} if adaptive else {}) | kept
     return {"state": state, "param_groups": like["param_groups"]}
 
 
