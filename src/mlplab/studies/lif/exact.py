@@ -19,6 +19,7 @@ def advance(neuron: Neuron, blocks, state, dt_ms: float, recorder):
     """
     shape, size = state.above_reset_ma.shape, state.above_reset_ma.size
     flat = _flattened(neuron, shape)
+    step = ExactStep(flat, dt_ms)
     resistance, reset_ma, spike_v = flat.leak_kohm, flat.reset_ma, flat.spike_v
     potential = state.above_reset_ma.reshape(size).copy()
     held = state.refractory_ms.reshape(size).copy()
@@ -36,7 +37,7 @@ def advance(neuron: Neuron, blocks, state, dt_ms: float, recorder):
                 def on_spikes(left_ms, period_ms, number, neurons, begin_ms=begin_ms):
                     recorder.add_trains(begin_ms + (dt_ms - left_ms), period_ms, number, neurons)
 
-            advance_step(flat, drive, potential, held, count, dt_ms, on_spikes)
+            step.advance(drive, potential, held, count, on_spikes)
             done += 1
             if trace is not None:
                 # A spike inside the step shows at its end, where the potential may have left the reset again.
@@ -44,8 +45,8 @@ def advance(neuron: Neuron, blocks, state, dt_ms: float, recorder):
     return potential.reshape(shape), held.reshape(shape)
 
 
-def advance_step(neuron: Neuron, drive_ma, potential, held, count, dt_ms: float, on_spikes=None) -> None:
-    """Advance by one step of constant input, in place.
+class ExactStep:
+    """Advance neurons by steps of constant input, in place.
 
     With D = V_rest + R I the membrane follows V(t) = D + (V - D) exp(-t/(R C)) and meets the threshold after
     R C ln((D - V)/(D - Vth)). A step may hold any number of spikes: those after a neuron's first are a regular train,
@@ -53,56 +54,66 @@ def advance_step(neuron: Neuron, drive_ma, potential, held, count, dt_ms: float,
 
     Args:
         neuron: parameters, each of size 1 or N.
-        drive_ma: I - (V_reset - V_rest)/R, (N,).
-        potential: (V - V_reset)/R before and after the step, (N,).
-        held: remaining refractory time in ms before and after, (N,).
-        count: the step's spikes are added, (N,).
-        dt_ms: length of the step.
-        on_spikes: called with the time left in the step at the first spike of a train, the period of the train, its
-            number of spikes and the neurons, each (K,).
+        dt_ms: length of a step.
     """
-    constant, gap, tau_ref = neuron.time_constant_ms, neuron.gap_ma, neuron.tau_ref_ms
-    # Most neurons are free and stay below threshold: one step for all of them, then the others anew.
-    resting = held > 0
-    some_resting = resting.any()
-    end = potential + -np.expm1(-dt_ms / constant) * (drive_ma - potential)
-    others = (end >= gap * (1.0 - _NEAR)) & (drive_ma > gap)
-    if some_resting:
-        others |= resting
-    at = np.flatnonzero(others)
-    start = potential[at]
-    potential[:] = end
-    if not len(at):
-        return
-    potential[at] = start
-    cut = lambda values: values if values.size == 1 else values.reshape(-1)[at]  # noqa: E731
-    left = np.full(len(at), float(dt_ms))
-    while len(at):
-        wait = np.minimum(held[at], left)
-        held[at] -= wait
-        left = left - wait
-        above = drive_ma[at] - cut(gap)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            need = np.log1p(np.maximum(cut(gap) - potential[at], 0.0) / above)
-        need = np.where(above > 0, cut(constant) * need, np.inf)
-        fires = need <= left * (1.0 + _TIE)
-        calm = at[~fires]
-        scale = constant if constant.size == 1 else constant.reshape(-1)[calm]
-        potential[calm] += -np.expm1(-left[~fires] / scale) * (drive_ma[calm] - potential[calm])
-        at, left = at[fires], np.maximum(left[fires] - need[fires], 0.0)
+
+    def __init__(self, neuron: Neuron, dt_ms: float) -> None:
+        self.constant, self.gap, self.tau_ref = neuron.time_constant_ms, neuron.gap_ma, neuron.tau_ref_ms
+        self.dt_ms, self.share, self.near = float(dt_ms), -np.expm1(-dt_ms / self.constant), self.gap * (1.0 - _NEAR)
+
+    def advance(self, drive_ma, potential, held, count, on_spikes=None) -> None:
+        """Do a step.
+
+        Args:
+            drive_ma: I - (V_reset - V_rest)/R, (N,).
+            potential: (V - V_reset)/R before and after the step, (N,).
+            held: remaining refractory time in ms before and after, (N,).
+            count: the step's spikes are added, (N,).
+            on_spikes: called with the time left in the step at the first spike of a train, the period of the train,
+                its number of spikes and the neurons, each (K,).
+        """
+        # Most neurons are free and stay below threshold: one step for all of them, then the others anew.
+        resting = held > 0
+        some_resting = resting.any()
+        end = potential + self.share * (drive_ma - potential)
+        others = (end >= self.near) & (drive_ma > self.gap)
+        if some_resting:
+            others |= resting
+        at = np.flatnonzero(others)
+        start = potential[at]
+        potential[:] = end
         if not len(at):
-            break
-        # From the reset on the drive is constant: spike follows spike with one period until the step ends.
-        rest = np.broadcast_to(cut(tau_ref), at.shape)
-        period = np.maximum(rest + cut(constant) * np.log1p(cut(gap) / (drive_ma[at] - cut(gap))), _TINY)
-        more = np.floor(left * (1.0 + _TIE) / period)
-        if on_spikes is not None:
-            on_spikes(left, period, 1.0 + more, at)
-        potential[at] = 0.0
-        held[at] = rest
-        count[at] += 1.0 + more
-        left = np.maximum(left - more * period, 0.0)
-        # What is left is shorter than a period: the next round ends it without a spike.
+            return
+        potential[at] = start
+        constant, gap = self.constant, self.gap
+        cut = lambda values: values if values.size == 1 else values.reshape(-1)[at]  # noqa: E731
+        left = np.full(len(at), self.dt_ms)
+        while len(at):
+            wait = np.minimum(held[at], left)
+            held[at] -= wait
+            left = left - wait
+            above = drive_ma[at] - cut(gap)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                need = np.log1p(np.maximum(cut(gap) - potential[at], 0.0) / above)
+            need = np.where(above > 0, cut(constant) * need, np.inf)
+            fires = need <= left * (1.0 + _TIE)
+            calm = at[~fires]
+            scale = constant if constant.size == 1 else constant.reshape(-1)[calm]
+            potential[calm] += -np.expm1(-left[~fires] / scale) * (drive_ma[calm] - potential[calm])
+            at, left = at[fires], np.maximum(left[fires] - need[fires], 0.0)
+            if not len(at):
+                break
+            # From the reset on the drive is constant: spike follows spike with one period until the step ends.
+            rest = np.broadcast_to(cut(self.tau_ref), at.shape)
+            period = np.maximum(rest + cut(constant) * np.log1p(cut(gap) / (drive_ma[at] - cut(gap))), _TINY)
+            more = np.floor(left * (1.0 + _TIE) / period)
+            if on_spikes is not None:
+                on_spikes(left, period, 1.0 + more, at)
+            potential[at] = 0.0
+            held[at] = rest
+            count[at] += 1.0 + more
+            left = np.maximum(left - more * period, 0.0)
+            # What is left is shorter than a period: the next round ends it without a spike.
 
 
 def _flattened(neuron: Neuron, shape) -> Neuron:

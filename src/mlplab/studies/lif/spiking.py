@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from mlplab.errors import InputError
-from mlplab.studies.lif.exact import advance_step
+from mlplab.studies.lif.exact import ExactStep
 from mlplab.studies.lif.neuron import MS_PER_S, Neuron
 
 MOST_STEPS = 10**9
@@ -164,8 +164,8 @@ class _Layer:
     """Hold the state of one layer of neurons for all inputs."""
 
     def __init__(self, neuron, count, size, start_fraction, dt_ms):
-        self.size, self.dt_ms, self.shape = size, dt_ms, (count, size)
-        self.neuron = neuron
+        self.size, self.shape = size, (count, size)
+        self.neuron, self.exact = neuron, ExactStep(neuron, dt_ms)
         self.potential = np.tile(np.broadcast_to(start_fraction, size) * float(neuron.gap_ma), count)
         self.held = np.zeros(count * size)
 
@@ -173,7 +173,7 @@ class _Layer:
         """Advance by one step of constant currents (N, size); return spikes in it, same shape."""
         spikes = np.zeros(len(self.potential))
         drive = self.neuron.drive_ma(current_ma.ravel())
-        advance_step(self.neuron, drive, self.potential, self.held, spikes, self.dt_ms)
+        self.exact.advance(drive, self.potential, self.held, spikes)
         return spikes.reshape(self.shape)
 
 
