@@ -175,7 +175,7 @@ def test_every_command_reads_a_run_of_a_gpu(tmp_path, capsys):
         ["evaluate", str(folder)],
         ["reproduce", str(folder)],
         ["redraw", str(folder), "decision_map"],
-        ["report", str(folder)],
+        ["report", str(folder.parent)],
         ["train", f"resume={folder}", "trainer.max_epochs=5"],
         ["evaluate", str(folder)],
     ):
