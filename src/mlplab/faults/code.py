@@ -44,10 +44,9 @@ def code(outcome: Outcome, effort: str, place: Path) -> None:
     here = place / "here"
     for name, data in _pickles(mark):
         for record in ("checkpoints/last.ckpt", "checkpoints/snapshots.npz", "figures/arrays.npz"):
-            commands = _commands(here, other, place) | {
-                "limits": ["limits", str(here), "networks=false", "draws=2", f"paths.logs={place / 'more'}"],
-                "predict": ["predict", str(here), f"data.path={place / 'points.npz'}", f"output={place / 'out.csv'}"],
-            }
+            commands = _commands(here, other, place)
+            points = f"data.path={place / 'points.npz'}"
+            commands["predict"] = ["predict", str(here), points, f"output={place / 'out.csv'}"]
             for command, words in commands.items():
                 if not outcome.is_turn(share):
                     continue
@@ -94,7 +93,9 @@ def _note(outcome: Outcome, name: str, words: list[str], mark: Path) -> None:
     told = run(words, within_s=60, memory=MEMORY)
     outcome.note(told.is_clean, f"{name}: ended with {told.code}: {told.err[-300:]}")
     if told.is_refusal:
-        outcome.note(told.seconds < REFUSED_WITHIN_S, f"{name}: refused after {told.seconds:.1f} s")
+        outcome.note(
+            told.is_within(REFUSED_WITHIN_S), f"{name}: refused after {told.seconds:.1f} s, {told.cpu_s:.1f} of CPU"
+        )
     outcome.note(not mark.exists() and not Path("escaped").exists(), f"{name}: executed")
     mark.unlink(missing_ok=True)
 

@@ -3,7 +3,7 @@
 import copy
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 
 from mlplab.faults.campaign import Outcome
 from mlplab.faults.owner import train
-from mlplab.faults.trials import run
+from mlplab.faults.trials import SMALL, run
 from mlplab.runs import checkpoint
 
 REFUSED_WITHIN_S, MEMORY = 5.0, 1 << 30
@@ -81,6 +81,7 @@ CONTENTS = {
     "numbers for texts": b'{"status": 5, "name": 7, "evaluated": 3, "jobs": 9, "config_digest": []}',
     "10 MB": b"a: 1\n" * 2_000_000,
 }
+GIVEN = [name for name in CONTENTS if name != "10 MB"]  # of a person's: a million rows take as long as they take
 RECORDS = (
     "config.yaml",
     "status.json",
@@ -98,47 +99,90 @@ RECORDS = (
 
 def damage(outcome: Outcome, effort: str, place: Path) -> None:
     """Damage copies of small runs, one thing at a time, and give them to the commands."""
-    pick = outcome.pick
-    other, here = train(place / "other", "seed=1"), place / "here"
+    other, share = train(place / "other", "seed=1"), {"short": 1, "quick": 5, "long": 40}[effort]
     for engine in ("population", "lightning"):
-        whole = train(
-            place / engine, f"trainer.engine={engine}", "figures=map" if engine == "lightning" else "figures=all"
-        )
-        forged = [(name, about, change) for name, (about, change) in FORGED.items()]
-        for name, about, change in outcome.sample(forged, {"short": 2, "quick": 10, "long": len(forged)}[effort]):
-            shutil.copytree(whole, here)
-            for file in (here / "checkpoints").glob("*.ckpt"):
-                content = copy.deepcopy(checkpoint.load(file))
-                try:
-                    change(content)
-                except (KeyError, TypeError):
-                    continue  # the best has no optimiser
-                checkpoint.save(file, content)
-            commands = _commands(here, other, place) if about else {"resume": ["train", f"resume={here}"]}
-            for command in READ_THE_NETWORK + ("resume",) if about else ("resume",):
-                _note(outcome, f"{engine}, {name}: {command}", commands[command], refused=True)
-            shutil.rmtree(here)
-        for _ in outcome.mine(range({"short": 1, "quick": 5, "long": 40}[effort])):
-            shutil.copytree(whole, here)
-            name = _spoilt(pick, here, other)
-            for command in READ_THE_NETWORK + ("resume",):
-                _note(
-                    outcome,
-                    f"{engine}, {name}: {command}",
-                    _commands(here, other, place)[command],
-                    refused=command != "resume" or "gone" not in name,
-                )
-            shutil.rmtree(here)
-    whole = train(place / "records")
-    pairs = [(record, name) for record in RECORDS for name in CONTENTS]
-    for record, name in outcome.sample(pairs, {"short": 2, "quick": 24, "long": len(pairs)}[effort]):
-        commands = _commands(here, other, place)
-        for command in commands if effort == "long" else pick.sample(list(commands), 4):
-            shutil.copytree(whole, here)
-            (here / record).write_bytes(CONTENTS[name])
-            _note(outcome, f"{record} holds {name}: {command}", commands[command])
-            shutil.rmtree(here)
+        figures = "figures=map" if engine == "lightning" else "figures=all"
+        whole = train(place / engine, f"trainer.engine={engine}", figures)
+        _networks(outcome, effort, engine, whole, other, place, READ_THE_NETWORK, share)
+    table = _on_a_table(place)
+    _networks(outcome, effort, "a table", table, other, place, ("predict", "evaluate"), -(-share // 4))
+    for whole, records, commands in (
+        (train(place / "records"), RECORDS, None),
+        (table, ("config.yaml", "result.json", "manifest.json"), ("predict", "evaluate", "evaluate elsewhere")),
+    ):
+        pairs = [(record, name) for record in records for name in CONTENTS]
+        for record, name in outcome.sample(pairs, {"short": 2, "quick": 24, "long": len(pairs)}[effort]):
+            _record(outcome, effort, whole, other, place, record, name, commands)
+    for name in outcome.sample(GIVEN, {"short": 1, "quick": 5, "long": len(GIVEN)}[effort]):
+        for suffix in (".csv", ".npz", ".parquet"):
+            path = place / f"given{suffix}"
+            path.write_bytes(CONTENTS[name])
+            words = [f"data.path={path}", f"paths.logs={place / 'more'}"]
+            _note(outcome, f"predict a file{suffix} that holds {name}", ["predict", str(table), *words])
+            _note(outcome, f"evaluate on a file{suffix} that holds {name}", ["evaluate", str(table), *words])
+            _note(outcome, f"train on a file{suffix} that holds {name}", ["train", "data=file", *words])
     outcome.note(not list(place.rglob("escaped")) and not Path("escaped").exists(), "a tag was obeyed")
+
+
+def _on_a_table(place: Path) -> Path:
+    """Train on a table of two features and a label, and leave another one, without labels, to predict."""
+    rows = [f"{7 * n % 11},{5 * n % 13}" for n in range(120)]
+    (place / "points.csv").write_text("\n".join(["a,b", *rows]) + "\n")
+    (place / "table.csv").write_text("\n".join(["a,b,label", *(f"{row},{n % 2}" for n, row in enumerate(rows))]) + "\n")
+    words = [word for word in SMALL if not word.startswith("data.")]
+    told = run(["train", *words, "data=file", f"data.path={place / 'table.csv'}", f"paths.logs={place / 'tables'}"])
+    assert told.code == 0, told.err
+    (folder,) = (path.parent for path in (place / "tables").rglob("result.json"))
+    return folder
+
+
+def _networks(
+    outcome: Outcome, effort: str, kind: str, whole: Path, other: Path, place: Path, readers: Sequence[str], count: int
+) -> None:
+    """Forge and spoil the checkpoints of a run."""
+    here = place / "here"
+    commands = _commands(here, other, place)
+    forged = [(name, about, change) for name, (about, change) in FORGED.items()]
+    for name, about, change in outcome.sample(forged, {"short": 2, "quick": 10, "long": len(forged)}[effort]):
+        shutil.copytree(whole, here)
+        for file in (here / "checkpoints").glob("*.ckpt"):
+            content = copy.deepcopy(checkpoint.load(file))
+            try:
+                change(content)
+            except (KeyError, TypeError):
+                continue  # the best has no optimiser
+            checkpoint.save(file, content)
+        for command in (*readers, "resume") if about else ("resume",):
+            _note(outcome, f"{kind}, {name}: {command}", commands[command], refused=True)
+        shutil.rmtree(here)
+    for _ in outcome.mine(range(count)):
+        shutil.copytree(whole, here)
+        name = _spoilt(outcome.pick, here, other)
+        for command in (*readers, "resume"):
+            refused = command != "resume" or "gone" not in name
+            _note(outcome, f"{kind}, {name}: {command}", commands[command], refused=refused)
+        shutil.rmtree(here)
+
+
+def _record(
+    outcome: Outcome,
+    effort: str,
+    whole: Path,
+    other: Path,
+    place: Path,
+    record: str,
+    name: str,
+    some: Sequence[str] | None,
+) -> None:
+    """Put something else into a record, and give it to some of the commands, or to all."""
+    here = place / "here"
+    commands = _commands(here, other, place)
+    some = some or list(commands)
+    for command in some if effort == "long" else outcome.pick.sample(some, min(4, len(some))):
+        shutil.copytree(whole, here)
+        (here / record).write_bytes(CONTENTS[name])
+        _note(outcome, f"{record} holds {name}: {command}", commands[command])
+        shutil.rmtree(here)
 
 
 def _commands(here: Path, other: Path, place: Path) -> dict[str, list[str]]:
@@ -162,6 +206,8 @@ def _commands(here: Path, other: Path, place: Path) -> dict[str, list[str]]:
         "compare": ["compare", str(here), str(other)],
         "reproduce": ["reproduce", str(here), logs],
         "redraw": ["redraw", str(here)],
+        "limits": ["limits", str(here), "networks=false", "draws=2", logs],
+        "predict": ["predict", str(here), f"data.path={place / 'points.csv'}", f"output={place / 'out.csv'}"],
         "playground": ["playground", str(here), logs],
     }
 
@@ -171,7 +217,9 @@ def _note(outcome: Outcome, name: str, words: list[str], refused: bool = False) 
     fine = told.is_refusal or told.code == 0 and not refused or told.code == 1 and told.is_clean and not refused
     outcome.note(fine and told.is_clean, f"{name}: ended with {told.code}: {told.err[-300:]}")
     if told.is_refusal:
-        outcome.note(told.seconds < REFUSED_WITHIN_S, f"{name}: refused after {told.seconds:.1f} s")
+        outcome.note(
+            told.is_within(REFUSED_WITHIN_S), f"{name}: refused after {told.seconds:.1f} s, {told.cpu_s:.1f} of CPU"
+        )
 
 
 def _spoilt(pick: random.Random, here: Path, other: Path) -> str:

@@ -35,13 +35,14 @@ FAILURES = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO, "EACCES": errno.EACCES, "E
 
 @dataclass(frozen=True)
 class Told:
-    """How a command ended: its exit code, minus the signal that killed it, its words, seconds and peak of memory (bytes)."""
+    """How a command ended: its exit code, minus the signal that killed it, its words, seconds, peak of memory (bytes), CPU seconds."""
 
     code: int
     out: str
     err: str
     seconds: float
     peak: int = 0
+    cpu_s: float = 0.0
 
     @property
     def is_clean(self) -> bool:
@@ -54,6 +55,11 @@ class Told:
         lines = self.err.strip().splitlines()
         return self.code == 2 and self.is_clean and bool(lines) and lines[-1].startswith("mlplab: ")
 
+    def is_within(self, seconds: float) -> bool:
+        """Say whether it took no longer, in CPU time and, on a machine whose cores have no more to do than they can, by the clock."""
+        waits = max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))
+        return self.cpu_s < seconds and self.seconds < seconds * waits
+
 
 class Started:
     """A command on its way."""
@@ -64,7 +70,7 @@ class Started:
         self.files = [tempfile.TemporaryFile("w+b") for _ in range(2)]
         sys.stdout.flush()
         sys.stderr.flush()
-        self.began, self.state, self.seconds, self.peak = time.monotonic(), None, 0.0, 0
+        self.began, self.state, self.seconds, self.peak, self.cpu_s = time.monotonic(), None, 0.0, 0, 0.0
         held = signal.pthread_sigmask(signal.SIG_BLOCK, signals.NUMBERS)  # until the command answers them
         self.pid = os.fork()
         if not self.pid:
@@ -104,6 +110,7 @@ class Started:
             pid, state, used = os.wait4(self.pid, os.WNOHANG)
             if pid:
                 self.state, self.seconds, self.peak = state, time.monotonic() - self.began, 1024 * used.ru_maxrss
+                self.cpu_s = used.ru_utime + used.ru_stime
         return self.state is not None
 
     def wait(self, within_s: float = 120.0) -> Told:
@@ -118,7 +125,7 @@ class Started:
             file.seek(0)
             texts.append(file.read().decode(errors="replace"))
             file.close()
-        return Told(os.waitstatus_to_exitcode(self.state), *texts, self.seconds, self.peak)
+        return Told(os.waitstatus_to_exitcode(self.state), *texts, self.seconds, self.peak, self.cpu_s)
 
     def send(self, number: int) -> None:
         """Send it a signal."""
