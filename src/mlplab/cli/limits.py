@@ -67,6 +67,9 @@ def limits(words: Sequence[str]) -> dict[str, Any]:
     if len(plain) > 1 and (asked["sizes"] or asked["widths"]):
         raise InputError(f"sizes and widths need one run, got {len(plain)}")
     torch.set_num_threads(known[0].trainer.threads)
+    for folder in folders:
+        with owned(folder.path):
+            pass  # what cannot be written is refused before the work
     results = _measured(plain, [_figures_of(folder) for folder in folders], asked["networks"])
     for place, (config, result) in enumerate(zip(plain, results)):
         if folders:

@@ -15,6 +15,11 @@ from mlplab.faults.trials import SMALL, run
 from mlplab.runs import checkpoint
 
 REFUSED_WITHIN_S, MEMORY = 5.0, 1 << 30
+# By which spiking is quick.
+SHORT_SPIKING = (
+    *("simulation.duration_ms=20", "resistances_kohm=[1]", "refractories_ms=[0]", "depths=[]"),
+    *("few_steps.try=[]", "surrogate.epochs=0", "maps=false", "launcher=inline"),
+)
 READ_THE_NETWORK = ("evaluate", "spiking", "init_from")
 # Forged contents, correctly signed -> whether they concern the network, or only how a training goes on.
 FORGED: dict[str, tuple[bool, Callable[[dict[str, Any]], Any]]] = {
@@ -190,7 +195,7 @@ def _commands(here: Path, other: Path, place: Path) -> dict[str, list[str]]:
     return {
         "evaluate": ["evaluate", str(here)],
         "evaluate elsewhere": ["evaluate", str(here), "data.noise=0.3", logs],
-        "spiking": ["spiking", str(here), logs, "figures=[]", "simulation.steps=[4]"],
+        "spiking": ["spiking", str(here), *SHORT_SPIKING, logs],
         "resume": ["train", f"resume={here}"],
         "init_from": [
             "train",

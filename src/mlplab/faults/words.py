@@ -23,6 +23,7 @@ from mlplab.cli.commands import COMMANDS
 from mlplab.config import composition
 from mlplab.config.messages import keys_of
 from mlplab.faults.campaign import Outcome
+from mlplab.faults.damage import SHORT_SPIKING
 from mlplab.faults.owner import train
 from mlplab.faults.trials import SMALL
 from mlplab.options import CLOSED_TRAINER, FURTHER_TRAINER
@@ -109,9 +110,8 @@ SHORT = {
     "train": [*SMALL, "figures=map", "trainer.max_epochs=1"],
     "lif": ["figures=[membrane]", "simulation.duration_ms=5"],
     "relu_approximation": ["figures=[decomposition]", "n=3", "trained.adam_steps=2", "trained.lbfgs_steps=2"],
-    "spiking": ["depths=[]", "few_steps.try=[]", "surrogate.epochs=0", "maps=false", "resistances_kohm=[1]"],
+    "spiking": [*SHORT_SPIKING],
 }
-SHORT["spiking"] += ["refractories_ms=[0]", "simulation.duration_ms=20"]
 
 # Answers about what is not there, to which no word belongs.
 NAMED_BY_NOTHING = ("must be given", "there are no runs yet")
