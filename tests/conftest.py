@@ -1,21 +1,66 @@
+import gc
+import os
 import random
 import signal
 import sys
 
 import pytest
-import torch
+from xdist.scheduler import LoadFileScheduling
 
 # Started with & by a shell that is no terminal's, a process ignores Ctrl-C, and so would all that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# One thread: the networks are small, and bits must not depend on the number of cores.
-torch.set_num_threads(1)
+# The tests start Python some hundred times: where it may not keep what it compiled, each start would compile the lab anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+# The two workers share what takes longest, and end together where that comes first.
+LONGEST = (
+    "test_faults.py",
+    "test_messages.py",
+    "test_sweep_resume.py",
+    "test_lightning_ecosystem.py",
+    "test_population.py",
+    "test_levels.py",
+    "test_door.py",
+    "test_config.py",
+    "test_lif_study.py",
+    "test_redraw.py",
+    "test_app.py",
+    "test_run_and_report_pages.py",
+    "test_sweep_composer.py",
+    "test_sweep_launch.py",
+)
+# Files whose tests share nothing, each of which takes seconds: they go to the workers one by one.
+APART = ("test_faults.py",)
+
+
+class ByFile(LoadFileScheduling):
+    """A file at a time to each worker, so that a file keeps what it shares."""
+
+    def _split_scope(self, nodeid):
+        file = super()._split_scope(nodeid)
+        return nodeid if file.endswith(APART) else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return ByFile(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """The networks are small, and bits must not depend on the number of cores."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
 def global_random_state_is_untouched():
     """No code of the lab may draw from or seed torch's global generator and leave it changed."""
+    import torch
+
     before = torch.get_rng_state()
     yield
     assert torch.equal(before, torch.get_rng_state()), "the test changed torch's global random state"
@@ -39,3 +84,10 @@ def pytest_collection_modifyitems(config, items):
     seed = config.getoption("--shuffle")
     if seed is not None:
         random.Random(seed).shuffle(items)
+    else:
+        items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
+def pytest_collection_finish(session):
+    gc.collect()
+    gc.freeze()  # what was imported stays, and need not be looked through again and again

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import ChainMap
 from pathlib import Path
 
 import yaml
@@ -77,7 +78,10 @@ def bits(outcome: Outcome, effort: str, place: Path) -> None:
             told = run([*SAME, "figures=none", *words], lambda: os.chdir(folder))
             found = _states(folder)
             outcome.note(told.code == 0 and found == {first}, f"{words}: {told.code} {found} {told.err[-300:]}")
-    for number, more in outcome.mine(enumerate(_some(SURROUNDINGS, share))):
+    surroundings = _some(SURROUNDINGS, share)
+    if effort == "short":  # all at once, but for what makes Python compile everything anew
+        surroundings = [dict(ChainMap(*(one for one in SURROUNDINGS if "PYTHONOPTIMIZE" not in one)))]
+    for number, more in outcome.mine(enumerate(surroundings)):
         logs = place / f"surroundings{number}"
         program = [sys.executable, "-m", "mlplab.cli.app", *SAME, "figures=none", f"paths.logs={logs}"]
         done = subprocess.run(program, env=os.environ | more, capture_output=True, text=True, errors="replace")

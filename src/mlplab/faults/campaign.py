@@ -1,6 +1,10 @@
 """The campaign: ``faults [short|quick|long] [PROMISE ...] [seed=N] [shard=K/N] [paths.logs=DIR]``; a table, a JSON file a promise."""
 
+import contextlib
+import functools
+import gc
 import importlib
+import io
 import random
 import re
 import sys
@@ -36,7 +40,7 @@ PROMISES = {
     "folders": "a folder of any name, moved, copied or linked, works; nothing is written outside it",
     "signals": "Ctrl-C and SIGTERM end a command within 2 s, and it resumes",
 }
-# What a command imports, once for all of them.
+# What commands import, once for all of them.
 WARM = (
     "mlplab.cli.train",
     "mlplab.cli.door",
@@ -160,11 +164,24 @@ def faults(words: Sequence[str]) -> int:
 def _try(outcome: Outcome) -> None:
     """Try one promise in a folder of its own, which is removed after; a trial that itself fails ends it as broken."""
     with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as place:
-        for module in WARM:
-            importlib.import_module(module)
+        _warm()
         promise: Any = getattr(importlib.import_module(f"mlplab.faults.{outcome.name}"), outcome.name)
         try:
             promise(outcome, outcome.effort, Path(place).resolve())
         except Exception:
             outcome.note(False, f"the campaign itself failed: {traceback.format_exc()[-350:]}")
     outcome.write(is_whole=True)
+
+
+@functools.cache
+def _warm() -> None:
+    """Import what commands import and run one of them, so that a forked command begins where a process has run one before."""
+    for module in WARM:
+        importlib.import_module(module)
+    from mlplab.cli.app import main
+    from mlplab.faults.trials import SMALL
+
+    with tempfile.TemporaryDirectory(prefix="faults-") as place, contextlib.redirect_stdout(io.StringIO()):
+        main(["train", *SMALL, f"paths.logs={place}"])
+    gc.collect()
+    gc.freeze()  # else each child looks through all of it

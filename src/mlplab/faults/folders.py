@@ -35,7 +35,7 @@ ELSEWHERE = ("../escaped", "a/../../escaped", "/tmp/escaped", "..", ".", "a/b", 
 
 def folders(outcome: Outcome, effort: str, place: Path) -> None:
     """Put a run and a sweep into folders of other names, and try each command on them there."""
-    share = {"short": 9, "quick": 2, "long": 1}[effort]
+    share = {"short": 12, "quick": 2, "long": 1}[effort]
     whole = train(place / "whole")
     half = place / "half"
     half = _interrupted(half)

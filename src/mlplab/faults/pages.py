@@ -58,7 +58,7 @@ def pages(outcome: Outcome, effort: str, place: Path) -> None:
             outcome.note(_opened(browser, place / "control.html", asked), "what should run and ask does not")
             asked.clear()
             texts = [text.replace("PLACE", address) for text in HOSTILE]
-            share = {"short": 20, "quick": 3, "long": 1}[effort]
+            share = {"short": 21, "quick": 3, "long": 1}[effort]
             for number, text in outcome.mine(enumerate(texts[::share])):
                 made = _made(outcome, place / str(number), text, texts)
                 for path in made:

@@ -21,15 +21,11 @@ def signals(outcome: Outcome, effort: str, place: Path) -> None:
     pick = outcome.pick
     for kind, words in WORK.items():
         root, log = place / "logs", place / "operations"
-        run([*words, f"paths.logs={root}"], Watch(root, log=log))
+        length = run([*words, f"paths.logs={root}"], Watch(root, log=log)).seconds
         whole, operations = contents(root, root), len(log.read_text().splitlines())
         shutil.rmtree(root)
-        began = time.monotonic()
-        run([*words, f"paths.logs={root}"])
-        length = time.monotonic() - began
-        shutil.rmtree(root)
         log.unlink()
-        for _ in outcome.mine(range({"short": 2, "quick": 20, "long": 60}[effort])):
+        for _ in outcome.mine(range({"short": 1, "quick": 20, "long": 60}[effort])):
             number, moment = pick.choice((SIGINT, SIGTERM)), pick.random() * length
             started = Started([*words, f"paths.logs={root}"])
             time.sleep(moment)
@@ -39,14 +35,14 @@ def signals(outcome: Outcome, effort: str, place: Path) -> None:
             told, name = started.wait(), f"{kind}, {number.name} after {moment:.2f} s"
             _judge(outcome, name, root, told, time.monotonic() - asked, number, started.orphans())
             _goes_on(outcome, name, words, root, whole)
-        share = {"short": 2, "quick": 15, "long": operations if kind == "train" else 60}[effort]
+        share = {"short": 1, "quick": 15, "long": operations if kind == "train" else 60}[effort]
         for at in sorted(outcome.sample(range(1, operations + 1), share)):
             number = pick.choice((SIGINT, SIGTERM))
             started = Started([*words, f"paths.logs={root}"], Watch(root, at, number.name))
             told, name = started.wait(), f"{kind}, {number.name} at file operation {at} of {operations}"
             _judge(outcome, name, root, told, None, number, started.orphans())
             _goes_on(outcome, name, words, root, whole)
-    _from_the_start(outcome, place / "real", {"short": 2, "quick": 12, "long": 40}[effort])
+    _from_the_start(outcome, place / "real", {"short": 1, "quick": 12, "long": 40}[effort])
     if outcome.is_last_shard:
         _within_an_epoch(outcome, place / "epoch")
 

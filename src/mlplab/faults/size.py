@@ -1,5 +1,6 @@
 """What is large works, or is refused in one line with its figure and the memory that it would take; many runs leak nothing."""
 
+import gc
 import os
 import re
 import resource
@@ -146,6 +147,7 @@ def _many(outcome: Outcome, count: int, place: Path) -> None:
         for number in range(count - 1):
             words = TRAIN if number % 3 else ["train", *SMALL, "figures=map"]
             assert main([*words, f"seed={number}", f"paths.logs={place / 'many'}"]) == 0
+            gc.collect()
             with measured.open("a") as file:
                 pages = int(Path("/proc/self/statm").read_text().split()[1])
                 file.write(f"{pages * resource.getpagesize()} {len(os.listdir('/proc/self/fd'))}\n")
