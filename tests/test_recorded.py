@@ -67,7 +67,9 @@ def test_classes_of_the_lab_torch_and_lightning_are_allowed():
         ("optimizer", "torch.optim.Adam"),
         ("callbacks.mine", "lightning.pytorch.callbacks.ModelSummary"),
     ):
-        expect_class("here", key, {"_target_": target})
+        assert expect_class("here", key, {"_target_": target}) is None
+    with pytest.raises(InputError, match="here must start with one of"):
+        expect_class("here", "model", {"_target_": "torch.save"})
 
 
 def test_files_that_would_fill_the_memory_are_refused(tmp_path):
