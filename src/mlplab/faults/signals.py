@@ -43,8 +43,9 @@ def signals(outcome: Outcome, effort: str, place: Path) -> None:
             _judge(outcome, name, root, told, None, number, started.orphans())
             _goes_on(outcome, name, words, root, whole)
     _from_the_start(outcome, place / "real", {"short": 1, "quick": 12, "long": 40}[effort])
-    if outcome.is_last_shard:
-        _within_an_epoch(outcome, place / "epoch")
+    for name in outcome.mine(list(LENGTHY)[: {"short": 1, "quick": 6, "long": 6}[effort]]):
+        for _ in range(3 if effort == "long" else 1):
+            _lengthy(outcome, name, place / "lengthy")
 
 
 def _goes_on(outcome: Outcome, name: str, words: list[str], root: Path, whole: dict) -> None:
@@ -93,16 +94,31 @@ def _from_the_start(outcome: Outcome, root: Path, count: int) -> None:
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _within_an_epoch(outcome: Outcome, root: Path) -> None:
-    """Lightning's own loop does not wait for the end of a long epoch."""
-    more = ["data.points_per_arm=100000", "data.batch_size=8", "trainer.engine=lightning", "figures=none"]
-    started = Started([*WORK["train"], *more, f"paths.logs={root}"])
-    while not list(root.rglob("status.json")):
+# Work of which one piece takes longer than a command may take to end.
+LENGTHY = {
+    "an epoch of Lightning's loop": [
+        *("data.points_per_arm=100000", "data.batch_size=8", "trainer.engine=lightning", "figures=none")
+    ],
+    "large maps": ["figures=all", "model.width=64", "callbacks.decision_maps.resolution=3000"],
+    "large maps in Lightning's loop": [
+        *("figures=all", "model.width=64", "callbacks.decision_maps.resolution=3000", "trainer.engine=lightning")
+    ],
+    "a large map": ["figures=map", "model.width=64", "callbacks.decision_maps.resolution=3000"],
+    "wide layers": [
+        *("figures=none", "model.width=3000", "model.depth=3", "data.points_per_arm=5000", "data.batch_size=5000")
+    ],
+    "deep layers": ["figures=none", "model.depth=300", "trainer.max_epochs=3000"],
+}
+
+
+def _lengthy(outcome: Outcome, name: str, root: Path) -> None:
+    """Interrupt work after its folder is there."""
+    started = Started([*WORK["train"], *LENGTHY[name], f"paths.logs={root}"])
+    while not list(root.rglob("status.json")) and not started.poll():
         time.sleep(0.05)
-    time.sleep(1)
+    time.sleep(0.5 + 2 * outcome.pick.random())
     asked = time.monotonic()
     started.send(SIGINT)
     told = started.wait()
-    _judge(
-        outcome, "within an epoch of Lightning's loop", root, told, time.monotonic() - asked, SIGINT, started.orphans()
-    )
+    _judge(outcome, f"within {name}", root, told, time.monotonic() - asked, SIGINT, started.orphans())
+    shutil.rmtree(root, ignore_errors=True)

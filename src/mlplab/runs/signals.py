@@ -1,6 +1,7 @@
 """Signals that end a command, within two seconds but for what is being written, with everything left as it must be."""
 
 import atexit
+import math
 import os
 import signal
 import sys
@@ -13,11 +14,13 @@ from typing import Any
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 # An interrupt that has not ended the command by then (in an import or a long call) ends it from another thread.
 GRACE_S = 1.0
+# How long a training may take to come to a place where its state can be saved, and how long the saving may take.
+SAVES_WITHIN_S, WRITES_WITHIN_S = 1.0, 10.0
 
 _received: list[int] = []  # since the command began
 _listening = False
-_patient = 0  # number of blocks now running that handle the signal themselves
-_held = 0
+_patient: list[float] = []  # of the blocks now running that handle the signal themselves: for how many seconds
+_held = _writing = 0
 _last_words: list[Callable[[], Any]] = []
 _raised = False  # an interrupt is on its way up, or was answered
 _answer: int | None = None  # the exit code of a command that has ended
@@ -98,14 +101,28 @@ def listen() -> None:
 
 
 @contextmanager
-def patient() -> Iterator[None]:
-    """Leave it to a block, such as a training that saves its state, to end by itself."""
-    global _patient
-    _patient += 1
+def patient(within_s: float = math.inf) -> Iterator[None]:
+    """Leave it to a block, such as a training that saves its state, to end by itself.
+
+    Args:
+        within_s: one that has not ended by then, and writes nothing, is asked again as by an impatient person.
+    """
+    _patient.append(within_s)
     try:
         yield
     finally:
-        _patient -= 1
+        _patient.remove(within_s)
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Let a block of writes, such as a training's checkpoints, take longer."""
+    global _writing
+    _writing += 1
+    try:
+        yield
+    finally:
+        _writing -= 1
 
 
 @contextmanager
@@ -158,11 +175,19 @@ def _watch(ear: int, over: threading.Event) -> None:
         while byte := heard.read(1):
             if byte[0] not in NUMBERS:
                 continue
-            late, deadline = _answer is not None, time.monotonic() + GRACE_S
+            late, asked, again = _answer is not None, time.monotonic(), False
+            deadline = asked + GRACE_S
             while (late or _answer is None) and not over.wait(0.02):
-                if _patient or _held:
-                    deadline = time.monotonic() + GRACE_S
-                elif time.monotonic() > deadline:
+                now = time.monotonic()
+                patience = _patient[-1] if _patient else 0.0
+                if patience < math.inf:  # of a training
+                    patience = 0.0 if again else max(patience, WRITES_WITHIN_S if _writing else 0.0)
+                if _held or now < asked + patience:
+                    deadline = now + GRACE_S
+                elif _patient and not again:
+                    again, deadline = True, now + GRACE_S / 2
+                    os.kill(os.getpid(), byte[0])
+                elif now > deadline:
                     _end(byte[0])
 
 

@@ -124,7 +124,10 @@ def _fail(folders: Sequence[RunFolder | None], error: BaseException) -> None:
 
 @contextmanager
 def stoppable(members: Any) -> Iterator[None]:
-    """Turn the first Ctrl-C or SIGTERM into a stop at the end of the running block or epoch; a second one stops at once."""
+    """Turn the first Ctrl-C or SIGTERM into a stop at the end of the running block or epoch.
+
+    A second one stops at once, and so does a command whose block takes too long.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -139,7 +142,7 @@ def stoppable(members: Any) -> Iterator[None]:
     for number in before:
         signal.signal(number, request)
     try:
-        with signals.patient():
+        with signals.patient(signals.SAVES_WITHIN_S):
             yield
     finally:
         for number, handler in before.items():

@@ -23,7 +23,7 @@ from mlplab.lightning_names import loops_state, set_place
 from mlplab.population.schedules import Constant
 from mlplab.population.state import Stop, engine_state, expect_the_order, member_state, restore
 from mlplab.rules import shown
-from mlplab.runs import checkpoint
+from mlplab.runs import checkpoint, signals
 from mlplab.training.classifier import Classifier
 from mlplab.training.members import MemberCallback, SingleMember, members_of, network_of
 from mlplab.training.record import MemberRun, runs_of
@@ -321,15 +321,17 @@ class Checkpoints(Checkpoint, MemberCallback):
         for callback in trainer.callbacks:
             if isinstance(callback, MemberCallback):
                 callback.finish_pending(trainer, members)
-        for index, run in enumerate(runs_of(trainer)):
-            if run.folder is None:
-                continue
-            run.flush()
-            self._save_best(run, members, index)  # first: a run resumed from the last finds a best that is not older
-            if isinstance(members, SingleMember):
-                trainer.save_checkpoint(run.folder.checkpoints / "last.ckpt")
-            else:
-                checkpoint.save(run.folder.checkpoints / "last.ckpt", engine_checkpoint(trainer, members, index))
+        with signals.writing():
+            for index, run in enumerate(runs_of(trainer)):
+                if run.folder is None:
+                    continue
+                run.flush()
+                # The best first: a run resumed from the last finds a best that is not older.
+                self._save_best(run, members, index)
+                if isinstance(members, SingleMember):
+                    trainer.save_checkpoint(run.folder.checkpoints / "last.ckpt")
+                else:
+                    checkpoint.save(run.folder.checkpoints / "last.ckpt", engine_checkpoint(trainer, members, index))
         # After the work, so that many members on a slow disk leave time to train.
         self._last = time.monotonic()
 
