@@ -228,7 +228,7 @@ def test_an_unforeseen_error_before_the_study_began_leaves_nothing(study, tmp_pa
     [
         ("resume=", "resume must be a run folder, got nothing"),
         ("resume.folder=", "resume.folder must be a run folder, got nothing"),
-        ("resume.folder=/nowhere", "/nowhere is not a run folder: there is no such folder"),
+        ("resume.folder=/no/such/folder", "/no/such/folder is not a run folder: there is no such folder"),
         ("--multirun=3", "--multirun takes no value, got --multirun=3"),
     ],
 )
@@ -362,9 +362,9 @@ def test_help_and_the_config_run_nothing(study, tmp_path, capsys):
         (["train", "--config-dir", "/nowhere/at/all"], "--config-dir must be a folder"),
         (["train", "--config-name=x"], "options must be KEY=VALUE"),
         (["evaluate"], "evaluate must be given a run folder"),
-        (["evaluate", "/nowhere"], "/nowhere is not a run folder"),
-        (["reproduce", "/nowhere"], "/nowhere is not a run folder"),
-        (["tensorboard", "/nowhere"], "tensorboard must be given a folder that exists"),
+        (["evaluate", "/no/such/folder"], "/no/such/folder is not a run folder"),
+        (["reproduce", "/no/such/folder"], "/no/such/folder is not a run folder"),
+        (["tensorboard", "/no/such/folder"], "tensorboard must be given a folder that exists"),
     ],
 )
 def test_a_wrong_command_line_is_one_line(study, capsys, words, part):

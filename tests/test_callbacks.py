@@ -30,9 +30,6 @@ from mlplab.training.fit import fit, fit_members
 ALL = torch.ones(2, dtype=torch.bool)
 
 
-# The best state.
-
-
 def test_the_best_state_is_the_first_of_the_lowest_and_never_nan():
     population = stack([MLP(2, [3], 2, seed=seed) for seed in (0, 1)], [0, 1])
     best = BestState(population)
@@ -118,9 +115,6 @@ def test_the_best_figures_are_taken_with_the_buffers_of_that_epoch(base, tmp_pat
     assert result["validation"]["nll"] == pytest.approx(min(losses), rel=1e-6)
 
 
-# Streams of random numbers.
-
-
 def test_split_and_points_have_streams_of_their_own():
     data = spirals()
     other = torch.randperm(80, generator=generator(2021, "points"))
@@ -154,9 +148,6 @@ def test_jobs_of_other_numbers_of_points_are_refused(base):
     for change in ({"data__validation_points": 0}, {"data__validation_points": 20}, {"data__points_per_arm": 60}):
         with pytest.raises(InputError, match=f"{next(iter(change)).replace('__', '.')} must be the same in all jobs"):
             fit_members([quick(base), quick(base, **change)], [None, None])
-
-
-# What an epoch comes to.
 
 
 def test_a_short_minibatch_counts_by_its_points():
@@ -223,9 +214,6 @@ def test_each_members_validation_is_on_its_own_points():
         logits = classifier.population.member(index)(x).detach()
         assert found["val/loss"][index].item() == pytest.approx(nn.functional.cross_entropy(logits, y).item(), rel=1e-5)
         assert found["val/accuracy"][index].item() == (logits.argmax(1) == y).double().mean().item()
-
-
-# Stops.
 
 
 @pytest.mark.parametrize(
@@ -322,9 +310,6 @@ def test_an_optimizer_of_a_users_own_may_keep_plain_numbers(base, tmp_path, monk
     result = train(config, tmp_path / "whole")
     interrupt(config, tmp_path / "parts", 16)
     assert train(config, tmp_path / "parts", resume=True)["state_sha256"] == result["state_sha256"]
-
-
-# Members.
 
 
 def test_members_that_are_done_stay_so_when_a_later_one_fails(base, tmp_path):

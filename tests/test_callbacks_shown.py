@@ -66,9 +66,6 @@ def test_a_member_that_has_ended_is_drawn_no_more(base, tmp_path):
     assert drawn == [[f"epoch_{epoch:05d}.png" for epoch in epochs] for epochs in ((0, 1, 2, 4), (0,))]
 
 
-# Times and the line that is shown.
-
-
 def test_seconds_add_up_over_the_sessions_and_the_heart_beats(base, tmp_path):
     beats = []
 

@@ -72,9 +72,6 @@ def test_config_differences_leave_out_where_a_run_writes():
     ]
 
 
-# Sweeps.
-
-
 def two_sweeps(folder):
     first = make_sweep(folder / "a", (8, 16), (1,), (0, 1, 2, 3))
     second = make_sweep(folder / "b", (8, 16), (2,), (1, 2, 3, 4))
@@ -105,9 +102,6 @@ def test_the_command_on_sweeps(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "width=16" in out and "pairs of one seed" in out and "no partner" in out
     assert max(map(len, out.splitlines()[3:6])) <= 80
-
-
-# Runs.
 
 
 @pytest.fixture
@@ -168,9 +162,6 @@ def test_a_run_twice_and_mixtures_are_refused(logs, capsys):
         capsys.readouterr().err.split()
     )
     assert main(["compare", "--help"]) == 0
-
-
-# The pictures.
 
 
 def test_the_map_of_disagreement_is_faded_where_two_agree():

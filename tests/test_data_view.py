@@ -149,7 +149,7 @@ MODULES = [OwnGenerator, Weighted, GlobalGenerators, OwnNumpy, Split, AsksTheTra
 def test_a_users_data_train_as_under_a_stock_trainer(make):
     options = {"limit_train_batches": 3, "max_epochs": 1 if make is OneShot else 3}
     trained = []
-    with process.kept():
+    with process.same_generators():
         for by_the_lab in (True, False):
             process.seed_all(4)
             module, data = classifier(), make()
@@ -239,7 +239,7 @@ def test_the_plan_names_the_users_class():
 
 
 def test_looking_leaves_the_global_generators():
-    with process.kept():
+    with process.same_generators():
         process.seed_all(7)
         before = copy.deepcopy(process.states())
         viewed(GlobalGenerators())

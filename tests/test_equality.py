@@ -170,9 +170,6 @@ def test_a_module_that_is_no_mlp_is_walked_to_the_same_weights():
         assert torch.allclose(own.state_dict()[name], value, rtol=1e-9, atol=1e-12), name
 
 
-# What is not plain is trained by Lightning, and the plan says why.
-
-
 class Own(mlplab.Classifier):
     """A classifier with a hook of a person's own."""
 

@@ -406,9 +406,6 @@ def test_names_that_stand_in_an_archive_as_scikit_learn_gives_them(tmp_path):
     assert "y.argmax(1)" in refusal(tmp_path / "one_hot.npz")
 
 
-# Edges.
-
-
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_continuous_quantity_begins_where_it_is_said_to(whole):
     """More than 20 whole numbers (or 10 fractions), a whole number in fewer than 5 rows each on average."""

@@ -119,9 +119,6 @@ def test_tensorboard_reads_the_run_back(whole):
     assert "hp_metric" not in top.Tags()["scalars"]
 
 
-# The same config gives the same bits.
-
-
 def test_a_repetition_is_the_same_run(whole, base, tmp_path):
     train(base, tmp_path / "run")
     assert_same_run(whole, tmp_path / "run")
@@ -158,9 +155,6 @@ def test_an_error_is_recorded(base, tmp_path):
         fit_members([quick(base)], [tmp_path / "run"], observer=Broken())
     record = json.loads((tmp_path / "run" / "status.json").read_text())
     assert record["status"] == "failed" and "a fault of its own" in record["error"]
-
-
-# Members that end before the others.
 
 
 @pytest.mark.parametrize("lr", (1e30, 1e10))
@@ -242,9 +236,6 @@ def test_images_are_classified_too(tmp_path, base):
     BlockTrainer(accelerator="cpu", max_epochs=60, callbacks=[]).fit(classifier, data)
     accuracy = (classifier(data.test.x).argmax(1) == data.test.y).double().mean()
     assert accuracy == 1.0
-
-
-# Numbers beyond the ordinary.
 
 
 def test_a_state_is_finite_when_all_its_numbers_are_though_their_sum_is_not():

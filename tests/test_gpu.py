@@ -55,9 +55,6 @@ def ordinary():
         return nn.Sequential(nn.Linear(2, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, 4))
 
 
-# The engine on a GPU, Lightning's own loop on a GPU and the engine on a CPU train to the same weights.
-
-
 @pytest.mark.parametrize("name", FEATURES)
 def test_both_engines_and_both_devices_train_to_the_same_weights(name):
     options, own, network, of_data = FEATURES[name]
@@ -131,9 +128,6 @@ def test_a_gpu_reaches_what_a_cpu_reaches(words):
     assert result["device"].startswith("cuda") and result["test"]["accuracy"] > 0.95
 
 
-# A run that was stopped goes on.
-
-
 @pytest.mark.parametrize("minibatches", (3, 8, 11, 31))
 def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, minibatches):
     job = OmegaConf.to_container(compose("train", [*ON_GPU, "trainer.max_epochs=4", "paths.logs=unused"]))
@@ -159,9 +153,6 @@ def test_a_run_goes_to_another_device_between_epochs_alone(tmp_path, monkeypatch
     assert fit(job, tmp_path / "8", resume=True)["epochs"] == 4
     with pytest.raises(InputError, match="resume it with trainer=gpu, got trainer=cpu"):
         fit(job, tmp_path / "11", resume=True)
-
-
-# Commands.
 
 
 def test_every_command_reads_a_run_of_a_gpu(tmp_path, capsys):
@@ -223,9 +214,6 @@ def test_what_is_too_large_for_the_device_is_refused_in_one_line(tmp_path, capsy
         torch.cuda.empty_cache()
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert said.startswith("mlplab: this does not fit into memory") and "model.hidden=[12000, 12000]" in said
-
-
-# In Python.
 
 
 def test_a_stock_trainer_and_ones_own_module(tmp_path):

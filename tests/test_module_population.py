@@ -71,9 +71,6 @@ def test_looking_at_other_parameters_puts_its_own_back(kind):
     assert torch.equal(population.forward(x), before)
 
 
-# Modules of a user's own.
-
-
 class Convolution(nn.Module):
     """An image classifier with everything that could make members depend on one another."""
 
@@ -158,9 +155,6 @@ def test_a_module_without_parameters_or_of_no_use_in_part():
         module.forward = module[0].forward
     with pytest.raises(InputError, match="1.weight has no part in its output"):
         stack(modules, [0, 1]).backward(slice(None), draw(2, 3, 2), lambda logits: logits, 0)
-
-
-# What may share a population.
 
 
 def test_what_stacks():

@@ -184,9 +184,6 @@ def test_a_gpu_trains_and_goes_on_to_the_same_bits(base, tmp_path):
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
 
 
-# Objects from nodes.
-
-
 class Kept(torch.nn.Module):
     def __init__(self, **given):
         super().__init__()

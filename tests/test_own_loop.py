@@ -72,7 +72,7 @@ def drawn(base, tmp_path, monkeypatch):  # noqa: F811
 
 
 def test_a_run_that_draws_by_global_generators_repeats_to_the_bit(drawn, tmp_path):
-    with process.kept():
+    with process.same_generators():
         before = process.states()
         first = train(drawn, tmp_path / "first")
         after = process.states()

@@ -141,9 +141,6 @@ def test_dropout_masks_have_their_rate_and_their_own_streams():
         assert not torch.equal(population._dropout_mask(slice(None), h, step, layer)[0], mask[0])
 
 
-# A member's bits do not depend on its neighbours.
-
-
 SHAPES = [
     ([], 2, 4, 1),
     ([], 2, 4, 33),

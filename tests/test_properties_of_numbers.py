@@ -34,9 +34,6 @@ def array(shape, seed: int, scale: float, dtype=torch.float64) -> torch.Tensor:
     return (torch.randn(shape, generator=seeds.generator(seed, "test"), dtype=torch.float64) * scale).to(dtype)
 
 
-# nn: losses
-
-
 @FEW
 @given(SHAPES, SEEDS, st.sampled_from([1e-3, 1.0, 30.0, 1e4, 1e30]), st.sampled_from([torch.float32, torch.float64]))
 def test_negative_log_softmax_is_finite_not_negative_and_a_probability(shape, seed, scale, dtype):
@@ -100,9 +97,6 @@ def test_the_written_gradient_of_an_activation_is_autograds(name, seed, scale):
     (expected,) = torch.autograd.grad(module(z), z, given_gradient)
     found = activation_gradient(name)(given_gradient.clone(), z.detach(), module(z).detach(), module)
     torch.testing.assert_close(found, expected)
-
-
-# data
 
 
 @FEW
@@ -196,9 +190,6 @@ def test_standardising_is_undone(inputs, seed, scale):
     preparation = Preparation(tuple("abcde"[:inputs]), {}, {}, means, deviations, (inputs,))
     np.testing.assert_allclose(preparation.unscaled(preparation.scaled(values)), values, rtol=1e-12, atol=1e-12 * scale)
     assert Preparation.from_recorded(preparation.recorded()) == preparation
-
-
-# population
 
 
 @FEW

@@ -34,9 +34,6 @@ VALUES = st.recursive(
 CONFIGS = st.dictionaries(WORDS, VALUES, min_size=1, max_size=4)
 
 
-# runs: YAML, flat configs, metrics, names
-
-
 @FEW
 @given(CONFIGS)
 @example(
@@ -291,9 +288,6 @@ def test_a_quantity_is_said_so_that_it_reads_back(value, suffix):
     assert math.isfinite(factor) and factor > 0
 
 
-# data: tables
-
-
 @FEW
 @given(
     st.integers(1, 4),
@@ -335,9 +329,6 @@ def _is_number(text):
     except ValueError:
         return False
     return True
-
-
-# sweeps
 
 
 @FEW

@@ -52,9 +52,6 @@ def sweep_of(folder, errors, *, draws=None):
     return folder
 
 
-# Verdicts.
-
-
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_under_three_seeds_there_is_no_verdict_and_it_is_said(tmp_path, seeds, capsys):
     folder = sweep_of(tmp_path / "s", {8: [0.5] * seeds, 16: [0.02] * seeds})
@@ -90,9 +87,6 @@ def test_a_setting_with_too_few_seeds_is_said_to_have_them(tmp_path):
     assert words.ratio_words(table.settings[2]) == "too few"
 
 
-# Diverged and failed runs.
-
-
 def test_a_diverged_seed_counts_and_keeps_its_setting_from_being_selected(tmp_path, capsys):
     folder = sweep_of(tmp_path / "s", {8: [0.01, 0.011, 0.012, None], 16: [0.02, 0.021, 0.022, 0.023]})
     table = table_of(folder)
@@ -116,9 +110,6 @@ def test_reasons_are_whole(tmp_path):
     write_record(folder, jobs)
     (line,) = words.failures(table_of(folder))
     assert " ".join(long.split()) in line and "File x" not in line
-
-
-# Intervals.
 
 
 @pytest.mark.parametrize(
@@ -155,9 +146,6 @@ def test_differences_are_welchs():
     assert difference(Summary(3, 1.0, 0.0, 1.0, 1.0), Summary(3, 0.5, 0.0, 0.5, 0.5)).low == 0.5
 
 
-# Data draws.
-
-
 def test_runs_of_one_draw_count_as_one_number(tmp_path):
     values = [0.02, 0.022, 0.04, 0.044, 0.03, 0.036]
     table = table_of(sweep_of(tmp_path / "s", {8: values}, draws=[1, 1, 2, 2, 3, 3]))
@@ -179,9 +167,6 @@ def test_two_draws_are_no_verdict_however_many_seeds(tmp_path):
     assert not table.verdict and "2 data draws" in words.near_words(table)
 
 
-# Effects.
-
-
 def test_effects_are_the_analysis_of_variance(tmp_path):
     table = table_of(make_sweep(tmp_path / "s", (8, 16, 32), (1, 2), seeds=range(3)))
     cells = np.array([setting.log_nll.mean for setting in table.settings]).reshape(3, 2)
@@ -200,9 +185,6 @@ def test_interaction_is_said_in_words(tmp_path):
         job["result"]["validation"]["nll"] = (0.1 if same else 0.4) * (1 + 0.01 * job["swept"]["seed"])
     write_record(folder, record["jobs"])
     assert "act together" in effects(table_of(folder))[0]
-
-
-# Searches.
 
 
 @pytest.fixture
@@ -297,9 +279,6 @@ def test_a_damaged_search_is_one_line(search, content):
     (search / "search.json").write_text(content)
     with pytest.raises(InputError, match="damaged"):
         read_search(search)
-
-
-# Other studies and unusual sweeps.
 
 
 def study_sweep(folder, results, keys):

@@ -60,9 +60,6 @@ def index_of(logs):
     return Index(logs, conf_folder())
 
 
-# Where things are.
-
-
 def test_the_line_for_an_extra_names_the_very_environment(monkeypatch):
     import sys
     from pathlib import Path
@@ -73,9 +70,6 @@ def test_the_line_for_an_extra_names_the_very_environment(monkeypatch):
     assert pip_line("search") == f"bin/{Path(sys.executable).name} -m pip install 'mlplab[search]'"
     monkeypatch.chdir("/")
     assert pip_line("ray").endswith("-m pip install 'mlplab[ray]'") and Path(sys.executable).name in pip_line("ray")
-
-
-# What a config changed.
 
 
 @pytest.mark.parametrize(
@@ -125,9 +119,6 @@ def test_a_class_of_ones_own_counts_with_all_its_keys():
     assert found["model"] == "Net" and found["model.blocks"] == 3
 
 
-# Names.
-
-
 def test_a_name_says_what_was_changed():
     of_file = {"data": "file", "data.path": "/a b/my iris.v2.csv", "data.file_sha256": "0" * 64, "optimizer.lr": 0.1}
     assert label(of_file) == "data=myiris.v2 lr=0.1"
@@ -157,9 +148,6 @@ def test_shapes():
 def test_labels():
     assert label({}) == "defaults"
     assert label({"seed": 2, "data": "moons", "model.width": 64, "data.seed": 1}) == "moons width=64 data.seed=1 seed=2"
-
-
-# The list.
 
 
 def test_runs_are_listed_newest_first_with_their_states(logs):
@@ -291,9 +279,6 @@ def test_records_read_back_from_csv_and_json(logs):
     ]
 
 
-# Finding by what a person types.
-
-
 def test_a_run_is_found_by_folder_name_digits_last_and_best(logs):
     index = index_of(logs)
     folder = logs / "train" / "spiral-32-seed0-00000001"
@@ -317,9 +302,6 @@ def test_a_sweep_is_found_by_folder_name_and_last(logs):
         find_sweep("seeds-2", logs)
     with pytest.raises(InputError, match="no sweep"):
         find_sweep("last", logs / "train")
-
-
-# Cleaning up.
 
 
 def test_clean_removes_failed_interrupted_and_superseded_alone(logs):
@@ -357,9 +339,6 @@ def test_a_run_that_goes_on_is_not_removed(logs):
     removal = removable(index_of(logs).runs(), logs, ["failed"])[0]
     write_status(logs / removal.run.path, "running")
     assert not remove(removal, logs) and (logs / removal.run.path).is_dir()
-
-
-# The command.
 
 
 def test_the_command(logs, capsys, monkeypatch):
@@ -402,9 +381,6 @@ def test_thousands_of_runs_are_read_fast(tmp_path):
     begin = time.process_time()
     assert len(index_of(tmp_path).runs()) == 2001
     assert time.process_time() - begin < 1.5
-
-
-# Edges.
 
 
 def test_a_list_of_one_run_is_a_csv_too(logs):

@@ -214,9 +214,6 @@ def test_the_table_fits_a_terminal_and_ends_with_what_to_paste(tmp_path):
     assert lines[-1].startswith("best validation/nll: d=1 p.a_rather_long_name=0 q.a_rather_long_name=1")
 
 
-# Jobs.
-
-
 def job(result=None, status=JobStatus.COMPLETED, place="/s/x-12345678"):
     value = JobReturn()
     value.status, value.working_dir, value.return_value = status, place, result

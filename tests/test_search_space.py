@@ -115,9 +115,6 @@ def test_each_end_is_looked_at_before_anything_runs():
         check_sweep("train", ["optimizer.lr=interval(1e-4,1e-1)"])
 
 
-# Objectives and samplers by name.
-
-
 def test_objectives_are_read_by_name_and_their_direction_is_known():
     result = {"validation": {"nll": 0.5, "accuracy": math.nan}, "test": None, "parameters": 7, "seconds": {"fit": 2}}
     assert read_objective(result, "validation/nll") == 0.5 and read_objective(result, "parameters") == 7

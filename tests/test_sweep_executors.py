@@ -100,9 +100,6 @@ def test_a_local_ray_ends_with_the_same_bits_and_outlives_a_task_that_dies(tmp_p
     assert job["status"] == "failed" and (folder_of(tmp_path / "ray") / job["name"] / "traceback.txt").is_file()
 
 
-# A group and its sweep speak through files.
-
-
 UNIT = """
 import json, sys, time
 from mlplab.sweeps import worker

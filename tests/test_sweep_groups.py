@@ -39,9 +39,6 @@ def seeds(base, count, tmp_path, **values):
     return [job(with_values(base, seed=seed, **values), tmp_path, seed) for seed in range(count)]
 
 
-# Names.
-
-
 def test_names_are_padded_so_that_they_sort_and_end_with_the_digest():
     swept = swept_values(
         [["model.width=8", "seed=0", "trainer.max_epochs=5"], ["model.width=128", "seed=0", "trainer.max_epochs=5"]]
@@ -117,9 +114,6 @@ def test_two_jobs_with_the_same_8_digits_get_two_folders(tmp_path, base, monkeyp
     assert [j.folder for j in swapped] == [two.folder, one.folder]
 
 
-# Which jobs share a population.
-
-
 @pytest.mark.parametrize(
     "values",
     [
@@ -158,9 +152,6 @@ def test_members_may_differ_in_this(base, values):
 )
 def test_members_must_not_differ_in_this(base, values):
     assert stack_key(with_values(base, **values)) != stack_key(base)
-
-
-# How groups are cut.
 
 
 def sizes(made):

@@ -116,9 +116,6 @@ def test_tensorboard_shows_a_row_of_hparams_with_true_figures_for_each_job(swept
             assert hparams[key].number_value == value
 
 
-# Odd sweeps.
-
-
 def test_a_sweep_of_one_job_and_two_jobs_of_one_config(tmp_path):
     assert sweep(tmp_path, "launcher=inline", "seed=3") == 0
     assert sweep(tmp_path, "launcher=inline", "seed=3,3,4", "figures=none,map") == 0
@@ -207,9 +204,6 @@ def test_hydras_basic_launcher_works_into_the_same_folder(tmp_path, capfd):
     capfd.readouterr()
     assert sweep(tmp_path, "hydra/launcher=basic", "seed=5", "data.points_per_arm=4", "data.batch_size=100") == 2
     assert len(capfd.readouterr().err.strip().splitlines()) == 1
-
-
-# What is shown.
 
 
 class Stream:

@@ -50,9 +50,6 @@ def copied(grid, tmp_path):
     return tmp_path
 
 
-# The same command again.
-
-
 def test_the_same_command_again_runs_nothing_and_writes_the_same_table(grid, tmp_path):
     words = [INLINE, "seed=0,1", "model.width=4,8"]
     assert sweep(tmp_path, *words) == 0
@@ -159,9 +156,6 @@ def test_without_a_name_the_same_options_in_any_order_find_the_same_folder(tmp_p
     assert len(list((tmp_path / "sweep").iterdir())) == 1
 
 
-# Two at once, and conf/ edited meanwhile.
-
-
 def test_the_second_of_two_sweeps_in_one_folder_is_refused_at_once(grid, tmp_path, capsys):
     logs = copied(grid, tmp_path)
     holder = "import sys, time; from pathlib import Path; from mlplab.runs.folder import locked\n"
@@ -256,9 +250,6 @@ def test_editing_conf_while_a_sweep_runs_changes_no_job(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert sweep(tmp_path / "left", INLINE, "seed=0,1", "model=mlp", "model.width=4,8") == 0
     assert states_of(tmp_path / "edited") == states_of(tmp_path / "left")
-
-
-# Killed and stopped.
 
 
 def environment(**more):

@@ -30,20 +30,20 @@ def program(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 the run failed or diverged, 2 bad input, 130 interrupted by Ctrl-C, 143 by SIGTERM.
     """
     with signals.interruptible(to_the_end=True):
-        return _answered(list(sys.argv[1:] if argv is None else argv))
+        return _answering_interrupts(list(sys.argv[1:] if argv is None else argv))
 
 
 def main(argv: Sequence[str]) -> int:
     """Run one command within a process that goes on after it, as :func:`program` does."""
     with signals.interruptible():
-        return _answered(list(argv))
+        return _answering_interrupts(list(argv))
 
 
-def _answered(argv: list[str]) -> int:
+def _answering_interrupts(argv: list[str]) -> int:
     """Run one command; an interrupt ends it, or comes too late for that."""
     try:
         try:
-            return signals.answer(_told(argv))
+            return signals.answer(_answering_errors(argv))
         except Exception:
             signals.answer(1)
             raise
@@ -52,12 +52,12 @@ def _answered(argv: list[str]) -> int:
         return signals.answer(signals.exit_code())
 
 
-def _told(argv: list[str]) -> int:
+def _answering_errors(argv: list[str]) -> int:
     """Run one command, and answer in a line what ends it."""
     _open_streams()
     _find_own_classes()
     try:
-        code = _dispatched(argv)
+        code = _raising_hidden_interrupts(argv)
         sys.stdout.flush()
         return code
     except InputError as error:
@@ -94,7 +94,7 @@ def _open_streams() -> None:
         )  # a folder's name may hold characters that the terminal cannot show
 
 
-def _dispatched(argv: list[str]) -> int:
+def _raising_hidden_interrupts(argv: list[str]) -> int:
     """Dispatch; an interrupt that went under in somebody's cleaning up is one all the same.
 
     OmegaConf's may fail when it is interrupted, and Hydra makes an error of a config of that, or its exit code 1.

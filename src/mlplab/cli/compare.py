@@ -86,9 +86,6 @@ def sweep_of(word: str, logs: Path) -> Path | None:
     return None if (folder / "config.yaml").is_file() else folder
 
 
-# Sweeps.
-
-
 def compare_sweeps(folders: Sequence[Path]) -> None:
     """Print the differences of two sweeps' settings, paired by seed."""
     first, second = (read_sweep(folder) for folder in folders)
@@ -143,9 +140,6 @@ def swept(sweep: SweepFolder) -> list[str]:
 def held(sweep: SweepFolder) -> dict[str, Any]:
     """Give what all runs of a sweep have in common."""
     return first_config(sweep) | {key: sweep.jobs[0].swept.get(key) for key in sweep.swept if key not in swept(sweep)}
-
-
-# Runs.
 
 
 def compare_runs(runs: Sequence[RunFolder], logs: Path) -> None:

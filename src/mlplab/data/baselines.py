@@ -30,7 +30,7 @@ def baselines(train: Points, test: Points, classes: int) -> dict[str, dict[str, 
     # Laplace's rule, so that a class has a probability in any case.
     shares = (np.bincount(y, minlength=classes) + 1) / (len(y) + classes)
     accuracy = float((test_y == shares.argmax()).mean())
-    found = {"majority": _told(accuracy, float(-np.log(shares[test_y]).mean()), len(test_y))}
+    found = {"majority": _figures(accuracy, float(-np.log(shares[test_y]).mean()), len(test_y))}
     if classes < 2 or x.shape[1] > MOST_FEATURES or len(np.unique(y)) < classes:
         return found
     try:
@@ -44,11 +44,11 @@ def baselines(train: Points, test: Points, classes: int) -> dict[str, dict[str, 
         linear = LogisticRegression(max_iter=500).fit(x, y)
     probabilities = linear.predict_proba(test_x)
     nll = float(-np.log(np.maximum(probabilities[np.arange(len(test_y)), test_y], 1e-300)).mean())
-    found["logistic_regression"] = _told(float((probabilities.argmax(1) == test_y).mean()), nll, len(test_y))
+    found["logistic_regression"] = _figures(float((probabilities.argmax(1) == test_y).mean()), nll, len(test_y))
     near = KNeighborsClassifier(min(NEIGHBOURS, len(x))).fit(x, y)
-    found["nearest_neighbours"] = _told(float((near.predict(test_x) == test_y).mean()), None, len(test_y))
+    found["nearest_neighbours"] = _figures(float((near.predict(test_x) == test_y).mean()), None, len(test_y))
     return found
 
 
-def _told(accuracy: float, nll: float | None, points: int) -> dict[str, Any]:
+def _figures(accuracy: float, nll: float | None, points: int) -> dict[str, Any]:
     return {"accuracy": accuracy, "nll": nll, "points": points}

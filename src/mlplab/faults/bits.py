@@ -57,7 +57,7 @@ SURROUNDINGS = [
     {"PYTHONOPTIMIZE": "1"},
     {"PYTHONUTF8": "0", "LC_ALL": "POSIX"},
     {"COLUMNS": "20", "TERM": "dumb"},
-    {"MPLBACKEND": "svg", "HOME": "/nowhere"},
+    {"MPLBACKEND": "svg", "HOME": "/dev/null/nowhere"},
 ]
 
 

@@ -70,6 +70,7 @@ class PopulationModule(L.LightningModule, Members):
         self.minibatches = 0
         self.epochs = 0
         self.sums = EpochSums()
+        self._outputs: int | None = None  # of a network, known from its first minibatch
         self.stops: dict[int, Stop] = {}
         self.monitor, self.mode = monitor, mode
         self.best = BestState(model, mode)
@@ -130,8 +131,6 @@ class PopulationModule(L.LightningModule, Members):
     def forward(self, x: Tensor) -> Tensor:
         """Compute logits: (B, ...) to (B, C) for one network, (P, B, ...) to (P, B, C) for many."""
         return self.population.forward(x[None])[0] if self.members == 1 else self.population.forward(x)
-
-    # One block: the hot loop.
 
     @subnormals_flushed()
     def training_step(self, block: Block, index: int) -> None:
@@ -204,7 +203,7 @@ class PopulationModule(L.LightningModule, Members):
         return loss, hits
 
     def _classes(self, members: slice, batch: Tensor) -> int:
-        if not hasattr(self, "_outputs"):
+        if self._outputs is None:
             first = slice(members.start or 0, (members.start or 0) + 1)
             self._outputs = self.population.forward(batch[:1, :1], first).shape[-1]
         return self._outputs
@@ -228,7 +227,8 @@ class PopulationModule(L.LightningModule, Members):
     @property
     def total_epochs(self) -> int:
         """Epochs of the whole training; callbacks may ask before the module has the rules of the trainer."""
-        return self.trainer.rules.epochs(getattr(self.trainer.train_dataloader, "per_epoch", 1))
+        loader = self.trainer.train_dataloader
+        return self.trainer.rules.epochs(loader.per_epoch if isinstance(loader, BlockLoader) else 1)
 
     def factor(self, step: int) -> float:
         """Give the schedule's factor at an optimiser step, counted from 0."""
@@ -272,8 +272,6 @@ class PopulationModule(L.LightningModule, Members):
         self.theta.grad = self.population.gradient
         self.optimizer.step()
 
-    # Members that end before the others.
-
     def _state(self, members: slice) -> list[Tensor]:
         return [array[members].clone() for array in self._arrays()]
 
@@ -300,8 +298,6 @@ class PopulationModule(L.LightningModule, Members):
                 bad = (~torch.isfinite(loss[row])).nonzero()
                 done = self._steps_within(first, int(bad[0]) if len(bad) else loss.shape[1])
                 self.stops[low + row] = Stop("diverged", self.epochs, self.steps + done)
-
-    # Once an epoch.
 
     def on_train_start(self) -> None:
         """Take the rules from the trainer and the place in the data from what has been trained."""

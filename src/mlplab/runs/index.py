@@ -60,7 +60,7 @@ class Run:
     bytes: int | None = field(default=None, compare=False)
 
     @classmethod
-    def kept(cls, path: str, entry: str, when: float, size: int | None) -> "Run":
+    def from_row(cls, path: str, entry: str, when: float, size: int | None) -> "Run":
         """Take a run from the index; what else it keeps is read when somebody asks: of thousands few are shown."""
         run = object.__new__(cls)
         run.__dict__ |= {"path": path, "time": when, "bytes": size, "_entry": entry}
@@ -131,7 +131,7 @@ class Index:
                 continue  # gone since
             known = self._known.get(path)
             if known is not None and known[0] == signature:
-                run = Run.kept(path, *known[1:])
+                run = Run.from_row(path, *known[1:])
             else:
                 run = read_run(self.logs / path, path, self.defaults)
                 if run is None:
@@ -169,8 +169,6 @@ class Index:
             known = self.defaults.keys(run.study or "", run.changed)
             self._full_keys[seen] = next((name for name in known if name.rpartition(".")[2] == key), key)
         return self._full_keys[seen]
-
-    # Finding run folders.
 
     def _walk(self, path: str, depth: int, now: int, seen: dict[str, tuple[int, list[str]]]) -> Iterator[str]:
         """Yield the run folders below a folder; of one that did not change, its entries are known."""
@@ -213,8 +211,6 @@ class Index:
             parts.append(f"{found.st_mtime_ns}.{found.st_size}")
             newest = max(newest, found.st_mtime_ns)
         return " ".join(parts), now - newest > SETTLED_S * 1e9
-
-    # The cache.
 
     def _connect(self) -> sqlite3.Connection:
         base = sqlite3.connect(self.logs / FILE, timeout=1.0)

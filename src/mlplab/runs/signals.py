@@ -59,11 +59,11 @@ def interruptible(to_the_end: bool = False) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in NUMBERS}
     _listening, outer = True, _listening
     _raised, _answer = False, None
-    ear, mouth = os.pipe()
-    os.set_blocking(mouth, False)
-    wakeup = signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
+    reading_end, writing_end = os.pipe()
+    os.set_blocking(writing_end, False)
+    wakeup = signal.set_wakeup_fd(writing_end, warn_on_full_buffer=False)
     over = threading.Event()
-    threading.Thread(target=_watch, args=(ear, over), daemon=True).start()
+    threading.Thread(target=_watch, args=(reading_end, over), daemon=True).start()
     if to_the_end:
         atexit.register(_ignore)  # the first to be registered is the last to be called: threads and all are over
         listen()
@@ -77,7 +77,7 @@ def interruptible(to_the_end: bool = False) -> Iterator[None]:
         _listening, _raised, _answer = outer, False, None
         _received.clear()
         signal.set_wakeup_fd(wakeup)
-        os.close(mouth)
+        os.close(writing_end)
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -169,9 +169,9 @@ def _ignore() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _watch(ear: int, over: threading.Event) -> None:
+def _watch(reading_end: int, over: threading.Event) -> None:
     """End the process where a signal has come and its main thread has not ended the command, or itself, in time."""
-    with open(ear, "rb", buffering=0) as heard:
+    with open(reading_end, "rb", buffering=0) as heard:
         while byte := heard.read(1):
             if byte[0] not in NUMBERS:
                 continue

@@ -107,12 +107,12 @@ class JobCallbacks:
     def __init__(self, callbacks: Any, task: Task) -> None:
         self.callbacks, self.task = callbacks, task
         self.wanted = bool(getattr(callbacks, "callbacks", ()))
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def started(self, job: PlannedJob) -> None:
         """Tell that a job begins; once, however often it is tried."""
-        if self.wanted and job.digest not in self._told:
-            self._told.add(job.digest)
+        if self.wanted and job.digest not in self._reported:
+            self._reported.add(job.digest)
             self.callbacks.on_job_start(config=job.whole_config(), task_function=self.task)
 
     def ended(self, job: PlannedJob) -> None:

@@ -123,8 +123,6 @@ class Sweep:
             job.status, job.error, job.result = same.status, same.error, same.result
         return self.all
 
-    # What is there already.
-
     def _find_done(self) -> list[tuple[PlannedJob, dict[str, Any]]]:
         done, foreign = [], []
         for job in self.jobs:
@@ -171,8 +169,6 @@ class Sweep:
             return None
         # Lightning's own loop goes on from the end of an epoch, and counts in steps.
         return own["epochs"], own.get("minibatches", own["steps"])
-
-    # The work.
 
     def _work(self, groups: list[Group]) -> None:
         waiting, running, ended = list(groups), [], 0

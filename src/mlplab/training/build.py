@@ -27,7 +27,7 @@ from mlplab.training.classifier import Classifier
 from mlplab.training.data_view import viewed
 from mlplab.training.members import SingleNetwork, network_of
 from mlplab.training.objects import arguments_of, build, find_class, try_loss, try_optimizer, try_schedule
-from mlplab.training.process import kept, seed_all
+from mlplab.training.process import same_generators, seed_all
 from mlplab.training.record import MemberRun, share_data
 
 # What is not Lightning's among the keys of `trainer`.
@@ -202,7 +202,7 @@ def build_model(config: dict[str, Any], data: Any) -> nn.Module:
 @contextmanager
 def drawing(seed: Any, label: str = "weights") -> Iterator[None]:
     """Seed the global generators for the length of a block, and put them back."""
-    with kept():
+    with same_generators():
         seed_all(derive(seed if isinstance(seed, int) else 0, label))
         yield
 

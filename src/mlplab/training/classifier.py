@@ -18,7 +18,7 @@ from mlplab.population.optimizers import optimizer_over
 from mlplab.population.schedules import Constant, Schedule
 from mlplab.rules import choice, optional, text
 from mlplab.seeds import derive
-from mlplab.training.nodes import built, kept
+from mlplab.training.nodes import built, node_or_name
 
 # torch's schedules that move at every step; the others move once an epoch.
 PER_STEP = ("OneCycleLR", "CyclicLR", "CosineAnnealingWarmRestarts")
@@ -64,7 +64,7 @@ class Classifier(L.LightningModule):
         """Keep plain values as hyperparameters: `load_from_checkpoint` needs nothing else, and a checkpoint holds no code."""
         parts = {"model": self.model, "loss": self.loss, "optimizer": self.make_optimizer, "schedule": self.schedule}
         plain = {"monitor": self.monitor, "mode": self.mode, "seed": self.seed}
-        self.save_hyperparameters({name: kept(part) for name, part in parts.items()} | plain)
+        self.save_hyperparameters({name: node_or_name(part) for name, part in parts.items()} | plain)
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute logits: (B, ...) to (B, C)."""

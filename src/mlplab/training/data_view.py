@@ -47,7 +47,7 @@ class DataView(LabelledData):
         for name in ("class_names", "feature_names", "to_units", "to_inputs"):
             if getattr(module, name, None) is not None:
                 setattr(self, name, getattr(module, name))
-        with process.kept():
+        with process.same_generators():
             self.train, self.validation = (_points(module, LOADERS[part]) for part in ("train", "validation"))
             with _without("test points", module):
                 self.test = _points(module, LOADERS["test"])
@@ -122,7 +122,7 @@ def _set_up(module: LightningDataModule) -> None:
     stages.add("fit")
     if isinstance(module, ArrayDataModule):
         return
-    with process.kept():
+    with process.same_generators():
         process.put_back(before)  # a split that is drawn in each stage is the same one
         with _without("test points", module):
             module.setup("test")

@@ -27,7 +27,7 @@ from mlplab.training.loggers import RunFolderLogger
 from mlplab.training.members import members_of
 from mlplab.training.objects import within_memory
 from mlplab.training.plan import plan, trainings_of
-from mlplab.training.process import EpochStreams, failing, kept, stoppable, threads
+from mlplab.training.process import EpochStreams, failing, same_generators, stoppable, threads
 from mlplab.training.record import MemberRun, Record
 from mlplab.training.results import finish
 from mlplab.training.trainers import hand_back, lightning_trainer, population_of, population_trainer, run_loop
@@ -152,7 +152,11 @@ def _train(
     folders = [run.folder for run in runs]
     goes_on = resume and any(f is not None and (f.checkpoints / "last.ckpt").exists() for f in folders)
     record = next(callback for callback in trainer.callbacks if isinstance(callback, Record))
-    seeded = kept() if any(isinstance(callback, EpochStreams) for callback in trainer.callbacks) else nullcontext()
+    seeded = (
+        same_generators()
+        if any(isinstance(callback, EpochStreams) for callback in trainer.callbacks)
+        else nullcontext()
+    )
     with seeded, failing(folders, lambda: goes_on and not record.began, done):
         if goes_on:
             restart(runs, trainer, module)

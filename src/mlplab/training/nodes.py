@@ -60,12 +60,19 @@ def _module_node(module: nn.Module) -> dict[str, Any] | None:
         value = getattr(module, name, inspect.Parameter.empty)
         if name == "bias":
             value = value is not None
-        elif isinstance(value, nn.Module) or hasattr(value, "tolist"):
-            value = value.tolist() if hasattr(value, "tolist") else None
+        elif isinstance(value, torch.Tensor):
+            value = value.tolist()
+        elif isinstance(value, nn.Module):
+            value = None
         if not _is_plain(value):
             return None
         node[name] = list(value) if isinstance(value, tuple) else value
     return node
+
+
+def class_and_settings(make: Any) -> tuple[Any, Mapping[str, Any]]:
+    """Part what makes an optimiser or a schedule into the class or function and the settings given to it."""
+    return (make.func, make.keywords) if isinstance(make, functools.partial) else (make, {})
 
 
 class Absent(nn.Module):
@@ -86,7 +93,7 @@ class Absent(nn.Module):
         )
 
 
-def kept(value: Any) -> dict[str, Any]:
+def node_or_name(value: Any) -> dict[str, Any]:
     """Give what a checkpoint keeps of an object: its node, or where it has none the name of what it was."""
     return node_of(value) or {"_absent_": getattr(value, "__qualname__", type(value).__qualname__)}
 

@@ -19,6 +19,7 @@ from mlplab.errors import InputError
 from mlplab.population.schedules import Schedule
 from mlplab.runs.memory import expect_memory
 from mlplab.runs.trusted import expect_class
+from mlplab.training.nodes import class_and_settings
 
 # What the node of each group must name.
 KINDS: dict[str, type] = {
@@ -194,8 +195,8 @@ def try_schedule(schedule: Any) -> None:
 
 
 def _refusal(group: str, make: Any, error: Exception) -> str:
-    kind = getattr(make, "func", make)
-    unknown = [name for name in getattr(make, "keywords", {}) if f"'{name}'" in str(error)]
+    kind, settings = class_and_settings(make)
+    unknown = [name for name in settings if f"'{name}'" in str(error)]
     out = f"; leave it out with ~{group}.{unknown[0]}" if unknown else ""
     name = f"{kind.__module__}.{getattr(kind, '__qualname__', type(kind).__name__)}"
     return f"{group}._target_={name} cannot train here: {_words(error)}{out}"

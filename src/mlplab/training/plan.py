@@ -22,7 +22,7 @@ from mlplab.population.optimizers import SGD, Adam, AdamW, MemberOptimizer
 from mlplab.population.schedules import Schedule
 from mlplab.population.stacking import can_stack, structure
 from mlplab.population.state import PRECISIONS
-from mlplab.training.nodes import node_of
+from mlplab.training.nodes import class_and_settings, node_of
 
 ENGINES = ("auto", "population", "lightning")
 # torch's optimisers that the engine has kernels for, with the settings it knows; others must be as torch has them.
@@ -244,7 +244,7 @@ def parameters_of(function: Any) -> Mapping[str, inspect.Parameter]:
 
 def optimizer_obstacles(make: Any) -> Iterable[str]:
     """Name what the engine does not know of a function from parameters to an optimiser."""
-    kind, settings = (make.func, make.keywords) if isinstance(make, functools.partial) else (make, {})
+    kind, settings = class_and_settings(make)
     if kind not in OPTIMIZERS or (isinstance(make, functools.partial) and make.args):
         yield f"the optimizer is {getattr(kind, '__name__', type(kind).__name__)}; the engine knows Adam, AdamW and SGD"
         return
@@ -289,7 +289,7 @@ def _alike(a: L.LightningModule, b: L.LightningModule) -> bool:
         node = node_of(one)
         return one == other if node is None or not isinstance(one, Schedule) else node == node_of(other)
 
-    kinds = [getattr(module.make_optimizer, "func", module.make_optimizer) for module in (a, b)]
+    kinds = [class_and_settings(module.make_optimizer)[0] for module in (a, b)]
     return (
         same("loss")
         and same("schedule")
@@ -301,9 +301,8 @@ def _alike(a: L.LightningModule, b: L.LightningModule) -> bool:
 
 def member_optimizer(makes: list[Any]) -> functools.partial:
     """Give the engine's optimiser for members that each have one of torch's; settings that differ become lists."""
-    kind, names = OPTIMIZERS[makes[0].func if isinstance(makes[0], functools.partial) else makes[0]]
-    torchs = makes[0].func if isinstance(makes[0], functools.partial) else makes[0]
-    defaults = parameters_of(torchs)
+    theirs = class_and_settings(makes[0])[0]
+    (kind, names), defaults = OPTIMIZERS[theirs], parameters_of(theirs)
     settings = {}
     for name in names:
         column = [_setting(make, name, defaults[name].default) for make in makes]
@@ -312,10 +311,10 @@ def member_optimizer(makes: list[Any]) -> functools.partial:
 
 
 def _setting(make: Any, name: str, default: Any) -> Any:
-    value = make.keywords.get(name, default) if isinstance(make, functools.partial) else default
+    value = class_and_settings(make)[1].get(name, default)
     return tuple(value) if isinstance(value, (list, tuple)) else value
 
 
 def _name(value: Any) -> str:
-    value = value.func if isinstance(value, functools.partial) else value
+    value = class_and_settings(value)[0]
     return value.__name__ if isinstance(value, type) else type(value).__name__

@@ -35,7 +35,7 @@ def put_back(before: dict[str, Any]) -> None:
 
 
 @contextmanager
-def kept() -> Iterator[None]:
+def same_generators() -> Iterator[None]:
     """Leave the global generators after a block as they were before it."""
     before = states()
     try:

@@ -23,7 +23,7 @@ from mlplab.units import say
 
 METHOD_NAMES = {"euler": "Euler", "exponential": "exponential"}
 # What a picture can show of a long run.
-MOST_STEPS = 20_000
+MOST_SHOWN_STEPS = 20_000
 # A rate is averaged over what follows this part of a run: neurons start at their reset.
 SETTLED = 0.2
 # Points of an exact path: enough for a picture, whatever the number of steps.
@@ -101,7 +101,7 @@ def noise(neuron: Neuron, current, *, duration_ms: float, dt_ms: float, seed: in
         dt_ms = scale_of(neuron).time_ms / 20
         duration_ms = 1000 * dt_ms
         current = WhiteNoise(dt_ms=dt_ms, neurons=100, seed=seed, **white_noise(neuron))
-    steps = min(int(round(duration_ms / dt_ms)), MOST_STEPS)
+    steps = min(int(round(duration_ms / dt_ms)), MOST_SHOWN_STEPS)
     duration_ms = steps * dt_ms
     run = simulate(neuron, current, steps=steps, dt_ms=dt_ms, method="exact", spikes=True)
     rows = current.block(0, steps)

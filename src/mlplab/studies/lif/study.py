@@ -69,7 +69,7 @@ def draw(record: Recording, config: Mapping[str, Any], neuron, current, steps: i
     dt_ms, wanted = options["dt_ms"], config["figures"]
     if "membrane" in wanted and steps:
         # The picture is thinned to what can be seen; counts and arrays are of the whole run.
-        shown_steps = min(steps, lif_figures.MOST_STEPS)
+        shown_steps = min(steps, lif_figures.MOST_SHOWN_STEPS)
         stable = dt_ms <= float(one.time_constant_ms)
         method = "euler" if options["method"] == "euler" or options["method"] == "exact" and stable else "exponential"
         record.figure("membrane", *lif_figures.membrane(one, current, steps=shown_steps, dt_ms=dt_ms, method=method))
