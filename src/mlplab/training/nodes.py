@@ -70,11 +70,6 @@ def _module_node(module: nn.Module) -> dict[str, Any] | None:
     return node
 
 
-def class_and_settings(make: Any) -> tuple[Any, Mapping[str, Any]]:
-    """Part what makes an optimiser or a schedule into the class or function and the settings given to it."""
-    return (make.func, make.keywords) if isinstance(make, functools.partial) else (make, {})
-
-
 class Absent(nn.Module):
     """Stand where a checkpoint holds no part of its own kind, such as a loss of a class without plain arguments.
 

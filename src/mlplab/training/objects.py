@@ -19,7 +19,6 @@ from mlplab.errors import InputError
 from mlplab.population.schedules import Schedule
 from mlplab.runs.memory import expect_memory
 from mlplab.runs.trusted import expect_class
-from mlplab.training.nodes import class_and_settings
 
 # What the node of each group must name.
 KINDS: dict[str, type] = {
@@ -192,6 +191,11 @@ def try_schedule(schedule: Any) -> None:
         schedule(torch.optim.SGD([nn.Parameter(torch.zeros(2, 2))], lr=0.1, momentum=0.9))
     except Exception as error:
         raise InputError(_refusal("schedule", schedule, error)) from error
+
+
+def class_and_settings(make: Any) -> tuple[Any, Mapping[str, Any]]:
+    """Part what makes an optimiser or a schedule into the class or function and the settings given to it."""
+    return (make.func, make.keywords) if isinstance(make, functools.partial) else (make, {})
 
 
 def _refusal(group: str, make: Any, error: Exception) -> str:
