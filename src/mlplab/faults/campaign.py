@@ -37,7 +37,7 @@ PROMISES = {
     "members": "a member of a sweep fails in any way, and the others keep their bits",
     "nonfinite": "what is not finite is refused or ends as diverged, and is never the best",
     "pages": "names that hold HTML and script run nothing and ask for nothing, in a browser",
-    "folders": "a folder of any name, moved, copied or linked, works; nothing is written outside it",
+    "folders": "a folder of any name, moved, copied, linked or read-only, works or is refused; nothing is written outside it",
     "signals": "Ctrl-C and SIGTERM end a command within 2 s, and it resumes",
 }
 # What commands import, once for all of them.

@@ -109,7 +109,7 @@ def damage(outcome: Outcome, effort: str, place: Path) -> None:
         figures = "figures=map" if engine == "lightning" else "figures=all"
         whole = train(place / engine, f"trainer.engine={engine}", figures)
         _networks(outcome, effort, engine, whole, other, place, READ_THE_NETWORK, share)
-    table = _on_a_table(place)
+    table = on_a_table(place)
     _networks(outcome, effort, "a table", table, other, place, ("predict", "evaluate"), -(-share // 4))
     for whole, records, commands in (
         (train(place / "records"), RECORDS, None),
@@ -129,8 +129,9 @@ def damage(outcome: Outcome, effort: str, place: Path) -> None:
     outcome.note(not list(place.rglob("escaped")) and not Path("escaped").exists(), "a tag was obeyed")
 
 
-def _on_a_table(place: Path) -> Path:
+def on_a_table(place: Path) -> Path:
     """Train on a table of two features and a label, and leave another one, without labels, to predict."""
+    place.mkdir(exist_ok=True, parents=True)
     rows = [f"{7 * n % 11},{5 * n % 13}" for n in range(120)]
     (place / "points.csv").write_text("\n".join(["a,b", *rows]) + "\n")
     (place / "table.csv").write_text("\n".join(["a,b,label", *(f"{row},{n % 2}" for n, row in enumerate(rows))]) + "\n")

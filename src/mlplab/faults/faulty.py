@@ -2,10 +2,12 @@
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -16,7 +18,8 @@ class Faulty(nn.Module):
 
     Args:
         faults: kind of fault by seed, as text: "constructor", "step", "exit", "os_exit", "kill", "segfault",
-            "interrupt", "hang", "hang_in_c", "memory", "allocate" or "nan".
+            "interrupt", "hang", "hang_in_c", "memory", "grow", "allocate" or
+            "nan".
         at_step: forward pass of the training at which it happens, from 1.
     """
 
@@ -49,6 +52,12 @@ class Faulty(nn.Module):
             ctypes.string_at(0)
         if kind == "memory":
             torch.empty(1 << 60)
+        if kind == "grow":  # until no more is to be had
+            used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30), resource.RLIM_INFINITY))
+            held = []
+            while True:
+                held.append(torch.ones(1 << 23))
         if kind == "allocate":
             raise MemoryError
         if kind == "interrupt":

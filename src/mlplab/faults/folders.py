@@ -6,8 +6,10 @@ import shutil
 from pathlib import Path
 
 from mlplab.faults.campaign import Outcome
+from mlplab.faults.contents import contents, differences
+from mlplab.faults.damage import REFUSED_WITHIN_S, SHORT_SPIKING, on_a_table
 from mlplab.faults.owner import _interrupted, train
-from mlplab.faults.trials import SMALL, run
+from mlplab.faults.trials import SMALL, run, without_privileges
 
 NAMES = (
     "plain",
@@ -55,6 +57,8 @@ def folders(outcome: Outcome, effort: str, place: Path) -> None:
     for word in outcome.mine(ELSEWHERE[:: share // 2 or 1]):
         _elsewhere(outcome, place, word)
     _links(outcome, place, whole)
+    if outcome.is_last_shard:
+        _read_only(outcome, place / "read-only", whole, half, 3 if effort == "short" else 1)
 
 
 def _commands(outcome: Outcome, root: Path, name: str, how: str, before) -> None:
@@ -125,6 +129,54 @@ def _links(outcome: Outcome, place: Path, whole: Path) -> None:
     outcome.note(
         _listing(outside) == before and told.is_clean, f"clean over a link: {told.code} {told.out}{told.err[-300:]}"
     )
+
+
+def _read_only(outcome: Outcome, place: Path, whole: Path, half: Path, every: int) -> None:
+    """Give folders that cannot be written to each command: it works, or says which cannot be, and nothing is changed."""
+    root, table = place / "logs", on_a_table(place / "table")
+    for source, name in ((whole, "run"), (half, "half"), (whole.parents[1] / "sweep" / "s", "s"), (table, "table")):
+        shutil.copytree(source, root / "train" / name)
+    run_folder, logs, more = root / "train" / "run", f"paths.logs={root}", f"paths.logs={place / 'more'}"
+    works = (
+        ["evaluate", str(run_folder)],
+        ["evaluate", str(run_folder), "data.noise=0.3", more],
+        ["evaluate", str(root / "train" / "table"), f"data.path={place / 'table' / 'table.csv'}"],
+        ["predict", str(root / "train" / "table"), f"data.path={place / 'table' / 'points.csv'}", more],
+        ["spiking", str(run_folder), *SHORT_SPIKING, more],
+        ["train", *SMALL, f"init_from={run_folder}", "figures=none", more],
+        ["reproduce", str(run_folder), more],
+        ["compare", str(run_folder), str(root / "train" / "half"), more],
+        ["runs", "list", "limit=all", logs],
+        ["runs", "best", logs],
+    )
+    refused = (
+        ["train", f"resume={run_folder}"],
+        ["train", f"resume={root / 'train' / 'half'}"],
+        ["train", f"resume={run_folder}", "trainer.max_epochs=9"],
+        ["train", *SMALL, logs],
+        ["train", *SMALL, f"hydra.run.dir={root / 'x'}"],
+        ["train", *SMALL, "-m", "seed=0,1", "launcher=inline", logs],
+        ["report", str(root / "train" / "s")],
+        ["redraw", str(run_folder)],
+        ["playground", str(run_folder)],
+        ["limits", str(run_folder), "networks=false"],
+        ["lif", logs],
+        ["relu_approximation", "n=3", "method=uniform", logs],
+    )
+    paths = [root, *root.rglob("*")]
+    modes = {path: path.stat().st_mode for path in paths}
+    for path in reversed(paths):
+        path.chmod(modes[path] & ~0o222)
+    before = contents(root, root)
+    for words in (*works, *refused)[::every]:
+        told, name = run(words, without_privileges), f"{words[:2]} in a folder that cannot be written"
+        right = told.code == 0 if words in works else told.is_refusal and "/logs" in told.err
+        outcome.note(right and told.is_clean, f"{name}: {told.code}: {(told.out + told.err)[-300:]}")
+        outcome.note(told.code == 0 or told.is_within(REFUSED_WITHIN_S), f"{name}: refused after {told.seconds:.1f} s")
+    same = differences(before, contents(root, root))
+    outcome.note(not same, f"a folder that cannot be written was changed: {same}")
+    for path in paths:
+        path.chmod(modes[path])
 
 
 def _listing(root: Path, deep: bool = True) -> set[str]:

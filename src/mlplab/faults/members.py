@@ -17,6 +17,7 @@ KINDS = {
     "segfault": "killed by SIGSEGV",
     "interrupt": "KeyboardInterrupt",
     "memory": "memory",
+    "grow": "memory",
     "allocate": "MemoryError",
     "hang": "no sign of life",
     "hang_in_c": "no sign of life",
