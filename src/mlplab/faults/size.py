@@ -81,6 +81,7 @@ TOO_LARGE = {
     "depth_width=1000000": ["spiking", "RUN", "depth_width=1000000"],
     "surrogate.steps=1000000000": ["spiking", "RUN", "surrogate.steps=1000000000"],
     "data.fresh_points=2000000000": ["evaluate", "RUN", "data.fresh_points=2000000000"],
+    "trainer.threads=1024": [*TRAIN, "trainer.threads=1024"],
     "draws": ["limits", "RUN", "widths=[2,3]", "draws=1000000000"],
 }
 

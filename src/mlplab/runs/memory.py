@@ -23,6 +23,8 @@ NUMBERS_A_PARAMETER, BYTES_A_POINT, NUMBERS_A_UNIT, NUMBERS_A_SPIKING_STEP, BYTE
 BYTES_A_MAP_POINT, BYTES_A_MAP_CLASS, BYTES_A_LOGIT = 120, 16, 4
 # Bytes of a simulated neuron; of a unit of a sum of ReLUs, of one that is trained, and of a training point, each a network.
 BYTES_A_NEURON, BYTES_A_RELU, BYTES_A_TRAINED_RELU, BYTES_A_TRAINING_POINT = 100, 8000, 200, 40
+# Bytes of addresses that a thread's stack and heap are given (glibc), used or not.
+BYTES_A_THREAD = 72e6
 # Bytes of a job of a sweep while all are composed.
 BYTES_A_JOB = 5000
 
@@ -151,7 +153,17 @@ def expect_memory(config: Mapping[str, Any], study: str = "train") -> None:
     Raises:
         InputError: names the quantity that is too large, how much it takes and how much there is.
     """
-    expect_room(NEEDS[study](config))
+    expect_room(NEEDS[study](config) | _threads(config.get("trainer", {}).get("threads", 1)))
+
+
+def _threads(count: int) -> dict[str, float]:
+    """Say what several threads take of a limited address space, where the process would end without a word."""
+    import resource
+
+    if count == 1 or resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
+        return {}
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    return {f"trainer.threads={count} within a limited address space": used + count * BYTES_A_THREAD}
 
 
 def expect_room(found: Mapping[str, float]) -> None:
