@@ -1,6 +1,7 @@
 """A file imports only from the levels under its own; numerics stand below frameworks."""
 
 import ast
+import functools
 import graphlib
 import itertools
 import json
@@ -113,11 +114,16 @@ def test_no_file_keeps_pyplots_state(path):
     assert not any(name.startswith(("matplotlib.pyplot", "pylab")) for name in imports(path))
 
 
+@functools.cache
+def modules_after(statement):
+    """Give the names of all modules that a new Python holds after a statement."""
+    program = f"import sys\n{statement}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
 def loaded_after(statement):
-    program = f"import sys\n{statement}\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
-    return set(
-        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
-    )
+    return {name.partition(".")[0] for name in modules_after(statement)}
 
 
 def test_numerics_load_no_framework():
@@ -154,12 +160,8 @@ def test_a_command_loads_only_what_it_needs(module):
 
 @pytest.mark.parametrize("module", ["mlplab.studies.lif.study", "mlplab.studies.relu.study"])
 def test_a_study_loads_neither_training_nor_report(module):
-    program = (
-        f"import sys, {module}\nprint(*(n for n in sys.modules if n.startswith(('mlplab.training', 'mlplab.report'))))"
-    )
-    assert (
-        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split() == []
-    )
+    loaded = modules_after(f"import {module}")
+    assert module in loaded and not [name for name in loaded if name.startswith(("mlplab.training", "mlplab.report"))]
 
 
 def test_lif_runs_without_torch(tmp_path):

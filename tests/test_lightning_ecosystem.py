@@ -77,7 +77,7 @@ def test_two_processes_train_one_network(tmp_path):
         if __name__ == "__main__":
             module = mlplab.Classifier(mlplab.MLP(2, [16], 4, seed=0))
             data = mlplab.SpiralDataModule(points_per_arm=100, batch_size=32, fresh_points=0, validation_points=60)
-            trainer = L.Trainer(max_epochs=2, accelerator="cpu", devices=2, strategy="ddp_spawn", logger=False,
+            trainer = L.Trainer(max_epochs=2, accelerator="cpu", devices=2, strategy="ddp_fork", logger=False,
                                 enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
             trainer.fit(module, datamodule=data)
             moved = float((module.model.layers[0].weight - mlplab.MLP(2, [16], 4, seed=0).layers[0].weight).abs().max())

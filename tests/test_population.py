@@ -210,7 +210,7 @@ def test_no_activation_and_no_second_thread_lets_a_neighbour_be_felt(hidden, cla
         return train(stack(modules, members), x[members], y[members], 2, [slice(0, len(members))])
 
     together = trained(list(range(9)))
-    for index in range(9):
+    for index in (0, 4, 8):  # at both ends, and with neighbours on both sides
         assert all(torch.equal(many[index], alone[0]) for many, alone in zip(together, trained([index])))
 
 
