@@ -15,7 +15,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# The two workers share what takes longest, and end together where that comes first.
+# What takes longest comes first, so that the workers end together.
 LONGEST = (
     "test_faults.py",
     "test_messages.py",
