@@ -1,6 +1,10 @@
 """`mlplab.fit` on lists: each network is trained as it would be alone, by the engine that means the same."""
 
+import copy
 import functools
+import logging
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import lightning.pytorch as L
 import pytest
@@ -242,3 +246,32 @@ def test_a_module_may_have_a_population_of_its_own():
         population = 5
 
     assert fit(Islands(net()), max_epochs=1)["engine"] == "lightning"
+
+
+class Noisy(nn.Module):
+    """A network of one's own that draws from torch's global generator."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.out, self.drop = nn.Linear(2, 8), nn.Linear(8, 2), nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.out(self.drop(self.hidden(x).relu()))
+
+
+def test_trainings_in_threads_come_one_after_the_other():
+    """Each has the bits that it has alone, and what is global is then as before."""
+    torch.manual_seed(0)
+    first, make = [Noisy() for _ in range(6)], functools.partial(torch.optim.SGD, lr=0.1)
+    alone, at_once = (
+        [mlplab.Classifier(copy.deepcopy(net), optimizer=make, seed=0) for net in first] for _ in range(2)
+    )
+    filters, level = list(warnings.filters), logging.getLogger("lightning.pytorch").level
+    options = [{"engine": engine} for engine in ("population", "lightning")] * 3
+    for module, more in zip(alone, options):
+        fit(module, **more)
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda module, more: fit(module, **more), at_once, options))
+    for one, other in zip(alone, at_once):
+        torch.testing.assert_close(weights(one), weights(other), rtol=0, atol=0)
+    assert warnings.filters == filters and logging.getLogger("lightning.pytorch").level == level

@@ -32,7 +32,7 @@ from mlplab.training.loading import load_network
 from mlplab.training.members import SingleNetwork, network_of, network_title
 from mlplab.training.plan import parameters_of, plan
 from mlplab.training.plane import plane_of
-from mlplab.training.process import threads
+from mlplab.training.process import TURN, threads
 from mlplab.training.record import MemberRun
 from mlplab.training.results import part_figures, part_logits
 
@@ -63,7 +63,7 @@ def fit(
     seed: int = 0,
     **trainer: Any,
 ) -> dict[str, Any] | list[dict[str, Any]]:
-    """Train a network, or many at once, in place.
+    """Train a network, or many at once, in place. In several threads of a process one training waits for the other.
 
     Args:
         model: a `Classifier`, any LightningModule, or a network from (B, ...) to (B, C), which a `Classifier` is put
@@ -84,32 +84,35 @@ def fit(
         InputError: the networks do not fit the data, or ``engine="population"`` cannot train them.
     """
     _expect_arguments(data, trainer)
-    several = isinstance(model, (list, tuple))
-    modules, view = _modules(list(model) if several else [model], seed), viewed(data)
-    for module in modules:
-        initialise_lazy(module, view)
-        _require_fit(module, view)
-    own = [Progress()] if callbacks is None else [callbacks] if isinstance(callbacks, L.Callback) else list(callbacks)
-    if not any(isinstance(callback, DivergenceGuard) for callback in own):
-        own.append(DivergenceGuard())
-    unused = copy.deepcopy(own) if len(modules) > 1 else own
-    loggers = _loggers(trainer.pop("logger", None), trainer.get("default_root_dir"))
-    if loggers and len(modules) > 1:
-        raise InputError("logger must be left out for a list of networks: their metrics are in what fit returns")
-    options = {"max_epochs": max_epochs, "accelerator": "cpu", **trainer}
-    if "precision" in options:
-        options["precision"] = long_precision(options["precision"])
-    runs = [_run(module, view, loggers, options, seed) for module in modules]
-    for run in runs:
-        run.plan = plan(run.module, view if view is data else data, options, own, engine)
-    engine_only = all(run.plan.engine == "population" for run in runs)
-    if engine_only:
-        for logger in loggers:  # as Lightning does in its own loop
-            logger.log_hyperparams(dict(modules[0].hparams))
-    with threads(1 if options["accelerator"] == "cpu" and engine_only else torch.get_num_threads()):
-        again = functools.partial(copy.deepcopy, unused)
-        results = fit_runs(runs, options, own, again, time.perf_counter())
-    return results if several else results[0]
+    with TURN:  # of the threads of this process
+        several = isinstance(model, (list, tuple))
+        modules, view = _modules(list(model) if several else [model], seed), viewed(data)
+        for module in modules:
+            initialise_lazy(module, view)
+            _require_fit(module, view)
+        own = (
+            [Progress()] if callbacks is None else [callbacks] if isinstance(callbacks, L.Callback) else list(callbacks)
+        )
+        if not any(isinstance(callback, DivergenceGuard) for callback in own):
+            own.append(DivergenceGuard())
+        unused = copy.deepcopy(own) if len(modules) > 1 else own
+        loggers = _loggers(trainer.pop("logger", None), trainer.get("default_root_dir"))
+        if loggers and len(modules) > 1:
+            raise InputError("logger must be left out for a list of networks: their metrics are in what fit returns")
+        options = {"max_epochs": max_epochs, "accelerator": "cpu", **trainer}
+        if "precision" in options:
+            options["precision"] = long_precision(options["precision"])
+        runs = [_run(module, view, loggers, options, seed) for module in modules]
+        for run in runs:
+            run.plan = plan(run.module, view if view is data else data, options, own, engine)
+        engine_only = all(run.plan.engine == "population" for run in runs)
+        if engine_only:
+            for logger in loggers:  # as Lightning does in its own loop
+                logger.log_hyperparams(dict(modules[0].hparams))
+        with threads(1 if options["accelerator"] == "cpu" and engine_only else torch.get_num_threads()):
+            again = functools.partial(copy.deepcopy, unused)
+            results = fit_runs(runs, options, own, again, time.perf_counter())
+        return results if several else results[0]
 
 
 def _expect_arguments(data: Any, trainer: Mapping[str, Any]) -> None:

@@ -18,6 +18,9 @@ from mlplab.runs.status import write_status
 from mlplab.seeds import derive
 from mlplab.training.members import members_of
 
+# Held by whoever changes what the threads of a process have in common: its trainings come one after the other.
+TURN = threading.RLock()
+
 
 def states() -> dict[str, Any]:
     """Take the states of the global generators of torch, CUDA, NumPy and Python."""
@@ -37,11 +40,12 @@ def put_back(before: dict[str, Any]) -> None:
 @contextmanager
 def same_generators() -> Iterator[None]:
     """Leave the global generators after a block as they were before it."""
-    before = states()
-    try:
-        yield
-    finally:
-        put_back(before)
+    with TURN:
+        before = states()
+        try:
+            yield
+        finally:
+            put_back(before)
 
 
 def seed_all(seed: int) -> None:
@@ -86,12 +90,13 @@ class EpochStreams(L.Callback):
 @contextmanager
 def threads(count: int) -> Iterator[None]:
     """Let torch compute on so many threads, and put their number back."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    with TURN:
+        before = torch.get_num_threads()
+        torch.set_num_threads(count)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
 @contextmanager
