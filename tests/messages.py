@@ -174,7 +174,8 @@ class Stage:
                 (file, at) for file, at, text in self.noted if _bare(printable(" ".join(text.split()))) in _bare(plain)
             }
             own = str(Path(place).resolve())
-            for before, after in ((own, "HERE"), (str(self.made), "MADE"), (str(ROOT), "ROOT"), (sys.prefix, "PREFIX")):
+            where = ((own, "HERE"), (str(self.made), "MADE"), (sys.executable, "PYTHON"), (str(ROOT), "ROOT"))
+            for before, after in (*where, (torch.__version__, "VERSION")):
                 plain = plain.replace(before, after)
             plain = re.sub(r"\bprocess \d+", "process N", plain)
             plain = re.sub(r"of other code \(\w{8}", "of other code (DIGEST", plain)
