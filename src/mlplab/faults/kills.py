@@ -36,7 +36,7 @@ def kills(outcome: Outcome, effort: str, place: Path) -> None:
             again = [pick.randint(1, len(operations)) for _ in range(pick.choice((0, 0, 1, 2)))]
             _until_whole(words, root, [Watch(root, number, "kill") for number in (at, *again)])
             _note(outcome, whole, root, f"{kind} killed at {at} ({operations[at - 1].replace(str(root), '')}), {again}")
-        for _ in outcome.mine(range({"short": 1, "quick": 10, "long": 60}[effort])):
+        for _ in outcome.mine(range({"short": 1, "quick": 10, "long": 70}[effort])):
             moments = [pick.random() * 1.2 for _ in range(pick.choice((1, 2, 3)))]
             _until_whole(words, root, moments)
             _note(outcome, whole, root, f"{kind} killed after {[f'{moment:.2f}' for moment in moments]} s")

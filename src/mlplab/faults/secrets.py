@@ -43,6 +43,18 @@ GIVEN = (
 ENVIRONMENT = ("API_TOKEN", "AWS_SECRET_ACCESS_KEY", "WANDB_API_KEY", "PASSWORD", "GITHUB_TOKEN", "DATABASE_URL")
 
 
+# What git takes from the environment as if it stood in a repository's config.
+OF_GIT = {
+    "GIT_CONFIG_COUNT": "2",
+    "GIT_CONFIG_KEY_0": "remote.origin.url",
+    "GIT_CONFIG_VALUE_0": f"https://me:{SECRET}@host/x.git",
+    "GIT_CONFIG_KEY_1": "user.email",
+    "GIT_CONFIG_VALUE_1": f"{SECRET}@host",
+}
+# Files of a home folder in which tools keep them.
+OF_HOME = (".netrc", ".git-credentials", ".aws/credentials", ".config/gh/hosts.yml", ".huggingface/token", ".pypirc")
+
+
 def secrets(outcome: Outcome, effort: str, place: Path) -> None:
     """Give each secret to commands that leave files, and look for it in every byte of these."""
     whole = train(place / "run")
@@ -76,11 +88,22 @@ def secrets(outcome: Outcome, effort: str, place: Path) -> None:
             found = [str(path.relative_to(place)) for root in (logs, place / "run") for path in _holding(root)]
             outcome.note(not found and told.is_clean, f"{name} {form}: {told.code} in {found} {told.err[-200:]}")
             shutil.rmtree(logs, ignore_errors=True)
+    home = place / "home"
+    for file in OF_HOME:
+        (home / file).parent.mkdir(parents=True, exist_ok=True)
+        (home / file).write_text(f"machine host login me password {SECRET}\n")
+    surroundings = {
+        "secrets in its environment": dict.fromkeys(ENVIRONMENT, SECRET),
+        "secrets in git's config": OF_GIT,
+        "secrets at home": {"HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config")},
+    }
     for name, words in outcome.mine(list(commands.items())[: 2 if effort == "short" else None]):
-        logs = place / "logs"
-        told = run([*words, f"paths.logs={logs}"], lambda: os.environ.update(dict.fromkeys(ENVIRONMENT, SECRET)))
-        outcome.note(not _holding(logs), f"{name} with secrets in its environment: {_holding(logs)}")
-        shutil.rmtree(logs, ignore_errors=True)
+        for kind, variables in surroundings.items():
+            logs = place / "logs"
+            told = run([*words, f"paths.logs={logs}"], lambda: os.environ.update(variables))
+            found = [str(path) for root in (logs, place / "run") for path in _holding(root)]
+            outcome.note(not found and SECRET not in told.out + told.err, f"{name} with {kind}: {found}")
+            shutil.rmtree(logs, ignore_errors=True)
 
 
 def _holding(root: Path) -> list[Path]:
