@@ -28,20 +28,27 @@ def advance(neuron: Neuron, blocks, state, dt_ms: float, recorder):
     on_spikes = None
     done = 0
     for rows, values in blocks:
+        fired = None if trace is None else np.empty((rows, size), bool)
         for row in range(rows):
-            drive = np.broadcast_to(values[min(row, len(values) - 1)] - reset_ma, (size,))
-            before = count.copy() if trace is not None else None
+            drive = values[min(row, len(values) - 1)] - reset_ma
+            if drive.shape != (size,):
+                drive = np.broadcast_to(drive, (size,))
             if recorder.keep_spikes:
                 begin_ms = (state.step + done) * dt_ms
 
                 def on_spikes(left_ms, period_ms, number, neurons, begin_ms=begin_ms):
                     recorder.add_trains(begin_ms + (dt_ms - left_ms), period_ms, number, neurons)
 
+            before = count.copy() if trace is not None else None
             step.advance(drive, potential, held, count, on_spikes)
             done += 1
             if trace is not None:
-                # A spike inside the step shows at its end, where the potential may have left the reset again.
-                trace[done] = np.where(count > before, flat.gap_v + spike_v, potential * resistance) + flat.reset_v
+                trace[done] = potential
+                np.greater(count, before, out=fired[row])
+        if trace is not None:
+            # A spike inside the step shows at its end, where the potential may have left the reset again.
+            block = trace[done + 1 - rows : done + 1]
+            block[:] = np.where(fired, flat.gap_v + spike_v, block * resistance) + flat.reset_v
     return potential.reshape(shape), held.reshape(shape)
 
 
