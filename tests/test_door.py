@@ -15,7 +15,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
 
 from mlplab.cli import app
-from mlplab.search.space import judged
+from mlplab.runs.metrics import judged
 
 
 class Seen(Callback):

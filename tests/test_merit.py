@@ -6,7 +6,7 @@ import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from mlplab.plots.reliability import calibration_error, reliability
-from mlplab.runs.sweep_record import unequal
+from mlplab.runs.metrics import unequal
 from mlplab.training.results import measure, merit
 
 

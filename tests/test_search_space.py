@@ -10,7 +10,8 @@ from searching import dimension
 from mlplab.config.schema import STUDY
 from mlplab.config.sweep_values import check_sweep
 from mlplab.errors import InputError
-from mlplab.search.space import OBJECTIVES, read_objective, read_space
+from mlplab.runs.metrics import OBJECTIVES, read_objective
+from mlplab.search.space import read_space
 
 optuna = pytest.importorskip("optuna", reason="the search needs Optuna: pip install 'mlplab[search]'")
 

@@ -22,13 +22,11 @@ from mlplab.cli.completion import completion_script
 from mlplab.config import composition as configs
 from mlplab.config.grammar import quoted
 from mlplab.config.messages import one_line
-from mlplab.config.sweep_values import check_sweep
 from mlplab.errors import Ended, InputError
 from mlplab.hydra_names import of_known_mode, raising_disk_errors
 from mlplab.pages.playground import write_playground
 from mlplab.runs.files import read_json
 from mlplab.runs.folder import claim, claimed, locked, take, unless_used
-from mlplab.search.space import judged
 from mlplab.sweeps.folder import sweep_folder
 from mlplab.sweeps.task import Task
 from mlplab.words import front_door, printable, short_path
@@ -67,7 +65,6 @@ def run(command: str, config_name: str, study: str, words: Words, load: Callable
         configs.resolved,
         partial(configs.check_plain, study=config_name),
         [front_door(), command, *words.argv],
-        objective,
     )
     if words.shows:
         show(config_name, task, words)
@@ -76,11 +73,6 @@ def run(command: str, config_name: str, study: str, words: Words, load: Callable
     else:
         single(command, config_name, task, words)
     return task.results
-
-
-def objective(result: dict[str, Any], config: Any) -> Any:
-    """Give the metrics of a result that its config's ``search.objective`` names."""
-    return judged(result, config["search"]["objective"])
 
 
 def single(command: str, config_name: str, task: Task, words: Words) -> None:
@@ -105,6 +97,8 @@ def single(command: str, config_name: str, task: Task, words: Words) -> None:
 
 def sweep(config_name: str, task: Task, words: Words) -> None:
     """Run the jobs of a sweep in one folder, that of ``hydra.sweep.dir`` where it is given."""
+    from mlplab.config.sweep_values import check_sweep  # a single run loads nothing of sweeps
+
     overrides = list(words.overrides)
     first = check_sweep(config_name, overrides, words.config_dir)
     base, ours = first.config, first.choices.get("hydra/launcher") == "population"

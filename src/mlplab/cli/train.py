@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from mlplab.data.baselines import NEIGHBOURS
 from mlplab.pages.playground import write_playground
 from mlplab.places import pip_line
-from mlplab.runs.sweep_record import unequal
+from mlplab.runs.metrics import unequal
 from mlplab.training.fit import fit
 from mlplab.words import columns, front_door
 from mlplab.words import short_path as shown

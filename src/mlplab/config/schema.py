@@ -23,7 +23,7 @@ from mlplab.options import (
     TRAINER,
 )
 from mlplab.rules import Rule, boolean, choice, either, integer, many, mapping, number, optional, text
-from mlplab.search.space import OBJECTIVES
+from mlplab.runs.metrics import OBJECTIVES
 from mlplab.units import quantity
 
 

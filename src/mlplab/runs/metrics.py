@@ -1,9 +1,11 @@
-"""``metrics.csv``: one row an epoch, appended as a run goes on and cut back when it resumes."""
+"""The metrics of a run: ``metrics.csv``, a row an epoch, and those of its result that can be aimed at, by name."""
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mlplab.errors import InputError
 from mlplab.runs.files import write_bytes
@@ -149,3 +151,66 @@ def _line(cells: list[str]) -> str:
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerow(cells)
     return buffer.getvalue()
+
+
+MINIMIZE, MAXIMIZE = "minimize", "maximize"
+
+_PARTS = ("validation", "test", "fresh", "train")
+_FIGURES = {
+    "nll": MINIMIZE,
+    "accuracy": MAXIMIZE,
+    "calibration_error": MINIMIZE,
+    "nll_regret": MINIMIZE,
+    "accuracy_regret": MINIMIZE,
+}
+
+# Name -> direction. PART/METRIC is measured on the state that evaluate_state says, by default the best one.
+OBJECTIVES: dict[str, str] = {f"{part}/{figure}": way for part in _PARTS for figure, way in _FIGURES.items()}
+OBJECTIVES |= {"parameters": MINIMIZE, "seconds/fit": MINIMIZE, "epochs": MINIMIZE, "steps": MINIMIZE}
+
+
+def read_objective(result: Mapping[str, Any], name: str) -> float | None:
+    """Read a metric from a job's result.
+
+    Args:
+        result: as in ``result.json``.
+        name: a key of :data:`OBJECTIVES`.
+
+    Returns:
+        The metric, or None where the result has none or it is not finite.
+    """
+    value: Any = result
+    for part in name.split("/"):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def judged(result: Mapping[str, Any], names: str | Sequence[str]) -> float | tuple[float, ...]:
+    """Give the metrics of a job's result that a sweeper asks for.
+
+    Args:
+        result: as in ``result.json``.
+        names: one objective, or several.
+
+    Returns:
+        A float, or a tuple of one each. A metric that a finished job does not have is nan; those of a job that did
+        not finish are the worst there are: inf, or -inf where more is better.
+    """
+    if not isinstance(names, str):
+        return tuple(judged(result, name) for name in names)
+    if result.get("status", "finished") != "finished":
+        return -math.inf if OBJECTIVES[names] == MAXIMIZE else math.inf
+    value = read_objective(result, names)
+    return math.nan if value is None else value
+
+
+# The largest class has this many times its equal share: then accuracy is not shown alone.
+UNEQUAL = 1.5
+
+
+def unequal(confusion: Sequence[Sequence[int]]) -> bool:
+    """Say whether classes have so unequal shares that accuracy says little: the largest has 1.5 times its equal share."""
+    members = [sum(row) for row in confusion]
+    return len(members) > 1 and max(members) * len(members) > UNEQUAL * sum(members)

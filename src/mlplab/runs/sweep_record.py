@@ -2,13 +2,13 @@
 
 import math
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mlplab.errors import InputError
 from mlplab.runs.files import read_json
+from mlplab.runs.metrics import unequal
 
 FORMAT = 1
 STATES = ("finished", "diverged", "failed", "interrupted", "running", "missing")
@@ -148,13 +148,3 @@ def _is_value(value: Any) -> bool:
     if value is None or isinstance(value, str):
         return True
     return isinstance(value, int | float) and not LARGEST < abs(value) < math.inf
-
-
-# The largest class has this many times its equal share: then accuracy is not shown alone.
-UNEQUAL = 1.5
-
-
-def unequal(confusion: Sequence[Sequence[int]]) -> bool:
-    """Say whether classes have so unequal shares that accuracy says little: the largest has 1.5 times its equal share."""
-    members = [sum(row) for row in confusion]
-    return len(members) > 1 and max(members) * len(members) > UNEQUAL * sum(members)

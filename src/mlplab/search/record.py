@@ -10,8 +10,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from mlplab.runs.files import write_json
+from mlplab.runs.metrics import OBJECTIVES
 from mlplab.runs.names import short_names
-from mlplab.search.space import OBJECTIVES
 from mlplab.search.trials import Trials
 from mlplab.words import columns, thinned
 

@@ -14,7 +14,8 @@ from mlplab.errors import Ended, InputError
 from mlplab.places import pip_line
 from mlplab.runs.folder import locked
 from mlplab.runs.identity import Role, code_digest, config_digest, override_role
-from mlplab.search.space import Dimension, read_objective, read_space
+from mlplab.runs.metrics import read_objective
+from mlplab.search.space import Dimension, read_space
 from mlplab.sweeps.executors import physical_cores
 from mlplab.sweeps.groups import FEWEST_MEMBERS
 from mlplab.sweeps.task import Task

@@ -15,8 +15,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mlplab.errors import InputError
 from mlplab.optuna_names import trial_again
+from mlplab.runs.metrics import OBJECTIVES
 from mlplab.search.samplers import SAMPLERS, Reseeded, grid_size, is_joint
-from mlplab.search.space import OBJECTIVES, Dimension
+from mlplab.search.space import Dimension
 
 JOURNAL = "optuna.journal"
 
@@ -27,7 +28,7 @@ class Plan:
 
     Attributes:
         space: the dimensions.
-        objectives: keys of :data:`~mlplab.search.space.OBJECTIVES`.
+        objectives: keys of :data:`~mlplab.runs.metrics.OBJECTIVES`.
         sampler: a key of :data:`~mlplab.search.samplers.SAMPLERS`.
         seed: of the search.
         trials: how many there are to be, those of earlier calls included.

@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from mlplab.errors import UNWRITABLE, Ended, InputError, hides_interrupt
+from mlplab.runs.metrics import judged
 from mlplab.runs.signals import received
 
 
@@ -34,7 +35,6 @@ class Task:
         resolve: gives the plain values of a config.
         check: checks plain values and gives them back.
         command: the words of the command line.
-        objective: gives the metric, or metrics, by which a job's result is judged, from the result and the config.
         results: of the jobs that ran in this process, or that a launcher returned.
     """
 
@@ -43,7 +43,6 @@ class Task:
     resolve: Callable[[DictConfig], dict[str, Any]]
     check: Callable[[dict[str, Any]], dict[str, Any]]
     command: list[str]
-    objective: Callable[[dict[str, Any], Any], Any]
     results: list[Any] = field(default_factory=list)
 
     def __call__(self, config: DictConfig) -> float | tuple:
@@ -67,7 +66,7 @@ class Task:
     def returned(self, result: Any, config: Any) -> float | tuple:
         """Make of a job's result what Hydra is given."""
         whole = result if isinstance(result, dict) else {"status": "finished"}
-        figures = self.objective(whole, config)
+        figures = judged(whole, config["search"]["objective"])
         value = Objective(figures) if isinstance(figures, float) else Objectives(figures)
         value.result = whole
         return value
