@@ -18,7 +18,7 @@ from mlplab.runs.status import write_status
 from mlplab.seeds import derive
 from mlplab.training.members import members_of
 
-# Held by whoever changes what the threads of a process have in common: its trainings come one after the other.
+# Held while a training changes what the threads of a process have in common: its trainings come one after the other.
 TURN = threading.RLock()
 
 
