@@ -5,6 +5,7 @@ import time
 
 import pytest
 import torch
+from speed import slowness
 
 from mlplab.runs import manifest
 from mlplab.runs.identity import config_digest
@@ -124,4 +125,4 @@ def test_a_word_of_100_000_letters_is_looked_through_at_once():
     ):
         assert secret_in(word) is None or "token" in word
         without_secrets([word])
-    assert time.process_time() - before < 5
+    assert time.process_time() - before < 5 * slowness()

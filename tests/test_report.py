@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+from speed import slowness
 from sweep_folders import make_sweep, read_record, result, write_map, write_record, write_run
 
 from mlplab.cli.app import main
@@ -312,5 +313,5 @@ def test_a_report_of_1000_runs_is_fast_and_imports_neither_torch_nor_hydra(tmp_p
     assert done.returncode == 0, done.stderr
     last = done.stdout.splitlines()[-1]
     assert last.startswith("0 [] "), last
-    assert float(last.split()[-1]) < 4.0
+    assert float(last.split()[-1]) < 4.0 * slowness()
     assert json.loads((folder / "sweep.json").read_text())["jobs"][999]

@@ -9,6 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
+from speed import slowness
 
 from mlplab.config import composition as configs
 from mlplab.errors import InputError
@@ -148,4 +149,4 @@ def test_a_thousand_jobs_take_seconds_to_compose(tmp_path):
         placed = compose_jobs(tmp_path, master, loader, task, jobs, Display())
         seconds = time.process_time() - start
     assert len({job.folder for job in placed}) == count
-    assert seconds / count * 1000 < 15, f"{seconds / count * 1000:.1f} s for 1,000 jobs"  # promised: 30
+    assert seconds / count * 1000 < 15 * slowness(), f"{seconds / count * 1000:.1f} s for 1,000 jobs"  # promised: 30
