@@ -1,4 +1,4 @@
-"""The suite's own eye: change one thing at random in a copy of the package, and see whether a test notices.
+"""Mutants: change one thing at random in a copy of the package, and see whether a test notices.
 
     scripts/lab test --cov=mlplab --cov-context=test --cov-report=
     .venv/bin/python tests/mutants.py 100 .coverage [seed=0] [shard=0/2] [again=FILE]

@@ -1,4 +1,4 @@
-"""The suite's own eye sees what it says: its mutants are changes of one expression, its reasons are about real ones."""
+"""The mutants of ``mutants.py`` are changes of one expression, and its reasons are about mutants that there are."""
 
 import ast
 import random

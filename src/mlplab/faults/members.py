@@ -36,16 +36,16 @@ def members(outcome: Outcome, effort: str, place: Path) -> None:
     _configure(place / "well", {})
     told = run([*SWEEP, *_words(place / "well", jobs), "launcher=inline"])
     well = _states(place / "well")
-    outcome.note(told.code == 0 and len(well) == jobs, f"without a culprit: {told.code} {told.err[-300:]}")
-    trials = [{pick.randrange(jobs): kind} for kind in kinds]  # one culprit
+    outcome.note(told.code == 0 and len(well) == jobs, f"with no failing network: {told.code} {told.err[-300:]}")
+    trials = [{pick.randrange(jobs): kind} for kind in kinds]  # one failing network
     for count in {"short": (2,), "quick": (2, 3, 6), "long": (2, 3, 5, 8, 12, 13)}[effort]:  # several
         trials.append(dict(zip(pick.sample(range(jobs), count), pick.choices(kinds, k=count))))
     if effort == "short":
         trials = [{0: "segfault", 2: "step"}]
     for number, failing in outcome.mine(enumerate(trials)):
         _one(outcome, place / str(number), failing, jobs, well, inline=False)
-    gentle = {kind for kind in kinds if kind in ("constructor", "step", "exit", "allocate", "nan")}
-    for kind in outcome.mine(sorted(gentle) if effort != "short" else ()):  # in the sweep's own process
+    of_an_error = {kind for kind in kinds if kind in ("constructor", "step", "exit", "allocate", "nan")}
+    for kind in outcome.mine(sorted(of_an_error) if effort != "short" else ()):  # in the sweep's own process
         _one(outcome, place / f"inline-{kind}", {pick.randrange(jobs): kind}, jobs, well, inline=True)
 
 
@@ -69,7 +69,7 @@ def _one(
         outcome.note(right, f"{name}: {seed} is told as {entry.get('status')}: {entry.get('error')}")
     best = [line for line in told.err.splitlines() if line.startswith("lowest NLL")]
     bad = [seed for seed in failing if best and best[-1].endswith(f"seed={seed}")]
-    outcome.note(not bad, f"{name}: a culprit is the best: {best}")
+    outcome.note(not bad, f"{name}: a failing network is the best: {best}")
     before = _stamps(place)
     told = run(words, within_s=300)
     after = _stamps(place)
