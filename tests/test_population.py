@@ -11,10 +11,11 @@ from torch import nn
 
 from mlplab.errors import InputError
 from mlplab.nn.activations import ACTIVATIONS, Activation
+from mlplab.nn.losses import CrossEntropy
 from mlplab.nn.mlp import MLP
 from mlplab.population import stacking
 from mlplab.population.blocks import MemberData
-from mlplab.population.engine import PIECE_BYTES, in_pieces
+from mlplab.population.engine import PIECE_BYTES, _is_plain, in_pieces
 from mlplab.population.member_axis import round_up
 from mlplab.population.optimizers import Adam
 from mlplab.population.stacking import stack
@@ -321,3 +322,10 @@ def test_points_of_several_data_modules_are_as_many_and_of_one_shape():
     ):
         with pytest.raises(InputError, match=f"the {name} points must be as many, and of one shape"):
             MemberData(members).part(name)
+
+
+@pytest.mark.parametrize(
+    "options", [{"weight": [1.0, 2.0]}, {"label_smoothing": 0.1}, {"reduction": "sum"}, {"ignore_index": 0}], ids=str
+)
+def test_only_the_plain_mean_is_measured_as_the_nll(options):
+    assert _is_plain(CrossEntropy()) and not _is_plain(CrossEntropy(**options))
