@@ -113,6 +113,8 @@ def test_noise_has_the_standard_deviation_asked_for(name):
 def test_shapes_without_noise():
     x, y = DRAWS["circles"]([7, 7, 7], 0.0)
     torch.testing.assert_close(x.norm(dim=1), (y + 1) / 3)
+    turns = torch.atan2(x[:7, 1], x[:7, 0]) / (2 * math.pi) % 1
+    torch.testing.assert_close(turns, torch.arange(7) / 7)
     x, y = DRAWS["xor"]([4, 4], 0.0)
     assert torch.equal((x[:, 0] * x[:, 1] < 0).long(), y) and (x.abs() == 1).all()
     x, y = DRAWS["blobs"]([1, 1, 1, 1], 0.0)

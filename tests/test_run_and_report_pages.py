@@ -17,7 +17,7 @@ from mlplab.pages.lif_explorer import lif_explorer
 from mlplab.pages.report_page import WEIGHT_BYTES, fitting, report_page, thinned_curves
 from mlplab.pages.run_page import law_of, within
 from mlplab.report.page import of_units
-from mlplab.runs.checkpoint import read_snapshots
+from mlplab.runs.checkpoint import ARRAYS, read_snapshots
 from mlplab.runs.folder import RunFolder
 
 ENTER, DOWN, RIGHT, LEFT = "\ue007", "\ue015", "\ue014", "\ue012"
@@ -89,6 +89,11 @@ def test_damaged_snapshots_are_none(tmp_path):
     (folder.checkpoints / "snapshots.npz").write_bytes(b"PK no archive")
     assert read_snapshots(folder) is None
     np.savez(folder.checkpoints / "snapshots.npz", widths=np.zeros(2))
+    assert read_snapshots(folder) is None
+    arrays = dict.fromkeys(ARRAYS, np.zeros(2))
+    np.savez(folder.checkpoints / "snapshots.npz", **arrays)
+    assert read_snapshots(folder).keys() == ARRAYS.keys()
+    np.savez(folder.checkpoints / "snapshots.npz", **arrays | {"widths": np.array([{}])})  # a pickle
     assert read_snapshots(folder) is None
 
 
