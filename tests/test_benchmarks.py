@@ -12,7 +12,7 @@ from mlplab.benchmarks.benchmark import BENCHMARKS
 def test_the_ordinary_program_trains_a_sweep(tmp_path):
     words = ["-m", "width=4,5", "epochs=1", f"hydra.sweep.dir={tmp_path}"]
     subprocess.run(
-        [sys.executable, "-m", "mlplab.benchmarks.ordinary", *words], check=True, capture_output=True, timeout=120
+        [sys.executable, "-m", "mlplab.benchmarks.ordinary", *words], check=True, capture_output=True, timeout=900
     )
     for job in ("0", "1"):
         names = {path.name for path in (tmp_path / job).iterdir()}

@@ -223,7 +223,7 @@ complete_line "mlplab report x"
 
 def test_tab_completes_commands_keys_and_options(tmp_path):
     script = COMPLETE.format(python=sys.executable)
-    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=900)
     assert done.stderr == ""
     commands, keys, options, nothing = done.stdout.split("\n")[:4]
     assert commands == "train" and keys == "model.width=" and nothing == ""

@@ -47,7 +47,7 @@ def environment(checkout: Path, **more: str) -> dict[str, str]:
 def lab(checkout: Path, *words: str, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess:
     command = [str(checkout / "scripts" / "lab"), *words]
     env = environment(checkout, **more)
-    return subprocess.run(command, cwd=cwd or checkout, env=env, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=cwd or checkout, env=env, capture_output=True, text=True, timeout=900)
 
 
 def pip_calls(checkout: Path) -> list[str]:
@@ -102,7 +102,7 @@ def test_a_set_up_that_was_cut_off_is_made_anew(checkout, how):
     command = [str(checkout / "scripts" / "lab"), "train"]
     process = subprocess.Popen(
         command,
-        env=environment(checkout, SLOW="30"),
+        env=environment(checkout, SLOW="3600"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -110,7 +110,7 @@ def test_a_set_up_that_was_cut_off_is_made_anew(checkout, how):
     while not pip_calls(checkout):
         time.sleep(0.02)
     os.killpg(process.pid, how)
-    process.wait(timeout=10)
+    process.wait(timeout=900)
     left = checkout / ".venv" / "half-copied"
     left.touch()
     done = lab(checkout, "train")
@@ -126,7 +126,7 @@ def test_two_at_once_set_up_once(checkout):
         )
         for _ in range(2)
     ]
-    ends = [process.communicate(timeout=30) for process in both]
+    ends = [process.communicate(timeout=900) for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert len(pip_calls(checkout)) == 2
     assert sorted("waiting" in err for _, err in ends) == [False, True]

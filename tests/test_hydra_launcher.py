@@ -55,7 +55,7 @@ app()
 def run(tmp_path, *words):
     (tmp_path / "app.py").write_text(APP)
     command = [sys.executable, "-W", "error", "app.py", *words]
-    return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=900)
 
 
 @pytest.mark.parametrize("words", [[], ["-m", "+x=1,2"]], ids=["one job", "a sweep"])

@@ -88,7 +88,7 @@ def test_two_processes_train_one_network(tmp_path):
         [sys.executable, "-W", "ignore", str(tmp_path / "two.py")],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         cwd=tmp_path,
     )
     assert "moved True True" in done.stdout, done.stderr[-2000:]
@@ -125,7 +125,7 @@ def test_lightning_cli_builds_both(tmp_path):
         [sys.executable, "-W", "ignore", str(tmp_path / "cli.py"), *words],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -94,7 +94,7 @@ def test_a_signal_before_the_answer_ends_the_command_and_one_after_it_changes_no
     started = {stage: child(stage, number) for stage in expected}
     ended = {}
     for stage, process in started.items():
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=900)
         ended[stage] = (process.returncode, out, err)
     assert ended == expected
 

@@ -106,7 +106,7 @@ from mlplab.sweeps import worker
 
 def study(payload, folders, tell):
     tell("started")
-    time.sleep(60)
+    time.sleep(3600)
 
 worker._call_each = study
 worker.run_group(json.loads(sys.argv[1]))
@@ -126,7 +126,7 @@ def group(tmp_path):
         process = subprocess.Popen(
             [sys.executable, "-c", UNIT, json.dumps({**payload, **paths, **more})], stdout=subprocess.PIPE, text=True
         )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 900
         while b"started" not in Path(paths["messages"]).read_bytes():
             assert time.monotonic() < deadline and process.poll() is None
             time.sleep(0.05)
@@ -140,7 +140,7 @@ def test_a_group_that_is_asked_to_stop_says_so(group):
     _, paths, start = group
     process = start()
     Path(paths["stop"]).touch()
-    words, _ = process.communicate(timeout=20)
+    words, _ = process.communicate(timeout=900)
     assert process.returncode == 0 and "ended by itself" in words
     assert '"interrupted"' in Path(paths["messages"]).read_text()
 
@@ -149,7 +149,7 @@ def test_a_group_whose_sweep_began_anew_ends(group, tmp_path):
     _, paths, start = group
     process = start()
     again = Exchange(tmp_path)
-    words, _ = process.communicate(timeout=20)
+    words, _ = process.communicate(timeout=900)
     assert process.returncode == 1 and "ended by itself" not in words
     assert not Path(paths["messages"]).exists() and again.open()["messages"] != paths["messages"]
 
@@ -161,7 +161,7 @@ def test_a_group_whose_sweep_was_killed_ends(group):
             sys.executable,
             "-c",
             "import json, time; from mlplab.runs.status import process_record\n"
-            "print(json.dumps(process_record()), flush=True); time.sleep(60)",
+            "print(json.dumps(process_record()), flush=True); time.sleep(3600)",
         ],
         stdout=subprocess.PIPE,
         text=True,
@@ -171,7 +171,7 @@ def test_a_group_whose_sweep_was_killed_ends(group):
     process = start(owner=json.loads(owner.stdout.readline()))
     os.kill(owner.pid, signal.SIGKILL)
     owner.communicate()
-    process.communicate(timeout=20)
+    process.communicate(timeout=900)
     assert process.returncode == 1
 
 

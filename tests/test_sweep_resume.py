@@ -262,7 +262,7 @@ def test_a_sweep_killed_again_and_again_ends_as_if_nothing_had_been():
         env=environment(),
         text=True,
         capture_output=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
     counts = json.loads(done.stdout.splitlines()[-1])
@@ -277,7 +277,7 @@ def start(logs, mark):
     words = [sys.executable, "-m", "mlplab.cli.app", "train", "-m", *SMALL, f"paths.logs={logs}", "sweep=s", *LONG]
     words += ["callbacks.checkpoints.every_seconds=0.5"]
     process = subprocess.Popen(words, env=environment(**{MARK: mark}), stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 600
+    deadline = time.monotonic() + 900
     while len(stamps(logs, "checkpoints/last.ckpt")) + len(list(folder_of(logs).glob("*/checkpoints/last.ckpt"))) < 4:
         assert time.monotonic() < deadline and process.poll() is None, process.communicate()
         time.sleep(0.1)
@@ -302,7 +302,7 @@ def left_behind(mark):
 def test_ctrl_c_saves_the_states_and_a_kill_leaves_no_orphans(tmp_path):
     process = start(tmp_path, "int")
     process.send_signal(signal.SIGINT)
-    _, words = process.communicate(timeout=300)
+    _, words = process.communicate(timeout=900)
     assert process.returncode == 130 and "stopping: the running groups save their states" in words
     states = [json.loads(path.read_text())["status"] for path in folder_of(tmp_path).glob("*/status.json")]
     assert states == ["interrupted"] * 4 and not left_behind("int")
@@ -313,7 +313,7 @@ def test_ctrl_c_saves_the_states_and_a_kill_leaves_no_orphans(tmp_path):
     begun = stamps(tmp_path, "manifest.json")
 
     process = start(tmp_path, "kill")
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 900
     while any(checkpoint.load(path)["mlplab"]["epochs"] <= epochs for path, epochs in saved.items()):
         assert time.monotonic() < deadline, "the states were not gone on with"
         time.sleep(0.2)
@@ -321,7 +321,7 @@ def test_ctrl_c_saves_the_states_and_a_kill_leaves_no_orphans(tmp_path):
     assert len(left_behind("kill")) >= 4  # the sweep, the server and two workers
     process.kill()
     process.communicate()
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 900
     while left_behind("kill"):
         assert time.monotonic() < deadline, "processes outlive the sweep"
         time.sleep(0.1)
