@@ -17,7 +17,7 @@ from torch import nn
 
 from mlplab.data.bayes import log_posterior
 from mlplab.errors import InputError
-from mlplab.options import long_precision
+from mlplab.options import SEED, long_precision
 from mlplab.plots.decision_map import decision_map, summary
 from mlplab.rules import integer, near
 from mlplab.runs.files import read_record
@@ -74,7 +74,7 @@ def fit(
         callbacks: callbacks; a progress line by default. Networks that cannot be trained at once get copies of them. A
             network whose loss is not finite stops there in any case, at its last finite state, and its result says
             ``diverged``.
-        seed: of the first bare network's dropout; each further one has the next.
+        seed: of the first bare network's dropout, each further one has the next; a `Classifier` has its own.
         **trainer: options of Lightning's Trainer; ``logger`` for a single network only.
 
     Returns:
@@ -83,6 +83,7 @@ def fit(
     Raises:
         InputError: the networks do not fit the data, or ``engine="population"`` cannot train them.
     """
+    SEED.check("seed", seed)
     _expect_arguments(data, trainer)
     with TURN:  # of the threads of this process
         several = isinstance(model, (list, tuple))
@@ -104,7 +105,7 @@ def fit(
             options["precision"] = long_precision(options["precision"])
         runs = [_run(module, view, loggers, options, seed) for module in modules]
         for run in runs:
-            run.plan = plan(run.module, view if view is data else data, options, own, engine)
+            run.plan = plan(run.module, data, options, own, engine)
         engine_only = all(run.plan.engine == "population" for run in runs)
         if engine_only:
             for logger in loggers:  # as Lightning does in its own loop

@@ -123,13 +123,10 @@ _LIMIT = optional(either(integer(0), number(0, 1)))
 # The other options of Lightning's Trainer that a config may add.
 FURTHER_TRAINER = {
     "strategy": text(words="the name of one of Lightning's strategies"),
-    "num_nodes": integer(1),
     "min_epochs": optional(integer(0)),
     "min_steps": optional(integer(0)),
     "max_time": optional(_TIME),
     "limit_val_batches": _LIMIT,
-    "limit_test_batches": _LIMIT,
-    "limit_predict_batches": _LIMIT,
     "val_check_interval": optional(either(integer(1), number(0, 1, above=True), _TIME)),
     "num_sanity_val_steps": optional(integer(-1)),
     "log_every_n_steps": optional(integer(1)),
@@ -139,9 +136,7 @@ FURTHER_TRAINER = {
     "deterministic": optional(either(boolean(), choice("warn"))),
     "benchmark": optional(boolean()),
     "inference_mode": boolean(),
-    "use_distributed_sampler": boolean(),
     "detect_anomaly": boolean(),
-    "sync_batchnorm": boolean(),
     "reload_dataloaders_every_n_epochs": integer(0),
     "enable_autolog_hparams": boolean(),
 }
@@ -152,6 +147,11 @@ CLOSED_TRAINER = {
     "default_root_dir": "a run writes into its own folder, under paths.logs",
     "plugins": "give them to Lightning's Trainer in Python",
     "model_registry": "give it to Lightning's Trainer in Python",
+    "limit_test_batches": "a run is measured on all test points",
+    "limit_predict_batches": "predict gives an answer for every row",
+    "use_distributed_sampler": "a run is one process",
+    "sync_batchnorm": "a run is one process",
+    "num_nodes": "a run is one process",
     "barebones": "turn off callbacks, logger and figures",
 }
 # Beyond it float32 overflows, in which networks are trained.

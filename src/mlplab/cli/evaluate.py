@@ -94,14 +94,15 @@ def compare(network: Population, data: Any, recorded: dict[str, Any], folder: Ru
     """Print recorded and recomputed metrics side by side; 0 where all are equal to the bit.
 
     A run of another version of the lab may have been rounded otherwise, and so may one of a GPU, since they are computed
-    on a CPU: the metrics are then equal to 1e-6 or 1e-4 of themselves.
+    on a CPU: the metrics are then equal to 1e-6 or 1e-4 of themselves, and of an accuracy one point may be another.
     """
     rows, equal, (other, tolerance) = [("", "", "recorded", "recomputed", "")], True, _rounded_otherwise(folder)
     for part, figures in figures_of(network, data).items():
         for name in FIGURES if figures else ():
+            one_point = 1.01 / figures["points"] if tolerance > 1e-6 and name != "nll" else 0.0
             before, now = (recorded.get(part) or {}).get(name), figures[name]
             now = now if math.isfinite(now) else None  # as it is recorded
-            same = before == now or (other is not None and _rounds_to(before, now, tolerance))
+            same = before == now or (other is not None and _rounds_to(before, now, tolerance, one_point))
             equal &= same
             told = [figure if isinstance(figure, (int, float)) else math.nan for figure in (before, now)]
             verdict = "equal" if same else f"differs by {told[1] - told[0]:.2e}"
@@ -126,9 +127,9 @@ def _rounded_otherwise(folder: RunFolder) -> tuple[str | None, float]:
     return None, 0.0
 
 
-def _rounds_to(before: object, now: object, tolerance: float) -> bool:
+def _rounds_to(before: object, now: object, tolerance: float, least: float) -> bool:
     both = all(isinstance(value, (int, float)) for value in (before, now))
-    return both and math.isclose(before, now, rel_tol=tolerance, abs_tol=tolerance / 10)
+    return both and math.isclose(before, now, rel_tol=tolerance, abs_tol=max(tolerance / 10, least))
 
 
 def elsewhere(

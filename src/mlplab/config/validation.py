@@ -61,7 +61,7 @@ def _check_keys(key: str, value: Mapping, table: Mapping) -> None:
     prefix = f"{key}." if key else ""
     if key == "trainer":
         table = table | FURTHER_TRAINER
-        for name in value.keys() & CLOSED_TRAINER.keys():
+        for name in [name for name in value if name in CLOSED_TRAINER]:
             raise InputError(
                 f"trainer.{name} must be left out, got trainer.{name}={shown(value[name])}: {CLOSED_TRAINER[name]}"
             )

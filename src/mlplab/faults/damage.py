@@ -48,6 +48,11 @@ FORGED: dict[str, tuple[bool, Callable[[dict[str, Any]], Any]]] = {
             state={n + 90: s for n, s in c["optimizer_states"][0]["state"].items()}
         ),
     ),
+    "an optimiser without second moments": (
+        False,
+        lambda c: [own.pop("exp_avg_sq") for own in c["optimizer_states"][0]["state"].values()],
+    ),
+    "an optimiser that lacks a parameter": (False, lambda c: c["optimizer_states"][0]["state"].pop(0)),
     "an optimiser that is a text": (False, lambda c: c.update(optimizer_states="x")),
     "no best": (False, lambda c: c["mlplab"].pop("best")),
     "a best of other shapes": (

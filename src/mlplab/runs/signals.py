@@ -179,7 +179,7 @@ def _watch(reading_end: int, over: threading.Event) -> None:
             deadline = asked + GRACE_S
             while (late or _answer is None) and not over.wait(0.02):
                 now = time.monotonic()
-                patience = _patient[-1] if _patient else 0.0
+                patience = next(reversed(tuple(_patient)), 0.0)  # the main thread may change it meanwhile
                 if patience < math.inf:  # of a training
                     patience = 0.0 if again else max(patience, WRITES_WITHIN_S if _writing else 0.0)
                 if _held or now < asked + patience:

@@ -1,5 +1,6 @@
 """The classifier: a page of ordinary Lightning. What a run means is said here; `population/` only makes it fast."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -21,7 +22,9 @@ from mlplab.seeds import derive
 from mlplab.training.nodes import built, node_or_name
 
 # torch's schedules that move at every step; the others move once an epoch.
-PER_STEP = ("OneCycleLR", "CyclicLR", "CosineAnnealingWarmRestarts")
+PER_STEP = tuple(
+    getattr(torch.optim.lr_scheduler, n) for n in ("OneCycleLR", "CyclicLR", "CosineAnnealingWarmRestarts")
+)
 
 
 class Classifier(L.LightningModule):
@@ -107,7 +110,7 @@ class Classifier(L.LightningModule):
             return optimizer
         if not isinstance(self.schedule, Schedule):
             scheduler = self.schedule(optimizer)
-            interval = "step" if type(scheduler).__name__ in PER_STEP else "epoch"
+            interval = "step" if isinstance(scheduler, PER_STEP) else "epoch"
             return {
                 "optimizer": optimizer,
                 "lr_scheduler": {"scheduler": scheduler, "interval": interval, "monitor": self.monitor},
@@ -132,7 +135,9 @@ class Classifier(L.LightningModule):
         if self.seed is None or self._trainer is None:
             yield
             return
-        number = self.current_epoch * self.trainer.num_training_batches + batch_idx
+        each = self.trainer.num_training_batches
+        # Of a stream nobody knows how long an epoch is: 2**32 minibatches are more than it has.
+        number = self.current_epoch * (each if math.isfinite(each) else 1 << 32) + batch_idx
         if isinstance(self.model, MLP) and self.model.is_as_built():
             with streams(self.model, self.seed, number):
                 yield

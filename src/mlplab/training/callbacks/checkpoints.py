@@ -33,7 +33,20 @@ FORMAT = 2
 KEY = "mlplab"
 PREFIX = "model."
 # What torch's optimisers keep of each parameter in its shape.
-MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg", "sum", "acc_delta")
+MOMENTS = (
+    "exp_avg",
+    "exp_avg_sq",
+    "max_exp_avg_sq",
+    "momentum_buffer",
+    "square_avg",
+    "grad_avg",
+    "sum",
+    "acc_delta",
+    "exp_inf",
+)
+# What the optimisers of the lab's groups keep of each parameter that they have stepped.
+REQUIRED = {kind: ("exp_avg", "exp_avg_sq") for kind in (torch.optim.Adam, torch.optim.AdamW)}
+REQUIRED[torch.optim.SGD] = ("momentum_buffer",)
 
 
 def engine_checkpoint(trainer: L.Trainer, engine: Any, index: int) -> dict[str, Any]:
@@ -147,11 +160,16 @@ def expect_optimizers(optimizers: Sequence[torch.optim.Optimizer], states: Any, 
             for name in MOMENTS if type(optimizer).__module__.startswith("torch.optim.") else ():
                 if kept.get(name) is not None and kept[name].shape != parameters[number].shape:
                     raise ValueError(f"{name} of parameter {number} is {tuple(kept[name].shape)}")
-        has_moments = isinstance(optimizer, torch.optim.Adam) or (
-            isinstance(optimizer, torch.optim.SGD) and any(group["momentum"] for group in optimizer.param_groups)
-        )
+            for name in REQUIRED.get(type(optimizer), ()):
+                if not isinstance(kept.get(name), Tensor) and (name != "momentum_buffer" or _has_momentum(optimizer)):
+                    raise ValueError(f"{name} of parameter {number} is missing")
+        has_moments = isinstance(optimizer, torch.optim.Adam) or _has_momentum(optimizer)
         if has_moments and steps and not held["state"]:
             raise ValueError(f"it holds no moments after {plural(steps, 'step')}")
+
+
+def _has_momentum(optimizer: torch.optim.Optimizer) -> bool:
+    return isinstance(optimizer, torch.optim.SGD) and any(group["momentum"] for group in optimizer.param_groups)
 
 
 def callback_states(trainer: L.Trainer, index: int) -> dict[str, Any]:
@@ -257,9 +275,12 @@ def _optimizer_state(
 
 
 def _moments(module: L.LightningModule, state: Mapping[int, Mapping[str, Any]]) -> dict[str, dict[str, Tensor]]:
-    """Read moments back by name; none where no step has been taken."""
+    """Read moments back by name; none where no step has been taken, or where the optimiser keeps none."""
     moments: dict[str, dict[str, Tensor]] = {}
+    parameters = list(module.parameters())
     for number, name in _trained(module):
+        if state and number not in state and parameters[number].requires_grad:
+            raise ValueError(f"the moments of {name} are missing")
         for key, value in state.get(number, {}).items():
             if key != "step" and value is not None:
                 moments.setdefault(key, {})[name] = value
