@@ -246,3 +246,48 @@ def test_looking_leaves_the_global_generators():
         after = process.states()
     assert torch.equal(before["torch"], after["torch"]) and before["python"] == after["python"]
     np.testing.assert_array_equal(before["numpy"][1], after["numpy"][1])
+
+
+def test_without_test_points_nothing_is_said_of_them(tmp_path):
+    """The validation points are those by which the best epoch is chosen: a run is not judged on them as on a test."""
+
+    class TwoParts(L.LightningDataModule):
+        def __init__(self):
+            super().__init__()
+            self.whole = mlplab.SpiralDataModule(points_per_arm=40, batch_size=16, validation_points=40, fresh_points=0)
+            self.whole.setup()
+
+        def train_dataloader(self):
+            return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*self.whole.train), 16)
+
+        def val_dataloader(self):
+            return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*self.whole.validation), 16)
+
+    model = mlplab.MLP(2, [8], 4, seed=0)
+    result = mlplab.fit(model, TwoParts(), max_epochs=2, callbacks=[])
+    assert result["test"] is None and result["validation"]["points"] == 40
+    assert set(mlplab.evaluate(model, TwoParts())) == {"train", "validation"}
+    mlplab.draw_decision_map(model, TwoParts()).savefig(tmp_path / "map.png")
+
+
+def test_what_a_network_draws_differs_from_minibatch_to_minibatch_of_a_stream():
+    class Stream(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            yield from zip(torch.linspace(-1, 1, 32).reshape(16, 2), torch.arange(16) % 3)
+
+    class Drawing(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.drawn = torch.nn.Linear(2, 3), []
+
+        def forward(self, x):
+            if self.training:
+                self.drawn.append(float(torch.rand(())))
+            return self.layer(x)
+
+    with torch.random.fork_rng():
+        network = Drawing()
+    loader = torch.utils.data.DataLoader(Stream(), batch_size=4)
+    model = mlplab.Classifier(network, schedule=mlplab.Constant(), seed=1)
+    mlplab.fit(model, L.LightningDataModule.from_datasets(Stream(), batch_size=4), max_epochs=3, callbacks=[])
+    assert len(network.drawn) == 3 * len(list(loader)) == len(set(network.drawn))

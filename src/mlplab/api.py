@@ -233,15 +233,17 @@ def draw_decision_map(
     integer(1, 4096).check("resolution", resolution)
     view = viewed(data, again=False)
     plane = plane_of(view, limit)
+    if view.shown is None:
+        raise InputError("a decision map needs test or validation points, and the data module has neither")
     if plane is None:
         raise InputError(f"a decision map needs inputs of two features or more, got inputs of shape {view.input_shape}")
-    metrics = evaluate(model, data)["test"]
+    metrics = evaluate(model, data)[view.shown_part]
     network = _network(model)
     grid = map_of(_Holder(network), 0, plane, resolution)
     best = None
     if bayes and view.density is not None:
         best = log_posterior(plane.inputs(resolution), view.density).exp().reshape(grid.shape).numpy()
-    x, y = view.test
+    x, y = view.shown
     predicted = network.forward(x.to(network.theta)[None])[0].argmax(1).cpu()
     wrong = int((predicted != y).sum())
     return decision_map(
@@ -252,7 +254,8 @@ def draw_decision_map(
         predicted=predicted.numpy(),
         bayes=best,
         title=network_title(network.module),
-        subtitle=summary(metrics["accuracy"], wrong, len(y), metrics["nll"]),
+        subtitle=summary(metrics["accuracy"], wrong, len(y), metrics["nll"], split=view.shown_part),
+        split=view.shown_part,
         box=plane.box,
         class_names=view.class_names,
         axis_names=plane.names,

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from mlplab.cli.finished_run import read_result, write_evaluation
 from mlplab.cli.train import figure_lines
 from mlplab.config import composition as configs
+from mlplab.data.arrays import LabelledData
 from mlplab.data.file_module import WholeFile
 from mlplab.errors import InputError
 from mlplab.places import is_option
@@ -127,7 +128,7 @@ def picture(
     return png_bytes(figure)
 
 
-class _AsTrained:
+class _AsTrained(LabelledData):
     """A whole file where a plane asks for train points as well."""
 
     def __init__(self, data: WholeFile):

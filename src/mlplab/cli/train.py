@@ -35,9 +35,12 @@ def figure_lines(result: Mapping[str, Any], names: Mapping[str, str] | None = No
 
     Args:
         result: as in ``result.json``.
-        names: what the parts are called, by part; ``test points`` and ``fresh points`` if None.
+        names: what the parts are called, by part; ``test points`` and ``fresh points`` if None. Where the result has
+            none of them, the validation points are told.
     """
     names = names or {"test": "test points", "fresh": "fresh points"}
+    if not any(result.get(part) for part in names):
+        names = {"validation": "validation points"}
     test = result.get("test") or {}
     skewed = "confusion" in test and unequal(test["confusion"])
     more = (("balanced", "balanced_accuracy"), ("F1", "f1_macro"), ("AUROC", "auroc")) if skewed else ()

@@ -130,6 +130,16 @@ class LabelledData:
     class_names: Sequence[str] | None = None
     feature_names: Sequence[str] | None = None
 
+    @property
+    def shown_part(self) -> str:
+        """Part whose points pictures show: the test points, or those of validation where there are none."""
+        return "test" if self.test is not None else "validation"
+
+    @property
+    def shown(self) -> Points | None:
+        """Points of that part."""
+        return getattr(self, self.shown_part)
+
     def log_posterior(self, part: str) -> Tensor | None:
         """Give the Bayes log posterior (N, C) on a part; None where the density or the part is not there."""
         return None

@@ -51,7 +51,6 @@ class DataView(LabelledData):
             self.train, self.validation = (_points(module, LOADERS[part]) for part in ("train", "validation"))
             with _without("test points", module):
                 self.test = _points(module, LOADERS["test"])
-        self.test = self.test or self.validation
         known = next((points for points in (self.train, self.validation, self.test) if points is not None), None)
         self.input_shape = None if known is None else tuple(known.x.shape[1:])
         self.classes = _classes(module, [self.train, self.validation, self.test])

@@ -51,18 +51,19 @@ class Measured:
 
     def __post_init__(self) -> None:
         self.data = self.run.data
-        self.labels, self.predicted = self.data.test.y.numpy(), self.logits.argmax(1).numpy()
+        self.labels, self.predicted = self.data.shown.y.numpy(), self.logits.argmax(1).numpy()
         self.probabilities = self.logits.double().softmax(1).numpy()
         self.network = network_title(self.classifier.population.member(self.index))
         self.title = f"{self.network} on {data_title(self.run)}"
 
     @property
     def summary(self) -> str:
-        """The figures on the test points in a line."""
+        """The metrics on the points that are shown, in a line."""
         from mlplab.plots.decision_map import summary
 
-        test = self.result["test"]
-        return summary(test["accuracy"], int((self.predicted != self.labels).sum()), len(self.labels), test["nll"])
+        part, wrong = self.data.shown_part, int((self.predicted != self.labels).sum())
+        metrics = self.result[part]
+        return summary(metrics["accuracy"], wrong, len(self.labels), metrics["nll"], split=part)
 
 
 def draw_figures(trainer: Any, classifier: Any, index: int, result: dict[str, Any], test_logits: Tensor | None) -> None:
@@ -114,8 +115,8 @@ def map_figures(
     grid = map_of(member.classifier, member.index, plane, maps.resolution)
     if not np.isfinite(grid).all():  # of a network that is finite at its points, but not everywhere
         return {}
-    points = plane.points(member.data.test.x)
-    common = {"predicted": member.predicted, "box": plane.box, "class_names": names}
+    points = plane.points(member.data.shown.x)
+    common = {"predicted": member.predicted, "box": plane.box, "class_names": names, "split": member.data.shown_part}
     shown = {"map": grid, "extent": np.array(plane.extent), "points": points, "labels": member.labels}
     member.arrays |= shown | {"predicted": member.predicted}
     words = {"box": plane.box, "axis_names": plane.names, "class_names": names}
@@ -146,10 +147,10 @@ def beside_bayes(member: Measured, grid: np.ndarray, extent: tuple, points: np.n
     from mlplab.plots.decision_map import summary
     from mlplab.plots.side_by_side import comparison
 
-    places, test = decision_grid(len(grid), extent), member.result["test"]
+    places, test = decision_grid(len(grid), extent), member.result[member.data.shown_part]
     bayes = log_posterior(places, member.data.density).exp().reshape(*grid.shape[:2], member.data.classes).numpy()
     member.arrays["bayes_map"] = bayes.astype(np.float32)
-    best = member.data.log_posterior("test").argmax(1).numpy()
+    best = member.data.log_posterior(member.data.shown_part).argmax(1).numpy()
     wrong = int((best != member.labels).sum())
     return comparison(
         grid,
@@ -197,13 +198,13 @@ def curve_figures(member: Measured, history: dict[str, list[float]]) -> dict[str
     from mlplab.plots.calibration import calibration
     from mlplab.plots.curves import learning_curves
 
-    result, test = member.result, member.result["test"]
+    result, test = member.result, member.result[member.data.shown_part]
     member.arrays |= {"test_probabilities": member.probabilities, "labels": member.labels}
     made = {
         "calibration": calibration(
             member.probabilities,
             member.labels,
-            title=f"{member.network}: test points",
+            title=f"{member.network}: {member.data.shown_part} points",
             subtitle=f"accuracy {100 * test['accuracy']:.1f} %  ·  "
             f"expected calibration error {100 * test['calibration_error']:.1f} %",
             class_names=member.data.class_names,
@@ -233,7 +234,7 @@ def table_figures(member: Measured) -> dict[str, Any]:
     data, plane = member.data, components_of(member.data)
     if plane is None:
         return {}
-    grid, points = map_of(member.classifier, member.index, plane, 128), plane.points(data.test.x)
+    grid, points = map_of(member.classifier, member.index, plane, 128), plane.points(data.shown.x)
     member.arrays |= {"projection/map": grid, "projection/extent": np.array(plane.extent), "projection/points": points}
     member.arrays |= {"projection/box": np.array(plane.box), "projection/axis_names": np.array(plane.names)}
     member.arrays["predicted"] = member.predicted
@@ -251,6 +252,7 @@ def table_figures(member: Measured) -> dict[str, Any]:
             box=plane.box,
             class_names=data.class_names,
             axis_names=plane.names,
+            split=data.shown_part,
         )
     }
     if len(data.input_shape) == 2:
@@ -265,7 +267,7 @@ def image_figures(member: Measured) -> dict[str, Any]:
     from mlplab.plots.images import error_images, weight_images
 
     data, title = member.data, member.title
-    images, network = data.to_units(data.test.x).numpy(), member.classifier.population.member(member.index)
+    images, network = data.to_units(data.shown.x).numpy(), member.classifier.population.member(member.index)
     member.arrays["images"] = images.astype(np.float32)
     about = f"{member.summary}  ·  wrong ones, the surest first, then right ones, the least sure first"
     names = {"title": title, "class_names": data.class_names}
@@ -284,7 +286,8 @@ def pairs_of_features(member: Measured) -> Any:
     from mlplab.plots.scatter_matrix import MOST, scatter_matrix
 
     data, said = member.data, member.predicted
-    parts = [data.test, *(part for part in (data.train, data.validation) if part is not None)]
+    others = (part for part in (data.train, data.validation) if part is not None and part is not data.shown)
+    parts = [data.shown, *others]
     x, y = (torch.cat([part[k][:MOST_SHOWN] for part in parts])[: 2 * MOST_SHOWN] for k in (0, 1))
     chosen = sorted(by_f_ratio(data.train.x.double(), data.train.y)[:MOST])
     features = data.feature_names or [f"x{j + 1}" for j in range(x.shape[1])]
@@ -296,7 +299,7 @@ def pairs_of_features(member: Measured) -> Any:
     about = member.summary
     if len(chosen) < x.shape[1]:
         about += f"  ·  the {len(chosen)} of {x.shape[1]} inputs that tell most"
-    shown = {"title": member.title, "subtitle": about, "class_names": data.class_names}
+    shown = {"title": member.title, "subtitle": about, "class_names": data.class_names, "split": data.shown_part}
     return scatter_matrix(values, y.numpy(), judged, names=names, **shown)
 
 

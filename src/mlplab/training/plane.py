@@ -105,7 +105,7 @@ def plane_of(data: Any, limit: float | None = None, pair: Sequence[str | int] | 
         InputError: `pair` names no two inputs.
     """
     shape = data.input_shape
-    if shape is None or len(shape) != 1 or shape[0] < 2 or data.test is None or data.train is None:
+    if shape is None or len(shape) != 1 or shape[0] < 2 or data.shown is None or data.train is None:
         return None
     train = data.to_units(data.train.x[:MOST_ROWS])
     names = data.feature_names
@@ -116,7 +116,7 @@ def plane_of(data: Any, limit: float | None = None, pair: Sequence[str | int] | 
     else:
         pair = (0, 1)
     middle = train.median(dim=0).values if shape[0] > 2 else None
-    parts = [data.train, data.test] + ([data.validation] if data.validation is not None else [])
+    parts = [part for part in (data.train, data.test, data.validation) if part is not None]
     low, high = (
         torch.stack([f(data.to_units(part.x)[:, list(pair)], 0) for part in parts]) for f in (torch.amin, torch.amax)
     )
@@ -214,7 +214,7 @@ class Components:
 
 def components_of(data: Any) -> Components | None:
     """Find the plane of a data set's first two principal components; None for fewer than three inputs, or too many."""
-    if data.input_shape is None or data.test is None or data.train is None:
+    if data.input_shape is None or data.shown is None or data.train is None:
         return None
     count = int(np.prod(data.input_shape))
     if not 3 <= count <= MOST_INPUTS or len(data.train.y) < 3:
@@ -234,7 +234,7 @@ def components_of(data: Any) -> Components | None:
         centre, scale, axes, tuple(data.input_shape), names, (0.0,) * 4, (np.zeros(2), np.zeros(2)), remark
     )
     train = made.points(data.train.x)
-    every = np.concatenate([train, made.points(data.test.x)])
+    every = np.concatenate([train, made.points(data.shown.x)])
     low, high = every.min(0), every.max(0)
     margin = MARGIN * np.where(high > low, high - low, 1.0)
     low, high = low - margin, high + margin

@@ -187,7 +187,7 @@ def finish(
     with population.at(torch.where(rows, classifier.best.theta, population.theta), buffers):
         for index, run in enumerate(runs_of(trainer)):
             logits = part_logits(population, index, run.data)
-            shown = logits["test"]
+            shown = logits[run.data.shown_part]
             if shown is not None and not bool(torch.isfinite(shown).all()):
                 shown = None  # nothing of it can be drawn
             result = describe(classifier, index, run, logits, finite[index]) | {

@@ -53,7 +53,7 @@ def keep_run(
         result: what ``result.json`` is to hold.
     """
     member = population.member(index)
-    data, points = run.data, run.data.test
+    data, points = run.data, run.data.shown
     is_plain = type(member) is MLP
     shape = points.x.shape[1:]
     count = shape.numel()
@@ -101,7 +101,7 @@ def describe(
     snapshots = sorted([*snapshots, (chosen, evaluated, arrays["chosen"])], key=lambda entry: entry[0])
     features = arrays["features"].tolist()
     columns = metrics.read(folder.metrics) if folder.metrics.exists() else {}
-    limit = result["fresh"] or result["test"] or {}
+    limit = result["fresh"] or result["test"] or result["validation"] or {}
     model = config["model"]
     name = shown_path(folder.path)
     playground = playground_of(folder, config)

@@ -134,7 +134,7 @@ class DecisionMaps(MemberCallback):
                         continue  # the one map of the end is drawn then
                     if self.plane(run.data) is None:
                         continue
-                    if run.data.test is None or run.data.classes is None:
+                    if run.data.shown is None or run.data.classes is None:
                         continue
                     grid = map_of(members, index, self.plane(run.data), self.resolution)
                     if not np.isfinite(grid).all():
@@ -144,7 +144,7 @@ class DecisionMaps(MemberCallback):
 
     def _card(self, members: Any, run: Any, index: int, epoch: int, grid: np.ndarray) -> None:
         """Draw the small map of an epoch for TensorBoard, for disk and for the animation."""
-        points, plane = run.data.test, self.plane(run.data)
+        points, plane = run.data.shown, self.plane(run.data)
         logits = members.population.forward(points.x.to(members.theta)[None], slice(index, index + 1))[0]
         predicted = logits.argmax(1).cpu()
         accuracy = float((predicted == points.y).double().mean())
