@@ -1,6 +1,16 @@
 import pytest
 
-from mlplab.runs.identity import REPEATING, ROLES, Role, config_digest, may_differ, override_role, role_of, without
+from mlplab.runs.identity import (
+    REPEATING,
+    ROLES,
+    Role,
+    config_digest,
+    may_differ,
+    override_role,
+    role_of,
+    unlike,
+    without,
+)
 
 CONFIG = {
     "seed": 0,
@@ -54,3 +64,9 @@ def test_members_of_a_group_may_differ_in_seeds_and_in_the_settings_that_the_opt
     assert digest(model={"width": 4})[1] != group
     assert digest(name="x") == (alone, group)
     assert "optimizer.lr" not in may_differ({"optimizer": {"_target_": "my.Optimizer"}})
+
+
+def test_configs_are_alike_but_for_what_members_may_differ_in():
+    first, *others = ({"seed": seed, "model": {"width": 6}, "data": {"seed": seed}} for seed in range(3))
+    assert unlike([first, *others]) is None and unlike([first]) is None
+    assert unlike([first, first | {"model": {"width": 7}}]) == "model.width"
