@@ -38,7 +38,10 @@ def campaign():
 @pytest.mark.parametrize("promise", PROMISES)
 def test_a_promise_holds(campaign, promise, tmp_path):
     print(promise, f"paths.logs={tmp_path}", file=campaign.stdin, flush=True)
-    told = "".join(iter(campaign.stdout.readline, "done\n"))
+    told = ""
+    while (line := campaign.stdout.readline()) != "done\n":
+        assert line, f"the campaign ended with {campaign.wait(60)}: {told}"
+        told += line
     record = json.loads((tmp_path / "faults" / f"{promise}.json").read_text())
     if promise == "pages" and "not tried" in told:
         pytest.skip("no Chromium with its driver is installed")

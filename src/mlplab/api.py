@@ -32,7 +32,7 @@ from mlplab.training.loading import load_network
 from mlplab.training.members import SingleNetwork, network_of, network_title
 from mlplab.training.plan import parameters_of, plan
 from mlplab.training.plane import plane_of
-from mlplab.training.process import TURN, threads
+from mlplab.training.process import in_turn, threads
 from mlplab.training.record import MemberRun
 from mlplab.training.results import part_figures, part_logits
 
@@ -85,7 +85,7 @@ def fit(
     """
     SEED.check("seed", seed)
     _expect_arguments(data, trainer)
-    with TURN:  # of the threads of this process
+    with in_turn():
         several = isinstance(model, (list, tuple))
         modules, view = _modules(list(model) if several else [model], seed), viewed(data)
         for module in modules:

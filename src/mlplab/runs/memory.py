@@ -158,12 +158,14 @@ def expect_memory(config: Mapping[str, Any], study: str = "train") -> None:
 
 def _threads(count: int) -> dict[str, float]:
     """Say what several threads take of a limited address space, where the process would end without a word."""
-    import resource
+    with suppress(ImportError, OSError):  # not every system tells
+        import resource
 
-    if count == 1 or resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
-        return {}
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    return {f"trainer.threads={count} within a limited address space": used + count * BYTES_A_THREAD}
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        if count > 1 and limit != resource.RLIM_INFINITY and used + count * BYTES_A_THREAD > SHARE * limit:
+            return {f"trainer.threads={count} within a limited address space": used + count * BYTES_A_THREAD}
+    return {}
 
 
 def expect_room(found: Mapping[str, float]) -> None:

@@ -64,7 +64,9 @@ def fit_members(
 
     Raises:
         InputError: a value is wrong or a checkpoint is damaged.
-        KeyboardInterrupt: the run was stopped; its state is saved, and its folder says interrupted.
+        KeyboardInterrupt: the run was stopped, and its folder says interrupted. The engine saves its state at the end of
+            the block, where that takes no longer than a second; else, and in Lightning's own loop, the run goes on
+            from its last checkpoint.
     """
     started = time.perf_counter()
     plain = [OmegaConf.to_container(c, resolve=True) if OmegaConf.is_config(c) else dict(c) for c in configs]

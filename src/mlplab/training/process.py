@@ -1,5 +1,6 @@
 """What of its process a training changes and puts back: threads, signals and the global random generators."""
 
+import os
 import random
 import signal
 import threading
@@ -18,8 +19,23 @@ from mlplab.runs.status import write_status
 from mlplab.seeds import derive
 from mlplab.training.members import members_of
 
-# Held while a training changes what the threads of a process have in common: its trainings come one after the other.
-TURN = threading.RLock()
+_turn = threading.RLock()
+
+
+def _begin_anew() -> None:
+    global _turn
+    _turn = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # a child has one thread, which waits for none of its parent's
+    os.register_at_fork(after_in_child=_begin_anew)
+
+
+@contextmanager
+def in_turn() -> Iterator[None]:
+    """Change what the threads of a process have in common: its trainings come one after the other."""
+    with _turn:
+        yield
 
 
 def states() -> dict[str, Any]:
@@ -40,7 +56,7 @@ def put_back(before: dict[str, Any]) -> None:
 @contextmanager
 def same_generators() -> Iterator[None]:
     """Leave the global generators after a block as they were before it."""
-    with TURN:
+    with in_turn():
         before = states()
         try:
             yield
@@ -90,7 +106,7 @@ class EpochStreams(L.Callback):
 @contextmanager
 def threads(count: int) -> Iterator[None]:
     """Let torch compute on so many threads, and put their number back."""
-    with TURN:
+    with in_turn():
         before = torch.get_num_threads()
         torch.set_num_threads(count)
         try:
@@ -129,7 +145,7 @@ def _fail(folders: Sequence[RunFolder | None], error: BaseException) -> None:
 
 @contextmanager
 def stoppable(members: Any) -> Iterator[None]:
-    """Turn the first Ctrl-C or SIGTERM into a stop at the end of the running block or epoch.
+    """Turn the first Ctrl-C or SIGTERM into a stop at the end of the running block, or of the minibatch in Lightning's loop.
 
     A second one stops at once, and so does a command whose block takes too long.
     """

@@ -92,8 +92,8 @@ def made(options: Mapping[str, Any]) -> Iterator[None]:
     except InputError:
         raise
     except (TypeError, ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
-        where = ("accelerator", "devices", "precision", *FURTHER_TRAINER)
-        given = [f"trainer.{name}={value}" for name, value in options.items() if name in where]
+        where = ("accelerator", "devices", "precision", "profiler", "gradient_clip_val", *FURTHER_TRAINER)
+        given = [f"trainer.{name}={value}" for name, value in options.items() if name in where and value is not None]
         words = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"Lightning can make no trainer of {', '.join(given)}: {words[:300]}") from error
 
