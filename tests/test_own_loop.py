@@ -1,6 +1,7 @@
 """Runs of Lightning's own loop from a config: they repeat to the bit, and averaged weights are those that count."""
 
 import json
+from functools import partial
 
 import lightning.pytorch as L
 import numpy as np
@@ -14,9 +15,11 @@ from torch import nn
 import mlplab
 from mlplab.cli.app import main
 from mlplab.cli.train import summary
+from mlplab.errors import InputError
 from mlplab.runs import checkpoint
 from mlplab.training import process
 from mlplab.training.build import build_module
+from mlplab.training.callbacks import EarlyStopping
 from mlplab.training.plane import plane_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -144,3 +147,72 @@ def test_a_run_with_averaged_weights_is_extended_to_the_bits_of_the_longer_one(t
     (extended,) = (path for path in (tmp_path / "train").iterdir() if path.name.startswith("short-"))
     results = [json.loads((folder / "result.json").read_text()) for folder in (extended, tmp_path / "train" / "long")]
     assert results[0]["state_sha256"] == results[1]["state_sha256"] and results[0]["epochs"] == 5
+
+
+def small(**changes):
+    module = mlplab.Classifier(mlplab.MLP(2, [6], 4, seed=0), schedule=mlplab.Cosine())
+    data = mlplab.SpiralDataModule(points_per_arm=40, batch_size=16, validation_points=40, fresh_points=0)
+    return module, data, mlplab.fit(module, data, **{"callbacks": [], "engine": "lightning"} | changes)
+
+
+def test_early_stopping_waits_for_min_epochs_and_min_steps():
+    """128 train points are 8 steps an epoch; nothing improves by 5, so that patience alone would end it after two."""
+
+    def stopping():
+        return [EarlyStopping(patience=1, min_delta=5)]
+
+    for least, epochs in (({}, 2), ({"min_epochs": 4}, 4), ({"min_steps": 30}, 4)):
+        module, data, result = small(max_epochs=9, callbacks=stopping(), **least)
+        assert (result["epochs"], result["steps"]) == (epochs, 8 * epochs)
+        assert mlplab.evaluate(module, data)["train"]["nll"] == result["train"]["nll"]
+
+
+def test_what_diverged_ends_whatever_min_epochs_says():
+    data = mlplab.SpiralDataModule(points_per_arm=40, batch_size=16, validation_points=40, fresh_points=0)
+    module = mlplab.Classifier(mlplab.MLP(2, [6], 4, seed=0), optimizer=partial(torch.optim.SGD, lr=1e30))
+    result = mlplab.fit(module, data, max_epochs=9, min_epochs=5, callbacks=[])
+    assert result["status"] == "diverged" and result["steps"] < 8
+    assert all(bool(torch.isfinite(value).all()) for value in module.parameters())
+
+
+def test_a_number_of_steps_alone_is_a_known_length():
+    """Lightning counts the minibatches of an epoch only afterwards."""
+    weights = []
+    for engine in ("population", "lightning"):
+        module, _, result = small(max_epochs=-1, max_steps=11, engine=engine)
+        assert result["engine"] == engine and result["steps"] == 11
+        weights.append(torch.cat([value.detach().flatten() for value in module.parameters()]))
+    assert torch.allclose(*weights, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"callbacks": [L.callbacks.LearningRateMonitor()]}, "no logger"),
+        ({"callbacks": [L.callbacks.ModelCheckpoint(monitor="val/nope")]}, "could not find the monitored key"),
+        ({"limit_val_batches": 0.5}, "limit_val_batches"),
+        ({"val_check_interval": 1000}, "val_check_interval"),
+    ],
+)
+def test_what_lightning_refuses_is_refused_in_a_line(options, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=f"Lightning and torch do not take this training: .*{words}"):
+        small(max_epochs=2, **options)
+
+
+def test_an_error_of_ones_own_code_stays_what_it_is():
+    class Wrong(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(2, 4)
+
+        def forward(self, x):
+            if self.training:
+                raise ValueError("mine")
+            return self.layer(x)
+
+    data = mlplab.SpiralDataModule(points_per_arm=40, batch_size=16, fresh_points=0)
+    with torch.random.fork_rng():
+        module = mlplab.Classifier(Wrong(), schedule=mlplab.Constant())
+    with pytest.raises(ValueError, match="mine"):
+        mlplab.fit(module, data, max_epochs=1, callbacks=[], engine="lightning")

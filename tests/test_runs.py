@@ -334,6 +334,17 @@ def test_other_data_supersede_nothing(logs):
     assert not removable(index_of(logs).runs(), logs, ["superseded"])
 
 
+def test_a_copy_elsewhere_supersedes_nothing(logs):
+    """Neither the run that `reproduce` made nor a sweep's job takes an original away."""
+    for place in ("reproduce", "sweep/depths"):
+        folder = logs / place / "copy"
+        write_run(folder, result(0.05, config_digest=f"{1:064x}"), width=32)
+        os.utime(folder / "result.json", (9000, 9000))
+    for path in (*(logs / "train").iterdir(), logs / "reproduce" / "copy", logs / "sweep" / "depths" / "copy"):
+        (path / "manifest.json").write_text(json.dumps({"data_sha256": "d"}))
+    assert not removable(index_of(logs).runs(), logs, ["superseded"])
+
+
 def test_a_run_that_goes_on_is_not_removed(logs):
     from mlplab.runs.status import write_status
 

@@ -122,7 +122,6 @@ _TIME = text(r"\d+:\d\d:\d\d:\d\d", "a time such as 00:01:30:00, days:hours:minu
 _LIMIT = optional(either(integer(0), number(0, 1)))
 # The other options of Lightning's Trainer that a config may add.
 FURTHER_TRAINER = {
-    "strategy": text(words="the name of one of Lightning's strategies"),
     "min_epochs": optional(integer(0)),
     "min_steps": optional(integer(0)),
     "max_time": optional(_TIME),
@@ -152,6 +151,7 @@ CLOSED_TRAINER = {
     "use_distributed_sampler": "a run is one process",
     "sync_batchnorm": "a run is one process",
     "num_nodes": "a run is one process",
+    "strategy": "a run is one process; in Python Lightning's Trainer takes the classifier with any strategy",
     "barebones": "turn off callbacks, logger and figures",
 }
 # Beyond it float32 overflows, in which networks are trained.

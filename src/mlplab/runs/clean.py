@@ -27,8 +27,8 @@ class Removal:
 def removable(runs: Sequence[Run], logs: Path, reasons: Sequence[str]) -> list[Removal]:
     """List the runs that may go.
 
-    A run is superseded by a newer finished one of the same config and data, or, where it did not finish, by any
-    finished one of these.
+    A run is superseded by a newer finished one of the same config and data in the same folder, or, where it did not
+    finish, by any finished one of these. Copies elsewhere, in a sweep or of `reproduce`, supersede nothing.
 
     Args:
         runs: newest first.
@@ -54,14 +54,14 @@ def removable(runs: Sequence[Run], logs: Path, reasons: Sequence[str]) -> list[R
 
 
 def _superseded(group: Sequence[Run], logs: Path) -> list[Run]:
-    """Of runs of one config, those for which a newer finished one of the same data stands."""
+    """Of runs of one config, those beside which a newer finished one of the same data stands."""
     by_data: dict[object, list[Run]] = {}
     for run in group:
         try:
             data = read_json(logs / run.path / "manifest.json").get("data_sha256")
         except (InputError, AttributeError):
             continue
-        by_data.setdefault(data, []).append(run)
+        by_data.setdefault((run.parent, data), []).append(run)
     found = []
     for same in by_data.values():
         finished = [run for run in same if run.status == "finished"]

@@ -121,6 +121,8 @@ class Classifier(L.LightningModule):
                 "schedule needs a training of known length: set trainer.max_epochs or trainer.max_steps, got -1 for both"
             )
         if self.trainer.num_training_batches == float("inf"):
+            self.trainer.fit_loop.setup_data()  # with max_steps alone Lightning has not counted them yet
+        if self.trainer.num_training_batches == float("inf"):
             raise InputError(
                 "schedule needs epochs of known length, and a stream has none: take one of torch.optim.lr_scheduler, or limit_train_batches"
             )

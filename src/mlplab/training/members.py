@@ -199,8 +199,9 @@ class SingleMember(Members):
         self._closed = state["epochs"] - 1
 
     def stop(self, index: int, reason: str) -> None:
-        """End the training; the parameters stay as they are now."""
+        """End the training, whatever ``min_epochs`` and ``min_steps`` say; the parameters stay as they are now."""
         self.stops.setdefault(index, Stop(reason, self.epochs, self.steps))
+        self.trainer.fit_loop.min_epochs = self.trainer.fit_loop.epoch_loop.min_steps = None
         self.trainer.should_stop = True
 
     def note_validation(self) -> None:

@@ -18,6 +18,7 @@ from mlplab.population.trainer import BlockTrainer, quiet
 from mlplab.training.callbacks.checkpoints import RunState, WholeFile, reading
 from mlplab.training.data_view import module_of, set_up_once
 from mlplab.training.members import AVERAGING
+from mlplab.training.objects import wants_memory
 from mlplab.training.plan import member_optimizer
 from mlplab.training.process import EpochStreams
 from mlplab.training.record import MemberRun, Record
@@ -98,6 +99,18 @@ def made(options: Mapping[str, Any]) -> Iterator[None]:
         raise InputError(f"Lightning can make no trainer of {', '.join(given)}: {words[:300]}") from error
 
 
+def _is_refusal(error: Exception) -> bool:
+    """Say whether Lightning's or torch's optimisers' own code says no, such as to a monitor that is never logged."""
+    if isinstance(error, MisconfigurationException):
+        return True
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    module = frame.tb_frame.f_globals.get("__name__", "") if frame is not None else ""
+    said = isinstance(error, (ValueError, TypeError, RuntimeError, AssertionError, KeyError))
+    return said and not wants_memory(error) and module.startswith(("lightning.pytorch.", "torch.optim."))
+
+
 def run_loop(runs: Sequence[MemberRun], trainer: L.Trainer, module: L.LightningModule, goes_on: bool) -> None:
     """Train: the engine on blocks of minibatches, or Lightning on the data module as it is."""
     try:
@@ -115,6 +128,9 @@ def run_loop(runs: Sequence[MemberRun], trainer: L.Trainer, module: L.LightningM
         if goes_on and not next(callback for callback in trainer.callbacks if isinstance(callback, Record)).began:
             with reading(runs[0].folder.checkpoints / "last.ckpt"):
                 raise error
+        if _is_refusal(error):
+            words = " ".join(str(error).split()) or type(error).__name__
+            raise InputError(f"Lightning and torch do not take this training: {words[:300]}") from error
         raise
     except SystemExit as error:
         # Lightning turns a Ctrl-C inside of a step into an exit code of 1.

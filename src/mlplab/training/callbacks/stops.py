@@ -49,7 +49,7 @@ class DivergenceGuard(MemberCallback):
 
 
 class EarlyStopping(MemberCallback):
-    """Stop a member whose metric has not improved for some epochs.
+    """Stop a member whose metric has not improved for some epochs, and that has trained for ``min_epochs`` and ``min_steps``.
 
     Args:
         monitor: a metric of the epoch; accuracies are to rise, the others to fall.
@@ -73,13 +73,14 @@ class EarlyStopping(MemberCallback):
                     "set data.validation_points above 0"
                 )
             return
+        enough = members.epochs >= (trainer.min_epochs or 0) and members.steps >= (trainer.min_steps or 0)
         for index, value in enumerate(members.metrics[self.monitor].tolist()):
             own = self.state.setdefault(index, {"best": math.inf, "waited": 0})
             if self.sign * value < own["best"] - self.min_delta:
                 own["best"], own["waited"] = self.sign * value, 0
             else:
                 own["waited"] += 1
-                if own["waited"] >= self.patience and index not in members.stops:
+                if enough and own["waited"] >= self.patience and index not in members.stops:
                     members.stop(index, "early stopping")
         trainer.should_stop |= len(members.stops) == members.members
 
