@@ -27,11 +27,9 @@ def signals(outcome: Outcome, effort: str, place: Path) -> None:
         log.unlink()
         for _ in outcome.mine(range({"short": 1, "quick": 20, "long": 60}[effort])):
             number, moment = pick.choice((SIGINT, SIGTERM)), pick.random() * length
-            started = Started([*words, f"paths.logs={root}"])
-            time.sleep(moment)
+            started = _running(words, root, moment)
             asked = time.monotonic()
-            if not started.poll():
-                started.send(number)
+            started.send(number)
             told, name = started.wait(), f"{kind}, {number.name} after {moment:.2f} s"
             _judge(outcome, name, root, told, time.monotonic() - asked, number, started.orphans())
             _goes_on(outcome, name, words, root, whole)
@@ -48,6 +46,18 @@ def signals(outcome: Outcome, effort: str, place: Path) -> None:
             _lengthy(outcome, name, place / "lengthy")
 
 
+def _running(words: list[str], root: Path, moment: float) -> Started:
+    """Start a command and give it at a moment of its work; one that had ended by then is started anew, for an earlier one."""
+    while True:
+        started = Started([*words, f"paths.logs={root}"])
+        time.sleep(moment)
+        if not started.poll():
+            return started
+        started.wait()
+        shutil.rmtree(root, ignore_errors=True)
+        moment *= 0.7
+
+
 def _goes_on(outcome: Outcome, name: str, words: list[str], root: Path, whole: dict) -> None:
     """Going on ends in the folder of an uninterrupted run."""
     told = run(again(words, root))
@@ -59,9 +69,9 @@ def _goes_on(outcome: Outcome, name: str, words: list[str], root: Path, whole: d
 def _judge(
     outcome: Outcome, name: str, root: Path, told: Told, seconds: float | None, number: int, orphans: list[int]
 ) -> None:
-    finished = told.code == 0
     states = {path.parent.name: json.loads(path.read_text())["status"] for path in root.rglob("status.json")}
     done = {path.parent.name for path in root.rglob("result.json")}
+    finished = told.code == 0 and bool(done) and done >= states.keys()  # the signal came when all was written
     true = all(state == ("finished" if folder in done else "interrupted") for folder, state in states.items())
     wrong = [path.name for path in root.glob("train/*") if not (path / "status.json").exists()]
     outcome.note(
@@ -118,7 +128,10 @@ def _lengthy(outcome: Outcome, name: str, root: Path) -> None:
         time.sleep(0.05)
     time.sleep(0.5 + 2 * outcome.pick.random())
     asked = time.monotonic()
-    started.send(SIGINT)
+    ended = started.poll()
+    if not ended:
+        started.send(SIGINT)
     told = started.wait()
+    outcome.note(not ended, f"within {name}: it ended before it was asked: {told.code}, {told.err[-300:]}")
     _judge(outcome, f"within {name}", root, told, time.monotonic() - asked, SIGINT, started.orphans())
     shutil.rmtree(root, ignore_errors=True)
