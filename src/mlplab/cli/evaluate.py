@@ -12,6 +12,7 @@ import mlplab
 from mlplab.cli.another_file import measure_file
 from mlplab.cli.finished_run import FIGURES, read_result, write_evaluation
 from mlplab.config import composition as configs
+from mlplab.data.arrays import ArrayDataModule
 from mlplab.data.bayes import log_posterior
 from mlplab.errors import InputError
 from mlplab.population.member_axis import Population
@@ -96,34 +97,37 @@ def compare(network: Population, data: Any, recorded: dict[str, Any], folder: Ru
     A run of another version of the lab may have been rounded otherwise, and so may one of a GPU, since they are computed
     on a CPU: the metrics are then equal to 1e-6 or 1e-4 of themselves, and of an accuracy one point may be another.
     """
-    rows, equal, (other, tolerance) = [("", "", "recorded", "recomputed", "")], True, _rounded_otherwise(folder)
+    rows, equal, exact = [("", "", "recorded", "recomputed", "")], True, True
+    other, tolerance = _rounded_otherwise(folder, data)
     for part, figures in figures_of(network, data).items():
         for name in FIGURES if figures else ():
             one_point = 1.01 / figures["points"] if tolerance > 1e-6 and name != "nll" else 0.0
             before, now = (recorded.get(part) or {}).get(name), figures[name]
             now = now if math.isfinite(now) else None  # as it is recorded
             same = before == now or (other is not None and _rounds_to(before, now, tolerance, one_point))
-            equal &= same
+            equal, exact = equal and same, exact and before == now
             told = [figure if isinstance(figure, (int, float)) else math.nan for figure in (before, now)]
             verdict = "equal" if same else f"differs by {told[1] - told[0]:.2e}"
             rows.append((part, name, *(f"{figure:.6f}" for figure in told), verdict))
     print("\n".join(columns(rows)))
     words = "equal to the recorded ones" if equal else "NOT the recorded ones"
-    if equal and other is not None:
-        words += f", to the rounding by which {other}"
+    if equal and not exact:
+        words += f", to {other}"
     print(f"\n{shown(folder.path)}: the metrics are {words}")
     return 0 if equal else 1
 
 
-def _rounded_otherwise(folder: RunFolder) -> tuple[str | None, float]:
+def _rounded_otherwise(folder: RunFolder, data: Any) -> tuple[str | None, float]:
     """Say why a run's metrics may have been rounded otherwise than here, and by how much; None where they were not."""
     manifest = read_record(folder.manifest) if folder.manifest.is_file() else {}
     device, versions = str(manifest.get("device", "cpu")), manifest.get("versions")
     wrote = versions.get("mlplab") if isinstance(versions, dict) else None
     if not device.startswith("cpu"):
-        return f"a CPU differs from {device}", 1e-4
+        return f"the rounding by which a CPU differs from {device}", 1e-4
     if wrote not in (None, mlplab.__version__):
-        return f"this version differs from {wrote}", 1e-6
+        return f"the rounding by which this version differs from {wrote}", 1e-6
+    if not isinstance(data, ArrayDataModule):
+        return "the rounding of sums in another order of the points", 1e-12
     return None, 0.0
 
 
