@@ -156,6 +156,11 @@ def test_every_wrong_value_of_every_rule_is_refused_by_its_key(default):
         ("+data=spiral", ["data has a choice already"]),
         ("model=3", ["model must be the name of an option", "model=3"]),
         ("model.width=${nowhere}", ["model.width cannot be resolved", "nowhere"]),
+        ("name=${hydra:runtime.choices.model}", ["name cannot be resolved", "keys of hydra alone", "as ${seed}"]),
+        ("name=${hydra.job.name}", ["name cannot be resolved", "keys of hydra alone"]),
+        ("hydra.run.dir=${hydra:job.name}", ["hydra.run.dir cannot be resolved", "as ${hydra.job.name}"]),
+        ("~loss.weight", ["loss.weight is null, and Hydra takes out only what has a value, got ~loss.weight"]),
+        ("~loss.ignore_index=3", ["loss.ignore_index has another value, got ~loss.ignore_index=3; write ~loss.ignore"]),
         ("model.width=[1,", ["model.width must be a value", "'model.width=[1,'"]),
         ("width", ["options must be KEY=VALUE, got 'width'"]),
         ("=3", ["options must be KEY=VALUE, got '=3'"]),
@@ -203,6 +208,30 @@ def test_an_experiment_of_another_study_is_refused():
         configs.compose("lif", ["+experiment=noise"])
     with pytest.raises(InputError, match="neuron.resistance_kohm must be a number from 1e-30 to 1e[+]30, or inf"):
         configs.compose("lif", ["neuron.resistance_kohm=5e-324"])
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"a: [1", ", line 1, must be YAML: expected ',' or ']'"),
+        (b"a: 1\na: 2\n", ", line 2, must be YAML: found duplicate key a"),
+        (b"a: \x01", ", must be YAML: special characters"),
+        (b"a: \xfc", "must be UTF-8 text: invalid start byte at byte 3; save it as UTF-8"),
+        (b"a: ${b", "must hold values that OmegaConf can read: no viable alternative at input '${b'"),
+        (b"defaults: [mine]", "must not include itself, and does by its defaults: model/mine -> model/mine"),
+        (b"defaults: [/model@x: mine]", "must not include itself"),
+        (b"defaults: [other]", "does by its defaults: model/mine -> model/other -> model/mine"),
+    ],
+)
+def test_a_broken_file_of_configs_is_named(tmp_path, content, words):
+    path = tmp_path / "model" / "mine.yaml"
+    path.parent.mkdir()
+    path.write_bytes(content)
+    (path.parent / "a.yaml").write_bytes(b"defaults: [a]")
+    (path.parent / "other.yaml").write_bytes(b"defaults: [mine]")
+    with pytest.raises(InputError, match=r"^[^\n]*$") as error:
+        configs.compose("train", ["model=mine"], tmp_path)
+    assert str(error.value).startswith(f"'{path}'") and words in str(error.value)
 
 
 def test_of_several_words_the_group_without_a_name_is_named():

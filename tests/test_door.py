@@ -15,6 +15,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
 
 from mlplab.cli import app
+from mlplab.config import composition as configs
 from mlplab.runs.metrics import judged
 
 
@@ -294,6 +295,30 @@ def test_logging_that_cannot_be_set_up_is_answered_in_one_line(tmp_path, capsys)
         told.splitlines()[-1].startswith("mlplab: hydra.job_logging cannot be set up so: ") and "Traceback" not in told
     )
     assert not (tmp_path / "logs").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "lif", "relu_approximation"])
+def test_a_config_is_shown_resolved(tmp_path, capsys, command):
+    logs = str(tmp_path / "logs")
+    shown = {}
+    for part in ("job", "hydra", "all"):
+        assert run(tmp_path, "--cfg", part, "--resolve", "seed=3", command=command) == 0
+        shown[part] = yaml.safe_load(capsys.readouterr().out)
+    plain = configs.resolved(configs.compose(command, ["seed=3", f"paths.logs={logs}"]))
+    assert shown["job"].keys() == plain.keys() and shown["job"]["seed"] == 3
+    assert shown["hydra"]["hydra"]["run"]["dir"] == shown["job"]["paths"]["logs"] == logs
+    assert {key: value for key, value in shown["all"].items() if key != "hydra"} == shown["job"]
+    assert run(tmp_path, "--cfg", "job", "--resolve", "--package=paths", command=command) == 0
+    assert yaml.safe_load(capsys.readouterr().out) == {"logs": logs}
+    assert not (tmp_path / "logs").exists()
+
+
+@pytest.mark.parametrize("part", ["job", "hydra", "all"])
+def test_what_cannot_be_resolved_is_not_shown(tmp_path, capsys, part):
+    assert run(tmp_path, "--cfg", part, "--resolve", "model.width=${nope}") == 2
+    assert capsys.readouterr().err == "mlplab: model.width cannot be resolved: Interpolation key 'nope' not found\n"
+    assert run(tmp_path, "--cfg", part, "--resolve", "hydra.job.name=${nope}") == (0 if part == "job" else 2)
+    assert capsys.readouterr().err.count("\n") == (part != "job")
 
 
 def test_what_is_shown_holds_no_escape_sequence(capsys):

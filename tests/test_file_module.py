@@ -1,9 +1,14 @@
 """Labels, features, splits and the data module of files, each kind of file in a small one of its own."""
 
+import os
+import re
+import socket
+
 import numpy as np
 import pytest
 import torch
 
+from mlplab.config.composition import compose
 from mlplab.data.features import Preparation, numbers_rows
 from mlplab.data.file_module import FileDataModule, labelled_points, read_other
 from mlplab.data.labels import is_continuous
@@ -24,6 +29,28 @@ def file(tmp_path):
         return path
 
     return write
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device", "output"])
+def test_data_must_be_a_file(tmp_path, kind):
+    path, words = str(tmp_path / "rows.csv"), "a named pipe or the output of a command"
+    own, other = os.pipe(), socket.socket(socket.AF_UNIX)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        other.bind(path)
+        words = "a socket"
+    elif kind == "device":
+        path, words = "/dev/zero", "a device"
+    else:
+        path = f"/dev/fd/{own[0]}"
+    told = re.escape(f"data.path must be a file, got {words}: '{path}'; write to a file what it gives, and name that")
+    with pytest.raises(InputError, match=f"^{told}$"):
+        FileDataModule(path=path).setup()
+    with pytest.raises(InputError, match=f"^{told}$"):
+        compose("train", ["data=file", f"data.path={path}"])
+    other.close()
+    os.close(own[0]), os.close(own[1])
 
 
 def clouds(rows=90, classes=3, seed=0):

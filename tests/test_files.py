@@ -4,8 +4,15 @@ import os
 
 import pytest
 
+from mlplab.config.recorded import read_recorded
 from mlplab.errors import InputError
-from mlplab.runs import files
+from mlplab.places import conf_folder
+from mlplab.report.learning import read_curve
+from mlplab.report.maps import read_map
+from mlplab.runs import checkpoint, files, metrics
+from mlplab.runs.folder import RunFolder
+from mlplab.runs.names import defaults_in
+from mlplab.runs.plain_yaml import read_flat
 
 
 def full_disk(*_):
@@ -97,3 +104,26 @@ def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path):
     assert files.remove_leftovers(tmp_path) == 1
     assert sorted(os.listdir(tmp_path)) == [".hidden", "data.tmp", "last.ckpt"]
     assert files.remove_leftovers(tmp_path / "absent") == 0
+
+
+@pytest.mark.parametrize("make, words", [(os.mkfifo, "a named pipe"), (None, "a device")])
+def test_what_is_no_file_is_refused_at_once(tmp_path, make, words):
+    path = tmp_path / "config.yaml"
+    make(path) if make else path.symlink_to("/dev/zero")
+    folder = RunFolder(tmp_path)
+    for read in (
+        files.read_json,
+        checkpoint.load,
+        metrics.read,
+        read_flat,
+        read_recorded,
+        defaults_in(conf_folder()).read,
+        lambda path: metrics.MetricsFile(path).read(),
+    ):
+        with pytest.raises(InputError, match=f"^[^\\n]*it is {words}.*, not a file") as caught:
+            read(path)
+        assert str(path) in str(caught.value)
+    os.rename(path, tmp_path / "snapshots.npz")
+    (tmp_path / "checkpoints").symlink_to(tmp_path)
+    assert checkpoint.read_snapshots(folder) is None
+    assert read_map(tmp_path / "snapshots.npz") is None and read_curve(tmp_path / "snapshots.npz", ["x"]) is None

@@ -4,14 +4,16 @@ Written for Hydra 1.3; tests/test_hydra_names.py says what changed under another
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from mlplab.errors import UNWRITABLE, InputError
+from mlplab.errors import UNWRITABLE, Ended, InputError
 
 # By which a person asks Hydra for whole tracebacks.
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -74,6 +76,33 @@ def of_known_mode(mode: Any) -> Iterator[None]:
         yield
     finally:
         Hydra.get_mode = before
+
+
+@contextmanager
+def resolved_whole(refusal: Callable[[OmegaConfBaseException], InputError]) -> Iterator[None]:
+    """Have ``--cfg hydra --resolve`` resolve the config while it is whole: Hydra's node refers to keys of the job.
+
+    Args:
+        refusal: says in one line what cannot be resolved.
+    """
+    from hydra._internal.hydra import Hydra
+
+    before = Hydra.get_sanitized_cfg
+
+    def resolving(self: Any, cfg: Any, cfg_type: str) -> Any:
+        if cfg_type == "job":
+            return before(self, cfg, cfg_type)
+        try:
+            OmegaConf.resolve(cfg)
+        except OmegaConfBaseException as error:
+            raise Ended from refusal(error)
+        return before(self, cfg, cfg_type)
+
+    Hydra.get_sanitized_cfg = resolving
+    try:
+        yield
+    finally:
+        Hydra.get_sanitized_cfg = before
 
 
 def _is_below(error: Exception, function: str) -> bool:

@@ -23,7 +23,7 @@ from mlplab.config import composition as configs
 from mlplab.config.grammar import quoted
 from mlplab.config.messages import one_line
 from mlplab.errors import Ended, InputError
-from mlplab.hydra_names import of_known_mode, raising_disk_errors
+from mlplab.hydra_names import of_known_mode, raising_disk_errors, resolved_whole
 from mlplab.pages.playground import write_playground
 from mlplab.runs.files import read_json
 from mlplab.runs.folder import claim, claimed, locked, take, unless_used
@@ -164,7 +164,7 @@ def show(config_name: str, task: Task, words: Words) -> None:
         composed = configs.compose_whole(config_name, words.overrides, words.config_dir)
         if "--cfg" in words.flags:
             if "--resolve" in words.flags:
-                configs.resolved(composed)
+                configs.resolved(OmegaConf.masked_copy(composed, [k for k in composed if k != "hydra"]), complete=False)
             package = words.flags.get("--package")
             if package is not None:
                 of_hydra = words.flags["--cfg"] == "hydra"
@@ -172,7 +172,8 @@ def show(config_name: str, task: Task, words: Words) -> None:
                 configs.expect_package(OmegaConf.masked_copy(composed, keys), package)
     said = io.StringIO()
     try:
-        with redirect_stdout(said):
+        whole = resolved_whole(configs.unresolved) if "--resolve" in words.flags else nullcontext()
+        with redirect_stdout(said), whole:
             through_hydra(config_name, task, words, [])
         print(printable(said.getvalue().expandtabs()), end="")
     except (InputError, HydraException):

@@ -10,6 +10,7 @@ from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
@@ -21,7 +22,7 @@ from mlplab.config.schema import ROOTS, Object
 from mlplab.config.validation import validate
 from mlplab.errors import InputError
 from mlplab.options import long_precision
-from mlplab.places import conf_folder, expanded, logs_folder
+from mlplab.places import conf_folder, expanded, expect_file, logs_folder
 from mlplab.rules import mapping, near, optional, shown, text
 from mlplab.runs.identity import CONTENTS, file_sha256
 
@@ -90,14 +91,16 @@ def compose_all(
     whole = compose_whole(config_name, overrides, config_dir)
     with open_dict(whole):
         own = whole.pop("hydra")
-    checked = check(whole, config_name)
+    with _outside_jobs():
+        checked = check(whole, config_name)
     for key in OF_HYDRAS:
         try:
-            value = OmegaConf.select(own, key)
-            if OmegaConf.is_config(value):
-                OmegaConf.to_container(value, resolve=True)
+            with _outside_jobs():
+                value = OmegaConf.select(own, key)
+                if OmegaConf.is_config(value):
+                    OmegaConf.to_container(value, resolve=True)
         except OmegaConfBaseException as error:
-            raise InputError(f"hydra.{key} cannot be resolved: {str(error).splitlines()[0]}") from error
+            raise unresolved(error, f"hydra.{key}") from error
         if key == "verbose" and not (isinstance(value, bool | str) or OmegaConf.is_list(value)):
             raise InputError(f"hydra.verbose must be true, false, or the names of loggers, got {shown(value)}")
         if key == "output_subdir":
@@ -131,6 +134,17 @@ def _own_hydra() -> Iterator[None]:
             yield
     finally:
         GlobalHydra.instance().hydra = running
+
+
+@contextmanager
+def _outside_jobs() -> Iterator[None]:
+    """Resolve without what Hydra knows of a job: it would be that of the last one that ran in this process."""
+    known = HydraConfig.instance()
+    before, known.cfg = known.cfg, None
+    try:
+        yield
+    finally:
+        known.cfg = before
 
 
 def compose_whole(
@@ -186,21 +200,36 @@ def check(config: DictConfig, study: str = "train") -> DictConfig:
     return checked
 
 
-def resolved(config: DictConfig) -> dict[str, Any]:
+def resolved(config: DictConfig, complete: bool = True) -> dict[str, Any]:
     """Give a config as plain values, without interpolations.
+
+    Args:
+        config: without Hydra's node.
+        complete: refuse keys that are still to be given (``???``).
 
     Raises:
         InputError: one line.
     """
     try:
-        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        return OmegaConf.to_container(config, resolve=True, throw_on_missing=complete)
     except MissingMandatoryValue as error:
         raise InputError(f"{error.full_key} must be given, as {error.full_key}=VALUE") from error
     except OmegaConfBaseException as error:
-        if isinstance(error.__cause__, InputError):  # said by what an interpolation asked
-            raise error.__cause__ from None
-        key = getattr(error, "full_key", None)
-        raise InputError(f"{key or 'the config'} cannot be resolved: {str(error).splitlines()[0]}") from error
+        raise unresolved(error) from error
+
+
+def unresolved(error: OmegaConfBaseException, key: str = "") -> InputError:
+    """Say in one line that a value, by default the one that the error names, cannot be resolved, and why."""
+    asked = error.__cause__ or error.__context__
+    if isinstance(asked, InputError):  # said by what an interpolation asked
+        return asked
+    key, reason = key or getattr(error, "full_key", None) or "the config", str(error).splitlines()[0]
+    if "HydraConfig was not set" in reason or "'hydra." in reason:
+        reason = (
+            "what Hydra knows of a job (${hydra:...}) may stand in keys of hydra alone, as ${hydra.job.name}; "
+            "a run is named and repeated by its own keys: give the value itself, or another key, as ${seed}"
+        )
+    return InputError(f"{key} cannot be resolved: {reason}")
 
 
 def check_plain(plain: dict[str, Any], study: str = "train") -> dict[str, Any]:
@@ -234,6 +263,7 @@ def absolute_file(data: dict[str, Any]) -> None:
             continue
         data[name] = str(place(key, data[name]))
         if data.get(content) is None:
+            expect_file(data[name], key)
             try:
                 data[content] = file_sha256(data[name])
             except OSError as error:

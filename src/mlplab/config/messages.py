@@ -11,6 +11,7 @@ from hydra.errors import ConfigCompositionException, MissingConfigException, Ove
 from omegaconf import OmegaConf
 
 from mlplab import hydra_names
+from mlplab.config.broken_files import broken_file
 from mlplab.config.meanings import meant
 from mlplab.rules import near
 
@@ -28,6 +29,8 @@ def one_line(error: Exception, config_name: str, overrides: Sequence[str]) -> st
     def says(pattern: str) -> re.Match | None:
         return re.match(pattern, message, re.DOTALL)
 
+    if broken := broken_file(error, overrides):
+        return broken
     if isinstance(error, OverrideParseException):
         return not_key_value(error.override if error.override in overrides else _first_unreadable(overrides))
     if isinstance(error, MissingConfigException):
@@ -107,6 +110,10 @@ def _unknown_key(key: str, error: Exception, config_name: str, overrides: list[s
     full = inner["key"] if inner and inner["key"].startswith(key) else key
     given = next((text for text in overrides if text.lstrip("+~").startswith(key)), key)
     known = _known_keys(config_name, overrides)
+    if full in known and given.startswith("~"):
+        if "=" in given:
+            return f"{full} has another value, got {given}; write ~{full}, which takes it out whatever it is"
+        return f"{full} is null, and Hydra takes out only what has a value, got {given}; leave that out"
     parent = full.rpartition(".")[0]
     siblings = [name.rpartition(".")[2] for name in known if name.rpartition(".")[0] == parent]
     siblings = [name for name in siblings if not name.startswith("_")]
@@ -118,7 +125,7 @@ def _known_keys(config_name: str, overrides: list[str]) -> list[str]:
     """Compose again with the choices of groups alone, to see what keys there would have been."""
     import hydra
 
-    groups = [text for text in overrides if re.match(r"[a-z_/]+=[A-Za-z0-9_]+$", text)]
+    groups = [text for text in overrides if re.match(r"[a-z_/]+=[A-Za-z0-9_]+$|hydra\.searchpath=", text)]
     for kept in (groups, []):
         try:
             return keys_of(hydra.compose(config_name, kept))

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mlplab.config.schema import TARGETS
 from mlplab.errors import InputError
+from mlplab.runs.files import read_bytes
 from mlplab.runs.identity import names_today, with_added
 from mlplab.runs.plain_yaml import expect_bounded
 from mlplab.runs.trusted import expect_class
@@ -24,7 +25,7 @@ def read_recorded(path: Path) -> DictConfig:
             class that is allowed.
     """
     try:
-        expect_bounded(path.read_bytes())
+        expect_bounded(read_bytes(path))
         config = OmegaConf.load(path)
     except InputError:
         raise

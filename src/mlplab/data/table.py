@@ -18,6 +18,7 @@ from mlplab.data import archives
 from mlplab.data.columns import SEPARATORS, Column, Table
 from mlplab.data.fast_csv import FROM_BYTES, Form, Reader, read_fast
 from mlplab.errors import InputError
+from mlplab.places import expect_file
 from mlplab.words import listed
 
 # Cells that stand for a value that is not there.
@@ -88,6 +89,7 @@ def checked_path(path: str | Path, key: str) -> Path:
         raise InputError(f"{key} must name a file, got {path!r}")
     try:
         path = Path(path).expanduser()
+        expect_file(path, key)
         if not path.is_file():
             raise InputError(f"{key} must name a file that exists, got '{path}'")
     except (RuntimeError, OSError, ValueError) as error:  # no home folder; a name too long or with a null

@@ -14,6 +14,7 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 
 from mlplab.report.table import Setting, Table, build
 from mlplab.runs.events import EventFile, custom_layout, image_value, session_end, session_start
+from mlplab.runs.files import read_text
 from mlplab.runs.names import short_names, shown
 from mlplab.runs.sweep_folder import read_sweep
 from mlplab.runs.sweep_record import Job
@@ -184,7 +185,7 @@ def _digits(table: Table, key: str) -> int:
 def read_columns(path: Path) -> dict[str, list]:
     """Read the columns of a ``metrics.csv`` that a board shows; nothing where it is missing or damaged."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         rows = list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
         if not rows:
             return {}

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mlplab.runs.files import read_text
+
 # Enough places for a line on a logarithmic axis: sixteen in each factor of ten.
 EPOCHS = sorted({round(10 ** (k / 16)) for k in range(16 * 6)})
 _WANTED = frozenset(EPOCHS)
@@ -22,7 +24,7 @@ def read_curve(path: str | Path, names: Sequence[str]) -> tuple[str, dict[int, f
     """
     try:
         # What follows the last line end is a row that a killed process left unfinished.
-        lines = Path(path).read_text(encoding="utf-8").split("\n")[:-1]
+        lines = read_text(path).split("\n")[:-1]
         header = lines[0].split(",")
         name = next(name for name in names if name in header)
         column, last = header.index(name), len(lines) - 1

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mlplab.places import open_file
 from mlplab.plots.field import extent_of
 from mlplab.plots.mosaic import MOST, mosaic
 from mlplab.report.axes import Axis, plain
@@ -89,7 +90,7 @@ def read_map(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
     """Read map and extent from a run's arrays; None where there is no map that can be drawn."""
     try:
         # Opened here: of a damaged file numpy would leave its own open.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+        with open_file(path) as file, np.load(file, allow_pickle=False) as arrays:
             grid, extent = arrays["map"], arrays["extent"]
         extent_of(extent)
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):

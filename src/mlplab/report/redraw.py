@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mlplab.errors import InputError
+from mlplab.places import open_file
 from mlplab.plots.style import png_bytes, vector_bytes
 from mlplab.rules import near
 from mlplab.runs.files import read_record
@@ -81,7 +82,7 @@ def read_saved(run: RunFolder) -> Saved:
     """
     path = run.figures / "arrays.npz"
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
+        with open_file(path) as file, np.load(file, allow_pickle=False) as found:
             arrays = {name: found[name] for name in found.files}
     except FileNotFoundError:
         raise InputError(

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mlplab.errors import InputError
-from mlplab.runs.files import write_bytes
+from mlplab.places import open_file
+from mlplab.runs.files import read_bytes, write_bytes
 from mlplab.runs.folder import RunFolder
 
 MARK = b"mlplab sha256 "
@@ -60,7 +61,7 @@ def load(path: str | Path) -> dict[str, Any]:
 
     path = Path(path)
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except OSError as error:
         raise InputError(f"cannot read the checkpoint {path}: {error.strerror or error}") from error
     mark = data[-_COMMENT:-64]
@@ -143,7 +144,7 @@ def read_snapshots(folder: RunFolder) -> dict[str, Any] | None:
     import numpy as np
 
     try:
-        with np.load(folder.checkpoints / SNAPSHOTS, allow_pickle=False) as arrays:
+        with open_file(folder.checkpoints / SNAPSHOTS) as file, np.load(file, allow_pickle=False) as arrays:
             found = dict(arrays)
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
         return None

@@ -1,5 +1,6 @@
 """Files that are whole or absent: written beside their place, synced, then renamed."""
 
+import io
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlplab.errors import InputError
+from mlplab.places import open_file
 
 
 def write_bytes(path: str | Path, data: bytes | Iterable[bytes], *, sync: bool = True) -> None:
@@ -61,6 +63,18 @@ def write_json(path: str | Path, value: Any, *, sync: bool = True) -> None:
     write_text(path, text + "\n", sync=sync)
 
 
+def read_bytes(path: str | Path) -> bytes:
+    """Read a file; as an OSError, what is no file (see :func:`mlplab.places.open_file`)."""
+    with open_file(path) as file:
+        return file.read()
+
+
+def read_text(path: str | Path) -> str:
+    """Read UTF-8 text with :func:`mlplab.places.open_file`, each line's end as ``\\n``."""
+    with io.TextIOWrapper(open_file(path), encoding="utf-8") as file:
+        return file.read()
+
+
 def read_json(path: str | Path) -> Any:
     """Read a JSON file.
 
@@ -69,7 +83,7 @@ def read_json(path: str | Path) -> Any:
     """
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_text(path))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:  # JSON and UTF-8 errors are both ValueErrors

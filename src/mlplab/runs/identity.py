@@ -8,6 +8,8 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+from mlplab.places import open_file
+
 # Name in an earlier version, mostly 0.1 -> name today.
 MOVED = {
     "mlplab.nn.lif_rate.LIFRate": "mlplab.nn.activations.LIFRate",
@@ -279,7 +281,7 @@ def file_sha256(path: str | Path) -> str:
     """Fingerprint a file's bytes: 64 hexadecimal digits. A file that did not change is read once a process.
 
     Raises:
-        OSError: there is no such file, or it cannot be read.
+        OSError: there is no such file, or it cannot be read, or is a named pipe or a device.
     """
     path = Path(path).absolute()
     state = path.stat()
@@ -288,7 +290,7 @@ def file_sha256(path: str | Path) -> str:
 
 @lru_cache(maxsize=64)
 def _file_sha256(path: Path, *state: int) -> str:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlplab.errors import InputError
-from mlplab.runs.files import write_bytes
+from mlplab.runs.files import read_bytes, read_text, write_bytes
 
 Number = float | int | None
 
@@ -102,7 +102,7 @@ class MetricsFile:
     def _lines(self) -> list[str]:
         # What follows the last line end is a row that a killed process left unfinished.
         try:
-            return self.path.read_bytes().decode().split("\n")[:-1]
+            return read_bytes(self.path).decode().split("\n")[:-1]
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{self.path} is damaged: it is not text ({error})") from error
 
@@ -119,7 +119,7 @@ def read(path: str | Path) -> dict[str, list[Number]]:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:

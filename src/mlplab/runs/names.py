@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from mlplab.errors import InputError
+from mlplab.runs.files import read_bytes, read_text
 from mlplab.runs.identity import Role, name_today, role_of
 from mlplab.runs.plain_yaml import Unusual, flatten, read_block, read_flat, split_blocks
 
@@ -242,8 +243,7 @@ class Defaults:
             InputError: the file is missing, or is no mapping in YAML.
         """
         try:
-            with open(path, encoding="utf-8") as file:
-                blocks = split_blocks(file.read())
+            blocks = split_blocks(read_text(path))
             parts = [read_block(block) for block in blocks]
         except (OSError, UnicodeDecodeError, Unusual):
             flat = read_flat(path)
@@ -343,7 +343,7 @@ def _flat(value: dict[str, Any]) -> dict[str, Any]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        value = yaml.load(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        value = yaml.load(read_bytes(file), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (OSError, yaml.YAMLError) as error:
         raise InputError(f"{file} cannot be read: {' '.join(str(error).split())[:120]}") from error
     return value if isinstance(value, dict) else {}

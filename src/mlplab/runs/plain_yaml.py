@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from mlplab.errors import InputError
+from mlplab.runs.files import read_text
 
 # Words that YAML 1.1 takes for true or false, in any case.
 _BOOLEANS = frozenset(("y", "yes", "n", "no", "true", "false", "on", "off"))
@@ -95,7 +96,7 @@ def read_flat(path: str | Path) -> dict[str, Any]:
         InputError: the file is missing, or is no mapping in YAML.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_text(path)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:

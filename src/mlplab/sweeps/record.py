@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mlplab.runs.files import finite, write_text
+from mlplab.runs.files import finite, read_bytes, write_text
 from mlplab.runs.plain_yaml import read_plain
 from mlplab.runs.sweep_record import FORMAT
 from mlplab.sweeps.jobs import PlannedJob, entries_of, swept_values
@@ -78,7 +78,7 @@ class Record:
 def _config(folder: Path) -> dict[str, Any]:
     """Read the config of an earlier call's job; nothing where it cannot be read."""
     try:
-        value = read_plain((folder / "config.yaml").read_bytes())
+        value = read_plain(read_bytes(folder / "config.yaml"))
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -1,0 +1,76 @@
+"""Which file of a folder of configs keeps Hydra from composing: its own errors do not name it."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import yaml
+from omegaconf.errors import GrammarParseError
+
+from mlplab.config.grammar import parsed
+from mlplab.places import conf_folder
+
+
+def broken_file(error: Exception, overrides: Sequence[str]) -> str | None:
+    """Say in one line what is wrong with a file of configs; None where an error is of something else.
+
+    Args:
+        error: what Hydra raised.
+        overrides: what was given; ``hydra.searchpath`` names further folders.
+    """
+    folders = [conf_folder(), *_searched(overrides)]
+    cause = error.__cause__ or error.__context__
+    if isinstance(error, yaml.YAMLError):
+        mark = getattr(error, "problem_mark", None)
+        path, line = (mark.name, f", line {mark.line + 1}") if mark else (getattr(error, "name", ""), "")
+        reason = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+        return f"'{path}'{line}, must be YAML: {' '.join(str(reason).split())}"
+    if isinstance(error, UnicodeDecodeError):
+        for path in _files(folders):
+            if error.object in path.read_bytes():
+                return f"'{path}' must be UTF-8 text: {error.reason} at byte {error.start}; save it as UTF-8"
+    if isinstance(error, RecursionError):
+        chosen = [text.rpartition("=")[2] for text in overrides]
+        for folder in folders:
+            for path in sorted(_files([folder]), key=lambda path: path.stem not in chosen):
+                ring = _ring(folder, path.relative_to(folder).with_suffix("").as_posix(), ())
+                if ring:
+                    return f"'{path}' must not include itself, and does by its defaults: {' -> '.join(ring)}"
+    if isinstance(cause, GrammarParseError) and (found := re.search(r"at input '(.*)'", str(cause))):
+        for path in _files(folders[1:]):
+            if found[1].encode() in path.read_bytes():
+                return f"'{path}' must hold values that OmegaConf can read: {' '.join(str(cause).split())}"
+    return None
+
+
+def _searched(overrides: Sequence[str]) -> list[Path]:
+    """List the folders of ``hydra.searchpath``."""
+    places = [parsed(text) for text in overrides if text.lstrip("+").startswith("hydra.searchpath=")]
+    named = [str(place) for entry in places if entry and isinstance(entry.value(), list) for place in entry.value()]
+    return [Path(place.removeprefix("file://")) for place in named if place.startswith("file://")]
+
+
+def _files(folders: Sequence[Path]) -> Iterator[Path]:
+    for folder in folders:
+        yield from (path for path in sorted(folder.rglob("*.yaml")) if path.is_file())
+
+
+def _ring(folder: Path, name: str, above: tuple[str, ...]) -> tuple[str, ...]:
+    """Follow the defaults of a file to one that is among those above it."""
+    if name in above:
+        return (*above[above.index(name) :], name)
+    try:
+        content = yaml.safe_load((folder / f"{name}.yaml").read_bytes())
+    except (OSError, ValueError, yaml.YAMLError):
+        return ()
+    entries = content.get("defaults") if isinstance(content, dict) else None
+    group = name.rpartition("/")[0]
+    for entry in entries if isinstance(entries, list) else ():
+        pair = entry.items() if isinstance(entry, dict) else [("", entry)]
+        for key, option in pair:
+            words = f"{str(key).split(' ')[-1].partition('@')[0]}/{str(option).partition('@')[0]}".removeprefix("/")
+            absolute = str(key or option).startswith("/")
+            below = words if absolute or not group else f"{group}/{words}"
+            if ring := _ring(folder, below.lstrip("/"), (*above, name)):
+                return ring
+    return ()
