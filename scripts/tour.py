@@ -265,8 +265,8 @@ def coloured(log_probabilities: torch.Tensor, resolution: int) -> np.ndarray:
     return (0.25 + 0.75 * log_probabilities.exp().numpy() @ COLOURS).reshape(resolution, resolution, 3)
 
 
-page = Figure(figsize=(17, 8.6), dpi=100, layout="constrained")
-(points, bayes, training, decision), (mosaic, heat, sine, neuron) = page.subplots(2, 4)
+page = Figure(figsize=(18, 9), dpi=100, layout="constrained")
+(points, bayes, training, decision), (mosaic, heat, sine, neuron) = page.subplots(2, 4, gridspec_kw={"wspace": 0.1, "hspace": 0.1})
 where, picture = {"origin": "lower", "extent": (-1.4, 1.4, -1.4, 1.4)}, plane(160)
 points.scatter(*x_train.T, c=COLOURS[y_train], s=3)
 points.set(title=f"1. {len(y_train)} training points", aspect="equal", xlim=(-1.4, 1.4), ylim=(-1.4, 1.4))
@@ -278,7 +278,7 @@ training.set(title="4. Training", xlabel="epoch", ylabel="cross entropy (nats)")
 decision.imshow(coloured(answers(network, picture), 160), **where)
 wrong = answers(network, x_test).argmax(1) != y_test
 decision.scatter(*x_test[wrong].T, c=COLOURS[y_test[wrong]], s=24, edgecolors="black")
-decision.set(title=f"5. Network: {100 * fresh_accuracy:.2f} %, NLL {fresh_nll:.4f}; dots: wrong")
+decision.set(title=f"5. Network: {100 * fresh_accuracy:.2f} %, NLL {fresh_nll:.4f}\ndots: wrong")
 with torch.no_grad():
     maps = torch.log_softmax(forward(stacked, plane(60).double()), dim=2)
 mosaic.imshow(np.block([[[coloured(maps[4 * i + j], 60)] for j in range(4)] for i in range(3, -1, -1)]), origin="lower")

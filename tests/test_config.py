@@ -132,7 +132,6 @@ def test_every_wrong_value_of_every_rule_is_refused_by_its_key(default):
         ("optimizer.lr=inf", ["optimizer.lr must be a number > 0 and <= 1e+30, got inf"]),
         ("seed=", ["seed must be an integer", "got ''"]),
         ("seed=-1", ["seed must be an integer", "got -1"]),
-        ("seed=0,1", ["seed takes one value here", "-m", "seed=[0,1]"]),
         ("name=a/b", ["name must be null, or at most 200 letters", "'a/b'"]),
         ("model.activation=rleu", ["model.activation must be one of relu", "did you mean relu?"]),
         ("model.hidden=[8,0]", ["model.hidden must be null, or a list", "[8, 0]"]),
@@ -199,6 +198,23 @@ def test_a_wrong_option_is_answered_in_one_line(override, parts):
     line = line_of(override)
     for part in parts:
         assert part in line
+
+
+@pytest.mark.parametrize(
+    "override, offered",
+    [
+        ("seed=0,1", ""),
+        ("model.depth=1,2", ""),
+        ("hydra.job.name=a,b", ""),
+        ("experiment=noise,near_bayes", ""),
+        ("model.hidden=8,4", ", or write model.hidden=[8,4]"),
+        ("trainer.devices=0,1", ", or write trainer.devices=[0,1]"),
+        ("callbacks.mine.of=1,2", ", or write callbacks.mine.of=[1,2]"),
+    ],
+)
+def test_a_list_is_offered_where_the_key_may_have_one(override, offered):
+    key = override.partition("=")[0]
+    assert line_of(override) == f"{key} takes one value here, got {override}; add -m for a sweep{offered}"
 
 
 def test_an_experiment_of_another_study_is_refused():

@@ -130,5 +130,6 @@ def test_a_report_marks_what_the_shared_points_cannot_tell_apart(tmp_path):
     write_record(folder, record["jobs"])
     after = build([read_sweep(folder)])
     assert [one.near for one in before.settings].count(True) == 1 and all(one.near for one in after.settings)
+    assert before.tested_over == "seeds" and after.tested_over == "seeds and shared validation points"
     other = next(one for one in after.settings if not one.best)
     assert other.p > 0.05 and other.difference.low < 0 < other.difference.high  # p and interval say what the mark says

@@ -172,6 +172,12 @@ def test_test_runs_pytest_in_the_checkout(checkout, tmp_path):
     assert done.returncode == 1 and "1 failed" in done.stdout
 
 
+def test_the_help_of_test_is_its_own(checkout):
+    done = lab(checkout, "test", "--help")
+    assert done.returncode == 0 and "--shuffle SEED" in done.stdout and done.stdout.count("\n") < 20
+    assert not (checkout / ".venv").exists()
+
+
 def test_the_lock_pins_every_direct_package_and_names_no_place():
     lock = (ROOT / "scripts" / "requirements.lock").read_text()
     lines = [line for line in lock.splitlines() if line[0] != "#"]

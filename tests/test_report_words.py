@@ -79,6 +79,8 @@ def test_with_three_seeds_there_is_one_with_ratio_interval_and_adjusted_p(tmp_pa
         [row[0] for row in cells] == ["16", "32", "8"] and cells[0][3] == "selected" and cells[2][3].startswith("x 14")
     )
     assert cells[2][4] == "< 0.001"
+    assert table.tested_over == "seeds" and "and p, over seeds; other" in words.legend(table)
+    assert "p: over seeds; ±: standard deviation over seeds" in "\n".join(words.screen(table))
 
 
 def test_a_setting_with_too_few_seeds_is_said_to_have_them(tmp_path):

@@ -286,6 +286,12 @@ def test_a_run_is_found_by_folder_name_digits_last_and_best(logs):
     for word in (str(folder), folder.name, "00000001", f"train/{folder.name}", "best"):
         assert find_run(word, index).resolve() == folder
     assert find_run("last", index) == logs / index.runs()[0].path
+    shutil.copytree(folder, logs / "reproduce" / folder.name)
+    assert find_run("00000001", index_of(logs)) == folder  # before those that repeat it
+    shutil.copytree(folder, logs / "sweep/one/spiral-9-seed0-00000099")
+    shutil.copytree(folder, logs / "sweep/two/spiral-9-seed0-00000099")
+    with pytest.raises(InputError, match="names 2 runs: .*; give its folder"):
+        find_run("00000099", index_of(logs))
     for word, reason in (
         ("0000", "names"),
         ("spiral-33-seed0-00000001", "did you mean spiral-3"),

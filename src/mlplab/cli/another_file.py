@@ -19,6 +19,7 @@ from mlplab.places import is_option
 from mlplab.population.member_axis import Population
 from mlplab.runs.files import write_bytes
 from mlplab.runs.folder import RunFolder, open_run
+from mlplab.runs.index import Index
 from mlplab.training.loading import load_population
 from mlplab.training.members import network_title
 from mlplab.training.results import part_figures
@@ -196,9 +197,19 @@ def file_result(folder: RunFolder) -> dict[str, Any]:
     recorded = read_result(folder)
     if not isinstance(recorded.get("data"), dict):
         raise InputError(
-            f"{folder.path} must be a run on a file (data=file) of mlplab 0.2 or later; it records no columns"
+            f"{folder.path} must be a run on a file (data=file) of mlplab 0.2 or later; it records no columns{_such_as()}"
         )
     return recorded
+
+
+def _such_as() -> str:
+    """Name the newest finished run on a file, where there is one."""
+    logs = configs.logs_folder()
+    index = Index(logs, configs.conf_folder())
+    runs = index.runs() if logs.is_dir() else []
+    found = [run for run in runs if run.study == "train" and run.status == "finished"]
+    found = [run for run in found if index.value(run, "data") == "file"]
+    return f"; name such a run, as {shown(logs / found[0].path)}" if found else ""
 
 
 def csv_lines(probabilities: torch.Tensor, names: Sequence[str]) -> Iterator[bytes]:

@@ -93,7 +93,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[tuple[str, str], ...]]] = {
     ),
     "benchmark": (
         "measure the lab against other systems, in turn",
-        "[train] [near_bayes] [lif] [relu] [sweep] [repeats=5] [paths.logs=DIR]",
+        "[train] [near_bayes] [speedrun] [lif] [relu] [sweep] [data] [repeats=5] [paths.logs=DIR]",
         (("train", "some minutes"), ("", "all of them")),
     ),
     "playground": (

@@ -12,7 +12,9 @@ from omegaconf import OmegaConf
 
 from mlplab import hydra_names
 from mlplab.config.broken_files import broken_file
+from mlplab.config.grammar import parsed
 from mlplab.config.meanings import meant
+from mlplab.config.validation import allows
 from mlplab.rules import near
 
 
@@ -37,7 +39,11 @@ def one_line(error: Exception, config_name: str, overrides: Sequence[str]) -> st
         return _missing_option(error)
     if found := says(hydra_names.AMBIGUOUS):
         key, _, values = found["text"].partition("=")
-        return f"{key} takes one value here, got {found['text']}; add -m for a sweep, or write {key}=[{values}]"
+        listed = parsed(f"{key}=[{values}]")
+        takes = listed is not None and allows(config_name, key, listed.value())
+        return f"{key} takes one value here, got {found['text']}; add -m for a sweep" + (
+            f", or write {key}=[{values}]" if takes else ""
+        )
     if isinstance(error, ConfigCompositionException) and (found := says(hydra_names.UNKNOWN_KEY)):
         return _unknown_key(found["key"], error, config_name, overrides)
     if found := says(hydra_names.IS_THERE):

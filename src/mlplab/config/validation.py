@@ -34,6 +34,25 @@ def validate(config: Mapping, study: str = "train") -> None:
     expect_memory(config, study)
 
 
+def allows(study: str, key: str, value: object) -> bool:
+    """Say whether a dotted key may have a value, by the rule of any class that has such a key.
+
+    Of a key of another class, which nothing checks, True.
+    """
+    *groups, last = key.split(".")
+    node: object = ROOTS.get(study, STUDY)
+    for name in groups:
+        node = node.get(name) if isinstance(node, dict) else node
+    if isinstance(node, dict):
+        table = node | FURTHER_TRAINER if groups == ["trainer"] else node
+        rules = [table[last]] if last in table else []
+    else:
+        rules = [table[last] for table in TARGETS.values() if last in table]
+    if not rules:
+        return bool(groups) and groups[0] != "hydra"
+    return any(isinstance(rule, Rule) and rule.accepts(value) for rule in rules)
+
+
 def _check(key: str, value: object, rule: object) -> None:
     if isinstance(rule, Rule):
         rule.check(key, value)

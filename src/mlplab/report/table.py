@@ -131,6 +131,14 @@ class Table:
         return "data.seed" in self.replicates
 
     @property
+    def tested_over(self) -> str:
+        """Say over what the tests are: the p-value is the larger one where there are two."""
+        if self.draws:
+            return "draws of the data"
+        compared = [one for one in self.settings if one.best or one.p is not None]
+        return f"seeds and shared {self.chosen_by} points" if tables_of(compared) else "seeds"
+
+    @property
     def verdict(self) -> bool:
         """Say whether there are numbers enough to compare any setting with the selected one."""
         return any(setting.difference is not None for setting in self.settings)
@@ -415,6 +423,5 @@ def note_rules(table: Table) -> None:
             )
     elif table.replicates and table.study in (None, "train"):
         table.notes.append(
-            "the data were drawn once (data.seed was not swept): intervals and tests are over the networks' seeds alone, "
-            "and say nothing of other draws of the data"
+            "the data were drawn once (data.seed was not swept): intervals and tests say nothing of other draws of the data"
         )

@@ -170,10 +170,8 @@ def geometric(summary: Summary) -> str:
 
 def near_words(table: Table) -> str:
     """Say which settings are not significantly different from the selected one, or why nothing can be said."""
-    near, how = (
-        table.near,
-        "log NLL over seeds and over the shared validation points, corrected for the number of comparisons, 95 %",
-    )
+    near = table.near
+    how = f"log NLL over {table.tested_over}, corrected for the number of comparisons, 95 %"
     if len(table.settings) == 1:
         return "There is one setting, and so nothing to compare it with."
     if not table.bests:
@@ -276,9 +274,11 @@ def legend(table: Table) -> str:
     words = [f"Ordered by {table.chosen_by} NLL, its geometric mean; ★ selected by it"]
     if table.verdict:
         words.append(
-            "~ not significantly different from it; x: its NLL over that of the selected, with an interval, and p, over seeds and the points that all are judged on"
+            f"~ not significantly different from it; x: its NLL over that of the selected, with an interval, and p, over {table.tested_over}"
         )
-    words.append("other cells: mean ± standard deviation [95 % interval]")
+    words.append(
+        f"other cells: mean ± standard deviation [95 % interval], over {'draws of the data' if table.draws else 'seeds'}"
+    )
     return "; ".join(words) + "."
 
 
@@ -326,11 +326,15 @@ def screen(table: Table, brief: bool = False) -> list[str]:
     lines = columns(rows, left=2, drop=("parameters", "regret", "p", f"{part} accuracy"))
     if len(ordered) > ON_SCREEN:
         lines.append(f"   and {len(ordered) - ON_SCREEN} more")
+    told = [f"p: over {table.tested_over}"] if "p" in lines[0].split() else []
+    told += [f"±: standard deviation over {unit}"] if "±" in "".join(lines) else []
     limits = {(setting.mean(part, "bayes_accuracy"), setting.mean(part, "bayes_nll")) for setting in ordered}
     limit = limits.pop()
     if not limits and None not in limit:
         regret = "; regret: percentage points of accuracy lost" if "regret" in rows[0] else ""
         lines.append(f"   Bayes limit: {100 * limit[0]:.2f} %, NLL {limit[1]:.4f}{regret}")
+    if told:
+        lines.append(f"   {'; '.join(told)}")
     if table.bests and len(table.settings) > 1:
         rest = "; ~ not significantly different (95 %)" if table.verdict else ""
         lines.append(f"★ selected, by NLL on {table.chosen_by} points{rest}")

@@ -18,7 +18,8 @@ def find_run(word: str, index: "Index") -> Path:
 
     Args:
         word: a path, a folder's name, the digits at its end (4 or more of them), ``last`` for the newest run, or
-            ``best`` for the one of the lowest NLL on validation points.
+            ``best`` for the one of the lowest NLL on validation points. Of runs of one name or the same digits that of
+            ``train/`` is meant.
         index: of the logs that are looked through where the word is no path.
 
     Raises:
@@ -41,11 +42,14 @@ def find_run(word: str, index: "Index") -> Path:
     found = [run for run in runs if run.name == word] or [run for run in runs if run.path == word]
     if not found and len(word) >= FEWEST_DIGITS:
         found = [run for run in runs if run.id.startswith(word)]
+    first = [run for run in found if run.parent == "train"]
+    if len(first) == 1 and len({run.id for run in found}) == 1:  # the others repeat it, as reproduce and sweeps do
+        found = first
     if len(found) == 1:
         return index.logs / found[0].path
     if found:
         places = ", ".join(run.path for run in found[:3]) + (" ..." if len(found) > 3 else "")
-        raise InputError(f"{word} names {len(found)} runs: {places}; give the folder, or more digits")
+        raise InputError(f"{word} names {len(found)} runs: {places}; give its folder")
     raise InputError(
         f"RUN must be a run folder, its name, the digits at its end, last or best, got {word!r}"
         f"{near(word, [run.name for run in runs])}; scripts/lab runs lists what there is"
