@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import lightning.pytorch as L
 import pytest
 import torch
 from beside_lightning import drawing, spirals, train  # noqa: F401 (drawing is a fixture)
@@ -31,6 +32,78 @@ def test_a_loader_is_no_data_module():
     loader = DataLoader(TensorDataset(torch.zeros(4, 2), torch.zeros(4, dtype=torch.long)))
     with pytest.raises(InputError, match="data must be a LightningDataModule, got DataLoader"):
         mlplab.fit(mlplab.MLP(2, [4], 4), loader)
+
+
+@pytest.mark.parametrize("data", [None, DataLoader(TensorDataset(torch.zeros(4, 2)))])
+@pytest.mark.parametrize("measure", [mlplab.evaluate, mlplab.draw_decision_map])
+def test_what_is_measured_needs_a_data_module(measure, data):
+    with pytest.raises(InputError, match=f"^data must be a LightningDataModule, got {type(data).__name__}[^\\n]*$"):
+        measure(mlplab.MLP(2, [4], 4), data)
+
+
+@pytest.mark.parametrize("callbacks", [5, [5], "x", {"a": 1}])
+def test_callbacks_are_lightnings(callbacks):
+    with pytest.raises(InputError, match="^callbacks must be None, or a list of Lightning's callbacks, got [^\n]*$"):
+        mlplab.fit(mlplab.MLP(2, [4], 4), spirals(), callbacks=callbacks)
+
+
+def of_dtype(dtype, kind=L.LightningDataModule):
+    x = (torch.arange(32).reshape(16, 2) % 5).to(dtype)
+    data = TensorDataset(x, torch.arange(16) % 4)
+    return kind.from_datasets(data, data, batch_size=8)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.bool, torch.uint8])
+def test_inputs_of_a_dtype_that_the_network_cannot_take_are_refused(dtype):
+    told = (
+        f"^the data's inputs must be torch.float32, as the network's parameters are, got {dtype}; x.to.*converts them$"
+    )
+    with pytest.raises(InputError, match=told):
+        mlplab.fit(mlplab.MLP(2, [4], 4), of_dtype(dtype), callbacks=[])
+    if dtype.is_floating_point:  # which Lightning converts
+        mlplab.fit(mlplab.MLP(2, [4], 4), of_dtype(dtype), callbacks=[], max_epochs=1, precision="64-true")
+
+
+class Converting(L.LightningDataModule):
+    def on_before_batch_transfer(self, batch, dataloader_idx):
+        return batch[0].float(), batch[1]
+
+
+class Embedding(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(5, 4)
+
+    def forward(self, x):
+        return self.table(x).mean(-2)
+
+
+class OfAnyDtype(mlplab.Classifier):
+    def forward(self, x):
+        return super().forward(x.float())
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int64])
+def test_inputs_that_are_converted_are_trained_on(dtype):
+    assert mlplab.fit(mlplab.MLP(2, [4], 4), of_dtype(dtype, Converting), callbacks=[], max_epochs=1)["steps"] == 2
+    assert mlplab.fit(OfAnyDtype(mlplab.MLP(2, [4], 4)), of_dtype(dtype), callbacks=[], max_epochs=1)["steps"] == 2
+    if dtype == torch.int64:
+        assert mlplab.fit(Embedding(), of_dtype(dtype), callbacks=[], max_epochs=1)["steps"] == 2
+    else:
+        assert mlplab.fit(mlplab.MLP(2, [4], 4).double(), of_dtype(dtype), callbacks=[], max_epochs=1)["steps"] == 2
+
+
+def test_a_plateau_is_one_of_the_metric_that_is_watched():
+    def trained(**settings):
+        schedule = partial(torch.optim.lr_scheduler.ReduceLROnPlateau, patience=0, **settings)
+        module = mlplab.Classifier(mlplab.MLP(2, [4], 4), schedule=schedule, monitor="val/accuracy")
+        return mlplab.fit(module, spirals(), callbacks=[], max_epochs=1)["epochs"]
+
+    with pytest.raises(
+        InputError, match="^schedule.mode must be max, as that of monitor=val/accuracy is, got min[^\n]*$"
+    ):
+        trained()
+    assert trained(mode="max") == 1
 
 
 def test_lazy_layers_train_as_those_that_had_a_batch_before():

@@ -19,14 +19,14 @@ from mlplab.data.bayes import log_posterior
 from mlplab.errors import InputError
 from mlplab.options import SEED, long_precision
 from mlplab.plots.decision_map import decision_map, summary
-from mlplab.rules import integer, near
+from mlplab.rules import integer, near, shown
 from mlplab.runs.files import read_record
 from mlplab.runs.folder import RunFolder, open_run
-from mlplab.training.build import build_data, build_module, initialise_lazy, read_weights
+from mlplab.training.build import build_data, build_module, expect_dtype, initialise_lazy, read_weights
 from mlplab.training.callbacks import DivergenceGuard, Progress
 from mlplab.training.callbacks.decision_maps import map_of
 from mlplab.training.classifier import Classifier
-from mlplab.training.data_view import viewed
+from mlplab.training.data_view import module_of, viewed
 from mlplab.training.fit import fit_runs
 from mlplab.training.loading import load_network
 from mlplab.training.members import SingleNetwork, network_of, network_title
@@ -84,13 +84,15 @@ def fit(
         InputError: the networks do not fit the data, or ``engine="population"`` cannot train them.
     """
     SEED.check("seed", seed)
-    _expect_arguments(data, trainer)
+    _expect_data(data)
+    _expect_arguments(callbacks, trainer)
     with in_turn():
         several = isinstance(model, (list, tuple))
         modules, view = _modules(list(model) if several else [model], seed), viewed(data)
         for module in modules:
             initialise_lazy(module, view)
             _require_fit(module, view)
+            expect_dtype(module, view, trainer.get("precision"))
         own = (
             [Progress()] if callbacks is None else [callbacks] if isinstance(callbacks, L.Callback) else list(callbacks)
         )
@@ -116,11 +118,18 @@ def fit(
         return results if several else results[0]
 
 
-def _expect_arguments(data: Any, trainer: Mapping[str, Any]) -> None:
-    if not isinstance(data, L.LightningDataModule):
+def _expect_data(data: Any) -> None:
+    if not isinstance(module_of(data), L.LightningDataModule):
         raise InputError(
             f"data must be a LightningDataModule, got {type(data).__name__}; LightningDataModule.from_datasets makes one of a dataset"
         )
+
+
+def _expect_arguments(callbacks: Any, trainer: Mapping[str, Any]) -> None:
+    given = callbacks if isinstance(callbacks, (list, tuple)) else [] if callbacks is None else [callbacks]
+    for callback in given:
+        if not isinstance(callback, L.Callback):
+            raise InputError(f"callbacks must be None, or a list of Lightning's callbacks, got {shown(callback)}")
     for name in trainer:
         if name == "ckpt_path":
             raise InputError(
@@ -201,7 +210,8 @@ def evaluate(model: nn.Module, data: L.LightningDataModule) -> dict[str, dict[st
         Part ("test", "fresh", "validation", "train"; those that are there) to the metrics of
         :func:`mlplab.training.results.measure`.
     """
-    view = viewed(data, again=False)
+    _expect_data(data)
+    view = viewed(module_of(data), again=False)
     _require_fit(model, view)
     figures = part_figures(part_logits(_network(model), 0, view), view)
     return {name: values for name, values in figures.items() if values is not None}
@@ -231,7 +241,8 @@ def draw_decision_map(
         InputError: the inputs are no vectors of two or more features.
     """
     integer(1, 4096).check("resolution", resolution)
-    view = viewed(data, again=False)
+    _expect_data(data)
+    view = viewed(module_of(data), again=False)
     plane = plane_of(view, limit)
     if view.shown is None:
         raise InputError("a decision map needs test or validation points, and the data module has neither")

@@ -24,7 +24,7 @@ from mlplab.seeds import derive
 from mlplab.training.callbacks import MemberCallback, Progress
 from mlplab.training.callbacks.checkpoints import digest_of, network_state
 from mlplab.training.classifier import Classifier
-from mlplab.training.data_view import viewed
+from mlplab.training.data_view import TRANSFERS, DataView, viewed
 from mlplab.training.members import SingleNetwork, network_of
 from mlplab.training.objects import arguments_of, build, find_class, try_loss, try_optimizer, try_schedule
 from mlplab.training.process import same_generators, seed_all
@@ -45,6 +45,7 @@ def build_runs(configs: Sequence[dict[str, Any]], folders: Sequence[RunFolder | 
             start_from(run.module, run.config["init_from"])
         run.mode, run.draws = run.config.get("mode", "min"), run.config["seed"]
     try_out(runs[0])
+    expect_dtype(runs[0].module, runs[0].data, configs[0]["trainer"].get("precision"))
     return runs
 
 
@@ -254,6 +255,30 @@ def try_out(run: MemberRun) -> None:
             f"model: {type(model).__name__} must give logits {(len(x), run.data.classes)} for inputs {tuple(x.shape)}, "
             f"got {shape}"
         )
+
+
+def expect_dtype(module: L.LightningModule, data: Any, precision: Any) -> None:
+    """Refuse inputs of a dtype that a classifier's network cannot take: Lightning hands them on as a loader yields them.
+
+    Args:
+        module: what is trained.
+        data: as the lab looks at it.
+        precision: of the trainer; the true ones make floating inputs their own.
+    """
+    steps = ("training_step", "forward", *TRANSFERS)
+    plain = isinstance(module, Classifier) and all(getattr(type(module), n) is getattr(Classifier, n) for n in steps)
+    x = data.first_input() if plain and isinstance(data, DataView) else None
+    kind = next((p.dtype for p in module.parameters() if p.is_floating_point()), None)
+    made = x is not None and x.is_floating_point() and str(precision or "32-true") != "32-true"
+    if x is None or kind in (None, x.dtype) or made:
+        return
+    network = SingleNetwork(network_of(module))
+    try:
+        network.forward(x[None])
+    except (RuntimeError, TypeError) as error:
+        raise InputError(
+            f"the data's inputs must be {kind}, as the network's parameters are, got {x.dtype}; x.to({kind}) converts them"
+        ) from error
 
 
 def trainer_options(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -110,6 +110,11 @@ class Classifier(L.LightningModule):
             return optimizer
         if not isinstance(self.schedule, Schedule):
             scheduler = self.schedule(optimizer)
+            if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau) and scheduler.mode != self.mode:
+                raise InputError(
+                    f"schedule.mode must be {self.mode}, as that of monitor={self.monitor} is, got {scheduler.mode}: "
+                    f"ReduceLROnPlateau would lower the rate as the metric gets better; give it mode={self.mode}"
+                )
             interval = "step" if isinstance(scheduler, PER_STEP) else "epoch"
             return {
                 "optimizer": optimizer,

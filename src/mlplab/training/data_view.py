@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset, default_collate
 
 from mlplab.data.arrays import ArrayDataModule, LabelledData, Points
 from mlplab.population.trainer import quiet
@@ -21,6 +21,8 @@ from mlplab.training import process
 # Above this number points are not gathered: the metrics are then those that the module's own test logs.
 MOST_POINTS = 1_000_000
 LOADERS = {"train": "train_dataloader", "validation": "val_dataloader", "test": "test_dataloader"}
+# By which a data module may change a minibatch.
+TRANSFERS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 # Data modules that the lab has set up, each with the stages.
 _SET_UP: "weakref.WeakKeyDictionary[LightningDataModule, set[str]]" = weakref.WeakKeyDictionary()
 
@@ -61,6 +63,18 @@ class DataView(LabelledData):
     def features(self) -> int | None:
         """Numbers of one input."""
         return None if self.input_shape is None else math.prod(self.input_shape)
+
+    def first_input(self) -> Tensor | None:
+        """Give one train input (1, ...) as the loader yields it; None where nobody knows without drawing a minibatch."""
+        if any(getattr(type(self.module), name) is not getattr(LightningDataModule, name) for name in TRANSFERS):
+            return None
+        if self.train is not None:
+            return self.train.x[:1]
+        with process.same_generators(), _attached(self.module):
+            loader = self.module.train_dataloader()
+            if not isinstance(loader, DataLoader) or not isinstance(loader.dataset, TensorDataset):
+                return None
+            return loader.dataset[:1][0] if loader.collate_fn is default_collate else None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["module"], name)
