@@ -228,7 +228,7 @@ def test_each_members_validation_is_on_its_own_points():
 )
 def test_early_stopping_waits_for_its_patience_in_the_right_direction(monitor, values, end):
     stopping, classifier = EarlyStopping(monitor, patience=2), PopulationModule(MLP(2, [3], 2, seed=0))
-    trainer = SimpleNamespace(should_stop=False)
+    trainer = SimpleNamespace(should_stop=False, min_epochs=None, min_steps=None)
     for epoch, value in enumerate(values, start=1):
         assert not classifier.stops
         classifier.epochs, classifier.metrics = epoch, {monitor: torch.tensor([value], dtype=torch.float64)}
@@ -255,7 +255,7 @@ def test_divergence_is_told_at_its_very_step(serving, bad):
 
 def test_an_improvement_must_be_larger_than_min_delta():
     stopping, classifier = EarlyStopping(patience=1, min_delta=0.5), PopulationModule(MLP(2, [3], 2, seed=0))
-    trainer = SimpleNamespace(should_stop=False)
+    trainer = SimpleNamespace(should_stop=False, min_epochs=None, min_steps=None)
     for value in (5.0, 4.4, 4.0):
         classifier.metrics = {"val/loss": torch.tensor([value])}
         stopping.on_epoch(trainer, classifier)
