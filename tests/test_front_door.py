@@ -1,5 +1,6 @@
 """scripts/lab, with a Python whose venv and pip only pretend: no test here needs a network."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -102,15 +103,19 @@ def test_a_set_up_that_was_cut_off_is_made_anew(checkout, how):
     command = [str(checkout / "scripts" / "lab"), "train"]
     process = subprocess.Popen(
         command,
-        env=environment(checkout, SLOW="3600"),
+        env=environment(checkout, SLOW="90"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    while not pip_calls(checkout):
-        time.sleep(0.02)
-    os.killpg(process.pid, how)
-    process.wait(timeout=900)
+    try:
+        while not pip_calls(checkout):
+            time.sleep(0.02)
+        os.killpg(process.pid, how)
+        process.wait(timeout=60)  # a set-up that goes on takes longer
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     left = checkout / ".venv" / "half-copied"
     left.touch()
     done = lab(checkout, "train")
