@@ -98,24 +98,35 @@ def test_a_set_up_that_fails_says_so_and_runs_nothing(checkout):
     assert lab(checkout, "train").returncode == 0
 
 
+def processes_of(checkout: Path) -> list[int]:
+    """List the living processes that name a checkout in their words."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.fsencode(checkout) in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.parametrize("send", [os.killpg, os.kill])
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_set_up_that_was_cut_off_is_made_anew(checkout, how):
+def test_a_set_up_that_was_cut_off_leaves_nothing_running_and_is_made_anew(checkout, how, send):
     command = [str(checkout / "scripts" / "lab"), "train"]
-    process = subprocess.Popen(
-        command,
-        env=environment(checkout, SLOW="90"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, env=environment(checkout, SLOW="90"), start_new_session=True, **quiet)
     try:
         while not pip_calls(checkout):
             time.sleep(0.02)
-        os.killpg(process.pid, how)
-        process.wait(timeout=60)  # a set-up that goes on takes longer
+        send(process.pid, how)
+        assert process.wait(timeout=60) == -how  # a set-up that goes on takes longer
+        deadline = time.monotonic() + 30
+        while processes_of(checkout) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not processes_of(checkout)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        for pid in processes_of(checkout):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
     left = checkout / ".venv" / "half-copied"
     left.touch()
     done = lab(checkout, "train")
