@@ -1,8 +1,6 @@
 """Measure the lab against other systems: scripts/lab benchmark train"""
 
-import sys
-
-from mlplab.cli.app import program
+from mlplab.cli.app import script
 
 if __name__ == "__main__":
-    sys.exit(program(["benchmark", *sys.argv[1:]]))
+    script("benchmark")

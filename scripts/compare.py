@@ -1,8 +1,6 @@
 """Compare runs or sweeps: scripts/lab compare A B [C ...]"""
 
-import sys
-
-from mlplab.cli.app import program
+from mlplab.cli.app import script
 
 if __name__ == "__main__":
-    sys.exit(program(["compare", *sys.argv[1:]]))
+    script("compare")

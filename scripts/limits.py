@@ -1,8 +1,6 @@
 """Say what training points allow: scripts/lab limits [RUN_FOLDER] [data.points_per_arm=100]"""
 
-import sys
-
-from mlplab.cli.app import program
+from mlplab.cli.app import script
 
 if __name__ == "__main__":
-    sys.exit(program(["limits", *sys.argv[1:]]))
+    script("limits")

@@ -1,8 +1,6 @@
 """Draw a run's figures again: scripts/lab redraw RUN [FIGURE ...] [format=pdf,svg] [size=column]"""
 
-import sys
-
-from mlplab.cli.app import program
+from mlplab.cli.app import script
 
 if __name__ == "__main__":
-    sys.exit(program(["redraw", *sys.argv[1:]]))
+    script("redraw")

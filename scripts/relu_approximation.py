@@ -1,8 +1,6 @@
 """Approximate a function by ReLUs: scripts/lab relu_approximation target=exp method=minimax n=17"""
 
-import sys
-
-from mlplab.cli.app import program
+from mlplab.cli.app import script
 
 if __name__ == "__main__":
-    sys.exit(program(["relu_approximation", *sys.argv[1:]]))
+    script("relu_approximation")

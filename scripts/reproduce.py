@@ -1,8 +1,6 @@
 """Train a recorded run again and compare: scripts/lab reproduce RUN_FOLDER"""
 
-import sys
-
-from mlplab.cli.app import program
+from mlplab.cli.app import script
 
 if __name__ == "__main__":
-    sys.exit(program(["reproduce", *sys.argv[1:]]))
+    script("reproduce")

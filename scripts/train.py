@@ -1,8 +1,6 @@
 """Train one network, or a sweep with -m: scripts/lab train model.width=64 seed=1"""
 
-import sys
-
-from mlplab.cli.app import program
+from mlplab.cli.app import script
 
 if __name__ == "__main__":
-    sys.exit(program(["train", *sys.argv[1:]]))
+    script("train")

@@ -402,7 +402,7 @@ def test_every_command_has_a_script_that_calls_it():
     scripts = Path(__file__).parent.parent / "scripts"
     for command in app.COMMANDS:
         if command != "tensorboard":
-            assert f'program(["{command}", *sys.argv[1:]])' in (scripts / f"{command}.py").read_text()
+            assert f'script("{command}")' in (scripts / f"{command}.py").read_text()
 
 
 def test_a_wrong_option_is_answered_without_importing_torch(tmp_path):

@@ -1,6 +1,7 @@
 """The command line: the commands by name, their exit codes, and bad input answered in one line."""
 
 import errno
+import gc
 import importlib
 import io
 import os
@@ -8,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from mlplab.cli.commands import COMMANDS, OWN_HELP, TAKES_RUNS
 from mlplab.errors import UNWRITABLE, InputError, hides_interrupt
@@ -20,6 +21,11 @@ from mlplab.words import print_error
 EXIT_OF_STATUS = {"finished": 0, "interrupted": 130}
 
 
+def script(command: str) -> NoReturn:
+    """Run the command of a file of scripts/ with the words of the process, and end it."""
+    sys.exit(program([command, *sys.argv[1:]]))
+
+
 def program(argv: Sequence[str] | None = None) -> int:
     """Run one command as all that its process does: a signal that comes after its end does not change its exit code.
 
@@ -29,8 +35,11 @@ def program(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 the run failed or diverged, 2 bad input, 130 interrupted by Ctrl-C, 143 by SIGTERM.
     """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] in (["report"], ["runs"]):
+        gc.disable()  # all that they make lives to the end: a twentieth of a report's time went into looking for cycles
     with signals.interruptible(to_the_end=True):
-        return _answering_interrupts(list(sys.argv[1:] if argv is None else argv))
+        return _answering_interrupts(words)
 
 
 def main(argv: Sequence[str]) -> int:
