@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from mlplab.cli import app
 from mlplab.cli.command_line import split_words
 from mlplab.errors import InputError
-from mlplab.runs.status import write_status
+from mlplab.runs.manifest import write_status
 
 
 class Study:

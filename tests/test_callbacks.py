@@ -21,7 +21,7 @@ from mlplab.population.stacking import stack
 from mlplab.population.state import BestState, EpochSums, Stop
 from mlplab.population.trainer import BlockTrainer
 from mlplab.runs import checkpoint
-from mlplab.runs.status import read_status
+from mlplab.runs.manifest import read_status
 from mlplab.seeds import generator
 from mlplab.training.build import build_loss, build_model
 from mlplab.training.callbacks import DivergenceGuard, EarlyStopping, MemberCallback
@@ -53,6 +53,23 @@ def test_the_best_state_is_the_first_of_the_lowest_and_never_nan():
                 value[index], epoch[index], theta[index] = offered[index], number, population.theta[index]
         assert (best.value.tolist(), best.epoch.tolist()) == (value, epoch)
         assert torch.equal(best.theta, theta)
+
+
+def test_the_best_state_keeps_the_metric_itself_and_reads_older_folders():
+    """Up to 0.2 a metric that is to rise was kept with its sign changed, and without its name."""
+    population = stack([MLP(2, [3], 2, seed=seed) for seed in (0, 1)], [0, 1])
+    best = BestState(population, "max")
+    assert best.value.tolist() == [-math.inf, -math.inf]
+    for number, offered in enumerate(((0.5, math.nan), (0.4, 0.25)), start=1):
+        best.offer(torch.tensor(offered, dtype=torch.float64), number, ALL)
+    assert (best.value.tolist(), best.epoch.tolist()) == ([0.5, 0.25], [1, 2])
+    states = [best.member_state(index, "val/accuracy") for index in (0, 1)]
+    assert [(state["monitor"], state["value"]) for state in states] == [("val/accuracy", 0.5), ("val/accuracy", 0.25)]
+    for state in (states[1], {key: value for key, value in states[1].items() if key != "monitor"} | {"value": -0.25}):
+        again = BestState(population, "max")
+        again.load_member_state(0, state)
+        assert (float(again.value[0]), int(again.epoch[0])) == (0.25, 2) and not again.known(1)
+        assert torch.equal(again.theta[0], best.theta[1])
 
 
 def test_the_best_state_has_the_buffers_of_its_epoch():

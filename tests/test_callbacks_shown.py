@@ -13,7 +13,7 @@ from mlplab.population.engine import PopulationModule
 from mlplab.population.optimizers import Adam
 from mlplab.population.trainer import BlockTrainer
 from mlplab.runs import checkpoint
-from mlplab.runs.status import read_status
+from mlplab.runs.manifest import read_status
 from mlplab.training.callbacks import MemberCallback, Progress
 from mlplab.training.callbacks.decision_maps import log_spaced, map_of
 from mlplab.training.fit import fit_members

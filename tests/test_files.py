@@ -10,9 +10,9 @@ from mlplab.places import conf_folder
 from mlplab.report.learning import read_curve
 from mlplab.report.maps import read_map
 from mlplab.runs import checkpoint, files, metrics
+from mlplab.runs.files import read_flat
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.names import defaults_in
-from mlplab.runs.plain_yaml import read_flat
 
 
 def full_disk(*_):

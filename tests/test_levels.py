@@ -29,7 +29,6 @@ GROUND = {
     "rules",
     "seeds",
     "torch_names",
-    "units",
     "words",
 }
 ROOMS = {

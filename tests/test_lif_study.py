@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from mlplab.cli.app import main
 from mlplab.plots.charts import log_ticks
-from mlplab.runs.status import read_status
+from mlplab.runs.manifest import read_status
 from mlplab.studies.lif import transfer_figures
 from mlplab.studies.lif import transfer_plots as transfer
 from mlplab.studies.lif.currents import Constant

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from mlplab.errors import InputError
+from mlplab.plots.curves import gif_bytes
 from mlplab.plots.field import TINT, VEILED
-from mlplab.plots.learning_strip import gif_bytes
 from mlplab.plots.style import (
     COLOURS,
     MARKERS,

@@ -6,7 +6,7 @@ import yaml
 from mlplab.config import composition as configs
 from mlplab.config.recorded import expect_class
 from mlplab.errors import InputError
-from mlplab.runs.plain_yaml import LARGEST_BYTES
+from mlplab.runs.files import LARGEST_BYTES
 
 
 @pytest.fixture

@@ -17,12 +17,12 @@ from mlplab.cli.app import main
 from mlplab.config.composition import compose_all
 from mlplab.errors import InputError
 from mlplab.places import conf_folder
-from mlplab.runs import listing, status
+from mlplab.runs import listing, manifest
 from mlplab.runs.clean import removable, remove
+from mlplab.runs.files import Unusual, flatten, read_flat, split_blocks, unflatten
 from mlplab.runs.find import find_run, find_sweep
 from mlplab.runs.index import FILE, Index, folder_bytes
 from mlplab.runs.names import Defaults, label, run_name, shape_of
-from mlplab.runs.plain_yaml import Unusual, flatten, read_flat, split_blocks, unflatten
 
 
 @pytest.fixture
@@ -81,7 +81,17 @@ def test_the_line_for_an_extra_names_the_very_environment(monkeypatch):
         (["data=moons"], {"data": "moons"}),
         (["optimizer=adamw", "seed=3"], {"seed": 3, "optimizer": "adamw"}),
         (["data.order_seed=5"], {"data.order_seed": 5}),
+        (["callbacks=early_stopping"], {"callbacks": "early_stopping"}),
         (["callbacks=early_stopping", "callbacks.early_stopping.patience=3"], {"callbacks.early_stopping.patience": 3}),
+        (
+            ["+callbacks.average._target_=lightning.pytorch.callbacks.StochasticWeightAveraging"]
+            + ["+callbacks.average.swa_lrs=0.01"],
+            {
+                "callbacks.average": "lightning.pytorch.callbacks.StochasticWeightAveraging",
+                "callbacks.average.swa_lrs": 0.01,
+            },
+        ),
+        (["callbacks.progress=null"], {}),
     ],
 )
 def test_changes_are_told_from_the_defaults(overrides, changes):
@@ -258,6 +268,17 @@ def test_the_table_keeps_to_its_width(logs):
     assert "failed: RuntimeError: o" in text and "95.00 %" in text
 
 
+def test_the_best_runs_show_what_they_are_ordered_by(logs, capsys):
+    assert main(["runs", "best", f"paths.logs={logs}"]) == 0
+    head, *rows = capsys.readouterr().out.split("\n\n")[0].splitlines()
+    assert "validation NLL" in head
+    start, end = head.index("validation NLL"), head.index("validation NLL") + len("validation NLL")
+    shown = [float(row[start:end]) for row in rows if row[start:end].strip().replace(".", "").isdigit()]
+    assert len(shown) == 4 and shown == sorted(shown)
+    assert main(["runs", f"paths.logs={logs}", "sort=seconds"]) == 0
+    assert " seconds " in capsys.readouterr().out.splitlines()[0]
+
+
 def test_sizes_are_those_of_the_files(logs):
     index = index_of(logs)
     runs = index.runs()
@@ -352,7 +373,7 @@ def test_a_copy_elsewhere_supersedes_nothing(logs):
 
 
 def test_a_run_that_goes_on_is_not_removed(logs):
-    from mlplab.runs.status import write_status
+    from mlplab.runs.manifest import write_status
 
     removal = removable(index_of(logs).runs(), logs, ["failed"])[0]
     write_status(logs / removal.run.path, "running")
@@ -491,7 +512,7 @@ def test_a_run_that_was_killed_long_after_its_last_word_is_told_as_interrupted(l
     write_run(folder, None)
     process = subprocess.Popen(["sleep", "600"])
     record = json.loads((folder / "status.json").read_text()) | {"status": "running", "pid": process.pid}
-    record |= {"host": socket.gethostname(), "process": status._process(process.pid)}
+    record |= {"host": socket.gethostname(), "process": manifest._process(process.pid)}
     (folder / "status.json").write_text(json.dumps(record))
     for file in ("config.yaml", "status.json"):
         os.utime(folder / file, (1000, 1000))

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from mlplab.errors import InputError
-from mlplab.runs import status
-from mlplab.runs.status import STATES, Heartbeat, is_alive, read_status, utc, write_status
+from mlplab.runs import manifest
+from mlplab.runs.manifest import STATES, Heartbeat, is_alive, read_status, utc, write_status
 
 
 class Clock:
@@ -41,7 +41,7 @@ def test_the_heart_beats_no_more_often_than_asked(tmp_path):
 
 
 def test_a_process_is_alive_until_it_ends(tmp_path):
-    code = "import sys; from mlplab.runs.status import write_status\nwrite_status(sys.argv[1], 'running'); input()"
+    code = "import sys; from mlplab.runs.manifest import write_status\nwrite_status(sys.argv[1], 'running'); input()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
     )
@@ -74,8 +74,8 @@ def test_after_a_restart_the_heartbeat_decides(tmp_path):
 
 
 def test_where_the_system_does_not_say_the_id_decides(tmp_path, monkeypatch):
-    monkeypatch.setattr(status, "_boot", lambda: None)
-    monkeypatch.setattr(status, "_process", lambda pid: None)
+    monkeypatch.setattr(manifest, "_boot", lambda: None)
+    monkeypatch.setattr(manifest, "_process", lambda pid: None)
     write_status(tmp_path, "running", clock=Clock(0.0))
     record = read_status(tmp_path)
     assert record["process"] is None and is_alive(record)

@@ -160,7 +160,7 @@ def test_a_group_whose_sweep_was_killed_ends(group):
         [
             sys.executable,
             "-c",
-            "import json, time; from mlplab.runs.status import process_record\n"
+            "import json, time; from mlplab.runs.manifest import process_record\n"
             "print(json.dumps(process_record()), flush=True); time.sleep(3600)",
         ],
         stdout=subprocess.PIPE,

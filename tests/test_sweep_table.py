@@ -13,7 +13,7 @@ from sweep_folders import make_sweep, read_record, result, write_record, write_r
 from mlplab.errors import InputError
 from mlplab.report.learning import EPOCHS, aligned, read_curve
 from mlplab.report.table import build, order, setting_label, shown
-from mlplab.runs.plain_yaml import flatten, read_flat
+from mlplab.runs.files import flatten, read_flat
 from mlplab.runs.sweep_folder import differing, read_sweep
 
 

@@ -41,7 +41,6 @@ ACTIVATION = Rule(
     f"one of {', '.join(activation_names())}, or with arguments as {{name: leaky_relu, negative_slope: 0.1}}, "
     "or a list of such, one a hidden layer",
     _is_activation_or_list,
-    ("rleu", "", 3, None, {"name": "nope"}, {"name": "elu", "alpha": float("nan")}),
     activation_names(),
 )
 

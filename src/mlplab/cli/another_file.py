@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from mlplab.cli.finished_run import read_result, write_evaluation
-from mlplab.cli.train import figure_lines
+from mlplab.cli.results import figure_lines, read_result, write_evaluation
 from mlplab.config import composition as configs
 from mlplab.data.arrays import LabelledData
 from mlplab.data.file_module import WholeFile

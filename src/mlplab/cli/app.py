@@ -196,13 +196,15 @@ def run(command: str, argv: Sequence[str]) -> int:
 
         print(composed_help(command, config_name, words.overrides, words.config_dir))
         return 0
-    from mlplab.cli import door, session
+    from mlplab.cli import door
 
     def load() -> Callable[..., Any]:
         return load_study(study)
 
     if words.resume is not None:
-        return exit_code(session.resume(command, load, config_name, words.resume, words.overrides))
+        from mlplab.cli.resume import resume
+
+        return exit_code(resume(command, load, config_name, words.resume, words.overrides))
     return max(map(exit_code, door.run(command, config_name, study, words, load)), default=0)
 
 

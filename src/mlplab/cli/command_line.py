@@ -85,7 +85,7 @@ def split_words(argv: Sequence[str]) -> Words:
                 if not words.resume:
                     raise InputError(f"{key} must be a run folder, got nothing")
             else:
-                from mlplab.config.grammar import readable
+                from mlplab.hydra_names import readable
 
                 words.overrides.append(readable(word))
             continue

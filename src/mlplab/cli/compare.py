@@ -11,11 +11,10 @@ from mlplab.places import expanded, is_option, logs_folder
 from mlplab.report.paired import McNemar, Paired, config_differences, mcnemar, pair_sweeps, paired_t
 from mlplab.report.table import first_config
 from mlplab.report.words import p_words
-from mlplab.runs.files import read_json, write_bytes, write_text
+from mlplab.runs.files import read_flat, read_json, write_bytes, write_text
 from mlplab.runs.find import find_sweep
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.names import shown
-from mlplab.runs.plain_yaml import read_flat
 from mlplab.runs.sweep_folder import SweepFolder, read_sweep
 from mlplab.words import columns, folded, wrapped
 

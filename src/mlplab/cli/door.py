@@ -15,18 +15,19 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from mlplab.cli import session
 from mlplab.cli.command_line import Words
 from mlplab.cli.commands import COMMANDS
 from mlplab.cli.completion import completion_script
 from mlplab.config import composition as configs
-from mlplab.config.grammar import quoted
 from mlplab.config.messages import one_line
 from mlplab.errors import Ended, InputError
-from mlplab.hydra_names import of_known_mode, raising_disk_errors, resolved_whole
+from mlplab.hydra_names import of_known_mode, quoted, raising_disk_errors, resolved_whole
 from mlplab.pages.playground import write_playground
-from mlplab.runs.files import read_json
+from mlplab.runs.files import flatten, read_json
 from mlplab.runs.folder import claim, claimed, locked, take, unless_used
+from mlplab.runs.identity import config_digest
+from mlplab.runs.names import Defaults, shape_of
+from mlplab.runs.names import run_name as name_run
 from mlplab.sweeps.folder import sweep_folder
 from mlplab.sweeps.task import Task
 from mlplab.words import front_door, printable, short_path
@@ -40,7 +41,36 @@ OmegaConf.register_new_resolver("job_name", lambda *, _root_: job_name(_root_), 
 def job_name(whole: DictConfig) -> str:
     """Name a job's folder by its content, from its config with Hydra's node."""
     own = OmegaConf.masked_copy(whole, [key for key in whole if key != "hydra"])
-    return session.run_name(OmegaConf.create(configs.resolved(own)), dict(whole.hydra.runtime.choices))
+    return run_name(OmegaConf.create(configs.resolved(own)), dict(whole.hydra.runtime.choices))
+
+
+def run_name(config: DictConfig, choices: dict[str, str | None]) -> str:
+    """Name a run by its content, at most 80 letters: the data, the network, what differs from the defaults, the
+    seed, and 8 digits of the config's digest; see :func:`mlplab.runs.names.run_name`."""
+    if config.name is not None:
+        return config.name
+    plain = OmegaConf.to_container(config)
+    leads = [str(choices[group]) for group in ("data", "target", "neuron") if choices.get(group)]
+    model = plain.get("model", {})
+    shape = shape_of(model) or (str(choices["model"]) if choices.get("model") else None)
+    changed = Defaults(configs.conf_folder()).changes(flatten(plain))
+    return name_run(leads, changed, shape, plain["seed"], config_digest(plain))
+
+
+@contextmanager
+def resume_hint(command: str, folder: Path) -> Iterator[None]:
+    """Say how to go on with a run where it is interrupted after its first checkpoint."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if any((folder / "checkpoints").glob("*.ckpt")):
+            print(f"continue with: {go_on(command, folder)}", file=sys.stderr)
+        raise
+
+
+def go_on(command: str, folder: Path) -> str:
+    """Write the command that goes on with a run."""
+    return f"{front_door()} {command} resume={shlex.quote(short_path(folder))}"
 
 
 def run(command: str, config_name: str, study: str, words: Words, load: Callable[[], Callable]) -> list[Any]:
@@ -85,12 +115,12 @@ def single(command: str, config_name: str, task: Task, words: Words) -> None:
     chosen = Path(str(composition.hydra.run.dir)).absolute()
     if chosen == logs:
         parent = logs / (composition.choices.get("experiment") or command)
-        place = claimed(parent, session.run_name(composition.config, composition.choices))
+        place = claimed(parent, run_name(composition.config, composition.choices))
     else:
         place = take(chosen)
     with place as folder:
         print(f"{command}: {short_path(folder)}", file=sys.stderr, flush=True)  # importing torch takes seconds
-        with session.resume_hint(command, folder):
+        with resume_hint(command, folder):
             with of_known_mode(composition.hydra.mode):
                 through_hydra(config_name, task, words, [f"hydra.run.dir={quoted(str(folder))}"])
 

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import mlplab
 from mlplab.cli.another_file import measure_file
-from mlplab.cli.finished_run import FIGURES, read_result, write_evaluation
+from mlplab.cli.results import FIGURES, read_result, write_evaluation
 from mlplab.config import composition as configs
 from mlplab.data.arrays import ArrayDataModule
 from mlplab.data.bayes import log_posterior

@@ -10,12 +10,12 @@ import torch
 from omegaconf import OmegaConf
 
 from mlplab.cli import rivals
-from mlplab.cli.finished_run import read_result
+from mlplab.cli.results import read_result
 from mlplab.cli.runs import run_folder
 from mlplab.config import composition as configs
-from mlplab.config.grammar import readable
 from mlplab.data.modules import SpiralDataModule
 from mlplab.errors import InputError
+from mlplab.hydra_names import readable
 from mlplab.nn.mlp import hidden_widths
 from mlplab.places import is_option
 from mlplab.plots.limits import Line, regret_curves

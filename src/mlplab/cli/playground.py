@@ -25,7 +25,7 @@ def write_playground(words: Sequence[str]) -> int:
         InputError: an option is wrong, or the folder is that of no run.
     """
     from mlplab.config import composition as configs
-    from mlplab.config.grammar import readable
+    from mlplab.hydra_names import readable
 
     words = list(words)
     named = words.pop(0) if words and not is_option(words[0]) and not words[0].startswith("-") else None

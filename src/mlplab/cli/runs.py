@@ -188,7 +188,7 @@ def show(rows: Sequence[Run], index: Index, asked: Query, count: int) -> None:
     kept = rows if limit is None else rows[:limit]
     if len(kept) <= MEASURED:
         index.measure([run for run in kept if not isinstance(run, SweepRow)])
-    print("\n".join(listing.table(kept, index)))
+    print("\n".join(listing.table(kept, index, by=asked.options.get("sort", "").removeprefix("-") or None)))
     more = f"; {len(rows) - len(kept):,} more rows with limit=all" if len(kept) < len(rows) else ""
     print(f"\n{count:,} runs in {shown_path(index.logs)}{more}")
     if any(isinstance(run, SweepRow) for run in kept):
@@ -213,10 +213,11 @@ def best(found: Sequence[Run], index: Index, asked: Query) -> int:
         return 0
     kept = ordered if asked.limit is None else ordered[: asked.limit]
     index.measure(kept)
-    print("\n".join(listing.table(kept, index)))
+    by = asked.options.get("sort", "validation").removeprefix("-")
+    print("\n".join(listing.table(kept, index, by=by)))
     first = kept[0]
-    by = asked.options.get("sort", "NLL on validation points")
-    print(f"\nbest of {len(having):,} finished runs by {by}: {chosen_by(first):.4f}")
+    words = asked.options.get("sort") or f"NLL on validation points: {chosen_by(first):.4f}"
+    print(f"\nbest of {len(having):,} finished runs by {words}")
     data = {shown_data(run, index) for run in having}
     if len(data) > 1:
         print(f"note: these runs are of {len(data)} kinds of data, each with a limit of its own; data=NAME keeps one")

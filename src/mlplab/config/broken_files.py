@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 from omegaconf.errors import GrammarParseError
 
-from mlplab.config.grammar import parsed
+from mlplab.hydra_names import parsed
 from mlplab.places import conf_folder
 
 

@@ -15,12 +15,12 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from mlplab.config.grammar import parsed, quoted, readable
 from mlplab.config.messages import brief, keys_of, near_key, not_key_value, one_line
 from mlplab.config.recorded import read_recorded
 from mlplab.config.schema import ROOTS, Object
 from mlplab.config.validation import validate
 from mlplab.errors import InputError
+from mlplab.hydra_names import parsed, quoted, readable
 from mlplab.options import long_precision
 from mlplab.places import conf_folder, expanded, expect_file, logs_folder
 from mlplab.rules import mapping, near, optional, shown, text

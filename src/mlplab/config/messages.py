@@ -10,11 +10,19 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 
-from mlplab import hydra_names
 from mlplab.config.broken_files import broken_file
-from mlplab.config.grammar import parsed
 from mlplab.config.meanings import meant
 from mlplab.config.validation import allows
+from mlplab.hydra_names import (
+    AMBIGUOUS,
+    CHOSEN_TWICE,
+    FULL_KEY,
+    GROUP_VALUE,
+    IS_THERE,
+    NEEDS_MULTIRUN,
+    UNKNOWN_KEY,
+    parsed,
+)
 from mlplab.rules import near
 
 
@@ -37,27 +45,27 @@ def one_line(error: Exception, config_name: str, overrides: Sequence[str]) -> st
         return not_key_value(error.override if error.override in overrides else _first_unreadable(overrides))
     if isinstance(error, MissingConfigException):
         return _missing_option(error)
-    if found := says(hydra_names.AMBIGUOUS):
+    if found := says(AMBIGUOUS):
         key, _, values = found["text"].partition("=")
         listed = parsed(f"{key}=[{values}]")
         takes = listed is not None and allows(config_name, key, listed.value())
         return f"{key} takes one value here, got {found['text']}; add -m for a sweep" + (
             f", or write {key}=[{values}]" if takes else ""
         )
-    if isinstance(error, ConfigCompositionException) and (found := says(hydra_names.UNKNOWN_KEY)):
+    if isinstance(error, ConfigCompositionException) and (found := says(UNKNOWN_KEY)):
         return _unknown_key(found["key"], error, config_name, overrides)
-    if found := says(hydra_names.IS_THERE):
+    if found := says(IS_THERE):
         return f"{found['key']} is there already; write {found['key']}=VALUE without +"
     if isinstance(error, RecursionError):
         text = max(overrides, key=lambda text: text.count("[") + text.count("{"))
         return f"{brief(text.partition('=')[0])} is nested too deeply, got {brief(text)}"
-    if says(hydra_names.GROUP_VALUE) or isinstance(error, TypeError | AttributeError | AssertionError):
+    if says(GROUP_VALUE) or isinstance(error, TypeError | AttributeError | AssertionError):
         return _group_without_name(overrides)
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return f"the name of an option is too long, got {brief(max(overrides, key=len))}"
-    if found := says(hydra_names.NEEDS_MULTIRUN):
+    if found := says(NEEDS_MULTIRUN):
         return f"{found['key']} takes one value here, got {found['text']}; add -m for a sweep"
-    if found := says(hydra_names.CHOSEN_TWICE):
+    if found := says(CHOSEN_TWICE):
         return f"{found['key'] or found['other']} has a choice already; write {found['key'] or found['other']}=NAME without +"
     cause = error.__cause__
     details = str(cause).splitlines()[0] if cause is not None and str(cause) else ""
@@ -112,7 +120,7 @@ def _may_be_group(key: str) -> bool:
 
 def _unknown_key(key: str, error: Exception, config_name: str, overrides: list[str]) -> str:
     # A dict given for a known key: the unknown key is inside it.
-    inner = re.search(hydra_names.FULL_KEY, str(error.__cause__))
+    inner = re.search(FULL_KEY, str(error.__cause__))
     full = inner["key"] if inner and inner["key"].startswith(key) else key
     given = next((text for text in overrides if text.lstrip("+~").startswith(key)), key)
     known = _known_keys(config_name, overrides)

@@ -8,9 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from mlplab.config.schema import TARGETS
 from mlplab.errors import InputError
-from mlplab.runs.files import read_bytes
+from mlplab.runs.files import expect_bounded, read_bytes
 from mlplab.runs.identity import names_today, with_added
-from mlplab.runs.plain_yaml import expect_bounded
 from mlplab.runs.trusted import expect_class
 
 

@@ -22,9 +22,8 @@ from mlplab.options import (
     SYNTHETIC,
     TRAINER,
 )
-from mlplab.rules import Rule, boolean, choice, either, integer, many, mapping, number, optional, text
+from mlplab.rules import Rule, boolean, choice, either, integer, many, mapping, number, optional, quantity, text
 from mlplab.runs.metrics import OBJECTIVES
-from mlplab.units import quantity
 
 
 def _is_objective(value: object) -> bool:
@@ -33,12 +32,7 @@ def _is_objective(value: object) -> bool:
     return known and 0 < len(names) == len(set(names))
 
 
-OBJECTIVE = Rule(
-    f"one of {', '.join(OBJECTIVES)}, or a list of different ones",
-    _is_objective,
-    ("nll", "", 3, None, [], ["nll"], ["epochs", "epochs"], {"a": 1}),
-    tuple(OBJECTIVES),
-)
+OBJECTIVE = Rule(f"one of {', '.join(OBJECTIVES)}, or a list of different ones", _is_objective, tuple(OBJECTIVES))
 
 _ADAM = {
     "lr": number(0, MOST, above=True),

@@ -8,9 +8,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mlplab.config.composition import Composition, compose_all, group_options, override
-from mlplab.config.grammar import parsed
 from mlplab.config.messages import keys_of, not_key_value
 from mlplab.errors import InputError
+from mlplab.hydra_names import parsed
 from mlplab.runs.identity import Role, role_of
 from mlplab.runs.memory import BYTES_A_JOB, expect_room
 from mlplab.search.space import Dimension, read_dimension

@@ -41,13 +41,7 @@ PROMISES = {
     "signals": "Ctrl-C and SIGTERM end a command within 2 s, and it resumes",
 }
 # What commands import, once for all of them.
-WARM = (
-    "mlplab.cli.train",
-    "mlplab.cli.door",
-    "mlplab.cli.evaluate",
-    "mlplab.plots.learning_strip",
-    "mlplab.report.report",
-)
+WARM = ("mlplab.cli.train", "mlplab.cli.door", "mlplab.cli.evaluate", "mlplab.plots.curves", "mlplab.report.report")
 EFFORTS = ("short", "quick", "long")
 
 

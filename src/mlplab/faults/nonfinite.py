@@ -14,7 +14,7 @@ from mlplab.faults.campaign import Outcome
 from mlplab.faults.owner import train
 from mlplab.faults.trials import SMALL, Told, run
 from mlplab.runs import checkpoint
-from mlplab.runs.plain_yaml import flatten
+from mlplab.runs.files import flatten
 
 TRAIN = ["train", *SMALL]
 EXTREMES = ("5e-324", "1e-320", "1e-300", "1e-45", "1e-30", "1e30", "1e39", "1e300", "1.7976931348623157e308")

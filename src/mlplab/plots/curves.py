@@ -1,8 +1,11 @@
-"""Loss and accuracy over the epochs, beside the best that anything can reach on this data."""
+"""How a training went: loss and accuracy over the epochs, beside the best that anything can reach, and maps of some epochs."""
+
+import io
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from PIL import Image
 
 from mlplab.errors import InputError
 from mlplab.plots.charts import (
@@ -18,7 +21,9 @@ from mlplab.plots.charts import (
     log_scale,
     note,
 )
-from mlplab.plots.style import INK, MUTED, page, points_of
+from mlplab.plots.field import extent_of, padded_log
+from mlplab.plots.panel import Square, draw_field, draw_frame
+from mlplab.plots.style import BACKGROUND, COLOURS, INK, MUTED, page, points_of, rgb, text
 
 TRAIN = "#8b92a3"
 VALIDATION = INK
@@ -138,3 +143,155 @@ def accuracy_ticks(axes, low: float, high: float) -> None:
     axes.yaxis.set_major_formatter(
         FuncFormatter(lambda error, _: f"{100 * (1 - error):.6g}" if error > LEAST_ERROR else "100")
     )
+
+
+def gif_bytes(frames, *, milliseconds: int = 350, last_milliseconds: int = 2000, colours: int = 64) -> bytes:
+    """Encode frames as a GIF that repeats for ever.
+
+    Args:
+        frames: arrays of shape (height, width, 3), uint8, all of one size; see ``style.pixels``.
+        milliseconds: how long each frame stands; ``last_milliseconds`` the last.
+        colours: of the palette that all frames share, 16 to 256.
+
+    Returns:
+        The GIF's bytes; equal frames give equal bytes.
+
+    Raises:
+        InputError: for no frames, or frames of several sizes.
+    """
+    sizes = {np.shape(frame) for frame in frames}
+    if len(sizes) != 1:
+        raise InputError(f"frames must be one or more of one size, got {len(frames)} of {len(sizes)} sizes")
+    images = [Image.fromarray(np.ascontiguousarray(frame)) for frame in frames]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(shared_palette(images, colours).ravel().tolist())
+    # Without dithering flat areas stay flat, which is what GIF packs.
+    indexed = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+    out = io.BytesIO()
+    times = [milliseconds] * (len(indexed) - 1) + [last_milliseconds]
+    indexed[0].save(out, "GIF", save_all=True, append_images=indexed[1:], duration=times, loop=0, optimize=False)
+    return out.getvalue()
+
+
+def shared_palette(images, colours: int) -> np.ndarray:
+    """Choose one palette for all frames, so that colours do not flicker; uint8 of shape (colours, 3).
+
+    The lab's own colours come first, so that points, letters and white stay true; then the commonest others,
+    and the rest from cutting all colours at medians, for the shades between.
+    """
+    strip = np.concatenate([np.asarray(image)[::2, ::2].reshape(-1, 3) for image in images])
+    own = np.round([255 * rgb(colour) for colour in (BACKGROUND, INK, *COLOURS)]).astype(np.uint8)
+    own = np.stack([colour for colour in own if (strip == colour).all(axis=1).any()] or [own[0]])[:colours]
+    place = (strip.astype(np.int32) >> 3) @ np.array([1024, 32, 1])
+    counts = np.bincount(place, minlength=32768)
+    common = np.argsort(-counts, kind="stable")[: (colours - len(own)) // 2]
+    # The mean of a bin that is one flat colour is that colour.
+    sums = [np.bincount(place, strip[:, channel], 32768)[common] for channel in range(3)]
+    flat = np.round(np.stack(sums, axis=-1) / np.maximum(counts[common], 1)[:, None])
+    left = max(colours - len(own) - len(common), 1)
+    cut = Image.fromarray(strip[None]).quantize(left, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    entries = np.array(cut.getpalette()).reshape(-1, 3)[:left]
+    return np.concatenate([own, flat.astype(np.uint8), entries.astype(np.uint8)])
+
+
+MOST = 7
+
+
+def chosen_epochs(epochs, most: int = MOST) -> np.ndarray:
+    """Choose at most ``most`` of ascending epochs, first and last included, spaced evenly by log(1 + e).
+
+    Returns:
+        Indices into ``epochs``, ascending.
+    """
+    epochs = np.asarray(epochs, dtype=float)
+    if len(epochs) <= most:
+        return np.arange(len(epochs))
+    place = np.log1p(epochs - epochs[0])
+    left = list(range(len(epochs)))
+    picked = []
+    for index, target in enumerate(np.linspace(place[0], place[-1], most)):
+        # Leave enough later ones for the places still to fill.
+        usable = left[: len(left) - (most - 1 - index)]
+        best = min(usable, key=lambda at: abs(place[at] - target))
+        picked.append(best)
+        left = [at for at in left if at > best]
+    return np.array(picked)
+
+
+def learning_strip(
+    maps,
+    map_epochs,
+    limit,
+    epochs,
+    train_loss,
+    other_loss=None,
+    *,
+    title: str,
+    accuracies=None,
+    box=None,
+    bayes_nll: float | None = None,
+    other: str = "test",
+) -> Figure:
+    """Draw decision maps of one training at several epochs over its loss curve, all on shared scales.
+
+    Args:
+        maps: shape (E, R, R, C), each as in :func:`~mlplab.plots.decision_map.decision_map`; at most seven
+            are drawn.
+        map_epochs: shape (E,), ascending.
+        limit: of every map.
+        epochs: of the curves, shape (T,), ascending.
+        train_loss: shape (T,).
+        other_loss: shape (T,), or None.
+        title: what the strip shows.
+        accuracies: 0 to 1, shape (E,), written over the maps; None writes none.
+        box: (low, high), each of shape (2,): the training data's extent.
+        bayes_nll: a level line under the curves.
+        other: what the second curve is called.
+
+    Returns:
+        A ``Figure`` of 1720 x 660 pixels.
+
+    Raises:
+        InputError: for arrays that do not fit together.
+    """
+    extent = extent_of(limit)
+    map_epochs, epochs = np.asarray(map_epochs, dtype=float), np.asarray(epochs, dtype=float)
+    if len(maps) != len(map_epochs) or not len(maps):
+        raise InputError(f"maps must be as many as map_epochs, at least 1, got {len(maps)} and {len(map_epochs)}")
+    curves = checked(epochs, train_loss=train_loss, other_loss=other_loss)
+    shares = None if accuracies is None else checked(map_epochs, accuracies=accuracies)[0]
+    width, edge, gap = 1720, 14, 16
+    made = page(width, 660, title, left=edge)
+    # As wide as seven would be, so that strips of fewer maps stay in proportion.
+    side = (width - 2 * edge - (MOST - 1) * gap) / MOST
+    squares = []
+    for place, index in enumerate(chosen_epochs(map_epochs)):
+        left, top = edge + place * (side + gap), 122
+        text(made, left, top - 12, f"epoch {map_epochs[index]:g}", 24, weight="bold", width=0.72 * side)
+        if shares is not None and np.isfinite(shares[index]):
+            text(made, left + side, top - 12, f"{100 * shares[index]:.0f} %", 23, color=MUTED, ha="right")
+        square = Square(made, left, top, side, extent)
+        draw_field(square, padded_log(maps[index]), box=box, veil=False, width=2.0, sure=False)
+        draw_frame(square)
+        squares.append(square)
+    made.square = squares[-1]
+    axes = add_chart(made, 112, 122 + side + 42, width - 112 - 170, 178, size=23)
+    draw_losses(axes, epochs, curves, map_epochs[chosen_epochs(map_epochs)], bayes_nll, other)
+    return made
+
+
+def draw_losses(axes, epochs, curves, marked, level, other) -> None:
+    """Draw the losses on logarithmic scales, with a tick and a thin line at each epoch that has a map."""
+    log_scale(axes, "y", [*curves, level], digits=((1, 3), (1, 5), (1,)), least=1)
+    epoch_axis(axes, max(epochs.max(initial=1.0), marked.max()), marked)
+    axes.grid(False, axis="y")
+    names = []
+    for curve, colour, name in zip(curves, (TRAIN, VALIDATION), ("train", other)):
+        if curve is not None:
+            axes.plot(epochs, curve, color=colour, lw=points_of(4), marker="o" if len(epochs) == 1 else None)
+            finite = curve[np.isfinite(curve)]
+            names.append((finite[-1] if len(finite) else None, name, INK if colour == VALIDATION else MUTED))
+    bayes_level(axes, level)
+    names.append((level, "Bayes limit", BAYES))
+    label(axes, "epoch (log scale)", "cross entropy", size=23)
+    end_names(axes, names, size=22)

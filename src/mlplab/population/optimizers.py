@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mlplab import torch_names
+from mlplab.torch_names import fused_adam, fused_adamw, fused_sgd
 
 
 class MemberOptimizer(torch.optim.Optimizer):
@@ -94,7 +94,7 @@ class Adam(MemberOptimizer):
     """
 
     state_names = ("exp_avg", "exp_avg_sq")
-    kernel = staticmethod(torch_names.fused_adam)
+    kernel = staticmethod(fused_adam)
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class Adam(MemberOptimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2); arguments as for Adam."""
 
-    kernel = staticmethod(torch_names.fused_adamw)
+    kernel = staticmethod(fused_adamw)
 
     def __init__(
         self,
@@ -167,7 +167,7 @@ class SGD(MemberOptimizer):
         super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
 
     def _kernel(self, theta: list, gradient: list, moments: dict, count: int, lr: float, settings: dict) -> None:
-        torch_names.fused_sgd(
+        fused_sgd(
             theta,
             gradient,
             moments["momentum_buffer"] if settings["momentum"] else [],

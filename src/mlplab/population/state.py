@@ -115,7 +115,7 @@ class BestState:
         mode: "min" where a lower value is better, "max" where a higher one is.
 
     Attributes:
-        value: best value so far, (P,), its sign changed for "max"; inf before the first.
+        value: best value so far, (P,); before the first one the worst there is, inf or -inf.
         epoch: epochs trained when it was reached, (P,); -1 before the first.
         theta: parameters then, (P, S).
         buffers: what the members' modules held besides then, by member and name.
@@ -124,16 +124,17 @@ class BestState:
     def __init__(self, population: Population, mode: str = "min") -> None:
         self.population = population
         self.sign = -1.0 if mode == "max" else 1.0
+        worst = self.sign * torch.inf
         device = population.theta.device
-        self.value = torch.full((population.members,), torch.inf, dtype=wide_float(device), device=device)
+        self.value = torch.full((population.members,), worst, dtype=wide_float(device), device=device)
         self.epoch = torch.full((population.members,), -1, device=device)
         self.theta = population.theta.detach().clone()
         self.buffers: dict[int, dict[str, Tensor]] = {}
 
     def offer(self, value: Tensor, epoch: int, active: Tensor) -> None:
         """Take over the members whose value (P,) is better than before; NaN never is."""
-        value = self.sign * value.to(self.value)
-        better = active & (value < self.value)
+        value = value.to(self.value)
+        better = active & (self.sign * value < self.sign * self.value)
         self.value = torch.where(better, value, self.value)
         self.epoch = torch.where(better, epoch, self.epoch)
         self.theta = torch.where(better.unsqueeze(1), self.population.theta.detach(), self.theta)
@@ -149,6 +150,24 @@ class BestState:
     def known(self, index: int) -> bool:
         """Say whether the member has had a finite metric yet."""
         return int(self.epoch[index]) >= 0
+
+    def member_state(self, index: int, monitor: str) -> dict[str, Any]:
+        """Collect what a member's checkpoint holds of it; ``monitor`` names the metric whose value it is."""
+        return {
+            "monitor": monitor,
+            "value": float(self.value[index]),
+            "epoch": int(self.epoch[index]),
+            "model": self.population.split(self.theta[index]),
+            "buffers": self.buffers.get(index, {}),
+        }
+
+    def load_member_state(self, index: int, state: Mapping[str, Any]) -> None:
+        """Take back what :meth:`member_state` gave; in one without a name, as older folders have it, the sign of "max" is changed."""
+        self.value[index] = state["value"] if "monitor" in state else self.sign * state["value"]
+        self.epoch[index] = state["epoch"]
+        self.population.join(state["model"], self.theta[index])
+        if state["buffers"]:
+            self.buffers[index] = state["buffers"]
 
 
 def member_state(engine: Any, index: int) -> dict[str, Any]:
@@ -182,7 +201,7 @@ def engine_state(engine: Any, index: int, drawn: bool) -> dict[str, Any]:
         index: the member.
         drawn: whether the device draws the orders itself.
     """
-    best, stop = engine.best, engine.stops.get(index)
+    stop = engine.stops.get(index)
     sums = engine.sums if engine.minibatches % engine.minibatches_per_epoch else EpochSums()
     return {
         "steps": stop.step if stop else engine.steps,
@@ -197,12 +216,7 @@ def engine_state(engine: Any, index: int, drawn: bool) -> dict[str, Any]:
             "correct": [part[index] for part in sums.correct],
             "sizes": list(sums.sizes),
         },
-        "best": {
-            "value": float(best.value[index]),
-            "epoch": int(best.epoch[index]),
-            "model": engine.population.split(best.theta[index]),
-            "buffers": best.buffers.get(index, {}),
-        },
+        "best": engine.best.member_state(index, engine.monitor),
     }
 
 
@@ -231,11 +245,7 @@ def restore(engine: Any, members: Sequence[Mapping[str, Any]], states: Sequence[
         population.join(member["model"], population.theta[index])
         population.load_buffers(index, member["buffers"])
         _restore_moments(engine, index, member["optimizer"])
-        best = state["best"]
-        population.join(best["model"], engine.best.theta[index])
-        engine.best.value[index], engine.best.epoch[index] = best["value"], best["epoch"]
-        if best["buffers"]:
-            engine.best.buffers[index] = best["buffers"]
+        engine.best.load_member_state(index, state["best"])
         if state["stop"]:
             engine.stops[index] = Stop(**state["stop"])
     first = next((s for s in states if not s["stop"]), states[0])

@@ -17,10 +17,10 @@ from mlplab.report import words
 from mlplab.report.learning import read_curve
 from mlplab.report.table import MERIT, Setting, Table
 from mlplab.runs.checkpoint import read_snapshots
+from mlplab.runs.files import unflatten
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.identity import Role, role_of
 from mlplab.runs.names import Defaults, short_names, shown
-from mlplab.runs.plain_yaml import unflatten
 from mlplab.runs.sweep_folder import config_of
 from mlplab.runs.sweep_record import Job
 

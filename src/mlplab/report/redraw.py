@@ -14,9 +14,8 @@ from mlplab.errors import InputError
 from mlplab.places import open_file
 from mlplab.plots.style import png_bytes, vector_bytes
 from mlplab.rules import near
-from mlplab.runs.files import read_record
+from mlplab.runs.files import read_flat, read_record
 from mlplab.runs.folder import RunFolder
-from mlplab.runs.plain_yaml import read_flat
 
 FORMATS = ("png", "svg", "pdf")
 SIZES = ("page", "column")
@@ -134,7 +133,7 @@ def bayes_again(saved: Saved, column: bool) -> Figure:
 
 
 def strip_again(saved: Saved, column: bool) -> Figure:
-    from mlplab.plots.learning_strip import learning_strip
+    from mlplab.plots.curves import learning_strip
 
     arrays = saved.arrays
     maps = arrays["maps"].astype(np.float32)

@@ -11,7 +11,7 @@ from mlplab.rules import near
 from mlplab.runs.files import read_json
 from mlplab.runs.folder import owned
 from mlplab.runs.index import Run
-from mlplab.runs.status import is_alive, read_status
+from mlplab.runs.manifest import is_alive, read_status
 
 REASONS = ("failed", "interrupted", "superseded", "diverged")
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from mlplab.errors import InputError
 from mlplab.runs.files import read_json
+from mlplab.runs.manifest import is_alive, read_status
 from mlplab.runs.names import Defaults, label
-from mlplab.runs.status import is_alive, read_status
 
 FILE = ".runs.sqlite"
 FORMAT = 2

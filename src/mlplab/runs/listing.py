@@ -102,28 +102,37 @@ def sort(runs: Sequence[Run], key: str, index: Index) -> list[Run]:
     return [run for run, _ in [*having, *without]]
 
 
-def table(runs: Sequence[Run], index: Index, *, width: int | None = None, now: float | None = None) -> list[str]:
+def table(
+    runs: Sequence[Run], index: Index, *, by: str | None = None, width: int | None = None, now: float | None = None
+) -> list[str]:
     """Write runs as lines of a terminal's width; what all of them changed alike stands below, once.
 
     Args:
+        by: what they are sorted by; a metric that no other column shows has one of its own.
         width: letters of a line; None for the terminal's.
         now: seconds since 1970, for the ages.
     """
     now = time.time() if now is None else now
     width = terminal_width() if width is None else width
     rows = [("run", "differs from the defaults in", "accuracy", "NLL", "regret", "age", "size")]
-    told = []
+    endings = []
     common = common_changes(runs)
+    more = _SHORT.get(by, by) if by not in ("accuracy", "nll", "regret") else None
+    if not any(more in run.figures for run in runs):
+        more = None
+    if more is not None:
+        rows[0] = (*rows[0][:2], more.replace("/", " ").replace("nll", "NLL"), *rows[0][2:])
     for run in runs:
-        figures = [fact(run, key, index) for key in ("accuracy", "nll", "regret")]
+        metrics = [fact(run, key, index) for key in ("accuracy", "nll", "regret")]
         cells = (
-            "" if figures[0] is None else f"{100 * figures[0]:.2f} %",
-            nll_words(figures[1]),
-            "" if figures[2] is None else f"{100 * figures[2]:.2f}",
+            "" if metrics[0] is None else f"{100 * metrics[0]:.2f} %",
+            nll_words(metrics[1]),
+            "" if metrics[2] is None else f"{100 * metrics[2]:.2f}",
         )
-        told.append("" if run.status == "finished" else run.status + (f": {run.error}" if run.error else ""))
+        endings.append("" if run.status == "finished" else run.status + (f": {run.error}" if run.error else ""))
         size = "" if run.bytes is None else bytes_words(run.bytes)
-        rows.append((run.id, run.label_without(common), *cells, age_words(now - run.time), size))
+        sorted_by = [] if more is None else [metric_words(more, run.figures.get(more))]
+        rows.append((run.id, run.label_without(common), *sorted_by, *cells, age_words(now - run.time), size))
     for name in ("regret", "NLL", "size", "accuracy"):  # an empty column
         column = rows[0].index(name)
         if (
@@ -132,11 +141,11 @@ def table(runs: Sequence[Run], index: Index, *, width: int | None = None, now: f
             and (name in ("size", "regret") or len(rows[0]) > 5)
         ):
             rows = [(*row[:column], *row[column + 1 :]) for row in rows]
-    figures = [place for place, name in enumerate(rows[0]) if name in ("accuracy", "NLL", "regret")]
-    for number, words in enumerate(told, 1):
-        if words and figures:  # in the place of its metrics
+    places = [place for place, name in enumerate(rows[0]) if name in ("accuracy", "NLL", "regret")]
+    for number, words in enumerate(endings, 1):
+        if words and places:  # in the place of its metrics
             cells = [*rows[number]]
-            cells[figures[0] : figures[-1] + 1] = [Across(words), *[""] * (len(figures) - 1)]
+            cells[places[0] : places[-1] + 1] = [Across(words), *[""] * (len(places) - 1)]
             rows[number] = tuple(cells)
     lines = columns(rows, left=2, width=width)
     if common:
@@ -192,6 +201,13 @@ def nll_words(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:.4f}" if value < 100 else f"{value:.1e}"
+
+
+def metric_words(name: str, value: float | None) -> str:
+    """Write a metric by its name: an NLL in nats, an accuracy in percent, others in four digits."""
+    if value is None or name.endswith("nll"):
+        return nll_words(value)
+    return f"{100 * value:.2f} %" if name.endswith("accuracy") else f"{value:,.4g}"
 
 
 def age_words(seconds: float) -> str:

@@ -10,9 +10,8 @@ from typing import Any
 import yaml
 
 from mlplab.errors import InputError
-from mlplab.runs.files import read_bytes, read_text
+from mlplab.runs.files import Unusual, flatten, read_block, read_bytes, read_flat, read_text, split_blocks
 from mlplab.runs.identity import Role, name_today, role_of
-from mlplab.runs.plain_yaml import Unusual, flatten, read_block, read_flat, split_blocks
 
 LONGEST = 80
 # Keys that a name shows otherwise: by the shape of the network, or by words of their own.
@@ -317,7 +316,8 @@ class Defaults:
 
 def _differences(own: Mapping[str, Any], option: Mapping[str, Any], flat: Mapping[str, Any]) -> dict[str, Any]:
     found = {key: value for key, value in own.items() if not _same(value, option.get(key), flat)}
-    return {key: value for key, value in found.items() if not key.endswith(("_target_", "_partial_"))}
+    named = {key.removesuffix("._target_"): value for key, value in found.items()}  # of a part of its own: its class
+    return {key: value for key, value in named.items() if not key.endswith(("_target_", "_partial_"))}
 
 
 def _same(value: Any, usual: Any, flat: Mapping[str, Any]) -> bool:

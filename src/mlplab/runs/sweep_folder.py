@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from mlplab.errors import InputError
-from mlplab.runs.files import read_json
+from mlplab.runs.files import read_flat, read_json
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.identity import CONTENTS, Role, role_of
-from mlplab.runs.plain_yaml import read_flat
-from mlplab.runs.status import is_alive, read_status
+from mlplab.runs.manifest import is_alive, read_status
 from mlplab.runs.sweep_record import Job, SweepRecord, read_sweep_record
 
 

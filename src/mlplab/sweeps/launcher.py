@@ -10,9 +10,9 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from mlplab.runs import signals
+from mlplab.runs.files import plain_yaml
 from mlplab.runs.folder import locked
 from mlplab.runs.manifest import without_secrets
-from mlplab.runs.plain_yaml import plain_yaml
 from mlplab.sweeps.composer import Composer
 from mlplab.sweeps.display import Display
 from mlplab.sweeps.executors import Processes, make_executor

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mlplab.runs.files import finite, read_bytes, write_text
-from mlplab.runs.plain_yaml import read_plain
+from mlplab.runs.files import finite, read_bytes, read_plain, write_text
 from mlplab.runs.sweep_record import FORMAT
 from mlplab.sweeps.jobs import PlannedJob, entries_of, swept_values
 

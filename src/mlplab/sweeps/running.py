@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlplab.runs.status import process_record
+from mlplab.runs.manifest import process_record
 from mlplab.sweeps.executors import Handle
 from mlplab.sweeps.groups import Group
 

@@ -11,7 +11,7 @@ from mlplab.runs import signals
 from mlplab.runs.files import read_json, remove_leftovers
 from mlplab.runs.folder import RunFolder, locked
 from mlplab.runs.identity import code_digest
-from mlplab.runs.status import write_status
+from mlplab.runs.manifest import write_status
 from mlplab.sweeps.display import Display
 from mlplab.sweeps.executors import Executor
 from mlplab.sweeps.groups import Group, make_groups

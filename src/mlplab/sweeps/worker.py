@@ -19,7 +19,7 @@ from typing import IO, Any
 from hydra.core.utils import env_override
 
 from mlplab.runs import signals
-from mlplab.runs.status import is_alive
+from mlplab.runs.manifest import is_alive
 from mlplab.sweeps.messages import Messages
 
 PR_SET_PDEATHSIG = 1

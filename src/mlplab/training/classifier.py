@@ -19,7 +19,7 @@ from mlplab.population.optimizers import optimizer_over
 from mlplab.population.schedules import Constant, Schedule
 from mlplab.rules import choice, optional, text
 from mlplab.seeds import derive
-from mlplab.training.nodes import built, node_or_name
+from mlplab.training.objects import built, node_or_name
 
 # torch's schedules that move at every step; the others move once an epoch.
 PER_STEP = tuple(

@@ -173,7 +173,7 @@ def strip(
     history: dict[str, list[float]],
 ) -> Any:
     """Draw a member's maps at some epochs, and its loss beneath."""
-    from mlplab.plots.learning_strip import learning_strip
+    from mlplab.plots.curves import learning_strip
 
     epochs = sorted(drawn)
     maps = np.stack([drawn[epoch] for epoch in epochs])
@@ -305,7 +305,7 @@ def pairs_of_features(member: Measured) -> Any:
 
 def animate(run: MemberRun, maps: DecisionMaps, index: int) -> bytes | None:
     """Join the cards of a member's epochs to an animated GIF; None where there are fewer than two."""
-    from mlplab.plots.learning_strip import gif_bytes
+    from mlplab.plots.curves import gif_bytes
 
     # The cards of an earlier session of the run are on disk only.
     drawn = maps.cards.get(index, {})

@@ -17,8 +17,7 @@ from mlplab.runs import checkpoint
 from mlplab.runs.files import remove_leftovers, write_text
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.identity import unlike
-from mlplab.runs.manifest import collect
-from mlplab.runs.status import write_status
+from mlplab.runs.manifest import collect, write_status
 from mlplab.training.build import build_callbacks, build_runs, trainer_options
 from mlplab.training.callbacks import MemberCallback
 from mlplab.training.callbacks.checkpoints import expect_last, restore_engine

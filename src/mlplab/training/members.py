@@ -58,6 +58,9 @@ class SingleNetwork:
             named[name], place = row[place:end].view(shape).clone(), end
         return named
 
+    def join(self, named: dict[str, Tensor], row: Tensor) -> None:
+        row.copy_(torch.cat([named[name].reshape(-1) for name, _ in self.names()] or [row]))
+
     def buffers(self, index: int = 0) -> dict[str, Tensor]:
         """Copies of what the module holds besides its trainable parameters."""
         own = {name: p for name, p in self.module.named_parameters() if not p.requires_grad}
@@ -173,27 +176,16 @@ class SingleMember(Members):
 
     def state(self) -> dict[str, Any]:
         """Collect what a checkpoint of Lightning's does not hold."""
-        best, stop = self.best, self.stops.get(0)
+        stop = self.stops.get(0)
         return {
             "stop": None if stop is None else {"reason": stop.reason, "epoch": stop.epoch, "step": stop.step},
-            "best": {
-                "value": float(best.value[0]),
-                "epoch": int(best.epoch[0]),
-                "model": self.population.split(best.theta[0]),
-                "buffers": best.buffers.get(0, {}),
-            },
+            "best": self.best.member_state(0, self.monitor),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take back what :meth:`state` gave, with the ``epochs`` and ``steps`` of the checkpoint."""
-        best = state["best"]
-        self.best.value[0], self.best.epoch[0] = best["value"], best["epoch"]
-        named = dict(best["model"])
-        self.best.theta = (
-            torch.cat([named[name].reshape(-1) for name, _ in self.population.names()]).unsqueeze(0).to(self.theta)
-        )
-        if best["buffers"]:
-            self.best.buffers[0] = best["buffers"]
+        self.place()
+        self.best.load_member_state(0, state["best"])
         if state["stop"]:
             self.stops[0] = Stop(**state["stop"])
         self._closed = state["epochs"] - 1

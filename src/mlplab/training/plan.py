@@ -22,8 +22,7 @@ from mlplab.population.optimizers import SGD, Adam, AdamW, MemberOptimizer
 from mlplab.population.schedules import Schedule
 from mlplab.population.stacking import can_stack, structure
 from mlplab.population.state import PRECISIONS
-from mlplab.training.nodes import node_of
-from mlplab.training.objects import class_and_settings
+from mlplab.training.objects import class_and_settings, node_of
 
 ENGINES = ("auto", "population", "lightning")
 # torch's optimisers that the engine has kernels for, with the settings it knows; others must be as torch has them.

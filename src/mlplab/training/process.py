@@ -15,7 +15,7 @@ import torch
 
 from mlplab.runs import signals
 from mlplab.runs.folder import RunFolder
-from mlplab.runs.status import write_status
+from mlplab.runs.manifest import write_status
 from mlplab.seeds import derive
 from mlplab.training.members import members_of
 

@@ -11,12 +11,10 @@ import lightning.pytorch as L
 import numpy as np
 
 from mlplab.data.arrays import ArrayDataModule
-from mlplab.runs.files import read_record, write_bytes, write_json
+from mlplab.runs.files import plain_yaml, read_record, write_bytes, write_json
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.identity import CONTENTS, config_digest
-from mlplab.runs.manifest import collect, differences
-from mlplab.runs.plain_yaml import plain_yaml
-from mlplab.runs.status import Heartbeat, write_status
+from mlplab.runs.manifest import Heartbeat, collect, differences, write_status
 from mlplab.training.data_view import viewed
 from mlplab.training.loggers import RunFolderLogger, TensorBoardLogger
 from mlplab.training.members import MemberCallback, SingleMember, members_of

@@ -23,10 +23,10 @@ from mlplab.population.member_axis import Population
 from mlplab.population.state import all_finite
 from mlplab.runs.files import write_json
 from mlplab.runs.identity import tensor_sha256
+from mlplab.runs.manifest import write_status
 from mlplab.runs.signals import held
-from mlplab.runs.status import write_status
 from mlplab.training.callbacks.decision_maps import DecisionMaps
-from mlplab.training.callbacks.progress import Timing
+from mlplab.training.callbacks.monitors import Timing
 from mlplab.training.figures import draw_figures
 from mlplab.training.loggers import RunFolderLogger
 from mlplab.training.record import HYPERPARAMETERS, MemberRun, runs_of

@@ -15,10 +15,9 @@ from mlplab.pages.run_page import law_of, run_page
 from mlplab.places import conf_folder
 from mlplab.runs import metrics
 from mlplab.runs.checkpoint import save_snapshots
-from mlplab.runs.files import finite, read_json, write_text
+from mlplab.runs.files import finite, read_flat, read_json, write_text
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.names import Defaults, defaults_in, label, shown
-from mlplab.runs.plain_yaml import read_flat
 from mlplab.training.members import network_title
 from mlplab.training.plane import Plane
 

@@ -19,7 +19,7 @@ from mlplab.studies.lif.noise_rate import interval_variation, white_noise_rate_h
 from mlplab.studies.lif.scale import one_neuron, scale_of, white_noise
 from mlplab.studies.lif.simulation import simulate
 from mlplab.studies.lif.transfer_figures import COUNT_STEPS, counted_hz, dense_currents, kohm, relu_distance_hz
-from mlplab.units import say
+from mlplab.studies.lif.units import say
 
 METHOD_NAMES = {"euler": "Euler", "exponential": "exponential"}
 # What a picture can show of a long run.

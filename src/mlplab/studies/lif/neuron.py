@@ -56,7 +56,7 @@ class Neuron:
                 value = np.zeros(())  # until the others are known
             object.__setattr__(self, field.name, _checked(field.name, value))
         try:
-            self.shape  # noqa: B018
+            self.shape  # noqa: B018 (the property refuses lists that do not go together)
         except ValueError:
             lists = {f"neuron.{field.name}": getattr(self, field.name).shape for field in fields(self)}
             sizes = [f"{name} of {' x '.join(map(str, shape))}" for name, shape in lists.items() if shape]

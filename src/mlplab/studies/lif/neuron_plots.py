@@ -6,7 +6,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from mlplab.plots.charts import add_chart, dots, end_names, label
 from mlplab.plots.style import COLOURS, FAINT, INK, MUTED, mix, page, points_of
-from mlplab.units import scale_of
+from mlplab.studies.lif.units import scale_of
 
 EULER, EXACT, INPUT = COLOURS[0], INK, COLOURS[3]
 REST = mix(COLOURS[1], 0.22)

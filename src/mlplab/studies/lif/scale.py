@@ -12,7 +12,7 @@ import numpy as np
 
 from mlplab.errors import InputError
 from mlplab.studies.lif.neuron import MS_PER_S, Neuron, threshold_current_ma
-from mlplab.units import in_lab_units, say
+from mlplab.studies.lif.units import in_lab_units, say
 
 # A neuron whose leak is slower than this and than its refractory time is driven by larger currents than its leak's.
 SLOWEST_MS = 10.0

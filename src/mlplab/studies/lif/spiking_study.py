@@ -16,9 +16,9 @@ from mlplab.studies.lif.neuron import Neuron
 from mlplab.studies.lif.scale import changed
 from mlplab.studies.lif.spiking import relu_logits, run_spiking
 from mlplab.studies.lif.transfer_figures import kohm
+from mlplab.studies.lif.units import in_lab_units
 from mlplab.studies.recording import Recording, recording
 from mlplab.training.plane import decision_grid
-from mlplab.units import in_lab_units
 from mlplab.words import short_path as shown
 
 MAP_RESOLUTION, MAP_LIMIT = 64, 2.0

@@ -18,8 +18,8 @@ from mlplab.studies.lif.neuron import MS_PER_S, exact_count, interval_ms, rate_h
 from mlplab.studies.lif.noise_rate import interval_variation, white_noise_rate_hz
 from mlplab.studies.lif.scale import one_neuron, scale_of, with_numbers
 from mlplab.studies.lif.simulation import initial_state, run_shape, simulate
+from mlplab.studies.lif.units import say
 from mlplab.studies.recording import Recording, recording
-from mlplab.units import say
 from mlplab.words import short_path as shown
 
 MOST_STEPS = 10**9

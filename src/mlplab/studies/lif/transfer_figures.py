@@ -6,7 +6,7 @@ from mlplab.studies.lif import transfer_plots as transfer
 from mlplab.studies.lif.grid import grid_rate_hz, spike_count
 from mlplab.studies.lif.neuron import MS_PER_S, Neuron, rate_hz, relu_rate_hz, threshold_current_ma
 from mlplab.studies.lif.scale import Scale, changed, one_neuron, scale_of
-from mlplab.units import say
+from mlplab.studies.lif.units import say
 
 # The tutorial's transfer function: ten currents, 1000 steps (of a millisecond for its neuron).
 COUNT_STEPS = 1000

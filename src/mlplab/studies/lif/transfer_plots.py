@@ -7,7 +7,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from mlplab.plots.charts import add_chart, dots, end_names, label, log_scale, log_ticks, plain_log_axis, positive_range
 from mlplab.plots.style import COLOURS, INK, MUTED, page, points_of, rgb, text
 from mlplab.studies.lif.neuron_plots import draw_membrane, in_unit
-from mlplab.units import scale_of
+from mlplab.studies.lif.units import scale_of
 
 RELU = COLOURS[2]
 CURVE = COLOURS[0]

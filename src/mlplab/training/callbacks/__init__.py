@@ -2,8 +2,7 @@
 
 from mlplab.training.callbacks.checkpoints import Checkpoints
 from mlplab.training.callbacks.decision_maps import DecisionMaps
-from mlplab.training.callbacks.progress import LearningRateMonitor, Progress, Timing
-from mlplab.training.callbacks.stops import DivergenceGuard, EarlyStopping
+from mlplab.training.callbacks.monitors import DivergenceGuard, EarlyStopping, LearningRateMonitor, Progress, Timing
 from mlplab.training.members import MemberCallback
 
 __all__ = [

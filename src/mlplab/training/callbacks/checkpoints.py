@@ -69,17 +69,14 @@ def engine_checkpoint(trainer: L.Trainer, engine: Any, index: int) -> dict[str, 
     return content | {KEY: own}
 
 
-def best_checkpoint(
-    run: MemberRun, model: Mapping[str, Tensor], buffers: Mapping[str, Tensor], best: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Collect the best state of a member: the network alone."""
-    member = {"model": model, "buffers": buffers}
-    own = {"format": FORMAT, "config_digest": run.digest, "value": best["value"], "epoch": best["epoch"]}
+def best_checkpoint(run: MemberRun, best: Mapping[str, Any]) -> dict[str, Any]:
+    """Collect the best state of a member, the network alone, from what the last checkpoint holds of it."""
+    own = {"format": FORMAT, "config_digest": run.digest} | {key: best[key] for key in ("monitor", "value", "epoch")}
     network = network_of(run.module)
     if network is run.module:  # a module of one's own
-        state = _in_order(network, member)
+        state = _in_order(network, best)
     else:
-        state = {PREFIX + name: value for name, value in _in_order(network, member).items()} | _loss_state(run.module)
+        state = {PREFIX + name: value for name, value in _in_order(network, best).items()} | _loss_state(run.module)
     return {**_head(run, best["epoch"], 0), "state_dict": state, KEY: own}
 
 
@@ -357,13 +354,11 @@ class Checkpoints(Checkpoint, MemberCallback):
         self._last = time.monotonic()
 
     def _save_best(self, run: Any, members: Any, index: int) -> None:
-        best = members.best
-        epoch = int(best.epoch[index])
+        epoch = int(members.best.epoch[index])
         if epoch < 0 or self._saved_best.get(index) == epoch:
             return
         self._saved_best[index] = epoch
-        own = {"value": float(best.value[index]), "epoch": epoch}
-        content = best_checkpoint(run, members.population.split(best.theta[index]), best.buffers.get(index, {}), own)
+        content = best_checkpoint(run, members.best.member_state(index, members.monitor))
         checkpoint.save(run.folder.checkpoints / "best.ckpt", content)
 
 

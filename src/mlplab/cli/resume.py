@@ -1,55 +1,23 @@
-"""One run of a study: its name, and how it goes on later."""
+"""How a run goes on later: ``resume=RUN_FOLDER``, also to a length that it did not have."""
 
-import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from mlplab.cli.door import go_on, resume_hint
 from mlplab.config import composition as configs
 from mlplab.config.messages import keys_of, near_key
 from mlplab.errors import InputError
 from mlplab.rules import shown
+from mlplab.runs.files import read_plain
 from mlplab.runs.folder import RunFolder, claimed, open_run, owned
 from mlplab.runs.identity import config_digest
-from mlplab.runs.names import Defaults, shape_of
-from mlplab.runs.names import run_name as name_run
-from mlplab.runs.plain_yaml import flatten, read_plain
-from mlplab.runs.status import is_alive, read_status
-from mlplab.words import front_door, short_path
-
-
-def run_name(config: DictConfig, choices: dict[str, str | None]) -> str:
-    """Name a run by its content, at most 80 letters: the data, the network, what differs from the defaults, the
-    seed, and 8 digits of the config's digest; see :func:`mlplab.runs.names.run_name`."""
-    if config.name is not None:
-        return config.name
-    plain = OmegaConf.to_container(config)
-    leads = [str(choices[group]) for group in ("data", "target", "neuron") if choices.get(group)]
-    model = plain.get("model", {})
-    shape = shape_of(model) or (str(choices["model"]) if choices.get("model") else None)
-    changed = Defaults(configs.conf_folder()).changes(flatten(plain))
-    return name_run(leads, changed, shape, plain["seed"], config_digest(plain))
-
-
-@contextmanager
-def resume_hint(command: str, folder: Path) -> Iterator[None]:
-    """Say how to go on with a run where it is interrupted after its first checkpoint."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if any((folder / "checkpoints").glob("*.ckpt")):
-            print(f"continue with: {go_on(command, folder)}", file=sys.stderr)
-        raise
-
-
-def go_on(command: str, folder: Path) -> str:
-    """Write the command that goes on with a run."""
-    return f"{front_door()} {command} resume={shlex.quote(short_path(folder))}"
+from mlplab.runs.manifest import is_alive, read_status
+from mlplab.words import short_path
 
 
 def resume(command: str, load: Callable[[], Callable], study: str, path: str, overrides: Sequence[str]) -> Any:
