@@ -1,17 +1,23 @@
 """Mutants: change one thing at random in a copy of the package, and see whether a test notices.
 
     scripts/lab test --cov=mlplab --cov-context=test --cov-report=
-    .venv/bin/python tests/mutants.py 100 .coverage [seed=0] [shard=0/2] [again=FILE]
+    .venv/bin/python tests/mutants.py 100 .coverage [seed=0] [shard=0/2] [again=FILE] [only=data/labels]
 
-Each mutant of nn/, population/, data/ and runs/ meets up to 60 of the tests that run its line, the nearest first: those
-of its module's own test file, of files that import it, of the room; few cases of one test, and those that run little
-else. Where none is known it meets the files that name its module. Printed are the survivors and the share that was
-killed; `again` tries those once more that a printed list says survived. Mutants that change nothing that could be
+Each mutant of nn/, population/, data/ and runs/ meets up to 60 of the tests that run its line, for a minute, the
+nearest first: those of its module's own test file, of files that import it, of the room; few cases of one test, and
+those that run little else. Where none is known it meets the files that name its module. A test kills it that fails on
+it twice and passes without it. Printed are the survivors and the share that was killed; `again` tries those once more
+that a printed list says survived, `only` takes those of some modules. Mutants that change nothing that could be
 noticed stand with a reason in equivalent_mutants.json.
+
+The tests are collected once. Each mutant is a fork in which the function that it changes gets its new code, as all
+that tests start themselves reads the changed file; where more than functions change, the tests are collected anew.
 """
 
 import ast
+import gc
 import importlib
+import inspect
 import json
 import os
 import random
@@ -22,14 +28,18 @@ import signal
 import sys
 import tempfile
 import time
-import traceback
+import types
 from collections import Counter
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("nn", "population", "data", "runs")
 MOST_TESTS, MOST_CASES, MOST_FILES = 60, 4, 6
-CPU_S, WALL_S = 300, 1800
+# Seconds that a mutant's tests take together, where none fails; and a single one of them, in the worst case.
+TESTS_S, WALL_S = 60, 180
+MOST_BYTES = 32 << 30
 # What the tests import of others' packages, once for all: each run of tests is a fork of this process.
 OTHERS = ("pytest", "torch", "lightning", "omegaconf", "matplotlib.figure", "matplotlib.backends.backend_agg")
 OTHERS += ("scipy.stats", "scipy.optimize", "tensorboard.backend.event_processing.event_accumulator", "torchmetrics")
@@ -134,14 +144,21 @@ class Runs:
         data.read()
         # Another checkout's file is known by what follows src/mlplab.
         files = {file.rpartition("/src/mlplab/")[2]: file for file in data.measured_files()}
-        self.of = {
-            name: {
-                line: sorted({context.split("|")[0] for context in found if "::" in context})
-                for line, found in data.contexts_by_lineno(file).items()
-            }
-            for name, file in files.items()
-            if name.split("/")[0] in ROOMS
-        }
+        of_file = {}
+        self.of = {}
+        for name, file in files.items():
+            if name.split("/")[0] in ROOMS:
+                self.of[name] = {line: set(found) for line, found in data.contexts_by_lineno(file).items()}
+        for lines in self.of.values():
+            for found in lines.values():
+                for test in (context.rpartition("|")[0] for context in found):
+                    of_file.setdefault(test.partition("::")[0], set()).add(test)
+        # What one test sets up is looked at by the others of its file too.
+        for lines in self.of.values():
+            for line, found in lines.items():
+                set_up = {context.partition("::")[0] for context in found if context.endswith("|setup")}
+                ran = {context.rpartition("|")[0] for context in found if context}
+                lines[line] = ran.union(*(of_file[file] for file in set_up if file))
         self.lines = Counter(test for lines in self.of.values() for tests in lines.values() for test in tests)
 
     def tests(self, path, line):
@@ -156,9 +173,14 @@ class Runs:
             (first if cases[function] <= MOST_CASES else rest).append(test)
         far = first[MOST_TESTS * 3 // 4 :] + rest
         random.Random(line).shuffle(far)
-        return (first[: MOST_TESTS * 3 // 4] + far)[:MOST_TESTS]
+        chosen = (first[: MOST_TESTS * 3 // 4] + far)[:MOST_TESTS]
+        files = list(dict.fromkeys(test.partition("::")[0] for test in chosen))
+        return sorted(
+            chosen, key=lambda test: files.index(test.partition("::")[0])
+        )  # what a file shares is set up once
 
 
+@cache
 def nearness(path, file):
     """Say how near a test file is to a module: 0 its own, 1 imports it, 2 imports its room, 3 neither."""
     if path.stem in Path(file).stem:
@@ -182,97 +204,197 @@ def files_naming(path):
     ]
 
 
-def survives(copy, path, after, tests):
-    """Say whether the tests pass on a copy whose file is changed: True, False, or None where there is no test.
+class Trials:
+    """Runs of tests, each in a fork of this process, on a copy of the package that has a mutant or none.
 
-    A test that fails on the unchanged copy too is left out.
+    Args:
+        copy: folder of the copy.
+        session: of pytest, whose tests were collected without a mutant; None to collect them in each fork.
     """
-    target, tests = copy / path.relative_to(ROOT), list(tests)
-    before = target.read_bytes()
-    while tests:
-        target.write_bytes(after)
-        failed = failing(copy, tests)
-        target.write_bytes(before)
-        if not failed:
-            return True
-        known = set(failed) <= set(tests)  # else the run itself failed, or did not end
-        if not failing(copy, failed if known else tests):
-            return False
-        if not known:
-            return None
-        tests = [test for test in tests if test not in failed]
-    return None
 
+    def __init__(self, copy, session=None):
+        self.copy, self.session, self.sound, self.count = copy, session, {}, 0
 
-def failing(copy, tests):
-    """Run tests in a fork; list the first that fails, those that are not there, or the run where that itself fails."""
-    told = copy.parent / "told"
-    child = os.fork()
-    if not child:
-        try:
-            os.setsid()
-            out = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            os.dup2(out, 1), os.dup2(out, 2)
-            resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 5))
-            os.chdir(copy)
-            os.environ |= {
-                "PYTHONPATH": f"{copy / 'src'}:{os.environ.get('PYTHONPATH', '')}",
-                "PYTHONDONTWRITEBYTECODE": "1",
-            }
-            sys.dont_write_bytecode = True
-            sys.path[:] = [str(copy / "src"), *(place for place in sys.path if place != str(ROOT / "src"))]
-            code = sys.modules["pytest"].main(["-x", "-q", "-n", "0", "-p", "no:cacheprovider", *tests])
-            sys.stdout.flush()
-            os._exit(code)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(70)
-    until = time.monotonic() + WALL_S
-    while not (ended := os.waitpid(child, os.WNOHANG))[0]:
-        if time.monotonic() > until:
+    def verdict(self, path, after, tests):
+        """Say "killed", "SURVIVED", or "NO TEST" where none can be run or passes without the mutant."""
+        met = 0
+        while tests:
+            failed, died, passed = self.run(tests, path, after)
+            met += passed
+            if failed is None:
+                break
+            group = (failed,) if failed else tuple(tests)
+            if group not in self.sound:
+                self.sound[group] = self.run(group)[0] is None
+            if self.sound[group] and (died or self.run(group, path, after)[0] is not None):
+                return "killed"
+            tests = tests[tests.index(failed) + 1 :] if failed in tests else []
+        return "SURVIVED" if met else "NO TEST"
+
+    def run(self, tests, path=None, after=None):
+        """Run tests until one fails; give its name ("" where there is none to blame), whether the run died, how many passed."""
+        self.count += 1
+        told, before = self.copy.parent / "told", None
+        told.write_text("")
+        if path is not None:
+            target = self.copy / path.relative_to(ROOT)
+            before = target.read_bytes()
+            target.write_bytes(after)
+            os.utime(target, (self.count, self.count))  # or what was compiled of another mutant may be taken for it
+        child = os.fork()
+        if not child:
+            try:
+                self._child(tests, told, *(() if before is None else (target, before, after)))
+            finally:
+                os._exit(70)
+        until = time.monotonic() + WALL_S
+        while not os.waitpid(child, os.WNOHANG)[0]:
+            if time.monotonic() > until:
+                os.killpg(child, signal.SIGKILL)
+            time.sleep(0.01)
+        with suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)
-        time.sleep(0.05)
-    if ended[1] == 0:
-        return []
-    text = told.read_text(errors="replace")
-    gone = re.findall(r"^ERROR: not found: \S*?(tests/.+)$", text, re.MULTILINE)
-    found = gone or re.findall(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", text, re.MULTILINE)[:1]
-    # Where a file cannot be read, all of its tests; the whole file where it was given as such.
-    files = {name.partition("::")[0] for name in found}
-    return [test for test in tests if test in found or test in files or test.partition("::")[0] in found] or ["the run"]
+        if before is not None:
+            target.write_bytes(before)
+        lines = [line.partition(" ")[::2] for line in told.read_text().splitlines()]
+        passed = sum(word == "passed" for word, _ in lines)
+        if not lines or lines[-1][0] != "ended":
+            return (lines[-1][1] if lines and lines[-1][0] == "begun" else ""), True, passed
+        return next((name for word, name in lines if word == "failed"), None), False, passed
+
+    def _child(self, tests, told, target=None, before=None, after=None):
+        os.setsid()
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
+        if self.session is None:
+            meeting = Meeting(lambda session: meet(session, tests, told))
+            sys.modules["pytest"].main([*OPTIONS, *{test.partition("::")[0] for test in tests}], plugins=[meeting])
+            if not meeting.began:
+                told.write_text("failed \nended\n")
+            return
+        if target is not None:
+            give_code(str(target), new_code(before, after))
+        meet(self.session, tests, told)
 
 
-def main(count, coverage, seed=0, shard="0/1", again=None):
+class Meeting:
+    """A plugin of pytest: what to do with the tests once they are collected."""
+
+    def __init__(self, task):
+        self.task, self.began = task, False
+
+    def pytest_runtestloop(self, session):
+        self.began = not session.testsfailed
+        if self.began:
+            self.task(session)
+        return True
+
+
+def meet(session, tests, told):
+    """Run tests, or all of files, one by one until one fails or the time is over, and write how each ended."""
+    by_name, until = {}, time.monotonic() + TESTS_S
+    for item in session.items:
+        by_name.setdefault(item.nodeid, []).append(item)
+        by_name.setdefault(item.nodeid.partition("::")[0], []).append(item)
+    there = [item for test in tests for item in by_name.get(test, ())]
+    with told.open("a", buffering=1) as file:
+        for item, following in zip(there, [*there[1:], None]):
+            print("begun", item.nodeid, file=file)
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            print("failed" if session.testsfailed else "passed", item.nodeid, file=file)
+            if session.testsfailed or time.monotonic() > until:
+                break
+        print("ended", file=file)
+
+
+def new_code(before, after):
+    """Give the new code of each function that differs between two texts of a module, or None where more differs."""
+    old, new = ([], [])
+    shells = [shell(compile(text, "module", "exec"), found) for text, found in ((before, old), (after, new))]
+    keys = [(code.co_qualname, code.co_firstlineno) for code in old]
+    if shells[0] != shells[1] or len(new) != len(old):
+        return None
+    changed = {key: two for key, one, two in zip(keys, old, new) if one != two}
+    return None if any(keys.count(key) > 1 for key in changed) else changed
+
+
+def shell(code, found):
+    """Give what a module or class does besides its functions, and note these in a list."""
+    parts = [part for part in code.co_consts if isinstance(part, types.CodeType)]
+    functions = [part for part in parts if part.co_flags & inspect.CO_OPTIMIZED]
+    found += functions
+    inner = [shell(part, found) for part in parts if part not in functions]
+    plain = [repr(part) for part in code.co_consts if not isinstance(part, types.CodeType)]
+    return code.co_code, plain, code.co_names, [part.co_qualname for part in parts], inner
+
+
+def give_code(file, codes):
+    """Let each living function of a file run its new code."""
+    gc.unfreeze()
+    for thing in gc.get_objects():
+        if type(thing) is types.FunctionType and thing.__code__.co_filename == file:
+            code = codes.get((thing.__code__.co_qualname, thing.__code__.co_firstlineno))
+            if code is not None:
+                thing.__code__ = code
+    gc.freeze()
+
+
+OPTIONS = ("-x", "-q", "-n", "0", "-p", "no:cacheprovider")
+
+
+def main(count, coverage, seed=0, shard="0/1", again=None, only=""):
     runs, known = Runs(coverage), equivalents()
     every = [(path, *mutant) for path in sources() for mutant in mutants(path)]
-    chosen = random.Random(int(seed)).sample(every, int(count))
+    some = [one for one in every if name_of(one[0]).startswith(tuple(only.split(",")))]
+    chosen = random.Random(int(seed)).sample(some, min(int(count), len(some)))
     if again is not None:
         left = re.findall(r"^SURVIVED  (\S+)  (.*)  \(\d+ tests\)$", Path(again).read_text(), re.MULTILINE)
         chosen = [one for one in every if (f"{name_of(one[0])}:{one[1]}", one[2]) in left]
-    for name in OTHERS:
-        importlib.import_module(name)
     this, of = map(int, shard.split("/"))
-    counts = Counter()
+    counts, rest, out = Counter(), [], os.fdopen(os.dup(1), "w", buffering=1)
+
+    def tell(verdict, path, line, words, reason):
+        counts[verdict] += 1
+        print(f"{verdict}  {name_of(path)}:{line}  {words}  ({reason})", file=out)
+
+    for path, line, words, before, after in chosen[this::of]:
+        reason = known.get((before.decode().splitlines()[line - 1].strip(), words))
+        tests = runs.tests(path, line) or files_naming(path)
+        if reason:
+            tell("equivalent", path, line, words, reason)
+        else:
+            rest.append((path, line, words, before, after, tests))
+
+    def judge(trials, mutants):
+        for path, line, words, _, after, tests in mutants:
+            tell(trials.verdict(path, after, tests), path, line, words, f"{len(tests)} tests")
+
     with tempfile.TemporaryDirectory() as place:
         copy = Path(place) / "copy"
         ignored = shutil.ignore_patterns(".git", ".venv", "logs", "__pycache__")
         shutil.copytree(ROOT, copy, ignore=ignored, symlinks=True)
         (copy / "logs").mkdir()
         shutil.copy(ROOT / "logs" / "README.md", copy / "logs")
-        for number, (path, line, words, before, after) in enumerate(chosen):
-            if number % of != this:
-                continue
-            text = before.decode().splitlines()[line - 1].strip()
-            reason = known.get((text, words))
-            tests = runs.tests(path, line) or files_naming(path)
-            left = None if reason else survives(copy, path, after, tests)
-            verdict = "equivalent" if reason else {False: "killed", True: "SURVIVED", None: "NO TEST"}[left]
-            counts[verdict] += 1
-            print(f"{verdict}  {name_of(path)}:{line}  {words}  ({reason or f'{len(tests)} tests'})", flush=True)
+        (copy.parent / "temporary").mkdir()
+        os.environ |= {"PYTHONPATH": f"{copy / 'src'}:{os.environ.get('PYTHONPATH', '')}"}
+        tempfile.tempdir = os.environ["TMPDIR"] = str(copy.parent / "temporary")
+        own = (str(ROOT / "src"), str(ROOT / "tests"))
+        sys.path[:] = [str(copy / "src"), *(place for place in sys.path if place not in own)]
+        os.chdir(copy)
+        for name in OTHERS:
+            importlib.import_module(name)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1), os.dup2(nowhere, 2)
+        whole = [one for one in rest if new_code(one[3], one[4]) is None]
+        judge(Trials(copy), whole)
+        functions = [one for one in rest if one not in whole]
+        files = {test.partition("::")[0] for one in functions for test in one[-1]}
+        meeting = Meeting(lambda session: judge(Trials(copy, session), functions))
+        sys.modules["pytest"].main([*OPTIONS, *sorted(files)], plugins=[meeting])
+        if not meeting.began:
+            print("the tests cannot be collected", file=out)
+        os.chdir(ROOT)
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
-    print(f"{told}; of {len(every):,} possible ones")
+    print(f"{told}; of {len(every):,} possible ones", file=out)
 
 
 def name_of(path):

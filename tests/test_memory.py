@@ -3,6 +3,7 @@
 import os
 import re
 import resource
+from pathlib import Path
 
 import pytest
 
@@ -139,3 +140,73 @@ def test_what_a_minibatch_takes_is_counted_by_units_points_and_bytes_of_a_number
     (bytes_of_steps,) = (value for words, value in memory.needs(spiking).items() if words.startswith("model.steps=50 "))
     kept = 50 * memory.NUMBERS_A_SPIKING_STEP * 4 * batch * 60
     assert bytes_of_steps == kept + 50 * memory.BYTES_A_SPIKING_STEP * 2
+
+
+def test_the_estimate_is_the_table_of_what_was_measured_times_what_the_config_asks_for():
+    """In bytes: 16 numbers a parameter, 2 a unit and point, 200 a point, 4 for each of its logits, 120 and 16 of a map."""
+    config = {
+        "model": {"hidden": [3, 5]},
+        "data": {"arms": 2, "points_per_arm": 10, "batch_size": 64, "validation_points": 7, "fresh_points": 9},
+        "callbacks": {"decision_maps": {"resolution": 6}},
+    }
+    assert memory.needs(config) == {
+        f"model.hidden of 2 layers ({3 * 3 + 4 * 5 + 6 * 2} parameters)": 16 * 4 * 41,
+        "data.batch_size=20 (of 8 units)": 2 * 4 * 20 * 8,
+        "data.points_per_arm=10 (20 points)": (200 + 2 * 4) * 20,
+        "data.validation_points=7 (7 points)": (200 + 2 * 4) * 7,
+        "data.fresh_points=9 (9 points)": (200 + 2 * 4) * 9,
+        "callbacks.decision_maps.resolution=6 (2 classes)": (120 + 16 * 2) * 36,
+    }
+    del config["callbacks"]
+    assert memory.needs(config | {"data": {}, "model": {"depth": 1}}) == {
+        f"model.depth=1 ({3 * 128 + 129 * 4} parameters)": 16 * 4 * 900,
+        "data.batch_size=1 (of 128 units)": 2 * 4 * 128,
+    }
+    assert memory.points_of({}) == 3200 and memory.points_of({"data": {"classes": 3, "points_per_class": 5}}) == 15
+    assert memory.hidden_widths({}) == [128] and memory.hidden_widths({"model": {"depth": 0}}) == []
+
+
+def test_what_the_other_studies_need_is_the_same_table_times_what_they_ask_for():
+    """In bytes: 100 a neuron, 8,000 a ReLU, 200 a trained one, 40 a training point, 9,000 a spiking layer's step."""
+    assert memory.NEEDS["lif"]({"input": {"neurons": 7}}) == {"input.neurons=7": 700}
+    assert memory.NEEDS["lif"]({"input": {}}) == {"input.neurons=0": 0}
+    trained = {"networks": 3, "points": 11}
+    relu = memory.NEEDS["relu_approximation"]
+    assert relu({"n": 5, "trained": trained, "method": {"names": ["minimax"]}}) == {"n=5": 40_000}
+    assert relu({"n": [5, 9, 2], "trained": trained, "method": {"names": ["minimax", "trained"]}}) == {
+        "n=9": 72_000 + 200 * 9 * 3,
+        "trained.points=11": 40 * 11 * 3,
+    }
+    assert relu({"n": [5], "trained": trained, "method": {"names": ["trained"]}})["n=5"] == 200 * 5 * 3
+    config = {"depth_width": 10, "depths": [1, 4], "depth_seeds": 2, "surrogate": {"steps": 30, "epochs": 1}}
+    assert memory.NEEDS["spiking"](config) == {
+        "depth_width=10, depth_seeds=2 and depths up to 4 (600 parameters)": 4 * 16 * 600,
+        "surrogate.steps=30": 9000 * 30,
+    }
+    none = memory.NEEDS["spiking"](config | {"depths": [], "surrogate": {"steps": 30, "epochs": 0}})
+    assert list(none.values()) == [0, 0] and "depths up to 0 (0 parameters)" in next(iter(none))
+
+
+def test_nine_tenths_of_the_memory_may_be_taken(monkeypatch):
+    monkeypatch.setenv("MLPLAB_MEMORY_GB", "1")
+    memory.expect_room({"a": 4.5e8, "b": 4.5e8})
+    with pytest.raises(InputError, match=r"got b: about 0\.9 GB in all, and there are 1\.0 GB"):
+        memory.expect_room({"a": 4.4e8, "b": 4.7e8})
+    with pytest.raises(InputError, match="got a: "):  # too large for a float
+        memory.expect_room({"a": 10**400})
+
+
+def test_threads_count_where_the_address_space_is_limited(monkeypatch):
+    def limited(number):
+        monkeypatch.setattr(resource, "getrlimit", lambda _: (number, -1))
+
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limited(resource.RLIM_INFINITY)
+    assert memory._threads(1000) == {}
+    limited((used + 100 * 72e6) / 0.9)
+    assert memory._threads(70) == {}
+    ((words, count),) = memory._threads(200).items()
+    assert words == "trainer.threads=200 within a limited address space"
+    assert count == pytest.approx(used + 200 * 72e6, rel=0.05)
+    limited(1)
+    assert memory._threads(1) == {} != memory._threads(2)
