@@ -274,7 +274,13 @@ def test_pieces_are_as_large_as_the_cache_and_make_the_whole(count):
     most = PIECE_BYTES // (600 * 12 * 4)
     assert 1 < most < 64 and seen == [most] * (count // most) + [count % most] * (count % most > 0)
     torch.testing.assert_close(whole, per_member(logits, labels))
-    assert in_pieces(per_member, draw(2, PIECE_BYTES, 2), labels_of(2, PIECE_BYTES, classes=2)).shape == (2,)
+    seen.clear()
+    large = draw(3, PIECE_BYTES // 8, 4), labels_of(3, PIECE_BYTES // 8, classes=4)
+    torch.testing.assert_close(
+        in_pieces(per_member, *large), torch.stack([F.cross_entropy(*one) for one in zip(*large)])
+    )
+    assert seen == [1, 1, 1]  # each larger than the cache by itself
+    assert in_pieces(per_member, draw(2, 0, 4), labels_of(2, 0, classes=4)).isnan().all()
 
 
 def test_points_may_be_arrays_of_any_shape():

@@ -122,14 +122,15 @@ def _speaks_for_itself(key: str, value: Any) -> bool:
 
 def _word(key: str, value: Any) -> str:
     is_path = key.rpartition(".")[2].endswith("path") and isinstance(value, str)
-    text = re.sub(r"[^A-Za-z0-9.+-]+", "_", PurePath(value).stem if is_path else shown(value)).strip("_.-")
+    text = re.sub(r"[^A-Za-z0-9.+-]+", "_", PurePath(value).stem if is_path else shown(value))
+    text = "-" * bool(re.match(r"-\.?\d", text)) + text.strip("_.-")
     if is_path and short_key(key) == key:
         return text
     if _speaks_for_itself(key, value):
         return text
     last = key.rpartition(".")[2]
     name = f"{key.split('.')[0]}_{last}" if short_key(key) == key and "." in key else _WORDS.get(last, last)
-    return f"{name}{text}" if text[:1].isdigit() or not text else f"{name}_{text}"
+    return f"{name}_{text}" if text[:1].isalpha() else f"{name}{text}"
 
 
 class Defaults:
