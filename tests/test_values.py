@@ -64,6 +64,9 @@ def defaults(function):
 def in_conf(name):
     """The defaults of an option in conf/, links to other keys left out."""
     plain = yaml.safe_load((conf_folder() / f"{name}.yaml").read_text())
+    for entry in plain.pop("defaults", []):
+        if entry != "_self_":
+            plain = yaml.safe_load((conf_folder() / name).with_name(f"{entry}.yaml").read_text()) | plain
     return {
         key: float(value) if isinstance(value, str) and value[:1].isdigit() else value
         for key, value in plain.items()
