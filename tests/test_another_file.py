@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mlplab.cli import app
-from mlplab.cli.results import figure_lines, note_lines, recall_line
+from mlplab.cli.results import metric_lines, note_lines, recall_line
 
 
 def write(path, x, y, names=("a", "b", "kind"), words=("low", "high")):
@@ -147,13 +147,13 @@ FIGURES = {
 
 
 def test_accuracy_does_not_stand_alone_where_classes_are_unequal():
-    lines = figure_lines(
+    lines = metric_lines(
         {"test": FIGURES, "class_names": ["no", "yes"], "baselines": {"majority": {"accuracy": 0.98, "nll": 0.1}}}
     )
     assert "balanced" in lines[0] and "50.00 %" in lines[1] and "majority class" in lines[2]
     assert lines[-1] == "found of each class: yes 0.0 % of 2, no 100.0 % of 98"
     equal = FIGURES | {"confusion": [[50, 0], [50, 0]]}
-    assert "balanced" not in "".join(figure_lines({"test": equal}))
+    assert "balanced" not in "".join(metric_lines({"test": equal}))
     assert recall_line([None, 1.0], [[0, 0], [0, 3]], None) == "found of each class: class 1 100.0 % of 3"
     told = note_lines({"data": {"notes": ["n"], "class_names": ["a", "b"]}, "baselines": {"majority": {}}})
     assert told[0] == "note: n" and told[1].startswith("note: scikit-learn adds simple classifiers to compare with: ")

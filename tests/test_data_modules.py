@@ -299,7 +299,10 @@ ATTRIBUTES = {"arms": "classes", "points_per_arm": "points", "points_per_class":
 def test_every_yaml_is_the_class_with_its_own_defaults(name, table):
     text = (CONF / f"{name}.yaml").read_text()
     assert text.startswith("# scripts/lab train data=")
-    config = OmegaConf.create({"seed": 0, "data": OmegaConf.create(text)})
+    node = OmegaConf.create(text)
+    for other in [entry for entry in node.pop("defaults", []) if entry != "_self_"]:
+        node = OmegaConf.merge(OmegaConf.load(CONF / f"{other}.yaml"), node)
+    config = OmegaConf.create({"seed": 0, "data": node})
     if name == "file":
         config.data.path = str(table)
         config.data.batch_size = 4

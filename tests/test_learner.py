@@ -109,7 +109,7 @@ def test_runs_on_the_same_points_share_their_rivals_and_a_report_shows_the_split
     assert len(calls) == 1 and found[0]["bayes_learner"] == found[1]["bayes_learner"]
     # The better of the two runs counts among the architecture's for both.
     assert found[0]["best_of_architecture"] == found[1]["best_of_architecture"]
-    assert found[0]["best_of_architecture"]["validation"] <= min(one["run_figures"]["validation"] for one in found)
+    assert found[0]["best_of_architecture"]["validation"] <= min(one["run_metrics"]["validation"] for one in found)
     assert main(["report", str(tmp_path / "sweep")]) == 0
     text = (tmp_path / "sweep" / "sweep.md").read_text()
     assert "## Where the NLL regret comes from" in text and f"{found[0]['split']['nll_regret']['bias']:.5f}" in text

@@ -436,13 +436,13 @@ def test_the_seconds_of_a_run_are_those_of_its_result(logs):
     for run in index.runs():
         record = logs / run.path / "result.json"
         expected = json.loads(record.read_text())["seconds"]["total"] if record.exists() else None
-        assert run.figures.get("seconds") == expected
+        assert run.metrics.get("seconds") == expected
     folder = logs / "train" / "spiral-16-seed0-00000000"
     for seconds in ({}, None, 3, {"total": "long"}, {"fit": 1.0}):
         shutil.rmtree(folder)
         write_run(folder, result(0.1, config_digest="0" * 64) | {"seconds": seconds}, width=16)
         (run,) = [run for run in index_of(logs).runs() if run.name == folder.name]
-        assert "seconds" not in run.figures
+        assert "seconds" not in run.metrics
 
 
 @pytest.mark.parametrize("count", [2, 3])

@@ -45,7 +45,7 @@ def test_the_numbers_are_those_of_numpy_and_scipy(tmp_path):
 
 def test_the_best_has_the_lowest_log_nll_and_the_marks_are_holms(tmp_path):
     table = table_of(make_sweep(tmp_path / "s", widths=(16, 22, 23, 24), seeds=range(4)))
-    logs = [[math.log(job.figure("validation", "nll")) for job in one.finished] for one in table.settings]
+    logs = [[math.log(job.metric("validation", "nll")) for job in one.finished] for one in table.settings]
     best = int(np.argmin([np.mean(values) for values in logs]))
     assert table.bests == [table.settings[best]] and table.chosen_by == "validation"
     p_values = {
@@ -256,7 +256,7 @@ def test_a_figure_too_large_to_compute_with_is_none(tmp_path):
     jobs = read_record(folder)["jobs"]
     jobs[0]["result"]["test"]["bayes_nll"] = 10**400
     write_record(folder, jobs)
-    assert read_sweep(folder).jobs[0].figure("test", "bayes_nll") is None and table_of(folder).bests
+    assert read_sweep(folder).jobs[0].metric("test", "bayes_nll") is None and table_of(folder).bests
 
 
 def test_folders_that_are_no_sweep_are_refused(tmp_path):

@@ -1,7 +1,7 @@
 """The lab from Python: train, load, measure and draw, in a line each."""
 
 import copy
-import functools
+import itertools
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ from mlplab.training.plan import parameters_of, plan
 from mlplab.training.plane import plane_of
 from mlplab.training.process import in_turn, threads
 from mlplab.training.record import MemberRun
-from mlplab.training.results import part_figures, part_logits
+from mlplab.training.results import part_logits, part_metrics
 
 
 class LoadedRun(NamedTuple):
@@ -113,8 +113,8 @@ def fit(
             for logger in loggers:  # as Lightning does in its own loop
                 logger.log_hyperparams(dict(modules[0].hparams))
         with threads(1 if options["accelerator"] == "cpu" and engine_only else torch.get_num_threads()):
-            again = functools.partial(copy.deepcopy, unused)
-            results = fit_runs(runs, options, own, again, time.perf_counter())
+            each = itertools.chain([own], (copy.deepcopy(unused) for _ in runs))
+            results = fit_runs(runs, options, each, time.perf_counter())
         return results if several else results[0]
 
 
@@ -213,8 +213,8 @@ def evaluate(model: nn.Module, data: L.LightningDataModule) -> dict[str, dict[st
     _expect_data(data)
     view = viewed(module_of(data), again=False)
     _require_fit(model, view)
-    figures = part_figures(part_logits(_network(model), 0, view), view)
-    return {name: values for name, values in figures.items() if values is not None}
+    metrics = part_metrics(part_logits(_network(model), 0, view), view)
+    return {name: values for name, values in metrics.items() if values is not None}
 
 
 def draw_decision_map(

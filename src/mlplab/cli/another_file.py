@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from mlplab.cli.results import figure_lines, read_result, write_evaluation
+from mlplab.cli.results import metric_lines, read_result, write_evaluation
 from mlplab.config import composition as configs
 from mlplab.data.arrays import LabelledData
 from mlplab.data.file_module import WholeFile
@@ -21,7 +21,7 @@ from mlplab.runs.folder import RunFolder, open_run
 from mlplab.runs.index import Index
 from mlplab.training.loading import load_population
 from mlplab.training.members import network_title
-from mlplab.training.results import part_figures
+from mlplab.training.results import part_metrics
 from mlplab.words import short_path as shown
 
 # Options that describe the other file, besides its path; all others are the run's.
@@ -74,7 +74,7 @@ def measure_file(
     data = WholeFile(path, recorded["data"], **options)
     network = load_population(folder, OmegaConf.to_container(config), data, recorded["evaluated"])
     logits = logits_of(network, data.test.x)
-    parts = part_figures({"test": logits, "fresh": None, "validation": None, "train": None}, data)
+    parts = part_metrics({"test": logits, "fresh": None, "validation": None, "train": None}, data)
     found = {
         "overrides": [f"data.path={path}"],
         "evaluated": recorded["evaluated"],
@@ -87,7 +87,7 @@ def measure_file(
     changed.data.path, changed.data.file_sha256 = str(path), data.sha256
     target, result = write_evaluation(folder, logs, data.sha256, changed, found)
     both = result | {"own": recorded.get("test")}
-    print("\n".join(figure_lines(both, {"own": "its own test points", "test": f"all rows of {path.name}"})))
+    print("\n".join(metric_lines(both, {"own": "its own test points", "test": f"all rows of {path.name}"})))
     print(f"\nfolder   {shown(target.path)}")
     image = picture(network, data, logits, recorded, f"{network_title(network.member(0))} on {path.name}")
     if image is not None:

@@ -25,7 +25,7 @@ usage: scripts/lab compare RUN RUN [RUN ...] [paths.logs=DIR]
   scripts/lab compare 1a2b3c4d 9f8e7d6c         what differs, McNemar's test on the fresh points, maps, curves
   scripts/lab compare best last logs/train/NAME  a run: its folder, its digits, its name, best, last
   scripts/lab compare logs/sweep/A logs/sweep/B  settings paired by seed: difference, 95 % interval, p"""
-FIGURES = (
+METRICS = (
     ("accuracy", 100.0, "{:.2f} %"),
     ("nll", 1.0, "{:.4f}"),
     ("accuracy_regret", 100.0, "{:.2f}"),
@@ -149,7 +149,7 @@ def compare_runs(runs: Sequence[RunFolder], logs: Path) -> None:
     print()
     print("\n".join(differing(runs, letters)))
     results = [record(run.result) for run in runs]
-    rows = figure_rows(results, letters)
+    rows = metric_rows(results, letters)
     if len(rows) > 1:
         print()
         print("\n".join(columns(rows)))
@@ -196,11 +196,11 @@ def differing(runs: Sequence[RunFolder], letters: Sequence[str]) -> list[str]:
     return lines
 
 
-def figure_rows(results: Sequence[dict[str, Any]], letters: Sequence[str]) -> list[tuple[str, ...]]:
+def metric_rows(results: Sequence[dict[str, Any]], letters: Sequence[str]) -> list[tuple[str, ...]]:
     """Give the metrics of runs side by side."""
     rows: list[tuple[str, ...]] = [("", *letters)]
     for part in ("test", "fresh"):
-        for name, factor, form in FIGURES:
+        for name, factor, form in METRICS:
             values = [(result.get(part) or {}).get(name) for result in results]
             if any(isinstance(value, int | float) for value in values):
                 cells = [form.format(factor * value) if isinstance(value, int | float) else "" for value in values]

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import mlplab
 from mlplab.cli.another_file import measure_file
-from mlplab.cli.results import FIGURES, read_result, write_evaluation
+from mlplab.cli.results import METRICS, read_result, write_evaluation
 from mlplab.config import composition as configs
 from mlplab.data.arrays import ArrayDataModule
 from mlplab.data.bayes import log_posterior
@@ -24,7 +24,7 @@ from mlplab.training.loading import load_population
 from mlplab.training.members import network_title
 from mlplab.training.objects import build, within_memory
 from mlplab.training.plane import decision_grid
-from mlplab.training.results import PARTS, part_figures, part_logits
+from mlplab.training.results import PARTS, part_logits, part_metrics
 from mlplab.words import columns
 from mlplab.words import short_path as shown
 
@@ -86,9 +86,9 @@ def logits_of(folder: RunFolder, which: str) -> dict[str, tuple[torch.Tensor, to
     return {name: None if values is None else (values, getattr(data, name).y) for name, values in logits.items()}
 
 
-def figures_of(network: Population, data: Any) -> dict[str, dict[str, Any] | None]:
+def metrics_of(network: Population, data: Any) -> dict[str, dict[str, Any] | None]:
     """Measure a population of one on every part of a data module."""
-    return part_figures(part_logits(network, 0, data), data)
+    return part_metrics(part_logits(network, 0, data), data)
 
 
 def compare(network: Population, data: Any, recorded: dict[str, Any], folder: RunFolder) -> int:
@@ -99,16 +99,16 @@ def compare(network: Population, data: Any, recorded: dict[str, Any], folder: Ru
     """
     rows, equal, exact = [("", "", "recorded", "recomputed", "")], True, True
     other, tolerance = _rounded_otherwise(folder, data)
-    for part, figures in figures_of(network, data).items():
-        for name in FIGURES if figures else ():
-            one_point = 1.01 / figures["points"] if tolerance > 1e-6 and name != "nll" else 0.0
-            before, now = (recorded.get(part) or {}).get(name), figures[name]
+    for part, metrics in metrics_of(network, data).items():
+        for name in METRICS if metrics else ():
+            one_point = 1.01 / metrics["points"] if tolerance > 1e-6 and name != "nll" else 0.0
+            before, now = (recorded.get(part) or {}).get(name), metrics[name]
             now = now if math.isfinite(now) else None  # as it is recorded
             same = before == now or (other is not None and _rounds_to(before, now, tolerance, one_point))
             equal, exact = equal and same, exact and before == now
-            told = [figure if isinstance(figure, (int, float)) else math.nan for figure in (before, now)]
+            told = [metric if isinstance(metric, (int, float)) else math.nan for metric in (before, now)]
             verdict = "equal" if same else f"differs by {told[1] - told[0]:.2e}"
-            rows.append((part, name, *(f"{figure:.6f}" for figure in told), verdict))
+            rows.append((part, name, *(f"{metric:.6f}" for metric in told), verdict))
     print("\n".join(columns(rows)))
     words = "equal to the recorded ones" if equal else "NOT the recorded ones"
     if equal and not exact:
@@ -152,7 +152,7 @@ def elsewhere(
             f"the network takes inputs {own.input_shape} and distinguishes {own.classes} classes; "
             f"the data have inputs {data.input_shape} and {data.classes} classes"
         )
-    parts = figures_of(network, data)
+    parts = metrics_of(network, data)
     plain = OmegaConf.to_container(changed)
     found = {
         "overrides": [text for text in overrides if text.startswith("data")],
@@ -162,17 +162,17 @@ def elsewhere(
     }
     target, result = write_evaluation(folder, logs, config_digest(plain["data"]), changed, found)
     rows = [("", "accuracy", "NLL", "Bayes accuracy", "Bayes NLL")]
-    for label, figures in (
+    for label, metrics in (
         ("its own test points", recorded.get("test")),
         ("these test points", parts["test"]),
         ("its own fresh points", recorded.get("fresh")),
         ("these fresh points", parts["fresh"]),
     ):
-        if figures is not None:
-            known = figures["bayes_accuracy"] is not None
-            best = (f"{100 * figures['bayes_accuracy']:.2f} %", f"{figures['bayes_nll']:.4f}") if known else ("", "")
-            nll = math.nan if figures["nll"] is None else figures["nll"]
-            rows.append((label, f"{100 * figures['accuracy']:.2f} %", f"{nll:.4f}", *best))
+        if metrics is not None:
+            known = metrics["bayes_accuracy"] is not None
+            best = (f"{100 * metrics['bayes_accuracy']:.2f} %", f"{metrics['bayes_nll']:.4f}") if known else ("", "")
+            nll = math.nan if metrics["nll"] is None else metrics["nll"]
+            rows.append((label, f"{100 * metrics['accuracy']:.2f} %", f"{nll:.4f}", *best))
     print("\n".join(columns(rows)))
     print(f"\nfolder   {shown(target.path)}")
     if data.input_shape == (2,):

@@ -70,7 +70,7 @@ def limits(words: Sequence[str]) -> dict[str, Any]:
     for folder in folders:
         with owned(folder.path):
             pass  # what cannot be written is refused before the work
-    results = _measured(plain, [_figures_of(folder) for folder in folders], asked["networks"])
+    results = _measured(plain, [_metrics_of(folder) for folder in folders], asked["networks"])
     for place, (config, result) in enumerate(zip(plain, results)):
         if folders:
             folder, path = folders[place], folders[place].path / "limits.json"
@@ -116,7 +116,7 @@ def _runs(words: Sequence[str]) -> list[RunFolder]:
     return found
 
 
-def _figures_of(folder: RunFolder) -> rivals.Figures:
+def _metrics_of(folder: RunFolder) -> rivals.Metrics:
     """Read a run's metrics on fresh points, and its KL on validation points.
 
     Raises:
@@ -130,7 +130,7 @@ def _figures_of(folder: RunFolder) -> rivals.Figures:
 
 
 def _measured(
-    configs_of: Sequence[dict[str, Any]], runs: Sequence[rivals.Figures], networks: bool
+    configs_of: Sequence[dict[str, Any]], runs: Sequence[rivals.Metrics], networks: bool
 ) -> list[dict[str, Any]]:
     """Measure what the points of each config allow; what several have in common is measured once.
 
@@ -162,7 +162,7 @@ def _measured(
             found[place] |= rivals.best_of(runs[place], [*same, *own], [*here, *best])
             found[place]["split"] = rivals.split(found[place])
     elif runs:
-        found = [one | {"run_figures": run} for one, run in zip(found, runs)]
+        found = [one | {"run_metrics": run} for one, run in zip(found, runs)]
     return found
 
 
@@ -213,10 +213,10 @@ def _table(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Put regrets and their parts under each other."""
     rows = [("", "NLL regret", "accuracy regret")]
     for name, label in rivals.LABELS.items():
-        figures = result.get("run_figures" if name == "run" else name)
-        if figures is not None:
-            nll = f"{figures['nll_regret']:.6f} ± {figures.get('nll_regret_se') or 0:.6f}"
-            accuracy = f"{100 * figures['accuracy_regret']:.3f} ± {100 * (figures.get('accuracy_regret_se') or 0):.3f}"
+        metrics = result.get("run_metrics" if name == "run" else name)
+        if metrics is not None:
+            nll = f"{metrics['nll_regret']:.6f} ± {metrics.get('nll_regret_se') or 0:.6f}"
+            accuracy = f"{100 * metrics['accuracy_regret']:.3f} ± {100 * (metrics.get('accuracy_regret_se') or 0):.3f}"
             rows.append((label, nll, accuracy))
     if "split" in result:
         nll, accuracy = result["split"]["nll_regret"], result["split"]["accuracy_regret"]
@@ -240,7 +240,7 @@ def over_points(
                 run, tried, rivals.best_known(changed, stretch)
             )
             for name in regrets:
-                own[name].append(found["run_figures" if name == "run" else name]["nll_regret"])
+                own[name].append(found["run_metrics" if name == "run" else name]["nll_regret"])
         points.append(len(data.train.y))
         for name, values in own.items():
             regrets[name].append(values)
@@ -268,7 +268,7 @@ def over_widths(
         for draw in range(draws):
             seed = config["seed"] + draw
             members.append(config | {"model": model, "seed": seed, "data": config["data"] | {"order_seed": seed}})
-        regrets.append([figures["nll_regret"] for figures in rivals.trained(members)])
+        regrets.append([metrics["nll_regret"] for metrics in rivals.trained(members)])
     lines = [Line(f"{depth} hidden layer{'s' if depth > 1 else ''}, trained", list(widths), regrets)]
     levels = {rivals.LABELS[name]: result[name]["nll_regret"] for name in ("nngp", "ntk", "kernel_density")}
     picture = regret_curves(

@@ -15,7 +15,7 @@ from mlplab.runs.metrics import unequal
 from mlplab.training.results import PARTS
 from mlplab.words import columns
 
-FIGURES = ("accuracy", "nll", "calibration_error")
+METRICS = ("accuracy", "nll", "calibration_error")
 BAYES = ("bayes_accuracy", "bayes_nll")
 
 
@@ -35,8 +35,8 @@ def read_result(folder: RunFolder) -> dict[str, Any]:
         raise InputError(f"{path} is damaged: evaluated must be best or last, got {result.get('evaluated')!r:.40}")
     for name in PARTS:
         part = result.get(name)
-        if part is not None and not (isinstance(part, dict) and {*FIGURES, *BAYES} <= part.keys()):
-            raise InputError(f"{path} is damaged: {name} must have {', '.join(FIGURES)}, got {part!r:.40}")
+        if part is not None and not (isinstance(part, dict) and {*METRICS, *BAYES} <= part.keys()):
+            raise InputError(f"{path} is damaged: {name} must have {', '.join(METRICS)}, got {part!r:.40}")
     return result
 
 
@@ -75,7 +75,7 @@ def percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.2f} %"
 
 
-def figure_lines(result: Mapping[str, Any], names: Mapping[str, str] | None = None) -> list[str]:
+def metric_lines(result: Mapping[str, Any], names: Mapping[str, str] | None = None) -> list[str]:
     """Write a result's metrics as a table.
 
     Where the test classes are unequal, accuracy does not stand alone: balanced accuracy, F1 and AUROC stand beside it
@@ -94,36 +94,36 @@ def figure_lines(result: Mapping[str, Any], names: Mapping[str, str] | None = No
     more = (("balanced", "balanced_accuracy"), ("F1", "f1_macro"), ("AUROC", "auroc")) if skewed else ()
     rows = [("", "accuracy", *(heading for heading, _ in more), "NLL", "points")]
     for part, name in names.items():
-        figures = result.get(part)
-        if figures is None:
+        metrics = result.get(part)
+        if metrics is None:
             continue
-        nll = "" if figures["nll"] is None else with_error(figures, "nll", 1, 4)
-        accuracy = f"{with_error(figures, 'accuracy', 100, 2)} %"
-        rows.append((name, accuracy, *(percent(figures.get(key)) for _, key in more), nll, f"{figures['points']:,}"))
-        if figures["bayes_accuracy"] is not None:
+        nll = "" if metrics["nll"] is None else with_error(metrics, "nll", 1, 4)
+        accuracy = f"{with_error(metrics, 'accuracy', 100, 2)} %"
+        rows.append((name, accuracy, *(percent(metrics.get(key)) for _, key in more), nll, f"{metrics['points']:,}"))
+        if metrics["bayes_accuracy"] is not None:
             rows.append(
                 (
                     "  Bayes limit",
-                    percent(figures["bayes_accuracy"]),
+                    percent(metrics["bayes_accuracy"]),
                     *("" for _ in more),
-                    f"{figures['bayes_nll']:.4f}",
+                    f"{metrics['bayes_nll']:.4f}",
                     "",
                 )
             )
         elif part == "test":
-            for key, figures in (result.get("baselines") or {}).items():
-                nll = "" if figures["nll"] is None else f"{figures['nll']:.4f}"
-                rows.append((f"  {BASELINES[key]}", percent(figures["accuracy"]), *("" for _ in more), nll, ""))
+            for key, metrics in (result.get("baselines") or {}).items():
+                nll = "" if metrics["nll"] is None else f"{metrics['nll']:.4f}"
+                rows.append((f"  {BASELINES[key]}", percent(metrics["accuracy"]), *("" for _ in more), nll, ""))
     lines = columns(rows)
     if skewed:
         lines.append(recall_line(test["recall"], test["confusion"], result.get("class_names")))
     return lines
 
 
-def with_error(figures: Mapping[str, Any], name: str, scale: float, digits: int) -> str:
+def with_error(metrics: Mapping[str, Any], name: str, scale: float, digits: int) -> str:
     """Write a metric times ``scale`` with its standard error, such as ``98.62 ± 0.08``, where it has one."""
-    error = figures.get(f"{name}_se")
-    value = f"{scale * figures[name]:.{digits}f}"
+    error = metrics.get(f"{name}_se")
+    value = f"{scale * metrics[name]:.{digits}f}"
     return value if error is None else f"{value} ± {scale * error:.{digits}f}"
 
 

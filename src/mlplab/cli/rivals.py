@@ -43,10 +43,10 @@ LABELS = {
 # Of a run's regret: the parts, and whose regret each ends at.
 PARTS = ("data", "bias", "architecture", "optimisation")
 LEVELS = ("bayes_learner", "best_network", "best_of_architecture", "run")
-Figures = dict[str, Any]
+Metrics = dict[str, Any]
 
 
-def without_training(data: SpiralDataModule, depth: int) -> dict[str, Figures]:
+def without_training(data: SpiralDataModule, depth: int) -> dict[str, Metrics]:
     """Measure the Bayes learner and the classifiers that need no training on fresh points, by name.
 
     The settings of each are chosen on validation points, by KL from the posterior.
@@ -77,18 +77,18 @@ def without_training(data: SpiralDataModule, depth: int) -> dict[str, Figures]:
     return found | infinitely_wide(data, depth)
 
 
-def chosen(data: SpiralDataModule, predict: Callable[[str, Any], Tensor], settings: Sequence[Any]) -> Figures:
+def chosen(data: SpiralDataModule, predict: Callable[[str, Any], Tensor], settings: Sequence[Any]) -> Metrics:
     """Measure log probabilities on fresh points in the setting of lowest KL on validation points."""
     best = min(settings, key=lambda one: judged(data, "validation", predict("validation", one))["nll_regret"])
     return judged(data, "fresh", predict("fresh", best)) | {"setting": best}
 
 
-def judged(data: SpiralDataModule, part: str, log_probabilities: Tensor) -> Figures:
+def judged(data: SpiralDataModule, part: str, log_probabilities: Tensor) -> Metrics:
     """Measure log probabilities on a part beside Bayes."""
     return measure(log_probabilities, getattr(data, part).y, data.log_posterior(part))
 
 
-def infinitely_wide(data: SpiralDataModule, depth: int) -> dict[str, Figures]:
+def infinitely_wide(data: SpiralDataModule, depth: int) -> dict[str, Metrics]:
     """Measure ReLU networks of infinite width and some depth: ``nngp`` (random) and ``ntk`` (trained by small steps).
 
     Both regress the labels, as +1 less the mean, on the kernel; the prediction times a scale serves as logits.
@@ -126,7 +126,7 @@ def infinitely_wide(data: SpiralDataModule, depth: int) -> dict[str, Figures]:
     return found
 
 
-def trained(configs: Sequence[dict[str, Any]]) -> list[Figures]:
+def trained(configs: Sequence[dict[str, Any]]) -> list[Metrics]:
     """Train networks as one population, without folders; give metrics on fresh points, and the KL on validation points."""
     quiet = {"figures": "none", "logger": {}}
     kept = ("checkpoints", "divergence_guard")
@@ -147,30 +147,30 @@ def architecture(config: dict[str, Any]) -> dict[str, Any]:
     return {"data": points_of(config), "model": model, "loss": config["loss"], "optimizer": optimizer}
 
 
-def own_tuned(config: dict[str, Any], lengths: Sequence[float] = LENGTHS) -> list[Figures]:
+def own_tuned(config: dict[str, Any], lengths: Sequence[float] = LENGTHS) -> list[Metrics]:
     """Train a config's own architecture along a cosine at three rates, for its epochs times each of ``lengths``."""
     schedule = plain_config("schedule=cosine")["schedule"]
     found = []
     for length in lengths:
         rates = [config["optimizer"]["lr"] * factor for factor in RATES]
         longer = {"schedule": schedule, "trainer": lengthened(config["trainer"], length)}
-        figures = trained([config | longer | {"optimizer": config["optimizer"] | {"lr": rate}} for rate in rates])
-        found += [one | {"setting": {"lr": rate, "length": length}} for one, rate in zip(figures, rates)]
+        metrics = trained([config | longer | {"optimizer": config["optimizer"] | {"lr": rate}} for rate in rates])
+        found += [one | {"setting": {"lr": rate, "length": length}} for one, rate in zip(metrics, rates)]
     return found
 
 
-def best_known(config: dict[str, Any], stretch: float = 1.0) -> list[Figures]:
+def best_known(config: dict[str, Any], stretch: float = 1.0) -> list[Metrics]:
     """Train the best networks known on a config's points, their epochs times ``stretch``."""
     found = []
     for name in BEST:
         whole = plain_config(f"experiment={name}", f"seed={config['seed']}")
         data = config["data"] | {"inputs": whole["data"]["inputs"]}
-        figures = trained([whole | {"data": data, "trainer": lengthened(whole["trainer"], stretch)}])[0]
-        found.append(figures | {"setting": f"experiment={name}"})
+        metrics = trained([whole | {"data": data, "trainer": lengthened(whole["trainer"], stretch)}])[0]
+        found.append(metrics | {"setting": f"experiment={name}"})
     return found
 
 
-def best_of(run: Figures, own: Sequence[Figures], others: Sequence[Figures]) -> dict[str, Any]:
+def best_of(run: Metrics, own: Sequence[Metrics], others: Sequence[Metrics]) -> dict[str, Any]:
     """Choose on validation points the best of a run's architecture, and the best of all.
 
     Args:
@@ -178,9 +178,9 @@ def best_of(run: Figures, own: Sequence[Figures], others: Sequence[Figures]) -> 
         own: of networks of its architecture, the run among them.
         others: of further ones on the same points.
     """
-    best_own = min(own, key=lambda figures: figures["validation"])
-    best = min([best_own, *others], key=lambda figures: figures["validation"])
-    return {"best_network": best, "best_of_architecture": best_own, "run_figures": run}
+    best_own = min(own, key=lambda metrics: metrics["validation"])
+    best = min([best_own, *others], key=lambda metrics: metrics["validation"])
+    return {"best_network": best, "best_of_architecture": best_own, "run_metrics": run}
 
 
 def plain_config(*words: str) -> dict[str, Any]:
@@ -225,7 +225,7 @@ def resized(config: dict[str, Any], points_per_arm: int, draw: int) -> tuple[dic
     return config | {"data": changed, "seed": seed, "trainer": lengthened(config["trainer"], stretch)}, stretch
 
 
-def split(found: dict[str, Figures]) -> dict[str, dict[str, float]]:
+def split(found: dict[str, Metrics]) -> dict[str, dict[str, float]]:
     """Split a run's regret into four parts that add up to it, for NLL and for accuracy.
 
     ``data`` is the Bayes learner's; ``bias`` what the best network known has beyond it; ``architecture`` what the best
@@ -234,6 +234,6 @@ def split(found: dict[str, Figures]) -> dict[str, dict[str, float]]:
     """
     result = {}
     for kind in ("nll_regret", "accuracy_regret"):
-        levels = [0.0, *(found["run_figures" if name == "run" else name][kind] for name in LEVELS)]
+        levels = [0.0, *(found["run_metrics" if name == "run" else name][kind] for name in LEVELS)]
         result[kind] = {part: after - before for part, before, after in zip(PARTS, levels, levels[1:])}
     return result

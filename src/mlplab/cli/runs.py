@@ -157,7 +157,7 @@ def collapsed(found: Sequence[Run], index: Index) -> list[Run]:
     for path, group in members.items():
         having = [run for run in group if run.status == "finished"]
         best = min(having, key=chosen_by, default=group[0])
-        row = SweepRow(path, best.study, {}, "finished", None, best.figures if having else {}, "", None, group[0].time)
+        row = SweepRow(path, best.study, {}, "finished", None, best.metrics if having else {}, "", None, group[0].time)
         row.done, row.count = len(having), len(group)
         if len(group) <= MEASURED:
             index.measure(group)
@@ -169,8 +169,8 @@ def collapsed(found: Sequence[Run], index: Index) -> list[Run]:
 def chosen_by(run: Run) -> float:
     """What the best run is chosen by: its NLL on validation points, or on what there is."""
     for part in ("validation", "fresh", "test", "train"):
-        if f"{part}/nll" in run.figures:
-            return run.figures[f"{part}/nll"]
+        if f"{part}/nll" in run.metrics:
+            return run.metrics[f"{part}/nll"]
     return float("inf")
 
 

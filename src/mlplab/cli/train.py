@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from mlplab.cli.results import figure_lines, note_lines, with_error
+from mlplab.cli.results import metric_lines, note_lines, with_error
 from mlplab.pages.playground import write_playground
 from mlplab.training.fit import fit
 from mlplab.words import front_door
@@ -33,7 +33,7 @@ def summary(result: Mapping[str, Any], folder: Path) -> str:
     lines = [""]
     if result["status"] == "diverged":
         lines.append(f"diverged: the loss was not finite at step {result['steps']}; try a smaller optimizer.lr")
-    lines += figure_lines(result)
+    lines += metric_lines(result)
     if result["fresh"] and result["fresh"]["accuracy_regret"] is not None:
         fresh = result["fresh"]
         regret = with_error(fresh, "accuracy_regret", 100, 2), with_error(fresh, "nll_regret", 1, 4)

@@ -104,7 +104,7 @@ class Board:
     def _end(self, job: Job, count: int) -> list[Summary.Value]:
         values = []
         for figure in FINAL:
-            value = job.figure(*figure.split("/"))
+            value = job.metric(*figure.split("/"))
             if value is not None:
                 values.append(Summary.Value(tag=figure, simple_value=value))
         picture = job.folder / "figures" / "decision_map.png"

@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 
 from mlplab.report.intervals import Summary, summarise
-from mlplab.report.table import BAYES, FIGURES, MERIT, PARTS, Setting, Table
+from mlplab.report.table import BAYES, MERIT, METRICS, PARTS, Setting, Table
 
 STATISTICS = ("mean", "sd", "low", "high")
 
@@ -15,7 +15,7 @@ def settings_csv(table: Table) -> str:
 
     Nothing in it depends on when or how the runs were made: a sweep that was resumed has the same bytes.
     """
-    measured = [(part, name) for part in PARTS for name in (*FIGURES, *MERIT)]
+    measured = [(part, name) for part in PARTS for name in (*METRICS, *MERIT)]
     measured = [pair for pair in measured if any(pair in setting.summaries for setting in table.settings)]
     limits = [(part, name) for part in PARTS for name in BAYES]
     limits = [pair for pair in limits if any(pair in setting.summaries for setting in table.settings)]
@@ -37,7 +37,7 @@ def settings_csv(table: Table) -> str:
 
 def runs_csv(table: Table) -> str:
     """Write a row a run: its keys, seeds, how it ended, and every metric; without times too."""
-    names = [(part, name) for part in PARTS for name in FIGURES]
+    names = [(part, name) for part in PARTS for name in METRICS]
     names += [
         ("test", name) for name in MERIT if any(("test", name) in setting.summaries for setting in table.settings)
     ]
@@ -46,7 +46,7 @@ def runs_csv(table: Table) -> str:
     rows = []
     for job in table.jobs:
         row = [*(cell(job.swept.get(key)) for key in keys), job.status, cell(job.parameters)]
-        row += [cell(job.figure(part, name)) for part, name in names]
+        row += [cell(job.metric(part, name)) for part, name in names]
         rows.append([*row, cell((job.result or {}).get("state_sha256")), job.name])
     return written(header, rows)
 

@@ -79,9 +79,9 @@ def jobs_of(table: Table, indices: Sequence[int]) -> list[Job]:
     return [job for index in indices for job in table.settings[index].finished]
 
 
-def figures_of(jobs: Sequence[Job], part: str, kind: str) -> list[float]:
+def metrics_of(jobs: Sequence[Job], part: str, kind: str) -> list[float]:
     """List a metric of some runs; a run without it is left out."""
-    return [value for job in jobs if (value := job.figure(part, kind)) is not None]
+    return [value for job in jobs if (value := job.metric(part, kind)) is not None]
 
 
 def left_out(axis: Axis, shown: Sequence[object]) -> str:

@@ -11,7 +11,7 @@ from mlplab.plots.mosaic import MOST as MOST_LINES
 from mlplab.plots.ranking import MOST, ranking
 from mlplab.report.axes import Axis, axes_of, plain
 from mlplab.report.curves import draw_bands
-from mlplab.report.drawing import POINTS, Drawing, bayes_of, figures_of, jobs_of, left_out, part_shown, picked, subtitle
+from mlplab.report.drawing import POINTS, Drawing, bayes_of, jobs_of, left_out, metrics_of, part_shown, picked, subtitle
 from mlplab.report.intervals import summarise
 from mlplab.report.maps import draw_mosaic
 from mlplab.report.scales import SCALES, on_scale
@@ -99,7 +99,7 @@ def draw_heat_map(table: Table, axes: Sequence[Axis], part: str) -> Drawing:
         for kind in kinds:
             chosen = {} if facet is None else {2: facet}
             cells = [
-                [figures_of(jobs_of(table, picked(table, chosen | {0: a, 1: b}, axes)), part, kind) for a in x.values]
+                [metrics_of(jobs_of(table, picked(table, chosen | {0: a, 1: b}, axes)), part, kind) for a in x.values]
                 for b in y.values
             ]
             title = words[kind] if facet is None else f"{axes[2].name} {shown(facet)}"
@@ -178,7 +178,7 @@ def draw_against(table: Table, axes: Sequence[Axis], part: str) -> Drawing:
 
 def interval(jobs: Sequence[Job], part: str, kind: str) -> np.ndarray:
     """Give mean and interval of some runs, shape (3,)."""
-    found = on_scale(summarise(figures_of(jobs, part, kind)), SCALES[kind])
+    found = on_scale(summarise(metrics_of(jobs, part, kind)), SCALES[kind])
     if found is None:
         return NOTHING
     return np.array([found.mean, *((np.nan, np.nan) if found.low is None else (found.low, found.high))])
@@ -222,7 +222,7 @@ def draw_ranking(table: Table) -> Drawing:
     limit = bayes_of(table, part)
     made = ranking(
         [table.label(setting) for setting in having],
-        [figures_of(setting.finished, part, "nll") for setting in having],
+        [metrics_of(setting.finished, part, "nll") for setting in having],
         intervals,
         [setting.near for setting in having],
         title=f"Settings by cross entropy on {POINTS[part]}",

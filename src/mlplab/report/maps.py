@@ -76,12 +76,12 @@ def map_of(setting: Setting | None, by: str, part: str) -> tuple[np.ndarray | No
     """
     if setting is None:
         return None, None, ""
-    jobs = sorted(setting.finished, key=lambda job: job.figure(by, "nll"))
+    jobs = sorted(setting.finished, key=lambda job: job.metric(by, "nll"))
     middle = (len(jobs) - 1) / 2
     for place in sorted(range(len(jobs)), key=lambda place: (abs(place - middle), place)):
         found = read_map(jobs[place].folder / "figures" / "arrays.npz")
         if found is not None:
-            value = jobs[place].figure(part, "accuracy")
+            value = jobs[place].metric(part, "accuracy")
             return *found, "" if value is None else f"{100 * value:.1f} %"
     return None, None, ""
 

@@ -29,7 +29,7 @@ MANY_RUNS = 300
 # Columns of the table in words that the page takes as they are.
 VERDICT = ("against the selected", "p")
 # Key, label, whether it is a share, whether more is better; the part comes before.
-FIGURES = (
+METRICS = (
     ("nll", "NLL", False, False),
     ("accuracy", "accuracy", True, True),
     ("nll_regret", "regret in NLL", False, False),
@@ -112,7 +112,7 @@ def metrics_of(table: Table) -> list[dict[str, Any]]:
     """List the metrics that some setting has: the NLL by which one is chosen, then those on fresh, else test points."""
     have = {key for setting in table.settings for key in setting.summaries}
     part = "fresh" if ("fresh", "nll") in have else "test"
-    found = [("validation", *FIGURES[0]), *(("test" if figure[0] in MERIT else part, *figure) for figure in FIGURES)]
+    found = [("validation", *METRICS[0]), *(("test" if metric[0] in MERIT else part, *metric) for metric in METRICS)]
     return [
         {"key": f"{part}/{name}", "label": f"{part} {label}", "percent": percent, "higher": higher}
         for part, name, label, percent, higher in found
@@ -130,18 +130,18 @@ def row_of(
     defaults: Defaults,
 ) -> dict[str, Any]:
     """Tell of one setting and its runs."""
-    finished = sorted(setting.finished, key=lambda job: job.figure(table.chosen_by or "test", "nll") or 0.0)
+    finished = sorted(setting.finished, key=lambda job: job.metric(table.chosen_by or "test", "nll") or 0.0)
     middle = finished[(len(finished) - 1) // 2] if finished else None
     runs = []
     for job in setting.jobs:
         wanted = job is middle or not only_medians
-        figures = {metric["key"]: job.figure(*metric["key"].split("/")) for metric in metrics}
+        values = {metric["key"]: job.metric(*metric["key"].split("/")) for metric in metrics}
         runs.append(
             {
                 "name": job.name,
                 "link": link_of(job, place),
                 "status": job.status,
-                "figures": figures,
+                "figures": values,
                 "seed": " ".join(f"{key}={shown(job.swept.get(key))}" for key in table.replicates) or job.name,
                 "network": network_of(job, config) if wanted else None,
                 "history": history_of(job) if wanted else None,

@@ -159,15 +159,15 @@ def grouped(table: Table, keys: Sequence[str], seeds: Sequence[str]) -> dict[tup
 
 def has(runs: Mapping[tuple, list[Job]], others: Mapping[tuple, list[Job]], both: Sequence[tuple], part: str) -> bool:
     jobs = [job for seed in both for job in (*runs[seed], *others[seed])]
-    return all(job.figure(part, "nll") is not None and job.figure(part, "accuracy") is not None for job in jobs)
+    return all(job.metric(part, "nll") is not None and job.metric(part, "accuracy") is not None for job in jobs)
 
 
 def mean(jobs: Sequence[Job], part: str, name: str) -> float:
-    return math.fsum(job.figure(part, name) for job in jobs) / len(jobs)
+    return math.fsum(job.metric(part, name) for job in jobs) / len(jobs)
 
 
 def log_nll(jobs: Sequence[Job], part: str) -> float:
-    return math.fsum(math.log(max(job.figure(part, "nll"), LEAST_NLL)) for job in jobs) / len(jobs)
+    return math.fsum(math.log(max(job.metric(part, "nll"), LEAST_NLL)) for job in jobs) / len(jobs)
 
 
 def config_differences(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Any]]]:

@@ -25,7 +25,7 @@ def measured(table: Table) -> list[tuple[str, list[float | None]]]:
         At most eight, in the table's order of settings; None where a setting has none.
     """
     found: dict[str, list[float | None]] = {}
-    values = [[figures(job) for job in setting.finished] for setting in table.settings]
+    values = [[metrics(job) for job in setting.finished] for setting in table.settings]
     names = dict.fromkeys(name for own in values for one in own for name in one)
     for name in names:
         column = [mean([one[name] for one in own if name in one]) for own in values]
@@ -35,7 +35,7 @@ def measured(table: Table) -> list[tuple[str, list[float | None]]]:
     return [(name, found[name]) for name in ordered[:MOST]]
 
 
-def figures(job: Job) -> dict[str, float]:
+def metrics(job: Job) -> dict[str, float]:
     """Give the numbers that a job's result measures, by name."""
     result = job.result or {}
     found = {

@@ -18,7 +18,7 @@ from mlplab.runs.sweep_folder import SweepFolder, config_of, differing
 from mlplab.runs.sweep_record import Job
 
 PARTS = ("test", "fresh", "validation", "train")
-FIGURES = ("accuracy", "nll", "accuracy_regret", "nll_regret", "calibration_error")
+METRICS = ("accuracy", "nll", "accuracy_regret", "nll_regret", "calibration_error")
 # For test points with unequal classes, where accuracy alone misleads.
 MERIT = ("balanced_accuracy", "f1_macro", "auroc")
 BAYES = ("bayes_accuracy", "bayes_nll")
@@ -327,8 +327,8 @@ def summaries_of(jobs: Sequence[Job], replicates: Sequence[str] = ()) -> dict[tu
     """Summarise every metric that all finished runs of a setting have; intervals stay within what it can be."""
     found = {}
     for part in PARTS:
-        for name in (*FIGURES, *BAYES, *(MERIT if part == "test" and all(job.is_unequal for job in jobs) else ())):
-            values = [job.figure(part, name) for job in jobs]
+        for name in (*METRICS, *BAYES, *(MERIT if part == "test" and all(job.is_unequal for job in jobs) else ())):
+            values = [job.metric(part, name) for job in jobs]
             if values and None not in values:
                 found[part, name] = on_scale(over_draws(jobs, values, replicates), SCALES.get(name))
     return found
@@ -349,7 +349,7 @@ def choose_best(table: Table) -> None:
         return
     table.chosen_by = part
     for setting in having:
-        logs = [math.log(max(job.figure(part, "nll"), LEAST_NLL)) for job in setting.finished]
+        logs = [math.log(max(job.metric(part, "nll"), LEAST_NLL)) for job in setting.finished]
         setting.log_nll = summarise(independent(setting.finished, logs, table.replicates))
     places = [place for place, key in enumerate(table.keys) if key.startswith("data") and key not in SAME_LIMIT]
     groups: dict[tuple, list[Setting]] = {}

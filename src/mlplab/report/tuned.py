@@ -74,13 +74,13 @@ def compare_tuned(table: Table) -> Comparison | None:
     if not training or not keys or table.chosen_by != "validation":
         return None
     regret = all(
-        job.figure(part, "nll_regret") is not None
+        job.metric(part, "nll_regret") is not None
         for s in table.settings
         for job in s.finished
         for part in ("validation", "fresh")
     )
     part = (
-        "fresh" if all(job.figure("fresh", "nll") is not None for s in table.settings for job in s.finished) else "test"
+        "fresh" if all(job.metric("fresh", "nll") is not None for s in table.settings for job in s.finished) else "test"
     )
     unit = "data.seed" if table.draws else next((key for key in table.replicates), None)
     units = list(dict.fromkeys(job.swept.get(unit) for s in table.settings for job in s.finished))
@@ -101,11 +101,11 @@ def _values(table: Table, setting: Setting, keys: Sequence[str]) -> tuple:
     return tuple(value for key, value in zip(table.keys, setting.values) if key in keys)
 
 
-def _by_unit(setting: Setting, unit: str | None, units: Sequence[Any], figure) -> list[float]:
+def _by_unit(setting: Setting, unit: str | None, units: Sequence[Any], metric) -> list[float]:
     """Average a metric of a setting's runs on each unit."""
     found: dict[Any, list[float]] = {}
     for job in setting.finished:
-        found.setdefault(job.swept.get(unit), []).append(figure(job))
+        found.setdefault(job.swept.get(unit), []).append(metric(job))
     return [math.fsum(found[one]) / len(found[one]) for one in units]
 
 
@@ -121,15 +121,15 @@ def _tuned(
 ) -> Tuned:
     judge = "nll_regret" if regret else "nll"
     losses = [
-        _by_unit(one, unit, units, lambda job: math.log(max(job.figure("validation", judge), 1e-12))) for one in group
+        _by_unit(one, unit, units, lambda job: math.log(max(job.metric("validation", judge), 1e-12))) for one in group
     ]
-    nll = [_by_unit(one, unit, units, lambda job: job.figure(part, judge)) for one in group]
+    nll = [_by_unit(one, unit, units, lambda job: job.metric(part, judge)) for one in group]
     wrong = [
         _by_unit(
             one,
             unit,
             units,
-            lambda job: job.figure(part, "accuracy_regret") if regret else 1 - job.figure(part, "accuracy"),
+            lambda job: job.metric(part, "accuracy_regret") if regret else 1 - job.metric(part, "accuracy"),
         )
         for one in group
     ]

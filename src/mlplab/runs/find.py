@@ -36,9 +36,9 @@ def find_run(word: str, index: "Index") -> Path:
     if word == "last" and runs:
         return index.logs / runs[0].path
     if word == "best":
-        having = [run for run in runs if run.status == "finished" and "validation/nll" in run.figures]
+        having = [run for run in runs if run.status == "finished" and "validation/nll" in run.metrics]
         if having:
-            return index.logs / min(having, key=lambda run: run.figures["validation/nll"]).path
+            return index.logs / min(having, key=lambda run: run.metrics["validation/nll"]).path
     found = [run for run in runs if run.name == word] or [run for run in runs if run.path == word]
     if not found and len(word) >= FEWEST_DIGITS:
         found = [run for run in runs if run.id.startswith(word)]

@@ -21,14 +21,14 @@ DEEPEST = 5  # folders between the logs and a run
 # A file that changed this recently may change again within the resolution of its time stamp.
 SETTLED_S = 2.0
 PARTS = ("validation", "fresh", "test", "train")
-FIGURES = ("accuracy", "nll", "accuracy_regret", "nll_regret", "calibration_error")
+METRICS = ("accuracy", "nll", "accuracy_regret", "nll_regret", "calibration_error")
 ENDED = ("finished", "diverged", "failed", "interrupted")
 # Its files are written beside their place and renamed, which the folder's own time shows.
 _WATCHED = ("", "/config.yaml", "/result.json")
 
 
 # What the index keeps of a run in one text.
-KEPT = ("study", "changed", "status", "error", "figures", "digest", "seed")
+KEPT = ("study", "changed", "status", "error", "metrics", "digest", "seed")
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Run:
         changed: the config's keys that differ from the defaults.
         status: finished, diverged, failed, interrupted, running, or missing where nothing was recorded.
         error: the reason of a failure in one line, or None.
-        figures: by name, such as ``fresh/accuracy``, ``parameters``, ``seconds``; others are absent.
+        metrics: by name, such as ``fresh/accuracy``, ``parameters``, ``seconds``; others are absent.
         digest: of the config.
         seed: of the run.
         time: when it was last alive, seconds since 1970.
@@ -53,7 +53,7 @@ class Run:
     changed: dict[str, Any]
     status: str
     error: str | None
-    figures: dict[str, float]
+    metrics: dict[str, float]
     digest: str
     seed: Any
     time: float
@@ -317,19 +317,19 @@ def read_run(folder: Path, path: str, defaults: Defaults) -> Run | None:
             digest = str(read_json(folder / "manifest.json").get("config_digest", ""))
         except (InputError, AttributeError):
             digest = ""
-    figures = {}
+    metrics = {}
     for part in PARTS:
         values = result.get(part)
         if isinstance(values, dict):
-            figures |= {f"{part}/{name}": values[name] for name in FIGURES if type(values.get(name)) in (int, float)}
+            metrics |= {f"{part}/{name}": values[name] for name in METRICS if type(values.get(name)) in (int, float)}
     if type(result.get("parameters")) is int:
-        figures["parameters"] = result["parameters"]
+        metrics["parameters"] = result["parameters"]
     seconds = result.get("seconds")
     seconds = seconds.get("total") if isinstance(seconds, dict) else None
     if type(seconds) in (int, float):
-        figures["seconds"] = seconds
+        metrics["seconds"] = seconds
     when = when or os.stat(where).st_mtime
-    return Run(path, study, changed, status, error, figures, digest, seed, when)
+    return Run(path, study, changed, status, error, metrics, digest, seed, when)
 
 
 def last_line(error: Any) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mlplab.errors import InputError
 from mlplab.rules import near
-from mlplab.runs.index import ENDED, FIGURES, PARTS, Index, Run
+from mlplab.runs.index import ENDED, METRICS, PARTS, Index, Run
 from mlplab.runs.names import label, shown
 from mlplab.words import Across, columns, cut, terminal_width
 
@@ -44,11 +44,11 @@ def fact(run: Run, key: str, index: Index) -> Any:
         return -run.time
     if key == "size":
         return run.bytes
-    figure = _SHORT.get(key, key)
-    if figure in run.figures:
-        return run.figures[figure]
+    metric = _SHORT.get(key, key)
+    if metric in run.metrics:
+        return run.metrics[metric]
     if key in _SHORT:
-        return run.figures.get(figure.replace("fresh/", "test/"))
+        return run.metrics.get(metric.replace("fresh/", "test/"))
     return index.value(run, key)
 
 
@@ -96,8 +96,8 @@ def sort(runs: Sequence[Run], key: str, index: Index) -> list[Run]:
     if not having and runs:
         raise InputError(f"sort must be age, size, accuracy, nll, regret, seconds, parameters or a key, got {key}")
     numbers = all(isinstance(value, int | float) for _, value in having)
-    is_figure = key in _SHORT or any(key in run.figures for run, _ in having) or key == "size"
-    low = any(word in key for word in _LOWEST_FIRST) or not is_figure
+    is_metric = key in _SHORT or any(key in run.metrics for run, _ in having) or key == "size"
+    low = any(word in key for word in _LOWEST_FIRST) or not is_metric
     having.sort(key=lambda pair: pair[1] if numbers else _natural(pair[1]), reverse=(not low) != turned)
     return [run for run, _ in [*having, *without]]
 
@@ -118,7 +118,7 @@ def table(
     endings = []
     common = common_changes(runs)
     more = _SHORT.get(by, by) if by not in ("accuracy", "nll", "regret") else None
-    if not any(more in run.figures for run in runs):
+    if not any(more in run.metrics for run in runs):
         more = None
     if more is not None:
         rows[0] = (*rows[0][:2], more.replace("/", " ").replace("nll", "NLL"), *rows[0][2:])
@@ -131,7 +131,7 @@ def table(
         )
         endings.append("" if run.status == "finished" else run.status + (f": {run.error}" if run.error else ""))
         size = "" if run.bytes is None else bytes_words(run.bytes)
-        sorted_by = [] if more is None else [metric_words(more, run.figures.get(more))]
+        sorted_by = [] if more is None else [metric_words(more, run.metrics.get(more))]
         rows.append((run.id, run.label_without(common), *sorted_by, *cells, age_words(now - run.time), size))
     for name in ("regret", "NLL", "size", "accuracy"):  # an empty column
         column = rows[0].index(name)
@@ -164,8 +164,8 @@ def common_changes(runs: Sequence[Run]) -> dict[str, Any]:
 def records(runs: Sequence[Run], index: Index) -> list[dict[str, Any]]:
     """Give each run as plain values by name: facts, every metric, and the keys in which any of them differs."""
     keys = list(dict.fromkeys(key for run in runs for key in run.changed))
-    names = [f"{part}/{name}" for part in PARTS for name in FIGURES]
-    names = [*(name for name in names if any(name in run.figures for run in runs)), "parameters", "seconds"]
+    names = [f"{part}/{name}" for part in PARTS for name in METRICS]
+    names = [*(name for name in names if any(name in run.metrics for run in runs)), "parameters", "seconds"]
     return [
         {
             "run": str(index.logs / run.path),
@@ -174,7 +174,7 @@ def records(runs: Sequence[Run], index: Index) -> list[dict[str, Any]]:
             "status": run.status,
             "error": run.error,
             **{key: index.value(run, key) for key in keys},
-            **{name: run.figures.get(name) for name in names},
+            **{name: run.metrics.get(name) for name in names},
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(run.time)),
             "bytes": run.bytes,
         }

@@ -156,7 +156,7 @@ def _line(cells: list[str]) -> str:
 MINIMIZE, MAXIMIZE = "minimize", "maximize"
 
 _PARTS = ("validation", "test", "fresh", "train")
-_FIGURES = {
+_METRICS = {
     "nll": MINIMIZE,
     "accuracy": MAXIMIZE,
     "calibration_error": MINIMIZE,
@@ -165,7 +165,7 @@ _FIGURES = {
 }
 
 # Name -> direction. PART/METRIC is measured on the state that evaluate_state says, by default the best one.
-OBJECTIVES: dict[str, str] = {f"{part}/{figure}": way for part in _PARTS for figure, way in _FIGURES.items()}
+OBJECTIVES: dict[str, str] = {f"{part}/{metric}": way for part in _PARTS for metric, way in _METRICS.items()}
 OBJECTIVES |= {"parameters": MINIMIZE, "seconds/fit": MINIMIZE, "epochs": MINIMIZE, "steps": MINIMIZE}
 
 

@@ -48,8 +48,8 @@ class Job:
         """The result, or what there is to say in its place."""
         return self.result or {"status": self.status, "error": self.error}
 
-    def figure(self, part: str, name: str) -> float | None:
-        """Return a figure of the result, such as ``figure("test", "nll")``; None where it is absent."""
+    def metric(self, part: str, name: str) -> float | None:
+        """Return a metric of the result, such as ``metric("test", "nll")``; None where it is absent."""
         values = (self.result or {}).get(part)
         value = values.get(name) if isinstance(values, dict) else None
         return _number(value)
@@ -67,7 +67,7 @@ class Job:
 
     def seconds(self, name: str) -> float | None:
         """Return ``fit`` or ``total`` seconds, or None."""
-        return self.figure("seconds", name)
+        return self.metric("seconds", name)
 
 
 @dataclass

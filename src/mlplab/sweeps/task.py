@@ -66,8 +66,8 @@ class Task:
     def returned(self, result: Any, config: Any) -> float | tuple:
         """Make of a job's result what Hydra is given."""
         whole = result if isinstance(result, dict) else {"status": "finished"}
-        figures = judged(whole, config["search"]["objective"])
-        value = Objective(figures) if isinstance(figures, float) else Objectives(figures)
+        metrics = judged(whole, config["search"]["objective"])
+        value = Objective(metrics) if isinstance(metrics, float) else Objectives(metrics)
         value.result = whole
         return value
 

@@ -1,8 +1,9 @@
 """Fit jobs: build each from its config, plan, train by the engine or by Lightning's own loop, measure, leave a run folder."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -43,20 +44,18 @@ def fit_members(
     configs: Sequence[Mapping[str, Any]],
     folders: Sequence[str | Path | None],
     *,
-    resume: bool = False,
     observer: MemberCallback | None = None,
-    on_result: OnResult | None = None,
-    serving: Serving = Serving(),
+    resume: bool = False,
+    **options: Any,
 ) -> list[dict[str, Any]]:
     """Train jobs: those that are plain as one population, the others one after the other in Lightning's own loop.
 
     Args:
         configs: one resolved config a job, alike but for seeds, data of equal sizes, and optimiser settings.
         folders: one run folder a job, already claimed; None keeps nothing of it.
-        resume: go on from ``checkpoints/last.ckpt`` of each folder.
         observer: a further callback, which takes the place of the progress bar.
-        on_result: called with each job's number and result as soon as its folder is complete.
-        serving: how the engine serves minibatches.
+        resume: go on from ``checkpoints/last.ckpt`` of each folder.
+        **options: ``on_result`` and ``serving``, as for :func:`fit_runs`.
 
     Returns:
         One result a job, as in ``result.json``.
@@ -70,32 +69,28 @@ def fit_members(
     started = time.perf_counter()
     plain = [OmegaConf.to_container(c, resolve=True) if OmegaConf.is_config(c) else dict(c) for c in configs]
     places = [RunFolder(Path(folder)) if folder is not None else None for folder in folders]
-    _expect_alike(plain)
-    with threads(plain[0]["trainer"]["threads"]), within_memory(plain):
+    if (key := unlike(plain)) is not None:
+        raise InputError(f"{key} must be the same in all jobs of one population; train the jobs apart")
+    first = plain[0]
+    with threads(first["trainer"]["threads"]), within_memory(plain):
         with failing(places, lambda: resume):  # a folder that was never described stays as it was
-            runs = build_runs(plain, places)
-            options = trainer_options(plain[0])
-            callbacks = build_callbacks(plain[0], observer)
+            runs, trainer = build_runs(plain, places), trainer_options(first)
+            callbacks = build_callbacks(first, observer)
             for run in runs:
-                run.plan = plan(
-                    run.module, module_of(run.data), options, callbacks, plain[0]["trainer"].get("engine", "auto")
-                )
-
-        def again() -> list[L.Callback]:
-            return build_callbacks(plain[0], observer)
-
-        return fit_runs(runs, options, callbacks, again, started, resume=resume, on_result=on_result, serving=serving)
+                engine = first["trainer"].get("engine", "auto")
+                run.plan = plan(run.module, module_of(run.data), trainer, callbacks, engine)
+        each = chain([callbacks], (build_callbacks(first, observer) for _ in runs))
+        return fit_runs(runs, trainer, each, started, resume=resume, **options)
 
 
 def fit_runs(
     runs: Sequence[MemberRun],
     options: Mapping[str, Any],
-    callbacks: Sequence[L.Callback],
-    again: Callable[[], Sequence[L.Callback]],
+    callbacks: Iterator[Sequence[L.Callback]],
     started: float,
     *,
     resume: bool = False,
-    on_result: OnResult | None = None,
+    on_result: OnResult = lambda number, result: None,
     serving: Serving = Serving(),
 ) -> list[dict[str, Any]]:
     """Train runs whose plan is made: those of the engine that are alike at once, the others one after the other.
@@ -103,74 +98,62 @@ def fit_runs(
     Args:
         runs: with modules, data and plan.
         options: of Lightning's Trainer.
-        callbacks: of the first training.
-        again: makes the callbacks of each further training.
+        callbacks: of the first training, the second, and so on.
         started: ``time.perf_counter()`` at the start.
         resume: go on from the runs' checkpoints.
-        on_result: called with each job's number and result.
+        on_result: called with each job's number and result as soon as its folder is complete.
         serving: how the engine serves minibatches.
 
-    Returns:
-        One result a run, as in ``result.json``.
-
-    Raises:
-        InputError: a value is wrong or a checkpoint is damaged.
-        KeyboardInterrupt: the training was stopped.
+    Returns, Raises: as :func:`fit_members`.
     """
     results: dict[int, dict[str, Any]] = {}
-    for place, numbers in enumerate(trainings_of(runs)):
+    for numbers, own in zip(trainings_of(runs), callbacks):
+        group = [runs[number] for number in numbers]
 
-        def tell(index: int, result: dict[str, Any], numbers: Sequence[int] = numbers) -> None:
-            if on_result is not None:
-                on_result(numbers[index], result)
+        def keep(index: int, result: dict[str, Any], numbers: Sequence[int] = numbers) -> None:
+            results[numbers[index]] = result
+            on_result(numbers[index], result)
 
-        group, own = [runs[number] for number in numbers], again() if place else callbacks
         if group[0].plan.engine == "population":
             trainer, module = population_trainer(group, options, own, serving), population_of(group)
         else:
             trainer, module = lightning_trainer(group[0], options, own), group[0].module
-        made = _train(group, trainer, module, resume, tell, time.perf_counter() if place else started)
-        results |= dict(zip(numbers, made))
+        train(group, trainer, module, keep, time.perf_counter() if results else started, resume=resume)
     return [results[number] for number in range(len(runs))]
 
 
-def _train(
+def train(
     runs: Sequence[MemberRun],
     trainer: L.Trainer,
     module: L.LightningModule,
-    resume: bool,
-    on_result: OnResult | None,
+    on_result: OnResult,
     started: float,
-) -> list[dict[str, Any]]:
+    *,
+    resume: bool,
+) -> None:
+    """Train runs at once, from the start or from their checkpoints, and measure them."""
     done: set[int] = set()
 
-    def tell(index: int, result: dict[str, Any]) -> None:
+    def keep(index: int, result: dict[str, Any]) -> None:
         done.add(index)
-        if on_result is not None:
-            on_result(index, result)
+        on_result(index, result)
 
-    members = members_of(trainer, module)
-    folders = [run.folder for run in runs]
+    members, folders = members_of(trainer, module), [run.folder for run in runs]
     goes_on = resume and any(f is not None and (f.checkpoints / "last.ckpt").exists() for f in folders)
     record = next(callback for callback in trainer.callbacks if isinstance(callback, Record))
-    seeded = (
-        same_generators()
-        if any(isinstance(callback, EpochStreams) for callback in trainer.callbacks)
-        else nullcontext()
-    )
-    with seeded, failing(folders, lambda: goes_on and not record.began, done):
+    draws = any(isinstance(callback, EpochStreams) for callback in trainer.callbacks)
+    with same_generators() if draws else nullcontext(), failing(folders, lambda: goes_on and not record.began, done):
         if goes_on:
             restart(runs, trainer, module)
         else:
             start(runs, trainer)
         with stoppable(members):
             run_loop(runs, trainer, module, goes_on)
-        if members.interrupted:
-            hand_back(runs, members)
-            raise KeyboardInterrupt
-        results = finish(trainer, members, started, tell)
+        if not members.interrupted:
+            finish(trainer, members, started, keep)
         hand_back(runs, members)
-        return results
+        if members.interrupted:
+            raise KeyboardInterrupt
 
 
 def start(runs: Sequence[MemberRun], trainer: L.Trainer) -> None:
@@ -195,16 +178,9 @@ def restart(runs: Sequence[MemberRun], trainer: L.Trainer, module: L.LightningMo
     if isinstance(module, PopulationModule):
         restore_engine(trainer, module, payloads)
     for run, payload in zip(runs, payloads):
-        own = payload["mlplab"]
         write_text(run.folder.config, run.config_text(), sync=False)  # a run that is made longer has a new one
         remove_leftovers(run.folder.path)  # what a kill cut off
         for logger in run.loggers:
             if isinstance(logger, RunFolderLogger):
-                logger.cut(own["epochs"], own["steps"])
+                logger.cut(payload["mlplab"]["epochs"], payload["mlplab"]["steps"])
     runs[0].tell_drift(describe_device(trainer.strategy.root_device))
-
-
-def _expect_alike(configs: Sequence[dict[str, Any]]) -> None:
-    key = unlike(configs)
-    if key is not None:
-        raise InputError(f"{key} must be the same in all jobs of one population; train the jobs apart")

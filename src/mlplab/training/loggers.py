@@ -39,7 +39,7 @@ class RunFolderLogger(Logger):
     def log_config(self, text: str) -> None:
         """Take the text of the run's config."""
 
-    def log_final(self, figures: Mapping[str, float], step: int, status: str) -> None:
+    def log_final(self, metrics: Mapping[str, float], step: int, status: str) -> None:
         """Take the final metrics, and end the record: ``"success"`` or ``"failed"``."""
         self.finalize(status)
 

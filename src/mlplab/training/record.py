@@ -163,7 +163,7 @@ class Record(MemberCallback):
         self.began = False  # before the first step a resumed run is unchanged
         self._before: dict[int, dict[str, list[float]]] = {}  # of resumed members
         self._epochs: list[int] = []
-        self._figures: list[dict[str, np.ndarray]] = []  # of each epoch, each (P,)
+        self._metrics: list[dict[str, np.ndarray]] = []  # of each epoch, each (P,)
         self._ended: dict[int, int] = {}  # epochs kept of members that stopped before the others
         self._stacked: dict[str, np.ndarray] = {}
 
@@ -186,14 +186,14 @@ class Record(MemberCallback):
         for index, stop in members.stops.items():
             if stop.epoch < members.epochs:
                 self._ended.setdefault(index, len(self._epochs))
-        figures = {name: value.cpu().numpy().copy() for name, value in members.metrics.items()}
+        metrics = {name: value.cpu().numpy().copy() for name, value in members.metrics.items()}
         self._epochs.append(members.epochs)
-        self._figures.append(figures)
+        self._metrics.append(metrics)
         for index, run in enumerate(runs_of(trainer)):
             if index in self._ended:
                 continue
             if run.loggers:
-                row = {name: float(column[index]) for name, column in figures.items()}
+                row = {name: float(column[index]) for name, column in metrics.items()}
                 for logger in run.recorded_loggers:
                     _log(logger, row, members.epochs, members.steps)
             if run.heartbeat is not None:
@@ -209,10 +209,10 @@ class Record(MemberCallback):
 
     def _columns(self) -> dict[str, np.ndarray]:
         """The metrics of all epochs since the start or the last checkpoint, by name, (epochs, P)."""
-        if self._figures and len(next(iter(self._stacked.values()), ())) != len(self._figures):
-            names = dict.fromkeys(name for figures in self._figures for name in figures)
-            gap = np.full_like(next(iter(self._figures[0].values())), NAN)
-            self._stacked = {name: np.stack([figures.get(name, gap) for figures in self._figures]) for name in names}
+        if self._metrics and len(next(iter(self._stacked.values()), ())) != len(self._metrics):
+            names = dict.fromkeys(name for metrics in self._metrics for name in metrics)
+            gap = np.full_like(next(iter(self._metrics[0].values())), NAN)
+            self._stacked = {name: np.stack([metrics.get(name, gap) for metrics in self._metrics]) for name in names}
         return self._stacked
 
     def member_state(self, index: int) -> dict[str, Any]:

@@ -97,15 +97,15 @@ def measure(logits: Tensor, labels: Tensor, log_posterior: Tensor | None = None)
         with the network and its training held fixed. What is of Bayes is None without a density.
     """
     log_q = -negative_log_softmax(logits.double())
-    figures: dict[str, Any] = {"points": len(labels)}
-    figures |= _with_errors(scores(log_q, labels))
-    figures["calibration_error"] = calibration_error(logits.double().softmax(1).numpy(), labels.numpy())
+    metrics: dict[str, Any] = {"points": len(labels)}
+    metrics |= _with_errors(scores(log_q, labels))
+    metrics["calibration_error"] = calibration_error(logits.double().softmax(1).numpy(), labels.numpy())
     names = ("accuracy_regret", "nll_regret")
     if log_posterior is None:
-        return figures | dict.fromkeys(("bayes_accuracy", "bayes_nll", *names, *(f"{name}_se" for name in names)))
+        return metrics | dict.fromkeys(("bayes_accuracy", "bayes_nll", *names, *(f"{name}_se" for name in names)))
     best = scores(log_posterior, labels)
-    figures |= {f"bayes_{name}": mean_and_error(values)[0] for name, values in best.items()}
-    return figures | _with_errors(dict(zip(names, regrets(log_q, log_posterior))))
+    metrics |= {f"bayes_{name}": mean_and_error(values)[0] for name, values in best.items()}
+    return metrics | _with_errors(dict(zip(names, regrets(log_q, log_posterior))))
 
 
 def loss_folds(logits: Tensor, labels: Tensor, log_posterior: Tensor | None = None, folds: int = FOLDS) -> list[float]:
@@ -127,10 +127,10 @@ def loss_folds(logits: Tensor, labels: Tensor, log_posterior: Tensor | None = No
 
 
 def _with_errors(values: dict[str, Tensor]) -> dict[str, float | None]:
-    figures: dict[str, float | None] = {}
+    metrics: dict[str, float | None] = {}
     for name, points in values.items():
-        figures[name], figures[f"{name}_se"] = mean_and_error(points)
-    return figures
+        metrics[name], metrics[f"{name}_se"] = mean_and_error(points)
+    return metrics
 
 
 # Counted once for all runs of a process on the same points.
@@ -158,19 +158,14 @@ PARTS = ("test", "fresh", "validation", "train")
 FINAL = ("test/accuracy", "test/nll", "fresh/accuracy", "fresh/nll", "fresh/accuracy_regret", "fresh/nll_regret")
 
 
-def finish(
-    trainer: Any, classifier: Any, started: float, on_result: Callable[[int, dict], None] | None = None
-) -> list[dict[str, Any]]:
+def finish(trainer: Any, classifier: Any, started: float, on_result: Callable[[int, dict[str, Any]], None]) -> None:
     """Measure every member and write what its folder is to hold at the end.
 
     Args:
         trainer: after ``fit``, with ``runs``.
         classifier: the population, or the one network of Lightning's own loop.
         started: ``time.perf_counter()`` at the start of the job.
-        on_result: called with each member's number and result when its folder is complete.
-
-    Returns:
-        One result a member, as in ``result.json``.
+        on_result: called with each member's number and result, as in ``result.json``, when its folder is complete.
     """
     classifier.place()
     population = classifier.population
@@ -183,7 +178,6 @@ def finish(
     ]
     rows = torch.tensor(use_best, device=classifier.theta.device).unsqueeze(1)
     buffers = {index: classifier.best.buffers[index] for index in classifier.best.buffers if use_best[index]}
-    results = []
     with population.at(torch.where(rows, classifier.best.theta, population.theta), buffers):
         for index, run in enumerate(runs_of(trainer)):
             logits = part_logits(population, index, run.data)
@@ -203,10 +197,7 @@ def finish(
                 write_pages(trainer, classifier, index, result, shown)
             with held():
                 close(run, result)  # written last: a result means that everything else is complete
-                results.append(result)
-                if on_result is not None:
-                    on_result(index, result)
-    return results
+                on_result(index, result)
 
 
 def write_pages(trainer: Any, classifier: Any, index: int, result: dict[str, Any], test_logits: Tensor | None) -> None:
@@ -235,21 +226,21 @@ def part_logits(population: Population, index: int, data: ArrayDataModule) -> di
     return logits
 
 
-def part_figures(logits: dict[str, Tensor | None], data: ArrayDataModule) -> dict[str, dict[str, Any] | None]:
+def part_metrics(logits: dict[str, Tensor | None], data: ArrayDataModule) -> dict[str, dict[str, Any] | None]:
     """Measure logits as :func:`part_logits` gives them, beside the Bayes classifier where that is known.
 
     The test points have :func:`mlplab.training.results.merit`'s metrics too, the validation points their losses by fold.
     """
-    figures = {
+    metrics = {
         name: None if values is None else measure(values, getattr(data, name).y, data.log_posterior(name))
         for name, values in logits.items()
     }
-    if figures["test"] is not None:
-        figures["test"] |= merit(logits["test"], data.test.y)
-    if figures["validation"] is not None:
+    if metrics["test"] is not None:
+        metrics["test"] |= merit(logits["test"], data.test.y)
+    if metrics["validation"] is not None:
         posterior = data.log_posterior("validation")
-        figures["validation"]["loss_folds"] = loss_folds(logits["validation"], data.validation.y, posterior)
-    return figures
+        metrics["validation"]["loss_folds"] = loss_folds(logits["validation"], data.validation.y, posterior)
+    return metrics
 
 
 def describe(
@@ -265,8 +256,8 @@ def describe(
         finite: whether all weights of the last state are; without a guard they may not be.
     """
     stop, best_epoch = classifier.stops.get(index), int(classifier.best.epoch[index])
-    measured = part_figures(logits, run.data)
-    finite &= all(math.isfinite(figures["nll"]) for figures in measured.values() if figures)
+    measured = part_metrics(logits, run.data)
+    finite &= all(math.isfinite(metrics["nll"]) for metrics in measured.values() if metrics)
     return {
         "status": "finished" if finite and (stop is None or stop.reason != "diverged") else "diverged",
         "name": run.name,
@@ -287,12 +278,12 @@ def describe(
 
 
 def end_loggers(run: MemberRun, result: dict[str, Any]) -> None:
-    """Hand a run's loggers its final figures, and end their records."""
+    """Hand a run's loggers its final metrics, and end their records."""
     failed = result["status"] == "diverged"
     final = {}
     for name in FINAL:
-        part, figure = name.split("/")
-        value = (result[part] or {}).get(figure)
+        part, metric = name.split("/")
+        value = (result[part] or {}).get(metric)
         if value is not None:
             final[name] = value
     for logger in run.loggers:
