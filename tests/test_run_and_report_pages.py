@@ -14,8 +14,8 @@ from mlplab.data.modules import SpiralDataModule
 from mlplab.faults.browser import CHROMEDRIVER, CHROMIUM, Browser, poor_words
 from mlplab.nn.mlp import MLP
 from mlplab.pages.lif_explorer import lif_explorer
+from mlplab.pages.page import law_of, within
 from mlplab.pages.report_page import WEIGHT_BYTES, fitting, report_page, thinned_curves
-from mlplab.pages.run_page import law_of, within
 from mlplab.report.page import of_units
 from mlplab.runs.checkpoint import ARRAYS, read_snapshots
 from mlplab.runs.folder import RunFolder

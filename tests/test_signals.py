@@ -116,7 +116,7 @@ def test_a_process_that_is_held_up_on_its_way_out_ends_soon_after_a_signal(child
 @pytest.fixture
 def state(monkeypatch):
     """What the module keeps of a command, as before one."""
-    begin = {"_received": [], "_listening": False, "_patient": [], "_held": 0, "_writing": 0, "_last_words": []}
+    begin = {"_received": [], "_listening": False, "_patient": [], "_deferring": 0, "_writing": 0, "_last_words": []}
     for name, value in (begin | {"_raised": False, "_answer": None}).items():
         monkeypatch.setattr(signals, name, value)
     return monkeypatch
@@ -148,18 +148,18 @@ def test_an_interrupt_waits_for_the_outermost_block_that_holds_it_off(state):
     state.setattr(signals, "_listening", True)
     ended = []
     with pytest.raises(KeyboardInterrupt):
-        with signals.held():
-            with signals.held():
+        with signals.deferred():
+            with signals.deferred():
                 signals.interrupt(signal.SIGINT, None)
             ended.append("inner")
         ended.append("outer")
-    assert ended == ["inner"] and signals._held == 0
+    assert ended == ["inner"] and signals._deferring == 0
     state.setattr(signals, "_raised", False)
-    with signals.held():
+    with signals.deferred():
         pass  # one that came before the block was answered before it
-    with pytest.raises(ZeroDivisionError), signals.held():
+    with pytest.raises(ZeroDivisionError), signals.deferred():
         raise ZeroDivisionError
-    assert signals._held == 0
+    assert signals._deferring == 0
 
 
 def test_blocks_that_write_or_are_patient_are_counted(state):
@@ -251,11 +251,11 @@ def test_a_signal_after_the_answer_ends_what_holds_the_process_up(state):
 
 def test_a_block_that_holds_it_off_has_its_time_and_then_the_grace_of_others(state):
     state.setattr(signals, "GRACE_S", 0.2)
-    state.setattr(signals, "_held", 1)
+    state.setattr(signals, "_deferring", 1)
     with watched(state, signal.SIGINT) as (done, _):
         time.sleep(0.5)
         assert done == []
-        signals._held = 0
+        signals._deferring = 0
     assert kinds(done) == [("end", signal.SIGINT)] and done[0][1] >= 0.6
 
 

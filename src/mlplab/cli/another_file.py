@@ -182,8 +182,8 @@ def predict(words: Sequence[str]) -> int:
     )
     write_bytes(target, csv_lines(probabilities, data.class_names))
     counts = torch.bincount(probabilities.argmax(1), minlength=data.classes).tolist()
-    told = ", ".join(f"{name} {count:,}" for name, count in list(zip(data.class_names, counts))[:12])
-    print(f"{len(probabilities):,} rows of {path.name}: {told}\n{shown(target)}")
+    found = ", ".join(f"{name} {count:,}" for name, count in list(zip(data.class_names, counts))[:12])
+    print(f"{len(probabilities):,} rows of {path.name}: {found}\n{shown(target)}")
     return 0
 
 

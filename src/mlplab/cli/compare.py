@@ -1,4 +1,4 @@
-"""Two or more runs, or two sweeps, held against each other: what differs, by how much, and whether it is chance."""
+"""Two or more runs, or two sweeps, side by side: what differs, by how much, and whether it is chance."""
 
 import math
 from collections.abc import Sequence
@@ -92,7 +92,7 @@ def compare_sweeps(folders: Sequence[Path]) -> None:
     if not pairs:
         raise InputError("the two sweeps have no finished runs of the same setting and seed to be paired")
     print(f"A  {shown_path(folders[0])}\nB  {shown_path(folders[1])}\n")
-    found = [entry for entry in config_differences([held(first), held(second)]) if entry[0] != "data.order_seed"]
+    found = [entry for entry in config_differences([fixed(first), fixed(second)]) if entry[0] != "data.order_seed"]
     found = [(key, *map(shown, values)) for key, values in found if not {key} & {*swept(first), *swept(second)}]
     print(
         "\n".join(columns([("config", "A", "B"), *found]) if found else ["config  the same but for what is swept"])
@@ -136,7 +136,7 @@ def swept(sweep: SweepFolder) -> list[str]:
     return [key for key in sweep.swept if len({repr(job.swept.get(key)) for job in sweep.jobs}) > 1]
 
 
-def held(sweep: SweepFolder) -> dict[str, Any]:
+def fixed(sweep: SweepFolder) -> dict[str, Any]:
     """Give what all runs of a sweep have in common."""
     return first_config(sweep) | {key: sweep.jobs[0].swept.get(key) for key in sweep.swept if key not in swept(sweep)}
 

@@ -106,9 +106,9 @@ def compare(network: Population, data: Any, recorded: dict[str, Any], folder: Ru
             now = now if math.isfinite(now) else None  # as it is recorded
             same = before == now or (other is not None and _rounds_to(before, now, tolerance, one_point))
             equal, exact = equal and same, exact and before == now
-            told = [metric if isinstance(metric, (int, float)) else math.nan for metric in (before, now)]
-            verdict = "equal" if same else f"differs by {told[1] - told[0]:.2e}"
-            rows.append((part, name, *(f"{metric:.6f}" for metric in told), verdict))
+            both = [metric if isinstance(metric, (int, float)) else math.nan for metric in (before, now)]
+            verdict = "equal" if same else f"differs by {both[1] - both[0]:.2e}"
+            rows.append((part, name, *(f"{metric:.6f}" for metric in both), verdict))
     print("\n".join(columns(rows)))
     words = "equal to the recorded ones" if equal else "NOT the recorded ones"
     if equal and not exact:

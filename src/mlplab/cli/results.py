@@ -84,7 +84,7 @@ def metric_lines(result: Mapping[str, Any], names: Mapping[str, str] | None = No
     Args:
         result: as in ``result.json``.
         names: what the parts are called, by part; ``test points`` and ``fresh points`` if None. Where the result has
-            none of them, the validation points are told.
+            none of them, those on validation points are shown.
     """
     names = names or {"test": "test points", "fresh": "fresh points"}
     if not any(result.get(part) for part in names):
@@ -132,8 +132,8 @@ def recall_line(recall: Sequence[float | None], confusion: Sequence[Sequence[int
     counts = [sum(row) for row in confusion]
     order = sorted((k for k in range(len(counts)) if recall[k] is not None), key=counts.__getitem__)
     name = (lambda k: f"class {k}") if names is None else (lambda k: names[k])
-    told = [f"{name(k)} {100 * recall[k]:.1f} % of {counts[k]:,}" for k in order[:MOST_CLASSES]]
-    return f"found of each class: {', '.join(told)}{', ...' if len(order) > MOST_CLASSES else ''}"
+    shares = [f"{name(k)} {100 * recall[k]:.1f} % of {counts[k]:,}" for k in order[:MOST_CLASSES]]
+    return f"found of each class: {', '.join(shares)}{', ...' if len(order) > MOST_CLASSES else ''}"
 
 
 def note_lines(result: Mapping[str, Any]) -> list[str]:

@@ -28,12 +28,12 @@ def find_label(table: Table, wanted: str | int | None) -> int:
         InputError: there is no such column, or no column beside it.
     """
     if len(table.columns) < 2:
-        told = (
+        hint = (
             ""
             if table.separator is None
             else f"; data.separator says how cells are parted, as in {', '.join(SEPARATORS)}"
         )
-        raise InputError(f"'{table.path}' must have a column beside the label, got {listed(table.names)} alone{told}")
+        raise InputError(f"'{table.path}' must have a column beside the label, got {listed(table.names)} alone{hint}")
     if wanted is not None:
         return table.find(wanted, "data.label")
     if table.labels == "":

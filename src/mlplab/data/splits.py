@@ -37,13 +37,13 @@ def split(
         return {name: order[np.isin(inverse[order], chosen)] for name, chosen in shares.items()}
     count = len(y)
     first, rest = (part.numpy() for part in shuffle_split(count, test, generator))
-    held = int(validation * count)
+    validated = int(validation * count)
     if not stratify:
-        return {"train": rest[held:], "validation": rest[:held], "test": first}
+        return {"train": rest[validated:], "validation": rest[:validated], "test": first}
     order = np.concatenate([first, rest])
     members = np.bincount(y)
     to_test = allot(int(test * count), members, np.maximum(members - 1, 0))
-    to_validation = allot(held, members, np.maximum(members - to_test - 1, 0))
+    to_validation = allot(validated, members, np.maximum(members - to_test - 1, 0))
     parts: dict[str, list[np.ndarray]] = {"train": [], "validation": [], "test": []}
     place = np.empty(count, np.int64)
     place[order] = np.arange(count)

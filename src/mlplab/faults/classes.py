@@ -39,7 +39,7 @@ TOOLS = (
     "mlplab.sweeps.executors.Submitit",
     "mlplab.sweeps.executors.Ray",
     "mlplab.sweeps.executors.Processes",
-    "mlplab.runs.tensorboard_writer.TensorBoardWriter",
+    "mlplab.runs.events.TensorBoardWriter",
     "mlplab.faults.trials.Started",
     "mlplab.training.record.MemberRun",
     "mlplab.search.trials.Trials",

@@ -39,26 +39,31 @@ def report_page(report: Mapping[str, Any]) -> str:
     for r, row in enumerate(report["rows"]):
         runs = []
         for k, run in enumerate(row["runs"]):
-            told = {key: run[key] for key in ("name", "link", "seed", "status", "figures")}
+            entry = {key: run[key] for key in ("name", "link", "seed", "status", "figures")}
             snapshots = [
                 entry for at, entry in enumerate((run["network"] or {}).get("snapshots", ())) if (r, k, at) in kept
             ]
-            told["net"] = told["history"] = None
+            entry["net"] = entry["history"] = None
             if snapshots:
-                told["net"] = len(nets)
+                entry["net"] = len(nets)
                 snapshots.sort(key=lambda entry: entry[0])
                 packing = [{"epoch": epoch, "weights": packed(weights, "<f2")} for epoch, weights in snapshots]
                 plain = {key: run["network"][key] for key in ("widths", "activation", "dropout", "extent", "law")}
                 nets.append(plain | {"half": True, "snapshots": packing})
             if run["history"]:
-                told["history"] = len(histories)
+                entry["history"] = len(histories)
                 histories.append(thinned_curves(run["history"]))
-            runs.append(told)
+            runs.append(entry)
         rows.append({key: row[key] for key in ROW} | {"runs": runs})
-    told = {key: report[key] for key in ("title", "lead", "sections", "fixed", "keys", "short", "metrics", "extra")}
-    told["pictures"] = [[caption, base64.b64encode(image).decode()] for caption, image in report["pictures"]]
-    told |= {"rows": rows, "nets": nets, "histories": histories, "note": " ".join(filter(None, [report["note"], note]))}
-    return page("report.html", told, title=report["title"])
+    content = {key: report[key] for key in ("title", "lead", "sections", "fixed", "keys", "short", "metrics", "extra")}
+    content["pictures"] = [[caption, base64.b64encode(image).decode()] for caption, image in report["pictures"]]
+    content |= {
+        "rows": rows,
+        "nets": nets,
+        "histories": histories,
+        "note": " ".join(filter(None, [report["note"], note])),
+    }
+    return page("report.html", content, title=report["title"])
 
 
 ROW = (

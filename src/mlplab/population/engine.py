@@ -80,7 +80,7 @@ class PopulationModule(L.LightningModule, Members):
         self.gathered: Tensor | None = None
         self.interrupted = False
         # What is measured at the end of each so-many-th epoch, without Lightning's loop, which costs as much as an epoch.
-        self.held: tuple[Tensor, Tensor] | None = None
+        self.validation_points: tuple[Tensor, Tensor] | None = None
         self._closed = False
 
     @property
@@ -343,9 +343,13 @@ class PopulationModule(L.LightningModule, Members):
             return False  # Interrupted inside the epoch: it is finished when the run is resumed.
         self._closed = True
         self.epochs += 1
-        if self.held is not None and full and self.epochs % (self.trainer.check_val_every_n_epoch or 1) == 0:
+        if (
+            self.validation_points is not None
+            and full
+            and self.epochs % (self.trainer.check_val_every_n_epoch or 1) == 0
+        ):
             with torch.no_grad():
-                self.validation_step(self.held, 0)
+                self.validation_step(self.validation_points, 0)
         loss, accuracy = self.sums.mean()
         self.metrics = {"train/loss": loss, "train/accuracy": accuracy, **self.metrics}
         if self.monitor in self.metrics:

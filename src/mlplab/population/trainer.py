@@ -128,11 +128,11 @@ class BlockTrainer(L.Trainer):
             if self.limits["overfit"]:
                 seen = train.per_epoch * train.batch_size
                 loaders["val_dataloaders"] = WholeLoader(train.x[:, :seen], train.y[:, :seen])
-        model.held = None
-        if isinstance(held := loaders.get("val_dataloaders"), WholeLoader):  # Lightning handles the others
+        model.validation_points = None
+        if isinstance(points := loaders.get("val_dataloaders"), WholeLoader):  # Lightning handles the others
             del loaders["val_dataloaders"]
-            held.to(self.strategy.root_device)
-            model.held = held.x, held.y
+            points.to(self.strategy.root_device)
+            model.validation_points = points.x, points.y
         with quiet(self._profiled):
             super().fit(model, datamodule=datamodule, **loaders)
         # Lightning takes its module back to the CPU at the end; the population stays where it was trained.

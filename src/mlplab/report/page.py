@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from mlplab.pages.page import law_of
 from mlplab.pages.playground import address, options_of
 from mlplab.pages.report_page import report_page
-from mlplab.pages.run_page import law_of
 from mlplab.places import conf_folder
 from mlplab.report import words
 from mlplab.report.learning import read_curve
@@ -72,8 +72,8 @@ def sweep_page(
         else [k for k, name in enumerate(header) if name in VERDICT]
     )
     ranked = [table.settings.index(setting) for setting in table.ranked]
-    for place_in, told in zip(ranked, cells):
-        rows[place_in]["extra"] = [told[k] for k in own]
+    for place_in, cell in zip(ranked, cells):
+        rows[place_in]["extra"] = [cell[k] for k in own]
     sections = [
         ("Without a result", words.failures(table)),
         ("Notes", table.notes),

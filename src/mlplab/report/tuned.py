@@ -137,9 +137,9 @@ def _tuned(
     for place in range(len(units)):
         others = [k for k in range(len(units)) if k != place] or [place]
         picks.append(min(range(len(group)), key=lambda one: math.fsum(losses[one][k] for k in others)))
-    told = Counter(picks).most_common()
+    picked = Counter(picks).most_common()
     ways = [_values(table, one, training) for one in group]
-    chosen = [(setting_label(training, ways[one]), count) for one, count in told]
+    chosen = [(setting_label(training, ways[one]), count) for one, count in picked]
     ends = []
     for place, key in enumerate(training):
         tried = sorted({way[place] for way in ways if isinstance(way[place], int | float)})
@@ -207,23 +207,23 @@ def _p(p: float) -> str:
 
 
 def _mean(values: Sequence[float], scale: float, digits: int) -> str:
-    told = summarise(values)
-    error = "" if told.sd is None else f" ± {scale * told.sd / math.sqrt(told.count):.{digits}f}"
-    return f"{scale * told.mean:.{digits}f}{error}"
+    summary = summarise(values)
+    error = "" if summary.sd is None else f" ± {scale * summary.sd / math.sqrt(summary.count):.{digits}f}"
+    return f"{scale * summary.mean:.{digits}f}{error}"
 
 
 def tuned_sentences(found: Comparison) -> list[str]:
     """Say how the tuning was done, what holds, and where its choice lay at the end of what was tried."""
     unit = "draw" if found.of_draws else "seed"
     names = " and ".join(key.rpartition(".")[2] for key in found.training)
-    held = (
+    fixed = (
         "each with its own training and fresh points and weights, so that ± holds all three"
         if found.of_draws
         else "the training points held fixed"
     )
     lines = [
         f"{names[0].upper() + names[1:]} chosen for each by {'KL' if found.regret else 'NLL'} on the validation points of the other {unit}s. "
-        f"Means over {plural(len(found.units), unit)} ± standard error, {held}."
+        f"Means over {plural(len(found.units), unit)} ± standard error, {fixed}."
     ]
     if found.same_limit and len(found.units) >= LEAST_SEEDS:
         lines.append(_verdict(found))
@@ -240,11 +240,13 @@ def _verdict(found: Comparison) -> str:
     parts = []
     for name, word in (("nll", "NLL"), ("accuracy", "accuracy")):
         kinds: dict[str, list[str]] = {}
-        for row, told in zip(found.rows[1:], differences(found, name)[1:]):
-            kind = "no significant difference" if told[1] > 0.05 else "worse" if told[0].mean > 0 else "better"
+        for row, difference in zip(found.rows[1:], differences(found, name)[1:]):
+            kind = (
+                "no significant difference" if difference[1] > 0.05 else "worse" if difference[0].mean > 0 else "better"
+            )
             kinds.setdefault(kind, []).append(_name(found, row))
-        told = "; ".join(f"{kind}: {', '.join(labels)}" for kind, labels in kinds.items())
-        parts.append(f"in {word} {told}")
+        named = "; ".join(f"{kind}: {', '.join(labels)}" for kind, labels in kinds.items())
+        parts.append(f"in {word} {named}")
     keys = " and ".join(key.rpartition(".")[2] for key in found.keys)
     return (
         f"The lowest NLL has {keys} {_name(found, found.rows[0])}. Beside it, {'; and '.join(parts)} "

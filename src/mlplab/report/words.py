@@ -326,15 +326,15 @@ def screen(table: Table, brief: bool = False) -> list[str]:
     lines = columns(rows, left=2, drop=("parameters", "regret", "p", f"{part} accuracy"))
     if len(ordered) > ON_SCREEN:
         lines.append(f"   and {len(ordered) - ON_SCREEN} more")
-    told = [f"p: over {table.tested_over}"] if "p" in lines[0].split() else []
-    told += [f"±: standard deviation over {unit}"] if "±" in "".join(lines) else []
+    notes = [f"p: over {table.tested_over}"] if "p" in lines[0].split() else []
+    notes += [f"±: standard deviation over {unit}"] if "±" in "".join(lines) else []
     limits = {(setting.mean(part, "bayes_accuracy"), setting.mean(part, "bayes_nll")) for setting in ordered}
     limit = limits.pop()
     if not limits and None not in limit:
         regret = "; regret: percentage points of accuracy lost" if "regret" in rows[0] else ""
         lines.append(f"   Bayes limit: {100 * limit[0]:.2f} %, NLL {limit[1]:.4f}{regret}")
-    if told:
-        lines.append(f"   {'; '.join(told)}")
+    if notes:
+        lines.append(f"   {'; '.join(notes)}")
     if table.bests and len(table.settings) > 1:
         rest = "; ~ not significantly different (95 %)" if table.verdict else ""
         lines.append(f"★ selected, by NLL on {table.chosen_by} points{rest}")

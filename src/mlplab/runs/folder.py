@@ -12,13 +12,13 @@ from typing import TextIO
 
 from mlplab.errors import InputError
 from mlplab.runs.files import absent, remove_empty
-from mlplab.runs.signals import at_the_end, held
+from mlplab.runs.signals import at_the_end, deferred
 
 LOCK = ".lock"
 # Files, beside the lock, in the folder of a sweep that ended before it had begun.
 LEFTOVERS = ("multirun.yaml", "playground.html", ".groups")
 
-_held: set[Path] = set()
+_locked: set[Path] = set()
 
 
 class Taken(InputError):
@@ -40,14 +40,14 @@ def locked(folder: str | Path) -> Iterator[None]:
         InputError: the folder cannot be written.
     """
     folder = Path(folder).absolute()
-    if is_held(folder):
+    if is_locked_here(folder):
         yield
         return
     made, file = absent(folder), None
     try:
-        with held():
+        with deferred():
             file = _lock(folder)
-            _held.add(folder)
+            _locked.add(folder)
         with at_the_end(lambda: _unlink(file)):
             yield
     except BaseException:
@@ -57,7 +57,7 @@ def locked(folder: str | Path) -> Iterator[None]:
         raise
     finally:
         if file is not None:
-            _held.discard(folder)
+            _locked.discard(folder)
             _unlink(file)
             file.close()
 
@@ -71,7 +71,7 @@ def owned(folder: str | Path) -> Iterator[None]:
         InputError: the folder cannot be written.
     """
     folder = Path(folder).absolute()
-    if not (folder.parent / "sweep.json").exists() or is_held(folder.parent):
+    if not (folder.parent / "sweep.json").exists() or is_locked_here(folder.parent):
         with locked(folder):
             yield
         return
@@ -83,9 +83,9 @@ def owned(folder: str | Path) -> Iterator[None]:
             _unlink(file)
 
 
-def is_held(folder: Path) -> bool:
+def is_locked_here(folder: Path) -> bool:
     """Say whether this process has the lock of a folder."""
-    return folder.absolute() in _held
+    return folder.absolute() in _locked
 
 
 def _remove_unneeded(folder: Path) -> None:
@@ -205,10 +205,10 @@ def claimed(parent: str | Path, name: str) -> Iterator[Path]:
     for number in count(1):
         path = parent / (name if number == 1 else f"{name}-{number}")
         with ExitStack() as stack:
-            with held():  # between its making and the promise to remove it nothing may come
+            with deferred():  # between its making and the promise to remove it nothing may come
                 if not os.path.lexists(path):
                     path = claim(parent, path.name)
-                elif is_held(path) or not _is_new(path):
+                elif is_locked_here(path) or not _is_new(path):
                     continue
                 try:
                     stack.enter_context(locked(path))

@@ -20,7 +20,7 @@ SAVES_WITHIN_S, WRITES_WITHIN_S = 1.0, 10.0
 _received: list[int] = []  # since the command began
 _listening = False
 _patient: list[float] = []  # of the blocks now running that handle the signal themselves: for how many seconds
-_held = _writing = 0
+_deferring = _writing = 0
 _last_words: list[Callable[[], Any]] = []
 _raised = False  # an interrupt is on its way up, or was answered
 _answer: int | None = None  # the exit code of a command that has ended
@@ -93,7 +93,7 @@ def answer(code: int) -> int:
 
 
 def listen() -> None:
-    """Answer the signals, again where a library has set its own answer within a command, and those held back so far."""
+    """Answer the signals, again where a library has set its own answer within a command, and those deferred so far."""
     if threading.current_thread() is threading.main_thread():
         for number in NUMBERS:
             signal.signal(number, interrupt)
@@ -126,15 +126,15 @@ def writing() -> Iterator[None]:
 
 
 @contextmanager
-def held() -> Iterator[None]:
+def deferred() -> Iterator[None]:
     """Put off an interrupt to the end of a block of a few writes that belong together."""
-    global _held
-    _held, before = _held + 1, len(_received)
+    global _deferring
+    _deferring, before = _deferring + 1, len(_received)
     try:
         yield
     finally:
-        _held -= 1
-    if not _held and len(_received) > before:
+        _deferring -= 1
+    if not _deferring and len(_received) > before:
         stop()
 
 
@@ -151,7 +151,7 @@ def at_the_end(words: Callable[[], Any]) -> Iterator[None]:
 def interrupt(number: int, frame: Any) -> None:
     """Answer a signal: as Ctrl-C, unless it is put off."""
     note(number)
-    if not _held:
+    if not _deferring:
         stop()
 
 
@@ -182,7 +182,7 @@ def _watch(reading_end: int, over: threading.Event) -> None:
                 patience = next(reversed(tuple(_patient)), 0.0)  # the main thread may change it meanwhile
                 if patience < math.inf:  # of a training
                     patience = 0.0 if again else max(patience, WRITES_WITHIN_S if _writing else 0.0)
-                if _held or now < asked + patience:
+                if _deferring or now < asked + patience:
                     deadline = now + GRACE_S
                 elif _patient and not again:
                     again, deadline = True, now + GRACE_S / 2

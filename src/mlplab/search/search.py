@@ -59,10 +59,10 @@ def search(master: DictConfig, loader: Any, launcher: Any, task: Task, arguments
             jobs = [[*fixed, *trials.overrides(trial)] for trial in batch]
             outcomes = launch(jobs, launcher, lambda job: refusal(job, master, loader, task), batch[0].number)
             returns += [outcome for outcome in outcomes if isinstance(outcome, JobReturn)]
-            told = [judge(outcome, plan.objectives, folder) for outcome in outcomes]
-            if not trials.ended() and not any(values for values, _ in told):
-                _expect_objective(trials, told)
-            for trial, (values, facts) in zip(batch, told):
+            judged = [judge(outcome, plan.objectives, folder) for outcome in outcomes]
+            if not trials.ended() and not any(values for values, _ in judged):
+                _expect_objective(trials, judged)
+            for trial, (values, facts) in zip(batch, judged):
                 trials.tell(trial, values, **facts)
             write_record(trials, folder)
         write_record(trials, folder)
@@ -195,12 +195,12 @@ def judge(outcome: JobReturn | str, objectives: Sequence[str], folder: Path) -> 
     return values, facts
 
 
-def _expect_objective(trials: Any, told: Sequence[tuple[Any, dict]]) -> None:
+def _expect_objective(trials: Any, judged: Sequence[tuple[Any, dict]]) -> None:
     """Refuse an objective that no finished job of the first batch has."""
-    without = [facts["error"] for _, facts in told if facts["status"] == "without"]
+    without = [facts["error"] for _, facts in judged if facts["status"] == "without"]
     if without:
         trials.forget()
         raise InputError(
             f"search.objective={','.join(trials.plan.objectives)} must be metrics of the jobs, got none: "
-            f"{len(without)} of {len(told)} jobs finished and {without[0]}; the trained jobs are kept"
+            f"{len(without)} of {len(judged)} jobs finished and {without[0]}; the trained jobs are kept"
         )

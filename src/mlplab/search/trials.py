@@ -108,14 +108,18 @@ class Trials:
             ),
             directions=[OBJECTIVES[name] for name in plan.objectives],
         )
-        told = bool(begun) and bool(self.ended())
-        if told and begun["code"] != plan.code_digest and not plan.accept_code:
+        is_going_on = bool(begun) and bool(self.ended())
+        if is_going_on and begun["code"] != plan.code_digest and not plan.accept_code:
             raise InputError(
                 f"{folder} has trials of other code ({begun['code'][:8]}, now {plan.code_digest[:8]}): keep "
                 "them with resume.accept_code=true, or take another name with sweep=NAME"
             )
         # Trials of older code among those reported stay named.
-        now = {"identity": plan.identity(), "batch": self.batch, "code": begun["code"] if told else plan.code_digest}
+        now = {
+            "identity": plan.identity(),
+            "batch": self.batch,
+            "code": begun["code"] if is_going_on else plan.code_digest,
+        }
         if now != begun:
             self.study.set_user_attr("search", json.dumps(now))
 

@@ -12,11 +12,11 @@ from omegaconf import OmegaConf
 
 from mlplab.errors import InputError
 from mlplab.plots.style import png_bytes, vector_bytes
+from mlplab.runs.events import TensorBoardWriter
 from mlplab.runs.files import write_bytes, write_json, write_text
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.manifest import collect, write_status
 from mlplab.runs.signals import at_the_end
-from mlplab.runs.tensorboard_writer import TensorBoardWriter
 
 
 class Recording:

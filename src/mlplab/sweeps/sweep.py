@@ -244,8 +244,8 @@ class Sweep:
     def _conclude(self, one: Running) -> list[Group]:
         """Take down what a group came to; give the groups that are to be tried in its place."""
         left = [job for index, job in enumerate(one.group.jobs) if index not in one.done]
-        told = one.failure is not None
-        error = one.failure["error"] if told else one.handle.end()
+        reported = one.failure is not None
+        error = one.failure["error"] if reported else one.handle.end()
         words = (one.failure or {}).get("traceback") or one.log_tail() or error
         one.close()
         if not left:
@@ -253,7 +253,7 @@ class Sweep:
         if len(left) > 1:
             return Group(left).halves() if len(left) == len(one.group.jobs) else [Group(left)]
         job = left[0]
-        if not told and one.group.attempts < ATTEMPTS_OF_KILLED:
+        if not reported and one.group.attempts < ATTEMPTS_OF_KILLED:
             place = self._place(job, ours=True)
             return [Group(left, resume=place is not None and not one.group.resume, attempts=one.group.attempts)]
         if one.group.resume:

@@ -9,8 +9,8 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from mlplab.runs.events import TensorBoardWriter
 from mlplab.runs.metrics import MetricsFile
-from mlplab.runs.tensorboard_writer import TensorBoardWriter
 
 
 class RunFolderLogger(Logger):
@@ -45,7 +45,7 @@ class RunFolderLogger(Logger):
 
 
 class TensorBoardLogger(TensorBoardWriter, RunFolderLogger):
-    """Write a run for TensorBoard: :class:`~mlplab.runs.tensorboard_writer.TensorBoardWriter` as Lightning calls it."""
+    """Write a run for TensorBoard: :class:`~mlplab.runs.events.TensorBoardWriter` as Lightning calls it."""
 
     log_metrics = rank_zero_only(TensorBoardWriter.log_metrics)
     log_image = rank_zero_only(TensorBoardWriter.log_image)

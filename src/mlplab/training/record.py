@@ -107,9 +107,9 @@ class MemberRun:
         before = read_record(self.folder.manifest) if self.folder.manifest.is_file() else {}
         causes = differences(before, collect(self.config, data_sha256=self.data.sha256, device=device))
         if causes:
-            told = "; ".join(f"{name}: {words}" for name, words in causes)
+            changes = "; ".join(f"{name}: {words}" for name, words in causes)
             print(
-                f"{self.name} began with other {told}; its end may differ from that of an uninterrupted run",
+                f"{self.name} began with other {changes}; its end may differ from that of an uninterrupted run",
                 file=sys.stderr,
             )
 
@@ -227,7 +227,7 @@ def _log(logger: Any, row: dict[str, float], epochs: int, steps: int) -> None:
     if isinstance(logger, RunFolderLogger):
         logger.log_metrics({"epoch": epochs} | row, step=steps)
         return
-    held = {name: value for name, value in row.items() if name.startswith("val/")}
-    for part in (held, {name: value for name, value in row.items() if name not in held}):
+    validation = {name: value for name, value in row.items() if name.startswith("val/")}
+    for part in (validation, {name: value for name, value in row.items() if name not in validation}):
         if part:
             logger.log_metrics({**part, "epoch": epochs - 1}, step=steps - 1)  # Lightning counts both from 0

@@ -24,7 +24,7 @@ from mlplab.population.state import all_finite
 from mlplab.runs.files import write_json
 from mlplab.runs.identity import tensor_sha256
 from mlplab.runs.manifest import write_status
-from mlplab.runs.signals import held
+from mlplab.runs.signals import deferred
 from mlplab.training.callbacks.decision_maps import DecisionMaps
 from mlplab.training.callbacks.monitors import Timing
 from mlplab.training.figures import draw_figures
@@ -195,7 +195,7 @@ def finish(trainer: Any, classifier: Any, started: float, on_result: Callable[[i
             end_loggers(run, result)
             if run.folder is not None and run.config.get("figures", "all") != "none":
                 write_pages(trainer, classifier, index, result, shown)
-            with held():
+            with deferred():
                 close(run, result)  # written last: a result means that everything else is complete
                 on_result(index, result)
 

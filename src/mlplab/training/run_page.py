@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from mlplab.nn.mlp import MLP
+from mlplab.pages.page import law_of, run_page
 from mlplab.pages.playground import address, options_of
-from mlplab.pages.run_page import law_of, run_page
 from mlplab.places import conf_folder
 from mlplab.runs import metrics
 from mlplab.runs.checkpoint import save_snapshots
@@ -79,8 +79,8 @@ def keep_run(
         "features": np.array(list(data.feature_names or [f"x{k + 1}" for k in range(count)]), str),
     }
     save_snapshots(run.folder, arrays)
-    told = describe(run.folder, run.config, arrays, finite(result), network_title(member))
-    write_text(run.folder.path / "run.html", run_page(told), sync=False)
+    content = describe(run.folder, run.config, arrays, finite(result), network_title(member))
+    write_text(run.folder.path / "run.html", run_page(content), sync=False)
 
 
 def describe(
@@ -90,7 +90,7 @@ def describe(
     result: Mapping[str, Any],
     network: str,
 ) -> dict[str, Any]:
-    """Put together what :func:`mlplab.pages.run_page.run_page` takes."""
+    """Put together what :func:`mlplab.pages.page.run_page` takes."""
     flat = read_flat(folder.config)
     defaults = defaults_in(conf_folder())
     changed = defaults.changes(flat, "train")

@@ -119,8 +119,8 @@ def run_loop(runs: Sequence[MemberRun], trainer: L.Trainer, module: L.LightningM
         with quiet(profiled), set_up_once(modules, trainer):
             if isinstance(module, PopulationModule):
                 data, dtype = MemberData([run.data for run in runs], trainer.serving), module.theta.dtype
-                train, held = data.train_loader(dtype, module.theta.numel()), data.validation_loader(dtype)
-                trainer.fit(module, train_dataloaders=train, val_dataloaders=held)
+                train, validation = data.train_loader(dtype, module.theta.numel()), data.validation_loader(dtype)
+                trainer.fit(module, train_dataloaders=train, val_dataloaders=validation)
                 return
             path = runs[0].folder.checkpoints / "last.ckpt" if goes_on else None
             trainer.fit(module, datamodule=modules[0], ckpt_path=path)

@@ -133,8 +133,8 @@ def expect_last(run: MemberRun, payload: Mapping[str, Any]) -> None:
                 f"the checkpoint {file} is damaged: its epochs, steps and minibatches cannot be {shown(counts)}"
             )
         like = {name.removeprefix(PREFIX): value.shape for name, value in run.module.state_dict().items()}
-        held = {name.removeprefix(PREFIX): value.shape for name, value in payload["state_dict"].items()}
-        for name, shape in [*held.items(), *((name, value.shape) for name, value in own["best"]["model"].items())]:
+        stored = {name.removeprefix(PREFIX): value.shape for name, value in payload["state_dict"].items()}
+        for name, shape in [*stored.items(), *((name, value.shape) for name, value in own["best"]["model"].items())]:
             if shape != like[name]:
                 raise InputError(
                     f"the checkpoint {file} does not fit this run: {name} is {tuple(shape)}, not {tuple(like[name])}"
@@ -151,9 +151,9 @@ def expect_optimizers(optimizers: Sequence[torch.optim.Optimizer], states: Any, 
     """
     if not isinstance(states, list) or len(states) != len(optimizers):
         raise ValueError(f"it must hold the states of {plural(len(optimizers), 'optimiser')}")
-    for optimizer, held in zip(optimizers, states):
+    for optimizer, stored in zip(optimizers, states):
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        for number, kept in held["state"].items():
+        for number, kept in stored["state"].items():
             for name in MOMENTS if type(optimizer).__module__.startswith("torch.optim.") else ():
                 if kept.get(name) is not None and kept[name].shape != parameters[number].shape:
                     raise ValueError(f"{name} of parameter {number} is {tuple(kept[name].shape)}")
@@ -161,7 +161,7 @@ def expect_optimizers(optimizers: Sequence[torch.optim.Optimizer], states: Any, 
                 if not isinstance(kept.get(name), Tensor) and (name != "momentum_buffer" or _has_momentum(optimizer)):
                     raise ValueError(f"{name} of parameter {number} is missing")
         has_moments = isinstance(optimizer, torch.optim.Adam) or _has_momentum(optimizer)
-        if has_moments and steps and not held["state"]:
+        if has_moments and steps and not stored["state"]:
             raise ValueError(f"it holds no moments after {plural(steps, 'step')}")
 
 
