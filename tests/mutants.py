@@ -5,7 +5,8 @@
 
 Each mutant of nn/, population/, data/ and runs/ meets up to 60 of the tests that run its line, for a minute, the
 nearest first: those of its module's own test file, of files that import it, of the room; few cases of one test, and
-those that run little else. Where none is known it meets the files that name its module. A test kills it that fails on
+those that run little else. Where none is known, or
+what it changes is done while the module is imported, it meets the files that name its module. A test kills it that fails on
 it twice and passes without it. Printed are the survivors and the share that was killed; `again` tries those once more
 that a printed list says survived, `only` takes those of some modules. Mutants that change nothing that could be
 noticed stand with a reason in equivalent_mutants.json.
@@ -25,6 +26,7 @@ import re
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -36,7 +38,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("nn", "population", "data", "runs")
-MOST_TESTS, MOST_CASES, MOST_FILES = 60, 4, 6
+MOST_TESTS, MOST_CASES, MOST_FILES = 60, 4, 12
 # Seconds that a mutant's tests take together, where none fails; and a single one of them, in the worst case.
 TESTS_S, WALL_S = 60, 180
 MOST_BYTES = 32 << 30
@@ -135,37 +137,49 @@ def sources():
 
 
 class Runs:
-    """Which tests run which line, by the contexts of a coverage file."""
+    """Which tests run which line, by the contexts of coverage files; a line is known by its text, wherever it was moved.
+
+    Args:
+        coverage: the files, with commas; each perhaps with @COMMIT, whose text was measured where it is not today's.
+    """
 
     def __init__(self, coverage):
         from coverage import CoverageData
 
-        data = CoverageData(coverage)
-        data.read()
-        # Another checkout's file is known by what follows src/mlplab.
-        files = {file.rpartition("/src/mlplab/")[2]: file for file in data.measured_files()}
-        of_file = {}
+        contexts, of_file = {}, {}
+        for word in coverage.split(","):
+            path, _, commit = word.partition("@")
+            data = CoverageData(path)
+            data.read()
+            for file in data.measured_files():
+                # Another checkout's file is known by what follows src/mlplab.
+                name = file.rpartition("/src/mlplab/")[2]
+                text = text_of(name, commit) if name.split("/")[0] in ROOMS else []
+                for line, found in data.contexts_by_lineno(file).items():
+                    if line <= len(text):
+                        contexts.setdefault((name, text[line - 1].strip()), set()).update(filter(None, found))
+        for found in contexts.values():
+            for context in found:
+                of_file.setdefault(context.partition("::")[0], set()).add(context.rpartition("|")[0])
         self.of = {}
-        for name, file in files.items():
-            if name.split("/")[0] in ROOMS:
-                self.of[name] = {line: set(found) for line, found in data.contexts_by_lineno(file).items()}
-        for lines in self.of.values():
-            for found in lines.values():
-                for test in (context.rpartition("|")[0] for context in found):
-                    of_file.setdefault(test.partition("::")[0], set()).add(test)
-        # What one test sets up is looked at by the others of its file too.
-        for lines in self.of.values():
-            for line, found in lines.items():
-                set_up = {context.partition("::")[0] for context in found if context.endswith("|setup")}
-                ran = {context.rpartition("|")[0] for context in found if context}
-                lines[line] = ran.union(*(of_file[file] for file in set_up if file))
-        self.lines = Counter(test for lines in self.of.values() for tests in lines.values() for test in tests)
+        for (name, text), found in contexts.items():
+            # What one test sets up is looked at by the others of its file too.
+            set_up = {context.partition("::")[0] for context in found if context.endswith("|setup")}
+            ran = {context.rpartition("|")[0] for context in found}.union(*(of_file[file] for file in set_up))
+            for place in ((name, text), ("", text)):
+                self.of.setdefault(place, set()).update(ran)
+        self.lines = Counter(test for (name, _), tests in self.of.items() if name for test in tests)
 
-    def tests(self, path, line):
+    def tests(self, path, line, text):
         """List the tests that run a line, the nearest first, and as many others at random as there is room for."""
-        ran = self.of.get(path.relative_to(ROOT / "src" / "mlplab").as_posix(), {}).get(line, [])
-        near = {file: nearness(path, file) for file in {test.partition("::")[0] for test in ran}}
-        ran = sorted(ran, key=lambda test: (near[test.partition("::")[0]], self.lines[test], test))
+        # A line within an expression may be known by one above it alone.
+        above = [text[number - 1].strip() for number in range(line, max(line - 8, 0), -1)]
+        places = [(name, words) for name in (name_of(path), "") for words in above]
+        ran = next((self.of[place] for place in places if self.of.get(place)), set())
+        files = {test.partition("::")[0] for test in ran}
+        near = {file: nearness(path, file) for file in files if (ROOT / file).is_file()}
+        ran = [test for test in ran if test.partition("::")[0] in near]
+        ran.sort(key=lambda test: (near[test.partition("::")[0]], self.lines[test], test))
         cases, first, rest = Counter(), [], []
         for test in ran:
             function = test.partition("[")[0]
@@ -178,6 +192,15 @@ class Runs:
         return sorted(
             chosen, key=lambda test: files.index(test.partition("::")[0])
         )  # what a file shares is set up once
+
+
+def text_of(name, commit):
+    """Give the lines of a file of the package, today's or a commit's."""
+    if not commit:
+        path = ROOT / "src" / "mlplab" / name
+        return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    git = ["git", "-C", ROOT, "show", f"{commit}:src/mlplab/{name}"]
+    return subprocess.run(git, capture_output=True, check=False, text=True).stdout.splitlines()
 
 
 @cache
@@ -196,12 +219,10 @@ def module_of(path):
 
 
 def files_naming(path):
-    """List the test files that name a module."""
-    files = sorted((ROOT / "tests").glob("test_*.py"))
-    names = [str(file.relative_to(ROOT)) for file in files]
-    return [name for name in sorted(names, key=lambda name: nearness(path, name)) if nearness(path, name) < 2][
-        :MOST_FILES
-    ]
+    """List the test files that name a module: its own first, then the smallest."""
+    near = {file: nearness(path, str(file.relative_to(ROOT))) for file in (ROOT / "tests").glob("test_*.py")}
+    files = sorted((file for file in near if near[file] < 2), key=lambda file: (near[file], file.stat().st_size))
+    return [str(file.relative_to(ROOT)) for file in files[:MOST_FILES]]
 
 
 class Trials:
@@ -350,22 +371,26 @@ def main(count, coverage, seed=0, shard="0/1", again=None, only=""):
         left = re.findall(r"^SURVIVED  (\S+)  (.*)  \(\d+ tests\)$", Path(again).read_text(), re.MULTILINE)
         chosen = [one for one in every if (f"{name_of(one[0])}:{one[1]}", one[2]) in left]
     this, of = map(int, shard.split("/"))
-    counts, rest, out = Counter(), [], os.fdopen(os.dup(1), "w", buffering=1)
+    counts, wholes, functions, out = Counter(), [], [], os.fdopen(os.dup(1), "w", buffering=1)
 
     def tell(verdict, path, line, words, reason):
         counts[verdict] += 1
         print(f"{verdict}  {name_of(path)}:{line}  {words}  ({reason})", file=out)
 
     for path, line, words, before, after in chosen[this::of]:
-        reason = known.get((before.decode().splitlines()[line - 1].strip(), words))
-        tests = runs.tests(path, line) or files_naming(path)
+        text = before.decode().splitlines()
+        reason = known.get((text[line - 1].strip(), words))
+        # What a module does while it is imported is of no test in particular.
+        whole = new_code(before, after) is None
+        tests = runs.tests(path, line, text) or files_naming(path)
+        tests += [file for file in files_naming(path) if whole and file not in tests]
         if reason:
             tell("equivalent", path, line, words, reason)
         else:
-            rest.append((path, line, words, before, after, tests))
+            (wholes if whole else functions).append((path, line, words, after, tests))
 
     def judge(trials, mutants):
-        for path, line, words, _, after, tests in mutants:
+        for path, line, words, after, tests in mutants:
             tell(trials.verdict(path, after, tests), path, line, words, f"{len(tests)} tests")
 
     with tempfile.TemporaryDirectory() as place:
@@ -384,9 +409,7 @@ def main(count, coverage, seed=0, shard="0/1", again=None, only=""):
             importlib.import_module(name)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1), os.dup2(nowhere, 2)
-        whole = [one for one in rest if new_code(one[3], one[4]) is None]
-        judge(Trials(copy), whole)
-        functions = [one for one in rest if one not in whole]
+        judge(Trials(copy), wholes)
         files = {test.partition("::")[0] for one in functions for test in one[-1]}
         meeting = Meeting(lambda session: judge(Trials(copy, session), functions))
         sys.modules["pytest"].main([*OPTIONS, *sorted(files)], plugins=[meeting])

@@ -11,9 +11,20 @@ from small_runs import base, quick, train  # noqa: F401 (a fixture among them)
 from mlplab.cli import rivals
 from mlplab.cli.app import main
 from mlplab.cli.rivals import plain_config
+from mlplab.data import learner
 from mlplab.data.bayes import log_joint, log_posterior, regrets
 from mlplab.data.datasets import spiral_density
-from mlplab.data.learner import SpiralLearner, fit_spirals, kernel_densities, nearest_neighbours
+from mlplab.data.learner import (
+    NODES,
+    PRIOR_MEAN,
+    PRIOR_SD,
+    SpiralLearner,
+    _density,
+    _derivatives,
+    fit_spirals,
+    kernel_densities,
+    nearest_neighbours,
+)
 from mlplab.data.modules import SpiralDataModule
 
 
@@ -45,6 +56,103 @@ def test_it_finds_the_noise_turn_and_winding_that_it_is_not_told(points):
         kernel_densities(*points.train, fresh.x, bandwidth=0.1, classes=4),
     ]
     assert 0 < own < 0.005 and all(own < regrets(rival, posterior)[1].mean() / 10 for rival in rivals)
+
+
+def fitted_to(monkeypatch, log_likelihood):
+    """Fit where the likelihood of all points is a function of the three parameters; one of 9 lies at the origin."""
+    counts = set()
+
+    def joint(x, theta):
+        counts.add(len(x))
+        return torch.full((len(x), 2), log_likelihood(theta) / len(x), dtype=torch.float64)
+
+    monkeypatch.setattr(learner, "_density", lambda theta, *_: theta)
+    monkeypatch.setattr(learner, "log_joint", joint)
+    x = torch.ones(9, 2)
+    x[3] = 0
+    found = fit_spirals(x, torch.arange(9) % 2, arms=2, t_min=0.25, t_max=0.75)
+    assert counts == {8} and (found.arms, found.t_min, found.t_max) == (2, 0.25, 0.75)
+    assert found.weights.sum() == pytest.approx(1) and (found.weights > 0).all()
+    assert found.parameters.shape == (NODES**3 - 8, 3)  # the eight corners carry less than 1e-4 of the mass
+    return found
+
+
+@pytest.mark.parametrize("centre", [(math.log(0.25), 5.0, 2.1), (math.log(0.9), -40.0, 2.6)])
+def test_a_normal_posterior_is_found_exactly(monkeypatch, centre):
+    own = np.array([[400.0, 3.0, 50.0], [3.0, 0.25, -1.0], [50.0, -1.0, 900.0]])
+    found = fitted_to(monkeypatch, lambda theta: -0.5 * (theta - centre) @ own @ (theta - centre))
+    precision = own + np.diag(1 / PRIOR_SD**2)
+    mean, covariance = np.linalg.solve(precision, own @ centre + PRIOR_MEAN / PRIOR_SD**2), np.linalg.inv(precision)
+    sd = np.sqrt(np.diag(covariance))
+    np.testing.assert_allclose(found.mode / sd, mean / sd, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found.sd, sd, rtol=1e-6)
+    np.testing.assert_allclose(found.weights @ found.parameters / sd, mean / sd, rtol=0, atol=1e-5)
+    away = (found.parameters - mean) / sd
+    np.testing.assert_allclose((found.weights * away.T) @ away, covariance / np.outer(sd, sd), atol=1e-3)
+
+
+def test_a_posterior_that_is_not_normal_is_reweighted(monkeypatch):
+    """The first parameter's is skew: its mean is an integral, by a fine sum."""
+
+    def skew(noise):
+        u = (noise - math.log(0.3)) / 0.2
+        return 2 * (u - np.exp(u))
+
+    found = fitted_to(monkeypatch, lambda theta: skew(theta[0]))
+    grid = np.linspace(-4, 2, 6001)
+    density = np.exp(skew(grid) - 0.5 * ((grid - PRIOR_MEAN[0]) / PRIOR_SD[0]) ** 2)
+    mean = (grid * density).sum() / density.sum()
+    sd = math.sqrt(((grid - mean) ** 2 * density).sum() / density.sum())
+    own = found.weights @ found.parameters
+    assert abs(found.mode[0] - grid[density.argmax()]) < 1e-3 < abs(found.mode[0] - mean)
+    assert abs(own[0] - mean) < 0.03 * sd and own[1:] == pytest.approx(PRIOR_MEAN[1:], abs=1e-3)
+    spread = math.sqrt(found.weights @ (found.parameters[:, 0] - own[0]) ** 2)
+    assert spread == pytest.approx(sd, rel=0.05) and found.sd[1:] == pytest.approx(PRIOR_SD[1:], rel=1e-6)
+
+
+def test_derivatives_are_those_of_a_polynomial():
+    def value(t):
+        return (
+            2
+            + 3 * t[0]
+            - t[1]
+            + 4 * t[2]
+            + 5 * t[0] ** 2
+            + 7 * t[1] ** 2
+            - 2 * t[2] ** 2
+            + t[0] * t[1]
+            - 6 * t[0] * t[2]
+            + 8 * t[1] * t[2]
+        )
+
+    at = np.array([0.5, -1.0, 2.0])
+    gradient, hessian = _derivatives(value, at, value(at), np.array([0.01, 0.1, 0.005]))
+    expected = [3 + 10 * 0.5 - 1 - 12, -1 - 14 + 0.5 + 16, 4 - 8 - 3 - 8]
+    np.testing.assert_allclose(gradient, expected, rtol=1e-9)
+    np.testing.assert_allclose(hessian, [[10, 1, -6], [1, 14, 8], [-6, 8, -4]], rtol=1e-6)
+
+
+def test_the_density_of_parameters_is_that_of_the_spirals():
+    made, wanted = (
+        _density(np.array([math.log(0.2), 12.0, 1.8]), 3, 0.1, 0.9),
+        spiral_density(arms=3, noise=0.2, t_min=0.1, t_max=0.9, rotation_degrees=12.0, winding=1.8),
+    )
+    assert torch.equal(made.means, wanted.means)
+    torch.testing.assert_close(made.scales, wanted.scales)
+    torch.testing.assert_close(
+        _density(np.array([-99.0, 0.0, 2.0]), 2, 0.5, 1.0).scales.max(), torch.tensor(1e-3).double(), rtol=0.1, atol=0
+    )
+
+
+def test_parameters_of_little_weight_are_left_out():
+    theta = np.array([[math.log(0.2), 0.0, 2.0], [math.log(0.5), 20.0, 2.0]])
+    x = torch.tensor([[0.3, 0.2], [-0.7, 0.4]])
+    for weight, least, kept in ((1e-5, 1e-4, 1), (1e-3, 1e-4, 2), (1e-3, 1e-3, 1), (0.3, 1e-4, 2)):
+        weights = np.array([1 - weight, weight])
+        found = SpiralLearner(theta, weights, theta[0], np.ones(3), 2, 0.0, 1.0).log_posterior(x, least)
+        joint = sum(w * log_joint(x, _density(t, 2, 0.0, 1.0)).exp() for w, t in list(zip(weights, theta))[:kept])
+        torch.testing.assert_close(found, (joint / joint.sum(1, keepdim=True)).log())
+    assert SpiralLearner.log_posterior.__defaults__ == (1e-4,)
 
 
 def test_a_learner_that_is_sure_is_bayes(points):
