@@ -1,13 +1,12 @@
 """Mutants: change one thing at random in a copy of the package, and see whether a test notices.
 
     scripts/lab test --cov=mlplab --cov-context=test --cov-report=
-    .venv/bin/python tests/mutants.py 100 .coverage [seed=0] [shard=0/2] [again=FILE] [only=data/labels]
+    .venv/bin/python tests/mutants.py 100 .coverage [seed=0] [shard=0/2] [again=FILE] [only=data/labels] [seconds=60]
 
 Each mutant of nn/, population/, data/ and runs/ meets up to 60 of the tests that run its line, for a minute, the
 nearest first: those of its module's own test file, of files that import it, of the room; few cases of one test, and
-those that run little else. Where none is known, or
-what it changes is done while the module is imported, it meets the files that name its module. A test kills it that fails on
-it twice and passes without it. Printed are the survivors and the share that was killed; `again` tries those once more
+those that run little else. Where none is known, or what it changes is done while the module is imported, it meets the
+files that name its module. A test kills it that fails on it twice and passes without it. Printed are the survivors and the share that was killed; `again` tries those once more
 that a printed list says survived, `only` takes those of some modules. Mutants that change nothing that could be
 noticed stand with a reason in equivalent_mutants.json.
 
@@ -41,6 +40,7 @@ ROOMS = ("nn", "population", "data", "runs")
 MOST_TESTS, MOST_CASES, MOST_FILES = 60, 4, 12
 # Seconds that a mutant's tests take together, where none fails; and a single one of them, in the worst case.
 TESTS_S, WALL_S = 60, 180
+SLOW_S = 1  # what takes longer is left to the end
 MOST_BYTES = 32 << 30
 # What the tests import of others' packages, once for all: each run of tests is a fork of this process.
 OTHERS = ("pytest", "torch", "lightning", "omegaconf", "matplotlib.figure", "matplotlib.backends.backend_agg")
@@ -230,26 +230,33 @@ class Trials:
 
     Args:
         copy: folder of the copy.
+        seconds: that a run of tests may take.
         session: of pytest, whose tests were collected without a mutant; None to collect them in each fork.
     """
 
-    def __init__(self, copy, session=None):
-        self.copy, self.session, self.sound, self.count = copy, session, {}, 0
+    def __init__(self, copy, seconds, session=None):
+        self.copy, self.seconds, self.session, self.count = copy, seconds, session, 0
+        self.sound, self.took = {}, {}  # of tests without a mutant: whether they pass, and the seconds they took
 
     def verdict(self, path, after, tests):
         """Say "killed", "SURVIVED", or "NO TEST" where none can be run or passes without the mutant."""
-        met = 0
-        while tests:
-            failed, died, passed = self.run(tests, path, after)
-            met += passed
-            if failed is None:
-                break
-            group = (failed,) if failed else tuple(tests)
-            if group not in self.sound:
-                self.sound[group] = self.run(group)[0] is None
-            if self.sound[group] and (died or self.run(group, path, after)[0] is not None):
-                return "killed"
-            tests = tests[tests.index(failed) + 1 :] if failed in tests else []
+        met, begin = 0, time.monotonic()
+        slow_last = sorted(tests, key=lambda test: self.took.get(test, 0) > SLOW_S)
+        files = list(dict.fromkeys(test.partition("::")[0] for test in tests))
+        groups = [[test for test in tests if test.partition("::")[0] == file] for file in files]
+        # Where the tests are collected anew, a file at a time: the first mostly notices.
+        for group in [slow_last] if self.session else groups:
+            while group and time.monotonic() < begin + 2 * self.seconds:
+                failed, died, passed = self.run(group, path, after)
+                met += passed
+                if failed is None:
+                    break
+                blamed = (failed,) if failed else tuple(group)
+                if blamed not in self.sound:
+                    self.sound[blamed] = self.run(blamed)[0] is None
+                if self.sound[blamed] and (died or self.run(blamed, path, after)[0] is not None):
+                    return "killed"
+                group = group[group.index(failed) + 1 :] if failed in group else []
         return "SURVIVED" if met else "NO TEST"
 
     def run(self, tests, path=None, after=None):
@@ -277,24 +284,26 @@ class Trials:
             os.killpg(child, signal.SIGKILL)
         if before is not None:
             target.write_bytes(before)
-        lines = [line.partition(" ")[::2] for line in told.read_text().splitlines()]
-        passed = sum(word == "passed" for word, _ in lines)
-        if not lines or lines[-1][0] != "ended":
-            return (lines[-1][1] if lines and lines[-1][0] == "begun" else ""), True, passed
-        return next((name for word, name in lines if word == "failed"), None), False, passed
+        lines = [json.loads(line) for line in told.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        passed = {name: seconds for word, name, seconds in lines if word == "passed"}
+        self.took |= passed
+        word, last, _ = lines[-1] if lines else ("begun", "", 0)
+        if word != "ended":
+            return (last if word == "begun" else ""), True, len(passed)
+        return next((name for word, name, _ in lines if word == "failed"), None), False, len(passed)
 
     def _child(self, tests, told, target=None, before=None, after=None):
         os.setsid()
         resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
         if self.session is None:
-            meeting = Meeting(lambda session: meet(session, tests, told))
+            meeting = Meeting(lambda session: meet(session, tests, told, self.seconds))
             sys.modules["pytest"].main([*OPTIONS, *{test.partition("::")[0] for test in tests}], plugins=[meeting])
             if not meeting.began:
-                told.write_text("failed \nended\n")
+                told.write_text('["failed", "", 0]\n["ended", "", 0]\n')
             return
         if target is not None:
             give_code(str(target), new_code(before, after))
-        meet(self.session, tests, told)
+        meet(self.session, tests, told, self.seconds)
 
 
 class Meeting:
@@ -310,21 +319,26 @@ class Meeting:
         return True
 
 
-def meet(session, tests, told):
+def meet(session, tests, told, seconds):
     """Run tests, or all of files, one by one until one fails or the time is over, and write how each ended."""
-    by_name, until = {}, time.monotonic() + TESTS_S
+    by_name, until = {}, time.monotonic() + seconds
     for item in session.items:
         by_name.setdefault(item.nodeid, []).append(item)
         by_name.setdefault(item.nodeid.partition("::")[0], []).append(item)
     there = [item for test in tests for item in by_name.get(test, ())]
     with told.open("a", buffering=1) as file:
+
+        def tell(word, name="", begin=0):
+            print(json.dumps([word, name, time.monotonic() - begin]), file=file)
+
         for item, following in zip(there, [*there[1:], None]):
-            print("begun", item.nodeid, file=file)
+            begin = time.monotonic()
+            tell("begun", item.nodeid)
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-            print("failed" if session.testsfailed else "passed", item.nodeid, file=file)
+            tell("failed" if session.testsfailed else "passed", item.nodeid, begin)
             if session.testsfailed or time.monotonic() > until:
                 break
-        print("ended", file=file)
+        tell("ended")
 
 
 def new_code(before, after):
@@ -362,7 +376,7 @@ def give_code(file, codes):
 OPTIONS = ("-x", "-q", "-n", "0", "-p", "no:cacheprovider")
 
 
-def main(count, coverage, seed=0, shard="0/1", again=None, only=""):
+def main(count, coverage, seed=0, shard="0/1", again=None, only="", seconds=TESTS_S):
     runs, known = Runs(coverage), equivalents()
     every = [(path, *mutant) for path in sources() for mutant in mutants(path)]
     some = [one for one in every if name_of(one[0]).startswith(tuple(only.split(",")))]
@@ -409,9 +423,9 @@ def main(count, coverage, seed=0, shard="0/1", again=None, only=""):
             importlib.import_module(name)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1), os.dup2(nowhere, 2)
-        judge(Trials(copy), wholes)
+        judge(Trials(copy, float(seconds)), wholes)
         files = {test.partition("::")[0] for one in functions for test in one[-1]}
-        meeting = Meeting(lambda session: judge(Trials(copy, session), functions))
+        meeting = Meeting(lambda session: judge(Trials(copy, float(seconds), session), functions))
         sys.modules["pytest"].main([*OPTIONS, *sorted(files)], plugins=[meeting])
         if not meeting.began:
             print("the tests cannot be collected", file=out)

@@ -1,7 +1,9 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from mlplab.population.blocks import BlockLoader, Serving, WholeLoader, count_minibatches, limited
+from mlplab.population.blocks import BlockLoader, MemberData, Serving, WholeLoader, count_minibatches, limited
 from mlplab.seeds import generator
 
 
@@ -159,3 +161,23 @@ def test_whole_loader_gives_everything_once():
     assert len(loader) == 1
     ((a, b),) = loader
     assert a is x and b is y
+
+
+def test_the_loader_of_several_data_modules_is_bounded_by_the_work_of_all_parameters():
+    """Forward, and backward for weights and inputs: each a product and a sum for every parameter and point."""
+    part = SimpleNamespace(x=torch.zeros(9, 2), y=torch.zeros(9, dtype=torch.long))
+    own = {"order": order_of(0, 9), "batch_size": 4, "drop_last": False, "drawn_order_seed": 7}
+    modules = [SimpleNamespace(train=part, validation=None, **own) for _ in range(2)]
+    serving = Serving(minibatches=2)
+    loader = MemberData(modules, serving).train_loader(torch.float64, parameters=100)
+    assert loader.operations == 3 * 2 * 100 * 4 and loader.serving is serving and loader.x.dtype == torch.float64
+    assert (loader.batch_size, loader.whole, loader.order_seeds, len(loader.orders)) == (4, 3, [7, 7], 2)
+    assert MemberData(modules).train_loader().operations == 0 and MemberData(modules).validation_loader() is None
+
+
+def test_seeds_are_drawn_from_where_the_device_draws_and_every_member_has_one():
+    cuda, cpu = torch.device("cuda"), torch.device("cpu")
+    assert Serving().draws(cuda, [0, 1]) and not Serving().draws(cpu, [0, 1]) and not Serving().draws(cuda, [0, None])
+    assert Serving(drawing_devices=("cpu",)).draws(cpu, [3])
+    loader = make(points=6, batch_size=2)
+    assert not loader.draws and loader.order_seeds == [None]

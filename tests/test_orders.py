@@ -43,6 +43,25 @@ def test_orders_are_permutations_of_their_seed_and_epoch(points):
             assert torch.equal(draw_orders(seeds[index : index + 1], epoch, points)[0], orders[index])
 
 
+@pytest.mark.parametrize(
+    ("seed", "epoch", "points"), [(0, 0, 1), (5, 0, 9), (5, 3, 16), (2**63 - 1, 7, 17), (1, 2, 64)]
+)
+def test_an_order_is_that_of_the_generators_numbers_in_whole_numbers(seed, epoch, points):
+    """A stream for each seed and epoch; of its numbers the low bits are replaced by the places, which are then sorted."""
+
+    def mixed(state):
+        return next(plain_splitmix64((state - 0x9E3779B97F4A7C15) % WORD))
+
+    start = mixed((seed + (epoch + 1) * next(plain_splitmix64(seed))) % WORD)
+    bits = max(1, (points - 1).bit_length())
+    keys = [
+        (number >> bits << bits) + place for place, number in zip(range(points), plain_splitmix64(start), strict=False)
+    ]
+    signed = [key - WORD if key >= WORD // 2 else key for key in keys]
+    expected = sorted(range(points), key=signed.__getitem__)
+    assert draw_orders(torch.tensor([seed]), epoch, points)[0].tolist() == expected
+
+
 def test_each_order_is_as_likely_as_any_other():
     orders = torch.cat([draw_orders(torch.arange(4000), epoch, 4) for epoch in range(6)])
     counts = torch.unique(orders, dim=0, return_counts=True)[1].double()
