@@ -6,7 +6,7 @@
 Each mutant of nn/, population/, data/ and runs/ meets up to 60 of the tests that run its line, for a minute, the
 nearest first: those of its module's own test file, of files that import it, of the room; few cases of one test, and
 those that run little else. Where none is known, or what it changes is done while the module is imported, it meets the
-files that name its module. A test kills it that fails on it twice and passes without it. Printed are the survivors and the share that was killed; `again` tries those once more
+files that name its module, the smallest first. A test kills it that fails on it twice and passes without it. Printed are the survivors and the share that was killed; `again` tries those once more
 that a printed list says survived, `only` takes those of some modules. Mutants that change nothing that could be
 noticed stand with a reason in equivalent_mutants.json.
 
@@ -382,7 +382,7 @@ def main(count, coverage, seed=0, shard="0/1", again=None, only="", seconds=TEST
     some = [one for one in every if name_of(one[0]).startswith(tuple(only.split(",")))]
     chosen = random.Random(int(seed)).sample(some, min(int(count), len(some)))
     if again is not None:
-        left = re.findall(r"^SURVIVED  (\S+)  (.*)  \(\d+ tests\)$", Path(again).read_text(), re.MULTILINE)
+        left = re.findall(r"^SURVIVED  (\S+)  (.*)  \(\d+ (?:tests|files)\)$", Path(again).read_text(), re.MULTILINE)
         chosen = [one for one in every if (f"{name_of(one[0])}:{one[1]}", one[2]) in left]
     this, of = map(int, shard.split("/"))
     counts, wholes, functions, out = Counter(), [], [], os.fdopen(os.dup(1), "w", buffering=1)
@@ -396,8 +396,8 @@ def main(count, coverage, seed=0, shard="0/1", again=None, only="", seconds=TEST
         reason = known.get((text[line - 1].strip(), words))
         # What a module does while it is imported is of no test in particular.
         whole = new_code(before, after) is None
-        tests = runs.tests(path, line, text) or files_naming(path)
-        tests += [file for file in files_naming(path) if whole and file not in tests]
+        tests = [] if whole else runs.tests(path, line, text)
+        tests = tests or files_naming(path)
         if reason:
             tell("equivalent", path, line, words, reason)
         else:
@@ -405,7 +405,8 @@ def main(count, coverage, seed=0, shard="0/1", again=None, only="", seconds=TEST
 
     def judge(trials, mutants):
         for path, line, words, after, tests in mutants:
-            tell(trials.verdict(path, after, tests), path, line, words, f"{len(tests)} tests")
+            met = f"{len(tests)} {'tests' if '::' in tests[0] else 'files'}" if tests else "no tests"
+            tell(trials.verdict(path, after, tests), path, line, words, met)
 
     with tempfile.TemporaryDirectory() as place:
         copy = Path(place) / "copy"
