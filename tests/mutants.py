@@ -170,16 +170,16 @@ class Runs:
                 self.of.setdefault(place, set()).update(ran)
         self.lines = Counter(test for (name, _), tests in self.of.items() if name for test in tests)
 
-    def tests(self, path, line, text):
+    def tests(self, path, line, text, below=False):
         """List the tests that run a line, the nearest first, and as many others at random as there is room for."""
-        # A line within an expression may be known by one above it alone.
-        above = [text[number - 1].strip() for number in range(line, max(line - 8, 0), -1)]
-        places = [(name, words) for name in (name_of(path), "") for words in above]
+        # A line within an expression may be known by one above it alone, and a function by its first one below.
+        near = range(line, min(line + 60, len(text))) if below else range(line - 1, max(line - 9, -1), -1)
+        places = [(name, text[number].strip()) for name in (name_of(path), "") for number in near]
         ran = next((self.of[place] for place in places if self.of.get(place)), set())
         files = {test.partition("::")[0] for test in ran}
-        near = {file: nearness(path, file) for file in files if (ROOT / file).is_file()}
-        ran = [test for test in ran if test.partition("::")[0] in near]
-        ran.sort(key=lambda test: (near[test.partition("::")[0]], self.lines[test], test))
+        far = {file: nearness(path, file) for file in files if (ROOT / file).is_file()}
+        ran = [test for test in ran if test.partition("::")[0] in far]
+        ran.sort(key=lambda test: (far[test.partition("::")[0]], self.lines[test], test))
         cases, first, rest = Counter(), [], []
         for test in ran:
             function = test.partition("[")[0]
@@ -219,9 +219,9 @@ def module_of(path):
 
 
 def files_naming(path):
-    """List the test files that name a module: its own first, then the smallest."""
+    """List the test files that name a module or its room: its own first, then those that import it, then the smallest."""
     near = {file: nearness(path, str(file.relative_to(ROOT))) for file in (ROOT / "tests").glob("test_*.py")}
-    files = sorted((file for file in near if near[file] < 2), key=lambda file: (near[file], file.stat().st_size))
+    files = sorted((file for file in near if near[file] < 3), key=lambda file: (near[file], file.stat().st_size))
     return [str(file.relative_to(ROOT)) for file in files[:MOST_FILES]]
 
 
@@ -302,7 +302,8 @@ class Trials:
                 told.write_text('["failed", "", 0]\n["ended", "", 0]\n')
             return
         if target is not None:
-            give_code(str(target), new_code(before, after))
+            codes = new_code(before, after)
+            give_code(str(target), codes) if codes is not None else give_defaults(str(target), after)
         meet(self.session, tests, told, self.seconds)
 
 
@@ -364,13 +365,40 @@ def shell(code, found):
 
 def give_code(file, codes):
     """Let each living function of a file run its new code."""
+    for function in living_functions():
+        code = function.__code__
+        if code.co_filename == file and (code.co_qualname, code.co_firstlineno) in codes:
+            function.__code__ = codes[code.co_qualname, code.co_firstlineno]
+
+
+def in_defaults(before, after):
+    """Say whether two texts of a module differ in the defaults of functions alone."""
+    trees = [ast.parse(text) for text in (before, after)]
+    for node in (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.arguments)):
+        node.defaults, node.kw_defaults = [], []
+    return ast.dump(trees[0]) == ast.dump(trees[1])
+
+
+def give_defaults(file, text):
+    """Let each living function of a file have the defaults that another text of the file gives it."""
+    name = next(name for name, module in sys.modules.items() if getattr(module, "__file__", None) == file)
+    space = {"__name__": name, "__file__": file}
+    exec(compile(text, file, "exec"), space)
+    living = [thing for thing in living_functions() if thing.__code__.co_filename == file]
+    key = lambda function: (function.__code__.co_qualname, function.__code__.co_firstlineno)
+    new = {key(function): function for function in living if function.__globals__ is space}
+    for function in living:
+        if key(function) in new:
+            function.__defaults__ = new[key(function)].__defaults__
+            function.__kwdefaults__ = new[key(function)].__kwdefaults__
+
+
+def living_functions():
+    """List the functions of this process."""
     gc.unfreeze()
-    for thing in gc.get_objects():
-        if type(thing) is types.FunctionType and thing.__code__.co_filename == file:
-            code = codes.get((thing.__code__.co_qualname, thing.__code__.co_firstlineno))
-            if code is not None:
-                thing.__code__ = code
+    found = [thing for thing in gc.get_objects() if type(thing) is types.FunctionType]
     gc.freeze()
+    return found
 
 
 OPTIONS = ("-x", "-q", "-n", "0", "-p", "no:cacheprovider")
@@ -394,10 +422,11 @@ def main(count, coverage, seed=0, shard="0/1", again=None, only="", seconds=TEST
     for path, line, words, before, after in chosen[this::of]:
         text = before.decode().splitlines()
         reason = known.get((text[line - 1].strip(), words))
-        # What a module does while it is imported is of no test in particular.
-        whole = new_code(before, after) is None
-        tests = [] if whole else runs.tests(path, line, text)
-        tests = tests or files_naming(path)
+        # What a module does while it is imported is of no test in particular; defaults are of those that run the function.
+        defaults = new_code(before, after) is None and in_defaults(before, after)
+        whole = new_code(before, after) is None and not defaults
+        tests = [] if whole else runs.tests(path, line, text, below=defaults)[: 20 if defaults else MOST_TESTS]
+        tests += files_naming(path) if defaults or not tests else []
         if reason:
             tell("equivalent", path, line, words, reason)
         else:

@@ -17,6 +17,7 @@ from mlplab.data.splits import allot, split
 from mlplab.data.table import Column
 from mlplab.errors import InputError
 from mlplab.runs.identity import file_sha256
+from mlplab.seeds import generator as seeded
 
 NAMES = ("setosa", "versicolor", "virginica")
 
@@ -477,3 +478,28 @@ def test_a_split_is_stratified_unless_it_is_told_otherwise():
     assert all((default[part] == told[part]).all() for part in default)
     assert [int((y[default[part]] == 1).sum()) for part in ("train", "validation", "test")] == [6, 2, 2]
     assert any(len(default[part]) != len(plain[part]) or (default[part] != plain[part]).any() for part in default)
+
+
+def test_a_class_of_which_the_groups_leave_nothing_to_train_on_is_named(file):
+    """Group 0 alone has the class ``rare``, in two rows: some seeds put it where nothing is trained."""
+    rows = "".join(f"{i * i % 17},{i // 2},{'rare' if i < 2 else 'ab'[i % 2]}\n" for i in range(20))
+    path, ends = file("a,subject,label\n" + rows), set()
+    for seed in range(12):
+        options = {"group": "subject", "seed": seed, "batch_size": 2}
+        parts = split(np.zeros(10, int), 0.2, 0.2, seeded(seed, "split"), stratify=False)
+        if 0 in parts["train"]:
+            module = ready(path, **options)
+            assert sorted(np.bincount(module.train.y).tolist())[0] == 2 == module.class_names.index("rare")
+            assert sum("too rare for the" in note and note.endswith("class rare") for note in module.notes) == 2
+        else:
+            assert f"with {seed} none of class 'rare' of" in refusal(path, **options)
+        ends.add(0 in parts["train"])
+    assert ends == {True, False}
+
+
+def test_one_row_of_a_class_is_enough_to_train_on(file):
+    module = ready(
+        file("a,label\n1,u\n2,u\n3,u\n4,u\n5,v\n6,v\n"), test_fraction=0.4, validation_fraction=0, batch_size=2
+    )
+    assert np.bincount(module.train.y).tolist() == [3, 1] and np.bincount(module.test.y).tolist() == [1, 1]
+    assert not module.notes[1:-1]

@@ -10,7 +10,6 @@ import torch
 import yaml
 from lightning.pytorch import Trainer
 
-import mlplab
 from mlplab.data import datasets, modules
 from mlplab.data.arrays import ArrayDataModule
 from mlplab.data.file_module import FileDataModule, FileDataModule01
@@ -25,9 +24,9 @@ from mlplab.population.trainer import BlockTrainer
 # These are filled or renewed as a training or a listing goes on.
 CHANGING = {"EpochSums", "Job", "Run", "Stop", "SweepFolder", "SweepRecord", "Table"}
 MODULES = [
-    importlib.import_module(f"mlplab.{room}.{module.name}")
-    for room in ("nn", "population", "data", "runs")
-    for module in pkgutil.iter_modules([f"{mlplab.__path__[0]}/{room}"])
+    importlib.import_module(f"{room}.{module.name}")
+    for room in ("mlplab.nn", "mlplab.population", "mlplab.data", "mlplab.runs")
+    for module in pkgutil.iter_modules(importlib.import_module(room).__path__)
 ]
 KINDS = [
     kind
