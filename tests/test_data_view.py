@@ -12,7 +12,7 @@ from beside_lightning import QUIET, drawing  # noqa: F401 (a fixture)
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset, WeightedRandomSampler, random_split
 
 import mlplab
-from mlplab.training import process
+from mlplab import seeds
 from mlplab.training.data_view import viewed
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -149,9 +149,9 @@ MODULES = [OwnGenerator, Weighted, GlobalGenerators, OwnNumpy, Split, AsksTheTra
 def test_a_users_data_train_as_under_a_stock_trainer(make):
     options = {"limit_train_batches": 3, "max_epochs": 1 if make is OneShot else 3}
     trained = []
-    with process.same_generators():
+    with seeds.same_generators():
         for by_the_lab in (True, False):
-            process.seed_all(4)
+            seeds.seed_all(4)
             module, data = classifier(), make()
             if by_the_lab:
                 result = mlplab.fit(module, data, callbacks=[], **options)
@@ -239,11 +239,11 @@ def test_the_plan_names_the_users_class():
 
 
 def test_looking_leaves_the_global_generators():
-    with process.same_generators():
-        process.seed_all(7)
-        before = copy.deepcopy(process.states())
+    with seeds.same_generators():
+        seeds.seed_all(7)
+        before = copy.deepcopy(seeds.states())
         viewed(GlobalGenerators())
-        after = process.states()
+        after = seeds.states()
     assert torch.equal(before["torch"], after["torch"]) and before["python"] == after["python"]
     np.testing.assert_array_equal(before["numpy"][1], after["numpy"][1])
 

@@ -13,11 +13,11 @@ from small_runs import assert_same_run, base, changed, interrupt, train  # noqa:
 from torch import nn
 
 import mlplab
+from mlplab import seeds
 from mlplab.cli.app import main
 from mlplab.cli.train import summary
 from mlplab.errors import InputError
 from mlplab.runs import checkpoint
-from mlplab.training import process
 from mlplab.training.build import build_module
 from mlplab.training.callbacks import EarlyStopping
 from mlplab.training.plane import plane_of
@@ -75,13 +75,13 @@ def drawn(base, tmp_path, monkeypatch):  # noqa: F811
 
 
 def test_a_run_that_draws_by_global_generators_repeats_to_the_bit(drawn, tmp_path):
-    with process.same_generators():
-        before = process.states()
+    with seeds.same_generators():
+        before = seeds.states()
         first = train(drawn, tmp_path / "first")
-        after = process.states()
+        after = seeds.states()
         assert torch.equal(before["torch"], after["torch"]) and before["python"] == after["python"]
         np.testing.assert_array_equal(before["numpy"][1], after["numpy"][1])
-        process.seed_all(99)  # what stands there before is of no account
+        seeds.seed_all(99)  # what stands there before is of no account
         train(drawn, tmp_path / "second")
         other = train(drawn | {"seed": drawn["seed"] + 1}, tmp_path / "other")
     assert_same_run(tmp_path / "first", tmp_path / "second")

@@ -22,6 +22,7 @@ from mlplab.plots.decision_map import decision_map, summary
 from mlplab.rules import integer, near, shown
 from mlplab.runs.files import read_record
 from mlplab.runs.folder import RunFolder, open_run
+from mlplab.seeds import in_turn
 from mlplab.training.build import build_data, build_module, expect_dtype, initialise_lazy, read_weights
 from mlplab.training.callbacks import DivergenceGuard, Progress
 from mlplab.training.callbacks.decision_maps import map_of
@@ -32,9 +33,9 @@ from mlplab.training.loading import load_network
 from mlplab.training.members import SingleNetwork, network_of, network_title
 from mlplab.training.plan import parameters_of, plan
 from mlplab.training.plane import plane_of
-from mlplab.training.process import in_turn, threads
 from mlplab.training.record import MemberRun
 from mlplab.training.results import part_logits, part_metrics
+from mlplab.training.trainers import threads
 
 
 class LoadedRun(NamedTuple):

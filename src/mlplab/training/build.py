@@ -20,14 +20,13 @@ from mlplab.runs import checkpoint
 from mlplab.runs.files import read_record
 from mlplab.runs.folder import RunFolder, open_run
 from mlplab.runs.identity import config_digest
-from mlplab.seeds import derive
+from mlplab.seeds import derive, same_generators, seed_all
 from mlplab.training.callbacks import MemberCallback, Progress
 from mlplab.training.callbacks.checkpoints import digest_of, network_state
 from mlplab.training.classifier import Classifier
 from mlplab.training.data_view import TRANSFERS, DataView, viewed
 from mlplab.training.members import SingleNetwork, network_of
 from mlplab.training.objects import arguments_of, build, find_class, try_loss, try_optimizer, try_schedule
-from mlplab.training.process import same_generators, seed_all
 from mlplab.training.record import MemberRun, share_data
 
 # What is not Lightning's among the keys of `trainer`.

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset, default
 
 from mlplab.data.arrays import ArrayDataModule, LabelledData, Points
 from mlplab.population.trainer import quiet
-from mlplab.training import process
+from mlplab.seeds import put_back, same_generators, states
 
 # Above this number points are not gathered: the metrics are then those that the module's own test logs.
 MOST_POINTS = 1_000_000
@@ -49,7 +49,7 @@ class DataView(LabelledData):
         for name in ("class_names", "feature_names", "to_units", "to_inputs"):
             if getattr(module, name, None) is not None:
                 setattr(self, name, getattr(module, name))
-        with process.same_generators():
+        with same_generators():
             self.train, self.validation = (_points(module, LOADERS[part]) for part in ("train", "validation"))
             with _without("test points", module):
                 self.test = _points(module, LOADERS["test"])
@@ -70,7 +70,7 @@ class DataView(LabelledData):
             return None
         if self.train is not None:
             return self.train.x[:1]
-        with process.same_generators(), _attached(self.module):
+        with same_generators(), _attached(self.module):
             loader = self.module.train_dataloader()
             if not isinstance(loader, DataLoader) or not isinstance(loader.dataset, TensorDataset):
                 return None
@@ -130,13 +130,13 @@ def _set_up(module: LightningDataModule) -> None:
     stages = _SET_UP[module]
     stages.clear()
     module.prepare_data()
-    before = process.states()
+    before = states()
     module.setup("fit")
     stages.add("fit")
     if isinstance(module, ArrayDataModule):
         return
-    with process.same_generators():
-        process.put_back(before)  # a split that is drawn in each stage is the same one
+    with same_generators():
+        put_back(before)  # a split that is drawn in each stage is the same one
         with _without("test points", module):
             module.setup("test")
             stages.add("test")

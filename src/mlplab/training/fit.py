@@ -19,6 +19,7 @@ from mlplab.runs.files import remove_leftovers, write_text
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.identity import unlike
 from mlplab.runs.manifest import collect, write_status
+from mlplab.seeds import same_generators
 from mlplab.training.build import build_callbacks, build_runs, trainer_options
 from mlplab.training.callbacks import MemberCallback
 from mlplab.training.callbacks.checkpoints import expect_last, restore_engine
@@ -27,10 +28,19 @@ from mlplab.training.loggers import RunFolderLogger
 from mlplab.training.members import members_of
 from mlplab.training.objects import within_memory
 from mlplab.training.plan import plan, trainings_of
-from mlplab.training.process import EpochStreams, failing, same_generators, stoppable, threads
 from mlplab.training.record import MemberRun, Record
 from mlplab.training.results import finish
-from mlplab.training.trainers import hand_back, lightning_trainer, population_of, population_trainer, run_loop
+from mlplab.training.trainers import (
+    EpochStreams,
+    failing,
+    hand_back,
+    lightning_trainer,
+    population_of,
+    population_trainer,
+    run_loop,
+    stoppable,
+    threads,
+)
 
 OnResult = Callable[[int, dict[str, Any]], None]
 

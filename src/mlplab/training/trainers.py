@@ -1,6 +1,9 @@
-"""The two ways to train runs: the engine as one population, or Lightning's own loop; both driven by a Trainer."""
+"""The two ways to train runs, the engine or Lightning's own loop, and what of its process a training sets and puts back."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,12 +18,15 @@ from mlplab.population.engine import PopulationModule
 from mlplab.population.member_axis import ModulePopulation
 from mlplab.population.stacking import stack
 from mlplab.population.trainer import BlockTrainer, quiet
+from mlplab.runs import signals
+from mlplab.runs.folder import RunFolder
+from mlplab.runs.manifest import write_status
+from mlplab.seeds import derive, in_turn, seed_all
 from mlplab.training.callbacks.checkpoints import RunState, WholeFile, reading
 from mlplab.training.data_view import module_of, set_up_once
-from mlplab.training.members import AVERAGING
+from mlplab.training.members import AVERAGING, members_of
 from mlplab.training.objects import wants_memory
 from mlplab.training.plan import member_optimizer
-from mlplab.training.process import EpochStreams
 from mlplab.training.record import MemberRun, Record
 
 
@@ -152,3 +158,102 @@ def hand_back(runs: Sequence[MemberRun], members: Any) -> None:
                 arrays[name].copy_(values)
     if isinstance(members.population, ModulePopulation):
         members.population.release()
+
+
+class EpochStreams(L.Callback):
+    """Seed the global generators anew in each epoch, so that what is drawn depends on the seed and the epoch only.
+
+    The order of the points and what the network draws have streams of their own. Lightning makes the iterator of the first
+    epoch before, and those of the others after ``on_train_epoch_start``.
+
+    Args:
+        seed: what the streams are derived from.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed, self._first = seed, 0
+
+    def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self._first = members_of(trainer, module).epochs  # which the callbacks' states have brought back
+        self._order(self._first)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if trainer.current_epoch != self._first:
+            self._order(trainer.current_epoch)
+
+    def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+        if batch_idx == 0:
+            seed_all(derive(self.seed, "batches", trainer.current_epoch))
+
+    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        seed_all(derive(self.seed, "end"))  # for a network that draws while it is measured
+
+    def _order(self, epoch: int) -> None:
+        seed_all(derive(self.seed, "order", epoch))
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let torch compute on so many threads, and put their number back."""
+    with in_turn():
+        before = torch.get_num_threads()
+        torch.set_num_threads(count)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+@contextmanager
+def failing(
+    folders: Sequence[RunFolder | None], untouched: Callable[[], bool], done: set[int] = frozenset()
+) -> Iterator[None]:
+    """Say in each folder how its run ended, where it ends with an error; one that was never described stays as it was."""
+
+    def fail(error: BaseException) -> None:
+        if not untouched():  # a run that could not go on stays interrupted
+            _fail([folder for index, folder in enumerate(folders) if index not in done], error)
+
+    try:
+        with signals.at_the_end(lambda: fail(KeyboardInterrupt())):
+            yield
+    except BaseException as error:
+        fail(KeyboardInterrupt() if signals.received() else error)
+        raise
+
+
+def _fail(folders: Sequence[RunFolder | None], error: BaseException) -> None:
+    if isinstance(error, KeyboardInterrupt):
+        state, words = "interrupted", None
+    else:
+        state, words = "failed", "".join(traceback.format_exception(error))
+    for folder in folders:
+        if folder is not None and folder.config.is_file():
+            write_status(folder.path, state, words)
+
+
+@contextmanager
+def stoppable(members: Any) -> Iterator[None]:
+    """Turn the first Ctrl-C or SIGTERM into a stop at the end of the running block, or of the minibatch in Lightning's loop.
+
+    A second one stops at once, and so does a command whose block takes too long.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def request(number: int, frame: Any) -> None:
+        signals.note(number)
+        if members.interrupted:
+            signals.stop()
+        members.interrupted = True
+
+    for number in before:
+        signal.signal(number, request)
+    try:
+        with signals.patient(signals.SAVES_WITHIN_S):
+            yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
