@@ -9,6 +9,7 @@ from mlplab.data import datasets
 from mlplab.data.bayes import MixtureDensity, log_posterior, score
 from mlplab.data.datasets import (
     SMALLEST_NOISE,
+    SMALLEST_SPIRAL,
     blobs_density,
     circles_density,
     moons_density,
@@ -156,9 +157,12 @@ def test_circles_posterior_is_the_bessel_function(noise):
     np.testing.assert_allclose(computed, expected, atol=1e-7)
 
 
-@pytest.mark.parametrize("noise", [0.02, 0.2, 1.0])
+@pytest.mark.parametrize("noise", [0.005, 0.02, 0.2, 1.0])
 def test_moons_posterior_is_the_brute_force_one(noise):
     x = scattered([0.0, 0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 3.0])
+    # Beyond an end the integrand falls steeply from there.
+    beyond = [(end, side * (0.25 + away)) for end, side in ((0.5, -1), (-1.5, -1), (-0.5, 1)) for away in (0.1, 0.5, 2)]
+    x = np.concatenate([x, beyond])
     share, log_weight = both_ends(20_000)
     angle = math.pi * share
     upper = np.stack([np.cos(angle) - 0.5, np.sin(angle) - 0.25], axis=1)
@@ -227,7 +231,8 @@ def test_there_is_no_density_without_noise():
     for make in (spiral_density, circles_density, moons_density, xor_density, blobs_density):
         assert make(noise=0.0) is None
         assert make(noise=SMALLEST_NOISE) is not None
-    assert spiral_density(t_max=0.0) is None
+    assert spiral_density(t_max=0.0) is None and spiral_density(t_max=SMALLEST_SPIRAL / 2) is None
+    assert spiral_density(t_max=SMALLEST_SPIRAL) is not None
 
 
 def test_bayes_on_the_tutorials_own_split():

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from torch.utils.data import DataLoader, TensorDataset
 
 from mlplab.data import datasets
+from mlplab.data.arrays import EpochSampler
 from mlplab.data.bayes import log_posterior, score
 from mlplab.data.file_module import FileDataModule
 from mlplab.data.modules import (
@@ -194,6 +195,14 @@ def test_the_train_loader_hands_over_an_epoch_in_its_order(drop_last, steps):
     served = torch.cat([x for x, _ in batches])
     assert torch.equal(served, module.train.x[module.order(0)][: len(served)])
     assert len(served) == (156 if drop_last else 160)
+
+
+def test_each_pass_of_a_sampler_is_the_next_epoch_unless_it_is_told_which():
+    asked = []
+    sampler = EpochSampler(lambda epoch: asked.append(epoch) or torch.arange(epoch, epoch + 3), 3)
+    assert [list(sampler) for _ in range(3)] == [[0, 1, 2], [1, 2, 3], [2, 3, 4]] and len(sampler) == 3
+    sampler.set_epoch(7)
+    assert list(sampler) == [7, 8, 9] and list(sampler) == [8, 9, 10] and asked == [0, 1, 2, 7, 8]
 
 
 def test_validation_and_test_loaders_hand_over_all_points():
