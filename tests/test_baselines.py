@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mlplab.data.arrays import Points
-from mlplab.data.baselines import MOST_TRAIN, baselines
+from mlplab.data.baselines import MOST_FEATURES, MOST_TEST, MOST_TRAIN, NEIGHBOURS, baselines
 
 
 def clouds(count, shift, seed):
@@ -39,3 +39,44 @@ def test_images_are_flattened_and_large_sets_cut():
         Points(train.x.reshape(-1, 2, 1), train.y), Points(train.x[:10].reshape(-1, 1, 2), train.y[:10]), 3
     )
     assert found["nearest_neighbours"]["points"] == 10
+
+
+def test_the_majority_stands_alone_where_the_others_make_no_sense():
+    pytest.importorskip("sklearn")
+    y = torch.tensor([0, 1, 0, 1])
+
+    def names(features, labels, classes):
+        points = Points(torch.arange(4.0)[:, None].expand(4, features), labels)
+        return list(baselines(points, points, classes))
+
+    every = ["majority", "logistic_regression", "nearest_neighbours"]
+    assert names(MOST_FEATURES, y, 2) == every and names(MOST_FEATURES + 1, y, 2) == every[:1]
+    assert names(2, y, 3) == every[:1] and names(2, torch.zeros(4, dtype=torch.long), 1) == every[:1]
+    assert (
+        baselines(Points(y[:, None].float(), y), Points(y[:, None].float(), y), 2)["nearest_neighbours"]["points"] == 4
+    )
+
+
+def test_the_first_points_stand_for_all_of_a_large_set():
+    pytest.importorskip("sklearn")
+    x, y = torch.zeros(MOST_TRAIN + 5, 1), torch.zeros(MOST_TRAIN + 5, dtype=torch.long)
+    x[:10, 0], y[:10] = 1, 1
+    x[MOST_TRAIN:, 0], y[MOST_TRAIN:] = -1, 1
+    test = Points(torch.ones(MOST_TEST + 5, 1), torch.cat([torch.ones(MOST_TEST), torch.zeros(5)]).long())
+    found = baselines(Points(x, y), test, 2)
+    assert found["majority"]["nll"] == pytest.approx(-math.log(11 / (MOST_TRAIN + 2)))  # Laplace's rule
+    assert found["majority"]["points"] == MOST_TEST and found["majority"]["accuracy"] == 0
+    assert found["nearest_neighbours"]["accuracy"] == 1
+
+
+@pytest.mark.parametrize(("like", "accuracy"), [(3, 1.0), (2, 0.0)])
+def test_five_neighbours_decide(like, accuracy):
+    pytest.importorskip("sklearn")
+    assert NEIGHBOURS == 5
+    near = torch.tensor([1] * like + [0] * (5 - like))
+    train = Points(
+        torch.cat([torch.linspace(0.1, 0.5, 5), torch.full((9,), 50.0)])[:, None],
+        torch.cat([near, torch.zeros(9).long()]),
+    )
+    found = baselines(train, Points(torch.zeros(1, 1), torch.ones(1).long()), 2)
+    assert found["nearest_neighbours"] == {"accuracy": accuracy, "nll": None, "points": 1}
