@@ -1,3 +1,4 @@
+import copy
 import gc
 import os
 import random
@@ -64,6 +65,28 @@ def global_random_state_is_untouched():
     before = torch.get_rng_state()
     yield
     assert torch.equal(before, torch.get_rng_state()), "the test changed torch's global random state"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def config_files_are_parsed_once():
+    """The tests compose conf/ some thousand times, and its files are a sixth of that: each is read again where it changed."""
+    from hydra._internal.core_plugins.file_config_source import FileConfigSource
+
+    load, known = FileConfigSource.load_config, {}
+
+    def load_config(self, config_path):
+        try:
+            path = os.path.join(self.path, self._normalize_file_name(config_path))
+            now = os.stat(path)
+        except OSError:
+            return load(self, config_path)
+        key = (self.provider, path, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
+        if key not in known:
+            known[key] = load(self, config_path)
+        return copy.deepcopy(known[key])
+
+    FileConfigSource.load_config = load_config
+    yield
 
 
 @pytest.fixture(scope="session", autouse=True)

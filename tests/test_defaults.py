@@ -29,4 +29,4 @@ def test_the_closing_lines_carry_standard_errors(results, tmp_path):
     text = summary({**results[0], "seconds": {"fit": 1.0, "total": 1.0}}, tmp_path)
     figures = results[0]["fresh"]
     assert f"{100 * figures['accuracy']:.2f} ± {100 * figures['accuracy_se']:.2f} %" in text
-    assert f"regret on fresh points: {100 * figures['accuracy_regret']:.2f} ± " in text
+    assert f"regret: {100 * figures['accuracy_regret']:.2f} ± " in text

@@ -86,7 +86,7 @@ def test_the_default_run():
         assert 100 * part["accuracy_se"] == pytest.approx(error, abs=0.03) and part["nll"] == pytest.approx(
             nll, rel=0.02
         )
-    points, nll = in_readme(r"regret on fresh points: ([0-9.]+) ± [0-9.]+ percentage points of accuracy, ([0-9.]+)")
+    points, nll = in_readme(r"regret: ([0-9.]+) ± [0-9.]+ percentage points of accuracy, ([0-9.]+)")
     assert 100 * fresh["accuracy_regret"] == pytest.approx(points, abs=0.03) and fresh["nll_regret"] == pytest.approx(
         nll, rel=0.03
     )

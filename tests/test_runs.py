@@ -380,6 +380,20 @@ def test_a_run_that_goes_on_is_not_removed(logs):
     assert not remove(removal, logs) and (logs / removal.run.path).is_dir()
 
 
+def test_the_list_names_the_study_of_what_is_no_network_and_an_example_that_can_be_evaluated(logs, capsys):
+    trained = "spiral-16-seed0-00000000"
+    folder = logs / "lif" / "tutorial-seed0-0000abcd"
+    write_run(folder, None)
+    (folder / "config.yaml").write_text(yaml.safe_dump(plain([], "lif")))
+    (folder,) = (logs / "train").glob(trained)
+    os.utime(folder / "result.json")  # the newest of the networks
+    assert main(["runs", f"paths.logs={logs}"]) == 0
+    told = capsys.readouterr().out
+    assert "0000abcd  lif: defaults" in told
+    assert f"a command takes a run by its digits, as scripts/lab evaluate 00000000 paths.logs={logs}" in told
+    assert max(map(len, told.splitlines()[:-1])) <= 80
+
+
 def test_the_command(logs, capsys, monkeypatch):
     assert main(["runs", f"paths.logs={logs}"]) == 0
     out = capsys.readouterr().out

@@ -13,7 +13,7 @@ from mlplab.runs import listing
 from mlplab.runs.clean import Removal, removable, remove
 from mlplab.runs.find import find_run
 from mlplab.runs.index import Index, Run
-from mlplab.words import folded
+from mlplab.words import folded, front_door
 
 USAGE = """\
 usage: scripts/lab runs [list|best|clean] [FOLDER] [KEY=VALUE ...]
@@ -192,12 +192,15 @@ def show(rows: Sequence[Run], index: Index, asked: Query, count: int) -> None:
     more = f"; {len(rows) - len(kept):,} more rows with limit=all" if len(kept) < len(rows) else ""
     print(f"\n{count:,} runs in {shown_path(index.logs)}{more}")
     if any(isinstance(run, SweepRow) for run in kept):
-        print("N/M: a sweep, N of its M runs finished, metrics of its best one; runs sweep=NAME lists it")
-    print("accuracy, NLL, regret: on fresh points; a command takes a run by its digits, as evaluate " + kept_id(kept))
+        print("N/M: N of a sweep's M runs finished, metrics of the best; sweep=NAME lists them")
+    print("accuracy, NLL, regret: on fresh points")
+    elsewhere = "" if index.logs == logs_folder() else f" paths.logs={shown_path(index.logs)}"
+    print(f"a command takes a run by its digits, as {front_door()} evaluate {trained_id(kept)}{elsewhere}")
 
 
-def kept_id(rows: Sequence[Run]) -> str:
-    return next((run.id for run in rows if not isinstance(run, SweepRow)), "DIGITS")
+def trained_id(rows: Sequence[Run]) -> str:
+    """Give the digits of the newest network among some rows, for an example."""
+    return next((run.id for run in rows if run.study == "train" and not isinstance(run, SweepRow)), "DIGITS")
 
 
 def best(found: Sequence[Run], index: Index, asked: Query) -> int:

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from mlplab.cli.results import metric_lines, note_lines, with_error
 from mlplab.pages.playground import write_playground
 from mlplab.training.fit import fit
-from mlplab.words import front_door
+from mlplab.words import folded, front_door
 from mlplab.words import short_path as shown
 
 
@@ -37,8 +37,8 @@ def summary(result: Mapping[str, Any], folder: Path) -> str:
     if result["fresh"] and result["fresh"]["accuracy_regret"] is not None:
         fresh = result["fresh"]
         regret = with_error(fresh, "accuracy_regret", 100, 2), with_error(fresh, "nll_regret", 1, 4)
-        lines.append(f"regret on fresh points: {regret[0]} percentage points of accuracy, {regret[1]} of NLL")
-        lines.append("(±: standard error over points; training points and seed held fixed)")
+        lines.append(f"regret: {regret[0]} percentage points of accuracy, {regret[1]} of NLL")
+        lines.append("(on fresh points; ±: standard error over points; data and seed held fixed)")
     epoch = (
         f"epoch {result['best_epoch']}, the best on validation" if result["evaluated"] == "best" else "the last epoch"
     )
@@ -51,9 +51,9 @@ def summary(result: Mapping[str, Any], folder: Path) -> str:
             else []
         ),
         *note_lines(result),
-        "",
-        f"folder       {shown(folder)}",
     ]
+    # Paths and commands, which are to be copied, stay whole.
+    lines = [folded("\n".join(lines)), "", f"folder       {shown(folder)}"]
     for name in ("decision_map", "projection", "scatter_matrix", "errors"):
         if (folder / "figures" / f"{name}.png").exists():
             lines.append(f"picture      {shown(folder / 'figures' / name)}.png")

@@ -132,7 +132,9 @@ def table(
         endings.append("" if run.status == "finished" else run.status + (f": {run.error}" if run.error else ""))
         size = "" if run.bytes is None else bytes_words(run.bytes)
         sorted_by = [] if more is None else [metric_words(more, run.metrics.get(more))]
-        rows.append((run.id, run.label_without(common), *sorted_by, *cells, age_words(now - run.time), size))
+        what = run.label_without(common)
+        what = what if what.startswith("sweep/") or run.study in ("train", None) else f"{run.study}: {what}"
+        rows.append((run.id, what, *sorted_by, *cells, age_words(now - run.time), size))
     for name in ("regret", "NLL", "size", "accuracy"):  # an empty column
         column = rows[0].index(name)
         if (

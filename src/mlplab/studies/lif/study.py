@@ -20,6 +20,7 @@ from mlplab.studies.lif.scale import one_neuron, scale_of, with_numbers
 from mlplab.studies.lif.simulation import initial_state, run_shape, simulate
 from mlplab.studies.lif.units import say
 from mlplab.studies.recording import Recording, recording
+from mlplab.words import folded
 from mlplab.words import short_path as shown
 
 MOST_STEPS = 10**9
@@ -216,7 +217,8 @@ def summary(result: Mapping[str, Any], record: Recording, options: Mapping[str, 
     if orders:
         shown_orders = ["none" if orders[key] is None else f"{orders[key]:.2f}" for key in ("euler", "exponential")]
         lines.append(f"order of the error     {shown_orders[0]} Euler, {shown_orders[1]} exponential")
-    lines += ["", f"folder       {shown(record.folder.path)}"]
+    lines = [folded("\n".join(lines)), "", f"folder       {shown(record.folder.path)}"]
     if (record.folder.figures / "lif_explorer.html").exists():
-        lines.append(f"page         {shown(record.folder.figures / 'lif_explorer.html')}   (open it in a browser)")
+        lines.append(f"page         {shown(record.folder.figures / 'lif_explorer.html')}")
+        lines.append("             (open it in a browser)")
     return "\n".join(lines)

@@ -25,9 +25,10 @@ def _log_axis(axis, low: float, high: float, *, plain: bool, digits: Sequence[in
 
 
 def _forbidden(axes, n: np.ndarray, floor: np.ndarray, low: float, share: float, colour: str, words: str) -> None:
-    """Shade what no network of one layer reaches, and say so in the corner."""
+    """Shade what no network of one layer reaches, and say so in the corner of the shade."""
     axes.fill_between(n, floor, low / 100, color=mix(colour, share, BACKGROUND), lw=0, zorder=1)
-    note(axes, words, (0.03, 0.035), size=21, color=colour, va="bottom", linespacing=1.35)
+    (begin, _) = axes.transAxes.inverted().transform(axes.transData.transform((n[0], low)))
+    note(axes, words, (max(begin, 0.0) + 0.03, 0.035), size=21, color=colour, va="bottom", linespacing=1.35)
 
 
 def _curve(axes, n: np.ndarray, error: np.ndarray, colour: str, size: float = 10, zorder: float = 4) -> None:

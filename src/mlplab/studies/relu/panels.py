@@ -119,6 +119,8 @@ def _scale(charts: Sequence[Any], x: np.ndarray, width: float, *, first: bool) -
 
 def _limits(pieces: int, bound: float | None, floor: float | None) -> str:
     """Say what the lines in the last row are."""
+    if bound and floor and _number(bound) == _number(floor):  # the two lines lie on each other
+        return f"neither {pieces} continuous pieces nor a one-layer network of {pieces} ReLUs come closer than {_number(bound)}"
     words = []
     if bound:
         words.append(f"dashed: no {pieces} continuous pieces come closer than {_number(bound)}")

@@ -28,7 +28,7 @@ from mlplab.studies.relu.sawtooth import DeepRelu
 from mlplab.studies.relu.sums import ReluSum, check_n
 from mlplab.studies.relu.targets import Target, make_target, read_points
 from mlplab.studies.relu.trained import train_units
-from mlplab.words import columns, markdown_table
+from mlplab.words import columns, folded, markdown_table
 from mlplab.words import short_path as shown
 
 COLUMNS = ("target", "method", "start", "n", "max_error", "rms_error", "lower_bound", "floor", "seconds")
@@ -250,4 +250,4 @@ def summary(
             f"({lost['plain_sum_digits_lost']:.1f} digits lost)"
         )
     lines += [f"note: {note}" for note in notes]
-    return "\n".join([*lines, "", f"folder       {shown(record.folder.path)}"])
+    return "\n".join([folded("\n".join(lines)), "", f"folder       {shown(record.folder.path)}"])
