@@ -434,6 +434,10 @@ def main(count, coverage, seed=0, shard="0/1", again=None, only="", seconds=TEST
 
     def judge(trials, mutants):
         for path, line, words, after, tests in mutants:
+            if trials.session and not all("::" in test for test in tests):  # of files, those that run little first
+                names = dict.fromkeys(item.nodeid for item in trials.session.items)
+                tests = [name for name in names if name in tests or name.partition("::")[0] in tests]
+                tests.sort(key=lambda test: runs.lines[test])
             met = f"{len(tests)} {'tests' if '::' in tests[0] else 'files'}" if tests else "no tests"
             tell(trials.verdict(path, after, tests), path, line, words, met)
 

@@ -110,6 +110,15 @@ def test_noise_has_the_standard_deviation_asked_for(name):
     assert (noisy - clean).std().item() == pytest.approx(0.3, abs=4 * 0.3 / 40000**0.5)
 
 
+@pytest.mark.parametrize("name", ["circles", "blobs", "moons", "xor"])
+def test_noise_is_what_the_generator_gives_class_after_class(name):
+    noisy, _ = DRAWS[name]([3, 2], 0.25)
+    clean, _ = DRAWS[name]([3, 2], 0.0)
+    stream = seeded()
+    drawn = torch.cat([torch.randn(count, 2, generator=stream) for count in (3, 2)])
+    torch.testing.assert_close(noisy - clean, 0.25 * drawn)
+
+
 def test_shapes_without_noise():
     x, y = DRAWS["circles"]([7, 7, 7], 0.0)
     torch.testing.assert_close(x.norm(dim=1), (y + 1) / 3)

@@ -32,7 +32,7 @@ def test_tensorboard_reads_the_records(tmp_path):
     (name,) = files(tmp_path / "run")
     loaded = list(EventFileLoader(str(tmp_path / "run" / name)).Load())
     assert [event.step for event in loaded] == [0, 1, 2, 3]
-    assert loaded[0].file_version == "brain.Event:2"
+    assert loaded[0].file_version == "brain.Event:2" and loaded[0].wall_time == 0  # no time of its own
 
 
 def test_a_record_that_is_cut_short_or_damaged_ends_the_file(tmp_path):

@@ -291,3 +291,42 @@ def test_a_word_in_quotes_that_stands_for_nothing_is_missing(tmp_path):
     (tmp_path / "a.csv").write_text("a,b\n1,'NA'\n2,'x'\n3,''\n4,'y'\n5,x\n")
     column = read_table(tmp_path / "a.csv").columns[1]
     assert column.levels == ("x", "y") and column.values.tolist() == [-1, 0, -1, 1, 0]
+
+
+def test_a_table_of_some_rows():
+    whole = table(
+        X.take(np.arange(4)),
+        words("b", [0, 1, -1, 0], "u", "v"),
+        lines=np.array([2, 3, 5, 6]),
+        parts=np.array(["train", "test", "train", "train"]),
+        **{"header": False, "separator": "tab", "labels": "b", "shape": (1, 1)},
+    )
+    some = whole.take(np.array([3, 1]))
+    assert (
+        len(whole) == 4
+        and len(some) == 2
+        and some.lines.tolist() == [6, 3]
+        and some.parts.tolist() == ["train", "test"]
+    )
+    assert some.columns[0].values.tolist() == [X.values[3], X.values[1]] and some.columns[1].values.tolist() == [0, 1]
+    assert (some.path, some.header, some.separator, some.labels, some.shape) == ("file.csv", False, "tab", "b", (1, 1))
+    assert some.where(0) == "'file.csv', row 1 (line 6)" and table(X).where(4) == "'file.csv', row 5"
+    bare = table(X).take(np.array([0]))
+    assert bare.lines is bare.parts is None and len(table()) == 0 and table(X).header
+    assert whole.columns[1].missing.tolist() == [False, False, True, False]
+    assert numbers("a", 1, np.nan).missing.tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "at"), [("b", 1), ("2", 2), (2, 2), (1, 0), ("1", 0), (-1, 2), ("-3", 0), (3, 2), ("-1", 2)]
+)
+def test_a_column_is_found_by_its_name_and_else_by_its_place(wanted, at):
+    assert table(X, X._replace(name="b"), X._replace(name="2")).find(wanted, "data.label") == at
+
+
+@pytest.mark.parametrize("wanted", [0, "0", 4, -4, "c", "", "1.0", "+1"])
+def test_a_column_that_is_not_there(wanted):
+    with pytest.raises(
+        InputError, match=r"data.label must name a column of 'file.csv' \(a, b, 2\) or its position from 1"
+    ):
+        table(X, X._replace(name="b"), X._replace(name="2")).find(wanted, "data.label")

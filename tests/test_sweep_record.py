@@ -2,14 +2,16 @@
 
 import math
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from mlplab.runs import sweep_record
 from mlplab.runs.identity import name_for_digest, name_today, names_today
+from mlplab.runs.manifest import write_status
 from mlplab.runs.metrics import MAXIMIZE, OBJECTIVES, judged, read_objective, unequal
-from mlplab.runs.sweep_folder import differing
+from mlplab.runs.sweep_folder import differing, outcome_of
 from mlplab.runs.sweep_record import Job
 
 
@@ -124,3 +126,30 @@ def test_classes_of_before_enter_a_digest_by_their_name_of_version_0_1():
     )
     node = {"_target_": "mlplab.core.mlp.MLP", "other": "mlplab.core.mlp.MLP", "x": [{"_target_": "a"}, 1]}
     assert names_today(node) == node | {"_target_": "mlplab.nn.mlp.MLP"}
+
+
+def test_how_a_run_ended_is_read_from_its_folder(tmp_path):
+    def ended(status=None, result=None, **more):
+        folder = Path(tempfile.mkdtemp(dir=tmp_path))
+        if status is not None:
+            write_status(folder, status, **more)
+        if result is not None:
+            (folder / "result.json").write_text(result)
+        return outcome_of(folder)
+
+    assert ended() == ("missing", None, None)
+    assert ended("failed", error="why") == ("failed", "why", None)
+    assert ended("interrupted") == ("interrupted", None, None)
+    assert ended("running") == ("running", None, None)  # of this very process
+    assert ended("finished") == ("failed", "it has no result.json", None)
+    assert ended("running", '{"steps": 3}') == ("finished", None, {"steps": 3})
+    assert ended("running", '{"status": "diverged"}') == ("diverged", None, {"status": "diverged"})
+    assert ended("failed", "[]", error="why") == ("failed", "why", None)
+    status, error, result = ended("finished", "{")
+    assert status == "failed" and "is not JSON" in error and result is None
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    (gone / "status.json").write_text('{"status": "running"}')
+    assert outcome_of(gone) == ("interrupted", None, None)
+    (gone / "status.json").write_text("{}")
+    assert outcome_of(gone)[0] == "failed" and "status.json is damaged" in outcome_of(gone)[1]

@@ -74,7 +74,7 @@ def by_pyarrow(path: Path, form: Form) -> list[Values] | None:
         if is_words:
             whole = column.unify_dictionaries().combine_chunks()
             whole = whole.chunk(0) if isinstance(whole, pyarrow.ChunkedArray) else whole
-            codes = whole.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+            codes = whole.indices.fill_null(-1).to_numpy().astype(np.int32)
             found.append((codes, whole.dictionary.to_pylist()))
         else:
             found.append(column.to_numpy())
