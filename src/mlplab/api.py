@@ -94,11 +94,7 @@ def fit(
             initialise_lazy(module, view)
             _require_fit(module, view)
             expect_dtype(module, view, trainer.get("precision"))
-        own = (
-            [Progress()] if callbacks is None else [callbacks] if isinstance(callbacks, L.Callback) else list(callbacks)
-        )
-        if not any(isinstance(callback, DivergenceGuard) for callback in own):
-            own.append(DivergenceGuard())
+        own = _callbacks(callbacks)
         unused = copy.deepcopy(own) if len(modules) > 1 else own
         loggers = _loggers(trainer.pop("logger", None), trainer.get("default_root_dir"))
         if loggers and len(modules) > 1:
@@ -154,6 +150,12 @@ def _modules(models: list[nn.Module], seed: int) -> list[L.LightningModule]:
     if max(shared.values(), default=0) > 1:
         raise InputError("fit must be given networks with parameters of their own, got some that share theirs")
     return modules
+
+
+def _callbacks(given: Any) -> list[L.Callback]:
+    """Give the callbacks of a training: a progress line by default, and always a guard against what is not finite."""
+    own = [Progress()] if given is None else [given] if isinstance(given, L.Callback) else list(given)
+    return own if any(isinstance(callback, DivergenceGuard) for callback in own) else [*own, DivergenceGuard()]
 
 
 def _run(module: L.LightningModule, view: Any, loggers: list[Any], options: Mapping[str, Any], seed: int) -> MemberRun:

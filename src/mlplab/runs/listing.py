@@ -149,7 +149,7 @@ def table(
             cells = [*rows[number]]
             cells[places[0] : places[-1] + 1] = [Across(words), *[""] * (len(places) - 1)]
             rows[number] = tuple(cells)
-    lines = columns(rows, left=2, width=width)
+    lines = columns(rows, left=2, drop=() if more is None else ("size", "age"), width=width)
     if common:
         lines.append(cut(f"all of them: {label(common)}", width))
     return lines
