@@ -339,7 +339,7 @@ def defaults_in(conf: Path) -> Defaults:
 
 
 def _flat(value: dict[str, Any]) -> dict[str, Any]:
-    return flatten({key: part for key, part in value.items() if key != "hydra"})
+    return flatten({key: part for key, part in value.items() if key not in ("hydra", "defaults")})
 
 
 def _read(file: Path) -> dict[str, Any]:
