@@ -119,6 +119,15 @@ def test_noise_is_what_the_generator_gives_class_after_class(name):
     torch.testing.assert_close(noisy - clean, 0.25 * drawn)
 
 
+def test_spirals_without_ends_go_through_the_middles_of_equal_pieces():
+    x, y = datasets.spirals(
+        arms=2, points_per_arm=[4, 2], noise=0.0, t_min=1.0, t_max=3.0, with_ends=False, generator=seeded()
+    )
+    torch.testing.assert_close(x.norm(dim=1), torch.tensor([1.25, 1.75, 2.25, 2.75, 1.5, 2.5]))
+    turns = torch.atan2(x[:, 0], x[:, 1]) / math.pi % 2  # x = t (sin a, cos a), a = pi (2 t + k)
+    torch.testing.assert_close(turns, (2 * x.norm(dim=1) + y) % 2, atol=1e-5, rtol=0)
+
+
 def test_shapes_without_noise():
     x, y = DRAWS["circles"]([7, 7, 7], 0.0)
     torch.testing.assert_close(x.norm(dim=1), (y + 1) / 3)

@@ -503,3 +503,19 @@ def test_one_row_of_a_class_is_enough_to_train_on(file):
     )
     assert np.bincount(module.train.y).tolist() == [3, 1] and np.bincount(module.test.y).tolist() == [1, 1]
     assert not module.notes[1:-1]
+
+
+def test_nothing_is_said_of_columns_to_which_nothing_was_done(file, tmp_path):
+    x, y = clouds()
+    said = "inputs standardised by the train rows (data.standardize=false leaves them as they are)"
+    path = file(text_of(x, y, separator=";"))
+    assert ready(path).notes == [
+        "read semicolon-separated, 90 rows; the label is 'label' (data.label names another)",
+        said,
+    ]
+    plain = ready(file(text_of(x, y, None)), label=3, standardize=False)
+    assert plain.notes == ["read without a header, 90 rows; the label is 'x3'"]
+    images = np.arange(90 * 6).reshape(90, 2, 3) % 7
+    images[:, 0, 0] = 5
+    np.savez(tmp_path / "images.npz", x=images, y=y)
+    assert ready(tmp_path / "images.npz").notes[1:] == [said]  # a pixel that is always the same is nothing to tell of

@@ -1,3 +1,6 @@
+import fcntl
+import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -5,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mlplab.errors import InputError
-from mlplab.runs.folder import RunFolder, claim, open_run
+from mlplab.runs.folder import LOCK, RunFolder, Taken, claim, claimed, is_locked_here, locked, open_run, owned, take
 
 
 def test_a_taken_name_gets_a_number(tmp_path):
@@ -84,3 +87,108 @@ def test_runs_are_imported_without_torch_lightning_or_hydra():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("leftovers", [(), ("multirun.yaml",), ("multirun.yaml", "playground.html", ".groups")])
+def test_a_folder_that_was_made_for_nothing_is_gone_with_those_above_it(tmp_path, leftovers):
+    folder = tmp_path / "a" / "b"
+    with pytest.raises(InputError), locked(folder):
+        assert is_locked_here(folder) and (folder / LOCK).read_text().startswith(f"{os.getpid()} on ")
+        for name in leftovers:
+            (folder / name).mkdir() if name == ".groups" else (folder / name).touch()
+        raise InputError("no")
+    assert not list(tmp_path.iterdir()) and not is_locked_here(folder)
+
+
+def test_a_folder_with_anything_of_use_stays(tmp_path):
+    with pytest.raises(InputError), locked(tmp_path / "a"):
+        (tmp_path / "a" / "result.json").touch()
+        raise InputError("no")
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["result.json"]
+    (tmp_path / "b").mkdir()
+    with pytest.raises(InputError), locked(tmp_path / "b"):  # it was there before
+        raise InputError("no")
+    assert not list((tmp_path / "b").iterdir())
+
+
+def test_a_lock_may_be_asked_for_again_and_is_gone_with_the_first(tmp_path):
+    with locked(tmp_path):
+        with locked(tmp_path):
+            pass
+        assert is_locked_here(tmp_path) and (tmp_path / LOCK).exists()
+    assert not is_locked_here(tmp_path) and not (tmp_path / LOCK).exists()
+
+
+def test_a_folder_that_others_hold_is_taken(tmp_path):
+    with open(tmp_path / LOCK, "a+") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(Taken, match="another command works in .* \\(process unknown\\)"), locked(tmp_path):
+            pass
+    with open(tmp_path / LOCK, "w+") as other:
+        other.write("17 on here")
+        other.flush()
+        fcntl.flock(other, fcntl.LOCK_SH)
+        with pytest.raises(Taken, match=r"\(process 17 on here\); wait for it"), locked(tmp_path):
+            pass
+        assert (tmp_path / LOCK).exists()
+        folder = tmp_path / "job"
+        (tmp_path / "sweep.json").touch()
+        with owned(folder):  # jobs of one sweep share its lock
+            assert is_locked_here(folder) and not is_locked_here(tmp_path)
+        fcntl.flock(other, fcntl.LOCK_UN)
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(Taken), owned(folder):
+            pass
+    with owned(folder):
+        with open(tmp_path / LOCK) as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert not (tmp_path / LOCK).exists()
+
+
+def test_a_folder_claimed_and_left_empty_is_taken_again(tmp_path):
+    for name in (".hydra", "playground.html", "a.log", "b.tmp"):
+        (tmp_path / "x" / name).mkdir(parents=True)
+    with claimed(tmp_path, "x") as path:
+        (path / "config.yaml").touch()
+    assert path == tmp_path / "x"
+    (tmp_path / "x-2").mkdir()
+    (tmp_path / "x-2" / "other").touch()
+    with pytest.raises(ZeroDivisionError), claimed(tmp_path, "x") as path:
+        raise ZeroDivisionError
+    assert path == tmp_path / "x-3" and not path.exists()
+    (tmp_path / "y").touch()  # a file of that name
+    with claimed(tmp_path, "y") as path:
+        assert path == tmp_path / "y-2" and is_locked_here(path)
+        with claimed(tmp_path, "y") as second:
+            assert second == tmp_path / "y-3"
+
+
+@pytest.mark.parametrize(
+    ("error", "left", "kept"),
+    [
+        (ZeroDivisionError, "config.yaml", True),
+        (ZeroDivisionError, "other", False),
+        (InputError, "config.yaml", False),  # bad input is as if nothing had been
+        (InputError, "checkpoints/last.ckpt", True),
+        (ZeroDivisionError, "checkpoints/last.ckpt", False),
+    ],
+)
+def test_a_folder_is_removed_where_its_run_comes_to_nothing(tmp_path, error, left, kept):
+    for make in (lambda: claimed(tmp_path / "logs", "x"), lambda: take(tmp_path / "logs" / "x")):
+        with pytest.raises(error), make() as path:
+            (path / left).parent.mkdir(exist_ok=True)
+            (path / left).touch()
+            raise error
+        assert (tmp_path / "logs").exists() == kept == (tmp_path / "logs" / "x" / left).exists()
+        shutil.rmtree(tmp_path / "logs", ignore_errors=True)
+
+
+def test_a_folder_that_holds_a_run_is_not_taken(tmp_path):
+    (tmp_path / "config.yaml").touch()
+    with pytest.raises(InputError, match="holds a run already; continue with resume="), take(tmp_path):
+        pass
+    (tmp_path / "config.yaml").unlink()
+    with pytest.raises(ZeroDivisionError), take(tmp_path) as path:
+        assert path == tmp_path
+        raise ZeroDivisionError
+    assert tmp_path.is_dir()  # it was there before

@@ -223,6 +223,14 @@ def test_chunks_cover_all_members_once():
         assert covered == list(range(7))
     population.cache_bytes = 1
     assert len(population.chunks(128)) == 7
+    # Two layers of 4 and one of 128 units and of 2 inputs, and four arrays of the parameters: so many bytes each.
+    bytes_each = 4 * (128 * (2 + 128 + 4) + 4 * population.theta.shape[1])
+    for fit, count in ((1, 7), (2, 4), (3, 3), (6, 2), (7, 1)):
+        population.cache_bytes = fit * bytes_each
+        assert len(population.chunks(128)) == count
+        population.cache_bytes -= 1
+        assert len(population.chunks(128)) == -(-7 // max(1, fit - 1))
+    assert population.to(torch.device("meta")).chunks(128) == [slice(0, 7)]  # a GPU takes all at once
 
 
 def test_a_forward_pass_in_parts_has_the_same_bits():

@@ -162,7 +162,9 @@ def test_values_and_keys_come_back_from_the_changes(defaults):
     assert defaults.keys("nothing", {"x": 1}) == ["x"]
     assert defaults.options("model")["wide"] == {"_target_": "a.MLP", "width": 256, "depth": 1}
     assert defaults.studies["train"]["groups"] == {"model": "mlp", "data": "moons"} and "shared" not in defaults.studies
-    assert defaults.study_of(["tau", "steps", "neuron.tau"]) == "lif"
+    assert defaults.study_of(["tau", "steps", "neuron.tau"]) == "lif" == defaults.study_of(["steps"])
+    assert defaults.study_of(["level", "name"]) == "train" == defaults.study_of(("level", "name"))
+    assert defaults.study_of(["model.x", "data.y", "steps"]) == "train"
 
 
 def test_a_value_is_the_same_where_yaml_reads_a_text_for_a_number():

@@ -184,15 +184,12 @@ def _sniff(path: Path, separator: str | None, header: bool | None, key: str) -> 
     decimal = "."
     if chosen != "comma" and any(map(_COMMA_NUMBER.fullmatch, cells)) and not any(map(_POINT_NUMBER.fullmatch, cells)):
         decimal = ","
-    is_header = _is_header(path, rows, decimal, key) if header is None else header
-    names = [_unquoted(cell) for cell in rows[0]] if rows and is_header else None
+    is_header = bool(rows) and (_is_header(path, rows, decimal, key) if header is None else header)
+    names = [_unquoted(cell) for cell in rows[0]] if is_header else None
     return _Dialect(chosen, decimal, names, int(names is not None)), rows[1:] if names is not None else rows
 
 
 def _is_header(path: Path, rows: list[list[str]], decimal: str, key: str) -> bool:
-    if not rows:
-        return False
-
     def is_number(cell: str) -> bool:
         return cell not in MISSING and _number(cell, decimal) is not None
 

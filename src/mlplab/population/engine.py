@@ -178,7 +178,7 @@ class PopulationModule(L.LightningModule, Members):
                 gradient_of = partial(self._gradient_by_autograd, labels=answers[k], losses=losses)
             else:
                 if targets is None:
-                    classes = self._classes(members, batches[k])
+                    classes = self._classes(batches[k])
                     q, a = self.loss.targets(labels, classes, population.theta.dtype)
                     targets = q.unbind(0), a.unbind(0)
                 gradient_of = partial(gradient_at_logits, q=targets[0][k], a=targets[1][k])
@@ -202,10 +202,9 @@ class PopulationModule(L.LightningModule, Members):
             self._keep(members, saved, loss, active, block.first)
         return loss, hits
 
-    def _classes(self, members: slice, batch: Tensor) -> int:
+    def _classes(self, batch: Tensor) -> int:
         if self._outputs is None:
-            first = slice(members.start or 0, (members.start or 0) + 1)
-            self._outputs = self.population.forward(batch[:1, :1], first).shape[-1]
+            self._outputs = self.population.forward(batch[:1, :1], slice(0, 1)).shape[-1]
         return self._outputs
 
     def _minibatches_wanted(self, block: Block) -> int:

@@ -137,9 +137,8 @@ def machine_bytes() -> float:
     with suppress(ImportError):
         import resource
 
-        limits += [
-            float(limit) for limit in resource.getrlimit(resource.RLIMIT_AS)[:1] if limit != resource.RLIM_INFINITY
-        ]
+        own_limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        limits += [float(own_limit)] if own_limit != resource.RLIM_INFINITY else []
     return min(limits)
 
 
