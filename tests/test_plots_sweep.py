@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from matplotlib.text import Text
-from sweep_folders import make_sweep
+from sweep_folders import make_sweep, result
 
 from mlplab.plots import against as against_module
 from mlplab.plots.against import Series, against, offsets, short
@@ -18,6 +18,7 @@ from mlplab.plots.order import goodness, letters_on, line_colours, ramp
 from mlplab.plots.ranking import MOST, ranking
 from mlplab.plots.style import INK, figure, pixels, png_bytes, width_of
 from mlplab.report.axes import axes_of, budgets, round_number
+from mlplab.report.curves import kept_of
 from mlplab.report.figures import draw
 from mlplab.report.table import Setting, Table, build, summaries_of
 from mlplab.runs.sweep_folder import read_sweep
@@ -277,6 +278,23 @@ def test_bands_reach_from_the_lowest_to_the_highest_seed():
         assert (heights.min(), heights.max()) == (low, high)
     np.testing.assert_allclose(axes.lines[0].get_ydata(), [1.5, 0.6, 0.3, 0.1])
     assert axes.get_xlim() == (1, 10) and axes.get_ylim()[0] < 0.03
+
+
+def test_a_dot_stands_where_a_run_kept_its_weights():
+    kept = [(3.0, 0.02), (7.0, 0.04)]
+    made = bands([("", [Curves("a", np.arange(1.0, 9), np.full((2, 8), 0.5), kept)])], title="t")
+    (dots,) = [line for line in made.axes[0].lines if line.get_linestyle() == "None"]
+    assert np.transpose(dots.get_data()).tolist() == [[3.0, 0.02], [7.0, 0.04]]
+    assert made.axes[0].get_ylim()[0] < 0.02
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [({}, (20.0, 0.75)), ({"evaluated": "last"}, None), ({"best_epoch": None}, None), ({"validation": None}, None)],
+)
+def test_where_a_run_kept_its_weights(tmp_path, changes, expected):
+    assert kept_of(Job(tmp_path, {}, "", "finished", None, result(0.25) | changes)) == expected
+    assert kept_of(Job(tmp_path, {}, "")) is None
 
 
 @pytest.mark.parametrize("charts", [1, 4, 5])

@@ -68,7 +68,7 @@ def against(
     every = np.unique(np.concatenate([np.asarray(one.x, dtype=float) for one in series]))
     if log is None:
         log = names is None and len(every) > 1 and every[0] > 0 and every[-1] / every[0] >= LOG_FROM
-    for left, kind, words in ((130, "accuracy", "accuracy, %"), (910, "nll", "cross entropy, nats")):
+    for left, kind, words in ((130, "accuracy", "accuracy, %"), (910, "nll", "NLL, nats")):
         axes = add_chart(made, left, 186, 590, 420)
         draw(axes, series, colours, kind, every, bayes, best, log, names is not None)
         value_axis(axes, every, log, names)

@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mlplab.plots.against import legend
-from mlplab.plots.charts import add_chart, epoch_axis, label, log_scale
+from mlplab.plots.charts import add_chart, dots, epoch_axis, label, log_scale
 from mlplab.plots.curves import bayes_level
 from mlplab.plots.order import line_colours
-from mlplab.plots.style import INK, page, points_of, text
+from mlplab.plots.style import BACKGROUND, INK, page, points_of, text
 
 
 @dataclass
@@ -21,11 +21,13 @@ class Curves:
         name: of the line; the same name has the same colour in every chart.
         epochs: shape (T,), ascending.
         values: shape (seeds, T); NaN where a run has no value.
+        kept: (epoch, value) of the weights that each run kept.
     """
 
     name: str
     epochs: np.ndarray
     values: np.ndarray
+    kept: Sequence[tuple[float, float]] = ()
 
 
 def bands(
@@ -34,7 +36,7 @@ def bands(
     title: str,
     subtitle: str = "",
     series_name: str = "",
-    y_name: str = "cross entropy on validation points, nats",
+    y_name: str = "NLL on validation points, nats",
     bayes: float | None = None,
 ) -> Figure:
     """Draw curves over epochs, both scales logarithmic, in charts that share them.
@@ -61,7 +63,7 @@ def bands(
     keys = [Curves(name, (), ()) for name in names]
     legend(made, left, keys, list(colours.values()), series_name, bayes is not None, False)
     drawn = [curves for _, lines in charts for curves in lines]
-    every = [*(curves.values for curves in drawn), bayes]
+    every = [*(curves.values for curves in drawn), *(value for one in drawn for _, value in one.kept), bayes]
     last = max((float(curves.epochs[-1]) for curves in drawn if len(curves.epochs)), default=1.0)
     for index, (name, lines) in enumerate(charts):
         row, column = divmod(index, columns)
@@ -85,8 +87,10 @@ def bands(
 
 
 def draw(axes, curves: Curves, colour: str) -> None:
-    """Draw one setting's mean and band; epochs at which no run has a value are left out."""
+    """Draw one setting's mean and band, and a dot where each run kept its weights; epochs without a value are left out."""
     values = np.asarray(curves.values, dtype=float)
+    if curves.kept:
+        dots(axes, *np.transpose(curves.kept), colour, 10, edge=BACKGROUND, width=1.5, zorder=5)
     if not values.size:
         return
     seen = np.isfinite(values).any(axis=0)

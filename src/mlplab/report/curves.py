@@ -8,6 +8,7 @@ from mlplab.report.drawing import POINTS, Drawing, bayes_of, jobs_of, left_out, 
 from mlplab.report.learning import aligned, read_curve
 from mlplab.report.table import Table
 from mlplab.runs.names import shown
+from mlplab.runs.sweep_record import Job
 from mlplab.words import thinned
 
 COLUMNS = ("val/nll", "val/loss", "train/loss")
@@ -36,7 +37,9 @@ def draw_bands(table: Table, axes: Sequence[Axis]) -> Drawing | None:
             columns |= {name for name, _ in found}
             if found:
                 name = shown(a) if a is not None else "all runs"
-                curves.append(Curves(name, *aligned([values for _, values in found])))
+                is_nll = {name for name, _ in found} == {"val/nll"}
+                kept = [one for job in jobs[:most] if is_nll and (one := kept_of(job)) is not None]
+                curves.append(Curves(name, *aligned([values for _, values in found]), kept))
         if curves:
             drawn.append((f"{plain(axes[1])} {shown(b)}" if b is not None else "", curves))
     # A training loss and a validation NLL may differ: one axis must not show both.
@@ -48,15 +51,24 @@ def draw_bands(table: Table, axes: Sequence[Axis]) -> Drawing | None:
         about = f"mean of the first {most} seeds, band from the lowest to the highest"
     else:
         about = over_seeds(table, "mean, and band from the lowest to the highest,")
+    about += "; dots: the epochs that were kept" if any(one.kept for _, curves in drawn for one in curves) else ""
     about += "".join(left_out(axis, seen) for axis, seen in zip(axes, (lines, charts)))
     about += "".join(f"  ·  {plain(axes[number])} {shown(value)}" for number, value in fixed.items())
     limit = bayes_of(table, part)
     made = bands(
         drawn,
-        title=f"Learning: cross entropy on {POINTS[part]}",
+        title=f"Learning: NLL on {POINTS[part]}",
         subtitle=about,
         series_name=plain(axes[0]) if axes else "",
-        y_name=f"cross entropy on {POINTS[part]}, nats",
+        y_name=f"NLL on {POINTS[part]}, nats",
         bayes=None if limit is None else limit[1],
     )
     return Drawing("learning_curves", "Learning curves: mean over seeds, and the band of all seeds.", made)
+
+
+def kept_of(job: Job) -> tuple[float, float] | None:
+    """Give the epoch whose weights a run kept as its best on validation points, and its NLL there; None where it kept its last."""
+    result, nll = job.result or {}, job.metric("validation", "nll")
+    if result.get("evaluated") != "best" or not isinstance(result.get("best_epoch"), int) or nll is None:
+        return None
+    return float(result["best_epoch"]), nll

@@ -93,7 +93,7 @@ def draw_heat_map(table: Table, axes: Sequence[Axis], part: str) -> Drawing:
     facets = axes[2].values if len(axes) > 2 and len(axes[2].values) <= MOST_PANELS else [None]
     pooled = axes[3:] if facets != [None] else axes[2:]
     kinds = ("accuracy", "nll") if facets == [None] else ("accuracy",)
-    words = {"accuracy": f"accuracy on {POINTS[part]}, %", "nll": f"cross entropy on {POINTS[part]}, nats"}
+    words = {"accuracy": f"accuracy on {POINTS[part]}, %", "nll": f"NLL on {POINTS[part]}, nats"}
     panels = []
     for facet in facets:
         for kind in kinds:
@@ -160,7 +160,7 @@ def draw_against(table: Table, axes: Sequence[Axis], part: str) -> Drawing:
     about += left_out(lines, values) if lines is not None else ""
     for number, axis in enumerate(others, start=2):
         about += f"  ·  {plain(axis)} {shown(fixed[number])}" if fixed else f"  ·  all values of {plain(axis)} together"
-    title = f"Accuracy and cross entropy on {POINTS[part]} against {plain(x)}"
+    title = f"Accuracy and NLL on {POINTS[part]} against {plain(x)}"
     made = against(
         series,
         x_name=x.name,
@@ -225,10 +225,10 @@ def draw_ranking(table: Table) -> Drawing:
         [metrics_of(setting.finished, part, "nll") for setting in having],
         intervals,
         [setting.near for setting in having],
-        title=f"Settings by cross entropy on {POINTS[part]}",
+        title=f"Settings by NLL on {POINTS[part]}",
         subtitle="bar: 95 % interval for the geometric mean; dots: runs; "
         + ("bold: not significantly different" if table.verdict else "no verdict, too few seeds"),
-        x_name=f"cross entropy on {POINTS[part]}, nats (log scale)",
+        x_name=f"NLL on {POINTS[part]}, nats (log scale)",
         bayes=None if limit is None else limit[1],
     )
     more = f" (the first {MOST})" if len(having) > MOST else ""
