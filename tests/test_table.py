@@ -352,3 +352,91 @@ def test_labels_of_an_archive_may_be_a_column(npz_file, shape):
 )
 def test_a_decimal_point_beside_decimal_commas_is_a_number_where_either_is_taken(cell, decimal, either, number):
     assert reader._number(cell, decimal, either) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "header"),
+    [
+        ("0,1\n2,3\n4,5\n", False),  # two columns called 0 and 1 are not to be expected
+        ("1,2,3\n2,3,4\n3,4,5\n", False),
+        ("0,1,3\n2,3,4\n", False),
+        ("a,1\n1,2\n3,4\n", True),  # a word above numbers
+        ("5,a\nx,b\ny,a\n", True),  # a number above words
+        ("5,a\nx,b\n7,a\n", False),  # above both
+        ("5,a\n,b\n7,a\n", False),  # what is missing says nothing
+        ("5,\n1,2\n7,3\n", False),
+        ("5,NA,a\n1,2,b\n", False),
+    ],
+)
+def test_a_first_row_of_numbers_is_a_header_where_what_stands_below_says_so(csv_file, text, header):
+    table = read_table(csv_file(text))
+    assert table.header == header and len(table) == text.count("\n") - header
+    assert table.names == (text.split("\n")[0].split(",") if header else [f"x{j + 1}" for j in range(len(table.names))])
+
+
+@pytest.mark.parametrize("first", ["0,1,2", ",0,1", ",0,1,2"])
+def test_a_first_row_that_counts_may_be_either(csv_file, first):
+    rows = "\n".join(",".join(str(i * j + 5) for j in range(first.count(",") + 1)) for i in (3, 4))
+    path = csv_file(f"{first}\n{rows}\n")
+    assert "data.header must say whether the first row" in refusal(path)
+    assert read_table(path, header=True).names == first.split(",") and len(read_table(path, header=False)) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "separator", "cells"),
+    [
+        ("a;b\n1,5;2\n2,5;3\n", "semicolon", [1.5, 2.5]),
+        ("a;b\n1.5;2\n2.5;3\n", "semicolon", [1.5, 2.5]),
+        ("a;b\n1,5;2.5\n2,5;3.5\n", "semicolon", ["1,5", "2,5"]),  # both marks: the comma is none
+        ("a\tb\n,5\t2\n-2,5e1\t3\n", "tab", [0.5, -25.0]),
+        ("a,b\n1,5\n2,5\n", "comma", [1.0, 2.0]),
+        ("a b\n1,5 2\n2,5 3\n", "blanks", [1.5, 2.5]),
+        ("a;b,c\n1;2,3\n4;5,6\n", "semicolon", [1.0, 4.0]),  # as many cells either way: the one of numbers alone
+        ("one\n1\n2\n", "comma", [1.0, 2.0]),
+    ],
+)
+def test_the_separator_and_the_decimal_mark_that_make_most_numbers(csv_file, text, separator, cells):
+    table = read_table(csv_file(text))
+    assert table.separator == separator and next(iter(columns(table).values())) == cells
+
+
+def test_a_remark_or_a_blank_line_is_no_row_and_lines_are_those_of_the_file(csv_file):
+    table = read_table(csv_file("# a\na,b\n\n1,2\n# c\n , \n3,4\n"))
+    assert columns(table) == {"a": [1, 3], "b": [2, 4]} and table.lines.tolist() == [4, 7]
+    blanks = read_table(csv_file("# a\na b\n\n1\t2\n#c d\n  3   4\n"))
+    assert columns(blanks) == {"a": [1, 3], "b": [2, 4]} and blanks.lines.tolist() == [4, 6]
+
+
+def test_a_column_of_nothing_without_a_name_is_left_out_and_one_with_a_name_stays(csv_file):
+    assert columns(read_table(csv_file("a,b,\n1,,\n2,,\n"))) == {"a": [1, 2], "b": [None, None]}
+
+
+@pytest.mark.parametrize(
+    ("cell", "word"),
+    [
+        ("'a'", "a"),
+        ("'a", "'a"),
+        ("a'", "a'"),
+        ("'", "'"),
+        ("''", None),
+        ('" a "', "a"),
+        ("'a b'", "a b"),
+        ("a'b", "a'b"),
+    ],
+)
+def test_a_word_in_single_quotes_is_the_word(csv_file, cell, word):
+    assert columns(read_table(csv_file(f"n,w\n1,{cell}\n2,zz\n")))["w"] == [word, "zz"]
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "A.XLSX", "a.npy", "a.json", "a.gz"])
+def test_a_file_of_another_kind_is_refused_by_its_ending(csv_file, name):
+    assert "must name a text file of rows (CSV), an NPZ archive or a Parquet file" in refusal(csv_file(GOOD, name))
+
+
+def test_the_sample_from_which_the_form_is_told_has_two_hundred_rows(csv_file):
+    assert reader.SAMPLE == 200
+    # A word in the 200th row (the header among them) is seen at once; one after it makes the column be read again.
+    for row in (198, 199, 200, 4200):
+        table = read_table(csv_file("a,b\n" + "".join(f"{'w' if i == row else i},2\n" for i in range(row + 3))))
+        assert table.columns[0].levels is not None and table.columns[0].values[row] == len(table.columns[0].levels) - 1
+        assert share_of_numbers(table.columns[0]) == (row + 2) / (row + 3)
