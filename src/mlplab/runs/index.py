@@ -17,7 +17,7 @@ from mlplab.runs.names import Defaults, label
 
 FILE = ".runs.sqlite"
 FORMAT = 2
-DEEPEST = 5  # folders between the logs and a run
+DEEPEST = 5  # levels below the logs at which a run may lie
 # A file that changed this recently may change again within the resolution of its time stamp.
 SETTLED_S = 2.0
 PARTS = ("validation", "fresh", "test", "train")
