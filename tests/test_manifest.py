@@ -9,7 +9,7 @@ from speed import slowness
 
 from mlplab.runs import manifest
 from mlplab.runs.identity import config_digest
-from mlplab.runs.manifest import collect, git_state, secret_in, without_secrets
+from mlplab.runs.manifest import collect, differences, git_state, secret_in, without_secrets
 
 
 def git(folder, *words):
@@ -126,3 +126,49 @@ def test_a_word_of_100_000_letters_is_looked_through_at_once():
         assert secret_in(word) is None or "token" in word
         without_secrets([word])
     assert time.process_time() - before < 5 * slowness()
+
+
+@pytest.mark.parametrize(
+    ("word", "key"),
+    [
+        ("token=abc", "token"),
+        ("+model.token=abc", "model.token"),
+        ("~db.password=abc", "db.password"),
+        ("--api-key=abc", "api-key"),
+        ("token=", None),
+        ("token=null", None),
+        ("token=True", None),
+        ("token=123456", None),
+        ("token=1234567", "token"),
+        ("token=***", None),
+        ("token", None),
+        ("tokeniser=bpe", None),
+        ("token.width=abc", None),  # of a group that is called so
+        ("a={auth: abc}", "a: auth"),
+        ("a={auth: null, b: 1}", None),
+        ("a={x: 1, my_secret: 'b c'}", "a: my_secret"),
+        ("url=http://me:pw@host/x", "url: the address"),
+        ("url=http://host/x", None),
+        ("url=me:pw@host", None),
+        ("compass=north", None),
+        ("pass=word", "pass"),
+    ],
+)
+def test_a_secret_is_named_by_its_key(word, key):
+    assert secret_in(word) == key
+
+
+def test_what_two_manifests_say_differently_is_listed_by_its_cause():
+    before = {
+        "data_sha256": "a" * 64,
+        "versions": {"torch": "1", "numpy": "2"},
+        "threads": 1,
+        "device": "cpu",
+        "other": 1,
+    }
+    assert differences(before, dict(before)) == []
+    now = before | {"versions": {"torch": "1.1", "numpy": "2", "scipy": "3"}, "threads": 2, "other": 2, "platform": "x"}
+    assert differences(before, now) == [("versions", "scipy None -> 3, torch 1 -> 1.1"), ("threads", "1 -> 2")]
+    ((cause, words),) = differences(before, before | {"data_sha256": None})
+    assert cause == "data" and words.endswith("-> None")
+    assert differences({}, now) == [] and differences({"versions": None}, {"versions": {"a": 1}})[0][0] == "versions"
