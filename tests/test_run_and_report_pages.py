@@ -191,8 +191,15 @@ def test_the_page_of_a_sweep_is_sorted_filtered_and_opened(page, runs):
     # The maps' networks are the runs': their weights at half precision.
     link = page.script("return rows[view.open].runs[0].link")
     arrays = read_snapshots(RunFolder((folder / link).resolve().parent))
-    theta = page.script("return Array.from(weightsOf(netOf(rows[view.open].runs[0]), 1e9).theta)")
+    theta = page.script("return Array.from(weightsOf(netOf(rows[view.open].runs[0]), null).theta)")
     np.testing.assert_array_equal(theta, arrays["chosen"].astype(np.float16).astype(float))
+    # At first each map is of the epoch that its run was measured at, which differs from run to run.
+    assert page.script("return view.at") is None and text(page, "#epoch") == "as measured"
+    assert f"epoch {int(arrays['epoch'])}" in text(page, "#maps figcaption")
+    # ± in the table is the standard deviation, as on the terminal.
+    values = page.script("return rows[view.open].runs.map(run => run.figures['fresh/nll'])")
+    assert page.script("return rows[view.open].figures['fresh/nll'].sd") == pytest.approx(np.std(values, ddof=1))
+    assert "±: standard deviation over seeds." in text(page, "#shownSays")
     page.script("$('mode').value = 'bayes'; $('mode').onchange()")
     assert page.script("return document.querySelectorAll('#maps canvas').length") == 2
     assert float(page.script("return document.documentElement.dataset.mapMs")) < 1000

@@ -26,7 +26,7 @@ def report_page(report: Mapping[str, Any]) -> str:
             - ``extra``: names of further columns, whose texts the rows have; ``pictures``: (caption, PNG bytes) each.
             - ``rows``, best first: ``values`` (texts or None), ``label``, ``count``, ``finished``, ``parameters``,
               ``best``, ``near``, ``limit`` (of the NLL, or None), ``command``, ``playground`` (an address or None),
-              ``extra`` (texts), ``figures`` (metric key to ``mean`` and ``half`` of its interval, or None), ``runs``: ``name``, ``link``,
+              ``extra`` (texts), ``figures`` (metric key to ``mean`` and ``sd``, its standard deviation or None; or None), ``runs``: ``name``, ``link``,
               ``seed`` (in words), ``status``, ``figures`` (metric key to value), ``network`` and ``history``.
             - a ``network`` is None or ``widths``, ``activation``, ``dropout``, ``extent``, ``law`` and ``snapshots``:
               (epoch, weights (S,)) each, the measured one last; a ``history`` None or columns ``epoch``, ``train`` and
@@ -46,10 +46,11 @@ def report_page(report: Mapping[str, Any]) -> str:
             entry["net"] = entry["history"] = None
             if snapshots:
                 entry["net"] = len(nets)
+                measured = run["network"]["snapshots"][-1][0]
                 snapshots.sort(key=lambda entry: entry[0])
                 packing = [{"epoch": epoch, "weights": packed(weights, "<f2")} for epoch, weights in snapshots]
                 plain = {key: run["network"][key] for key in ("widths", "activation", "dropout", "extent", "law")}
-                nets.append(plain | {"half": True, "snapshots": packing})
+                nets.append(plain | {"half": True, "measured": measured, "snapshots": packing})
             if run["history"]:
                 entry["history"] = len(histories)
                 histories.append(thinned_curves(run["history"]))

@@ -85,7 +85,11 @@ def sweep_page(
             "title": f"Sweep {table.name}",
             "lead": sentences,
             "fixed": _fixed(configs, {*table.keys, *table.replicates}),
-            "note": "Weights of the medians only." if only_medians else "",
+            "note": " ".join(
+                [f"±: standard deviation over {'draws of the data' if table.draws else 'seeds'}."]
+                * any(len(setting.finished) > 1 for setting in table.settings)
+                + ["Weights of the medians only."] * only_medians
+            ),
             "sections": [(heading, lines) for heading, lines in sections if lines],
             "keys": table.keys,
             "short": short_names(table.keys),
@@ -160,10 +164,7 @@ def row_of(
         "limit": setting.mean(part, "bayes_nll"),
         "playground": address_of(config, [job.swept["seed"] for job in setting.jobs if "seed" in job.swept]),
         "figures": {
-            key: None
-            if found is None
-            else {"mean": found.mean, "half": None if found.high is None else found.high - found.mean}
-            for key, found in summaries.items()
+            key: None if found is None else {"mean": found.mean, "sd": found.sd} for key, found in summaries.items()
         },
         "runs": runs,
         "median": setting.jobs.index(middle) if middle else 0,

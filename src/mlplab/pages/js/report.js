@@ -17,7 +17,7 @@ const COLUMNS = [
   ...(rows.some(row => row.parameters) ? [{ name: 'parameters', key: 'parameters', value: row => row.parameters ?? -1, text: row => row.parameters?.toLocaleString('en') ?? '–' }] : []),
   ...METRICS.map(m => ({ name: m.label, key: m.key, metric: m, value: row => meanOf(row, m.key) ?? (m.higher ? -Infinity : Infinity), text: row => {
     const f = row.figures[m.key]
-    return f ? `${inWords(m, f.mean)}${f.half ? ` ± ${m.percent ? (100 * f.half).toFixed(2) : short(f.half, 2)}` : ''}` : '–'
+    return f ? `${inWords(m, f.mean)}${f.sd ? ` ± ${m.percent ? (100 * f.sd).toFixed(2) : short(f.sd, 2)}` : ''}` : '–'
   } })),
   ...DATA.extra.map((name, k) => ({ name, key: `extra${k}`, value: row => { const n = parseFloat(row.extra[k].replaceAll(',', '')); return Number.isNaN(n) ? row.extra[k] : n }, text: row => row.extra[k] })),
 ]
@@ -120,10 +120,10 @@ $('heat').addEventListener('keydown', e => {
 })
 for (const event of ['focus', 'blur']) $('heat').addEventListener(event, drawHeat)
 
-// One setting: the maps of its runs, computed here.
+// One setting: the maps of its runs, computed here, at an epoch; null is the epoch that each run kept and was measured at.
 const netOf = run => (run.net === null ? null : DATA.nets[run.net])
 function weightsOf(net, at) {
-  const entry = net.snapshots.findLast(s => s.epoch <= at) ?? net.snapshots[0]
+  const entry = net.snapshots.findLast(s => s.epoch <= (at ?? net.measured)) ?? net.snapshots[0]
   entry.theta ??= net.half ? halves(unpacked(entry.weights)) : new Float32Array(unpacked(entry.weights))
   return entry
 }
@@ -176,10 +176,10 @@ function cell() {
   $('cellSays').textContent = [row.parameters ? `${row.parameters.toLocaleString('en')} parameters.` : '', row.best ? 'The selected setting.' : row.near ? 'Not significantly different from the selected one.' : ''].filter(Boolean).join(' ')
   const nets = row.runs.map(netOf), epochs = [...new Set(nets.filter(Boolean).flatMap(n => n.snapshots.map(s => s.epoch)))].sort((a, b) => a - b)
   $('mapRow').hidden = !epochs.length
-  if (view.at === null || !epochs.includes(view.at)) view.at = epochs.at(-1) ?? null
-  $('when').max = Math.max(0, epochs.length - 1)
-  $('when').value = Math.max(0, epochs.indexOf(view.at))
-  $('when').oninput = () => { view.at = epochs[+$('when').value]; maps(row); curves(row); address() }
+  if (!epochs.includes(view.at)) view.at = null
+  $('when').max = epochs.length
+  $('when').value = view.at === null ? epochs.length : epochs.indexOf(view.at)
+  $('when').oninput = () => { view.at = epochs[+$('when').value] ?? null; maps(row); curves(row); address() }
   $('mode').hidden = !nets.some(n => n?.law)
   maps(row)
   curves(row)
@@ -204,7 +204,7 @@ function maps(row) {
     if (epoch !== view.at) figure.querySelector('figcaption').textContent += `, epoch ${epoch}`
   })
   const missing = row.runs.length - entries.length
-  $('epoch').textContent = view.at === null ? '' : `epoch ${view.at}`
+  $('epoch').textContent = view.at === null ? 'as measured' : `epoch ${view.at}`
   if (missing && row.runs.length && DATA.nets.length) $('maps').append(make('p', { className: 'muted', textContent: entries.length ? `${missing} more without weights in this page.` : 'No weights of these runs stand in this page.' }))
 }
 function curves(row) {
