@@ -14,6 +14,7 @@ import torch
 from mlplab.errors import InputError
 from mlplab.runs import checkpoint
 from mlplab.runs.files import remove_leftovers
+from mlplab.runs.folder import RunFolder
 from mlplab.runs.identity import tensor_sha256
 
 
@@ -206,3 +207,25 @@ def test_kill_9_in_the_middle_of_writing_leaves_the_last_good_file(tmp_path):
     assert checkpoint.load(path)["step"] == 9
     remove_leftovers(tmp_path)
     assert os.listdir(tmp_path) == ["last.ckpt"]
+
+
+def test_snapshots_are_read_back_whole_or_not_at_all(tmp_path):
+    folder = RunFolder(tmp_path)
+    assert checkpoint.read_snapshots(folder) is None
+    arrays = {name: np.arange(3.0) + number for number, name in enumerate(checkpoint.ARRAYS)}
+    checkpoint.save_snapshots(folder, arrays)
+    path = tmp_path / "checkpoints" / checkpoint.SNAPSHOTS
+    found = checkpoint.read_snapshots(folder)
+    assert list(found) == list(checkpoint.ARRAYS) and all((found[name] == arrays[name]).all() for name in arrays)
+    with pytest.raises(AssertionError, match="snapshots hold widths"):
+        checkpoint.save_snapshots(folder, dict(list(arrays.items())[1:]))
+    np.savez(path, more=np.zeros(1), **arrays)
+    assert checkpoint.read_snapshots(folder).keys() == {*arrays, "more"}
+    np.savez(path, **dict(list(arrays.items())[1:]))
+    assert checkpoint.read_snapshots(folder) is None
+    np.savez(path, **arrays | {"x": np.array([object()])})
+    assert checkpoint.read_snapshots(folder) is None
+    whole = path.read_bytes()
+    for content in (b"", b"PK", whole[:200]):
+        path.write_bytes(content)
+        assert checkpoint.read_snapshots(folder) is None

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from torch.utils.data import DataLoader, TensorDataset
 
 from mlplab.data import datasets
-from mlplab.data.arrays import EpochSampler
+from mlplab.data.arrays import EpochSampler, whole_loader
 from mlplab.data.bayes import log_posterior, score
 from mlplab.data.file_module import FileDataModule
 from mlplab.data.modules import (
@@ -334,3 +334,8 @@ def test_a_data_set_without_its_points_is_refused_when_it_is_made():
 
     with pytest.raises(TypeError, match="sample"):
         Unfinished(2, 10, 0.1)
+
+
+@pytest.mark.parametrize(("count", "size"), [(0, 1), (1, 1), (100, 100), (65_536, 65_536), (65_537, 65_536)])
+def test_points_are_measured_by_65536_at_once(count, size):
+    assert whole_loader(torch.zeros(count, 1), torch.zeros(count)).batch_size == size

@@ -160,3 +160,33 @@ def test_shuffle_split_parts_are_a_permutation(count, fraction, size):
     test, train = datasets.shuffle_split(count, fraction, generator(0, "split"))
     assert len(test) == size
     assert torch.cat([test, train]).sort().values.tolist() == list(range(count))
+
+
+def test_moons_are_half_circles_evenly_from_end_to_end():
+    x, y = DRAWS["moons"]([5, 3], 0.0)
+    upper = [(math.cos(k * math.pi / 4) - 0.5, math.sin(k * math.pi / 4) - 0.25) for k in range(5)]
+    lower = [(0.5 - math.cos(k * math.pi / 2), 0.25 - math.sin(k * math.pi / 2)) for k in range(3)]
+    torch.testing.assert_close(x, torch.tensor(upper + lower), atol=1e-6, rtol=0)
+    assert y.tolist() == [0] * 5 + [1] * 3
+
+
+def test_xor_deals_its_points_in_turn_to_two_corners_and_circles_begin_at_the_right():
+    x, _ = DRAWS["xor"]([3, 3], 0.0)
+    assert x.tolist() == [[1, 1], [-1, -1], [1, 1], [1, -1], [-1, 1], [1, -1]]
+    x, _ = DRAWS["circles"]([4, 2], 0.0)
+    expected = torch.tensor([[0.5, 0], [0, 0.5], [-0.5, 0], [0, -0.5], [1, 0], [-1, 0]])
+    torch.testing.assert_close(x, expected, atol=1e-6, rtol=0)
+
+
+def test_spirals_of_each_length_run_from_end_to_end():
+    x, _ = datasets.spirals(arms=3, points_per_arm=[3, 1, 2], noise=0.0, t_min=0.5, t_max=1.5, generator=seeded())
+    torch.testing.assert_close(x.norm(dim=1), torch.tensor([0.5, 1.0, 1.5, 0.5, 0.5, 1.5]))
+    turned, _ = datasets.spirals(arms=1, points_per_arm=2, noise=0.0, rotation_degrees=30, generator=seeded())
+    # The arm of one turn at t = 1: an angle of 4 pi, straight up, turned counter-clockwise by 30 degrees.
+    torch.testing.assert_close(turned[1], torch.tensor([-0.5, 3**0.5 / 2]), atol=1e-5, rtol=0)
+
+
+def test_polar_features_by_hand():
+    x = torch.tensor([[3.0, 4.0], [0.0, 0.0], [1e-5, 0.0]])
+    expected = [[0.6, 0.8, math.log(5), 5], [0, 0, math.log(1e-4), 1e-4], [0.1, 0, math.log(1e-4), 1e-4]]
+    torch.testing.assert_close(datasets.polar_features(x), torch.tensor(expected))

@@ -11,7 +11,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from mlplab.errors import InputError
-from mlplab.runs.events import EventFile, TensorBoardWriter, flatten, image_size, read_events, records, split
+from mlplab.runs.events import STATUS, EventFile, TensorBoardWriter, flatten, image_size, read_events, records, split
 
 
 def scalar(step, value=None, tag="loss"):
@@ -263,3 +263,9 @@ def test_records_are_framed_as_tfrecords(tmp_path):
         length = struct.pack("<Q", len(content))
         expected += length + masked(length) + content + masked(content)
     assert records(contents) == expected
+
+
+def test_the_states_of_a_row_are_tensorboards():
+    from tensorboard.plugins.hparams import api_pb2
+
+    assert STATUS == {"success": api_pb2.STATUS_SUCCESS, "failed": api_pb2.STATUS_FAILURE}

@@ -127,3 +127,77 @@ def test_what_is_no_file_is_refused_at_once(tmp_path, make, words):
     (tmp_path / "checkpoints").symlink_to(tmp_path)
     assert checkpoint.read_snapshots(folder) is None
     assert read_map(tmp_path / "snapshots.npz") is None and read_curve(tmp_path / "snapshots.npz", ["x"]) is None
+
+
+def nested(depth):
+    return "".join(f"{'  ' * level}a:\n" for level in range(depth)) + "  " * depth + "b: 1\n"
+
+
+@pytest.mark.parametrize("kind", [str, str.encode])
+def test_yaml_of_anybodys_is_bounded(kind):
+    with pytest.raises(ValueError, match="must hold no YAML aliases"):
+        files.read_plain(kind("a: &x 1\nb: *x\n"))
+    assert files.read_plain(kind("a: &x 1\nb: 2\n")) == {"a": 1, "b": 2}
+    value = files.read_plain(kind(nested(files.DEEPEST - 1)))
+    for _ in range(files.DEEPEST - 1):
+        value = value["a"]
+    assert value == {"b": 1} and files.DEEPEST == 60
+    with pytest.raises(ValueError, match="at most 60 levels deep"):
+        files.read_plain(kind(nested(files.DEEPEST)))
+    for left, right in ("[]", "{}"):
+        assert files.read_plain(kind("a: " + left * 59 + right * 59 if left == "[" else "a: {b: {c: 1}}"))
+        with pytest.raises(ValueError, match="at most 60 levels deep"):
+            files.read_plain(kind("a: " + (left * 60 + right * 60 if left == "[" else "{a: " * 60 + "1" + "}" * 60)))
+    assert files.read_plain(kind("# " + "x" * (files.LARGEST_BYTES - 2))) is None and files.LARGEST_BYTES == 10**6
+    with pytest.raises(ValueError, match="at most 1000000 bytes, got 1000001"):
+        files.read_plain(kind("# " + "x" * (files.LARGEST_BYTES - 1)))
+    for damaged in ("a: [", "a: b: c", "[" * 70):
+        with pytest.raises(ValueError) as caught:
+            files.read_plain(kind(damaged))
+        assert "\n" not in str(caught.value) and len(str(caught.value)) <= 120
+
+
+def test_plain_values_are_flattened_and_nested_again():
+    value = {"a": {"b": {"c": 1}, "d": {}}, "e": [1, None, {"x": [2]}], "f": None, "g": "x"}
+    flat = {"a.b.c": 1, "a.d": None, "e": "[1,null,{x: [2]}]", "f": None, "g": "x"}
+    assert files.flatten(value) == flat | {"e": files.flatten(value)["e"]}
+    assert files.flatten({"e": [1, None, {"x": 2, "y": "z"}]}) == {"e": "[1,null,{x: 2, y: z}]"}
+    assert files.unflatten({"a.b.c": 1, "a.d": "[1, 2]", "e": "{x: 1}", "f": "x"}) == {
+        "a": {"b": {"c": 1}, "d": [1, 2]},
+        "e": {"x": 1},
+        "f": "x",
+    }
+
+
+def test_a_config_is_cut_at_its_keys():
+    assert files.split_blocks("# x\n\na: 1\n  \nb:\n- 1\n- 2\n# y\nc:\n  d: 1\n") == [
+        "a: 1\n  \n",
+        "b:\n- 1\n- 2\n# y\n",
+        "c:\n  d: 1\n",
+    ]
+    assert files.split_blocks("") == []
+    for odd in ("- 1\n", "  a: 1\nb: 2\n"):
+        with pytest.raises(files.Unusual):
+            files.split_blocks(odd)
+
+
+@pytest.mark.parametrize(
+    "text", ["yes", "No", "1e-3", "1_000", "nan", "inf", "0x10", "null", "~", "true", "", "a: b", "1.5", "plain"]
+)
+def test_a_text_is_read_back_as_a_text(text):
+    assert files.read_plain(files.plain_yaml({"a": text})) == {"a": text}
+
+
+def test_what_reads_as_a_number_is_quoted():
+    quoted = {text: "'" in files.plain_yaml({"a": text}) for text in ("1e-3", "inf", "on", "Y", "word", "1.5.2")}
+    assert quoted == {"1e-3": True, "inf": True, "on": True, "Y": True, "word": False, "1.5.2": False}
+    shared = [1, 2]
+    assert "&" not in files.plain_yaml({"a": shared, "b": shared})
+
+
+def test_folders_that_are_absent_innermost_first(tmp_path):
+    assert files.absent(tmp_path / "a" / "b") == [tmp_path / "a" / "b", tmp_path / "a"] and files.absent(tmp_path) == []
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "c").mkdir()
+    files.remove_empty([tmp_path / "a" / "b", tmp_path / "a", tmp_path / "gone", tmp_path / "c"])
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]

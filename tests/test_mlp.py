@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from mlplab.errors import InputError
-from mlplab.nn.mlp import INITIALIZATIONS, MLP, hidden_widths
+from mlplab.nn.mlp import INITIALIZATIONS, MLP, dropout_mask, hidden_widths
+from mlplab.population.stacking import stack
 from mlplab.seeds import derive
 
 
@@ -177,3 +178,18 @@ def test_bad_arguments_are_refused_in_one_line(arguments, words):
 def test_a_wrong_input_shape_is_refused():
     with pytest.raises(RuntimeError):
         MLP(2, [3], 2, seed=0)(torch.zeros(4, 3))
+
+
+@pytest.mark.parametrize(("width", "points"), [(1, 1), (4, 8), (5, 9), (12, 16)])
+def test_a_mask_is_drawn_for_widths_in_fours_and_points_in_eights(width, points):
+    """As recorded runs with dropout have drawn it: a change would give them other bits."""
+    room = torch.empty(-(-width // 4) * 4, -(-points // 8) * 8, dtype=torch.float64)
+    room.bernoulli_(0.75, generator=torch.Generator().manual_seed(derive(3, "dropout", 5, 1)))
+    found = dropout_mask(width, points, 0.25, 3, 5, 1, torch.float64)
+    assert torch.equal(found, room[:width, :points] / 0.75)
+
+
+def test_the_parameters_of_a_population_begin_at_multiples_of_sixteen_numbers():
+    population = stack([MLP(2, [5], 4, seed=0)], [0])
+    # Five units in eight rows: weights 8 x 2, biases 8; weights 4 x 8, biases 4.
+    assert [where[-1] for where in population.layout] == [0, 16, 32, 64] and population.theta.shape == (1, 80)

@@ -172,3 +172,8 @@ def test_an_update_finds_arrays_that_were_moved():
     optimizer.update(slice(0, 1), gradient, 1, 1.0)
     optimizer.update(slice(0, 1), 3 * gradient, 2, 1.0)
     assert theta[0].eq(-4).all() and theta[1].eq(1).all()
+
+
+def test_one_members_own_betas_are_a_list_of_one_pair():
+    assert Adam([torch.zeros(1, 3)], betas=[[0.8, 0.9]]).settings[0]["betas"] == (0.8, 0.9)
+    assert Adam([torch.zeros(1, 3)], lr=[0.5]).param_groups[0]["lr"] == 0.5

@@ -109,7 +109,8 @@ def test_each_spiral_arms_density_is_one_of_weights_and_its_posterior_one_of_cla
     torch.testing.assert_close(posterior.exp().sum(1), torch.ones(30, dtype=torch.float64))
     # Turned by one arm, the classes change places.
     angle = 2 * math.pi / arms
-    turned = x @ torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]).double()
+    turn_by_one = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+    turned = x @ torch.tensor(turn_by_one, dtype=torch.float64)
     torch.testing.assert_close(log_posterior(turned, density).exp(), posterior.exp().roll(1, 1), rtol=0, atol=1e-6)
 
 

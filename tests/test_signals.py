@@ -297,3 +297,12 @@ def test_the_end_from_beside_says_its_last_words_in_turn(state, capsys):
     with pytest.raises(Ended) as caught:
         signals._end(signal.SIGINT)
     assert caught.value.args == (7,) and capsys.readouterr().err == ""
+
+
+def test_a_child_does_not_wake_its_parents_watch(state):
+    with signals.interruptible():
+        child = os.fork()
+        if not child:
+            os._exit(0 if signal.set_wakeup_fd(-1) == -1 else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    assert signals.GRACE_S <= 1 and signals.SAVES_WITHIN_S <= 1  # a command ends within two seconds

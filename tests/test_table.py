@@ -440,3 +440,10 @@ def test_the_sample_from_which_the_form_is_told_has_two_hundred_rows(csv_file):
         table = read_table(csv_file("a,b\n" + "".join(f"{'w' if i == row else i},2\n" for i in range(row + 3))))
         assert table.columns[0].levels is not None and table.columns[0].values[row] == len(table.columns[0].levels) - 1
         assert share_of_numbers(table.columns[0]) == (row + 2) / (row + 3)
+
+
+@pytest.mark.parametrize("lacking", [0, 1])
+def test_a_fast_reader_is_tried_from_its_size_on(csv_file, lacking):
+    path, asked = csv_file(GOOD), []
+    read_table(path, fast_from_bytes={lambda *_: asked.append(1): path.stat().st_size + lacking})
+    assert asked == [1] * (1 - lacking)
