@@ -1,9 +1,20 @@
+import copy
+import functools
 import itertools
 
 import pytest
 import torch
 
-from mlplab.population.optimizers import SGD, Adam, AdamW
+from mlplab.population.optimizers import (
+    SGD,
+    Adam,
+    AdamW,
+    MemberOptimizer,
+    MuonAndAdamW,
+    moments_of,
+    moments_of_members,
+    optimizer_over,
+)
 
 KINDS = {
     "adam": (Adam, torch.optim.Adam, {"lr": 0.01}),
@@ -177,3 +188,61 @@ def test_an_update_finds_arrays_that_were_moved():
 def test_one_members_own_betas_are_a_list_of_one_pair():
     assert Adam([torch.zeros(1, 3)], betas=[[0.8, 0.9]]).settings[0]["betas"] == (0.8, 0.9)
     assert Adam([torch.zeros(1, 3)], lr=[0.5]).param_groups[0]["lr"] == 0.5
+
+
+def parameters():
+    draws = torch.Generator().manual_seed(0)
+    return [torch.nn.Parameter(torch.randn(*shape, generator=draws)) for shape in ((3, 2), (3,), (2, 3), (2,))]
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon")
+def test_muon_takes_the_matrices_and_adamw_the_rest():
+    make = functools.partial(torch.optim.Muon, lr=0.01)
+    own, theirs = parameters(), parameters()
+    both = optimizer_over(make, own)
+    parts = make([theirs[0], theirs[2]]), torch.optim.AdamW([theirs[1], theirs[3]], lr=0.01)
+    assert isinstance(both, MuonAndAdamW) and [len(group["params"]) for group in both.param_groups] == [2, 2]
+
+    def step(parameters, optimizers, scale):
+        for parameter in parameters:
+            parameter.grad = parameter.detach() * scale
+        return [optimizer.step() for optimizer in optimizers]
+
+    for scale in (1.0, 0.5):
+        step(own, [both], scale)
+        step(theirs, parts, scale)
+    assert all(map(torch.equal, own, theirs)) and both.step(lambda: 5) == 5 and torch.is_grad_enabled()
+    again_of = [torch.nn.Parameter(parameter.detach().clone()) for parameter in own]
+    again = optimizer_over(make, again_of)
+    again.load_state_dict(copy.deepcopy(both.state_dict()))
+    again.param_groups[1]["lr"] = both.param_groups[1]["lr"] = 0.5  # a schedule's hand reaches the parts
+    for parameters_of, optimizer in ((own, both), (again_of, again)):
+        step(parameters_of, [optimizer], 2.0)
+    assert all(map(torch.equal, own, again_of))
+    seen = []
+    both.step(lambda: seen.append(torch.is_grad_enabled()))
+    with torch.no_grad():
+        both.step(lambda: seen.append(torch.is_grad_enabled()))
+    assert seen == [True, True]
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon")
+def test_matrices_alone_need_no_adamw_and_other_optimisers_take_all():
+    matrices = parameters()[::2]
+    for make in (torch.optim.Muon, functools.partial(torch.optim.Muon, lr=0.1)):
+        assert type(optimizer_over(make, iter(matrices))) is torch.optim.Muon
+    for make in (torch.optim.SGD, functools.partial(torch.optim.Adam, lr=0.1)):
+        made = optimizer_over(make, iter(parameters()))
+        assert type(made) in (torch.optim.SGD, torch.optim.Adam) and len(made.param_groups[0]["params"]) == 4
+
+
+def test_what_an_optimiser_keeps_of_each_member():
+    theta = torch.nn.Parameter(torch.ones(2, 3))
+    own, theirs = Adam([theta]), torch.optim.Adam([theta])
+    assert moments_of(own, theta) is own.moments and moments_of_members(own, theta).keys() == own.moments.keys()
+    theta.grad = torch.ones(2, 3)
+    theirs.step()
+    assert moments_of(theirs, theta) is theirs.state[theta]
+    assert moments_of_members(theirs, theta).keys() == {"exp_avg", "exp_avg_sq"}  # not the number of steps
+    with pytest.raises(TypeError, match="use Adam, AdamW or SGD"):
+        MemberOptimizer([theta], lr=0.1).update(slice(None), theta.grad, 0, 1.0)
