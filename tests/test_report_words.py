@@ -81,6 +81,12 @@ def test_with_three_seeds_there_is_one_with_ratio_interval_and_adjusted_p(tmp_pa
     assert cells[2][4] == "< 0.001"
     assert table.tested_over == "seeds" and "and p, over seeds; other" in words.legend(table)
     assert "p: over seeds; ±: standard deviation over seeds" in "\n".join(words.screen(table))
+    too_low = "measured at its best epoch on validation points: its NLL on them is therefore too low"
+    assert too_low in words.legend(table)
+    for setting in table.settings:
+        for job in setting.jobs:
+            job.result["evaluated"] = "last"
+    assert too_low not in words.legend(table)
 
 
 def test_a_setting_with_too_few_seeds_is_said_to_have_them(tmp_path):

@@ -279,7 +279,14 @@ def legend(table: Table) -> str:
     words.append(
         f"other cells: mean ± standard deviation [95 % interval], over {'draws of the data' if table.draws else 'seeds'}"
     )
-    return "; ".join(words) + "."
+    told = "; ".join(words) + "."
+    kept = any((job.result or {}).get("evaluated") == "best" for one in table.settings for job in one.finished)
+    if kept and table.chosen_by == "validation":
+        told += (
+            " Each run was measured at its best epoch on validation points: its NLL on them is therefore too low, "
+            "the more it changes from epoch to epoch; test and fresh points had no part in the choice."
+        )
+    return told
 
 
 def screen(table: Table, brief: bool = False) -> list[str]:
