@@ -283,3 +283,93 @@ def test_a_member_that_has_ended_is_as_before_a_block_and_one_that_breaks_ends_w
     else:
         assert not theta[1].isfinite().all() and list(engine.stops) == [2]
     assert (engine.steps, engine.minibatches, engine.sums.sizes) == (4, 4, [6] * 4)
+
+
+@pytest.fixture
+def closing(monkeypatch):
+    """Give an engine that has walked so many minibatches of an epoch of four, and a trainer that it asks."""
+    trainer = SimpleNamespace(check_val_every_n_epoch=None, callback_metrics={}, should_stop=False)
+
+    def make(steps=4, **options):
+        engine = walked(steps=steps, **options)
+        monkeypatch.setattr(PopulationModule, "trainer", trainer)
+        return engine
+
+    return make, trainer
+
+
+def test_an_epoch_is_closed_once_with_its_means(closing):
+    make, trainer = closing
+    engine = make(monitor="train/loss")
+    loss, accuracy = engine.sums.mean()
+    assert engine.close_epoch() and engine.epochs == 1 and list(engine.metrics) == ["train/loss", "train/accuracy"]
+    assert torch.equal(engine.metrics["train/loss"], loss) and torch.equal(engine.metrics["train/accuracy"], accuracy)
+    assert trainer.callback_metrics["train/loss"] == loss.mean() and not trainer.should_stop
+    assert torch.equal(engine.best.value, loss) and engine.best.epoch.tolist() == [1, 1]
+    assert engine.close_epoch() and engine.epochs == 1
+    engine.on_train_epoch_start()
+    assert (engine.metrics, engine.sums.losses, engine._closed) == ({}, [], False)
+    assert not engine.close_epoch()  # nothing was trained
+
+
+@pytest.mark.parametrize(("most", "closed"), [(-1, False), (3, True), (2, True), (4, False)])
+def test_an_epoch_cut_short_is_closed_where_max_steps_ends_it(closing, most, closed):
+    engine = closing[0](steps=3)
+    engine.rules = Rules(max_steps=most)
+    assert engine.close_epoch() == closed and engine.epochs == int(closed)
+    if not closed:  # it goes on with what it has summed up
+        engine.on_train_epoch_start()
+        assert len(engine.sums.losses) == 1
+
+
+@pytest.mark.parametrize(
+    ("every", "epoch", "measured"), [(None, 1, True), (1, 3, True), (2, 1, False), (2, 2, True), (3, 2, False)]
+)
+def test_points_held_out_are_measured_every_so_many_epochs(closing, every, epoch, measured):
+    make, trainer = closing
+    trainer.check_val_every_n_epoch = every
+    engine = make(monitor="val/nll", loss=CrossEntropy(label_smoothing=0.2))
+    x, y = draw(1, 9, 2, seed=5), labels_of(1, 9, classes=4, seed=5)
+    engine.validation_points, engine.epochs = (x, y), epoch - 1
+    engine.close_epoch()
+    assert ("val/nll" in engine.metrics) == measured == engine.best.known(0)
+    if measured:
+        logits = engine.population.forward(x).double()
+        for index in range(2):
+            own = (
+                nn.functional.cross_entropy(logits[index], y[0]),
+                nn.functional.cross_entropy(logits[index], y[0], label_smoothing=0.2),
+            )
+            torch.testing.assert_close(engine.metrics["val/nll"][index], own[0], rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(engine.metrics["val/loss"][index], own[1], rtol=1e-5, atol=1e-6)
+            assert engine.metrics["val/accuracy"][index] == (logits[index].argmax(1) == y[0]).double().mean()
+        assert list(engine.metrics)[:2] == ["train/loss", "train/accuracy"]
+
+
+def test_points_held_out_are_not_measured_within_an_epoch(closing):
+    engine = closing[0](steps=3)
+    engine.rules, engine.validation_points = Rules(max_steps=3), (draw(1, 5, 2), labels_of(1, 5, classes=4))
+    assert engine.close_epoch() and "val/nll" not in engine.metrics
+
+
+@pytest.mark.parametrize(
+    ("interrupted", "ended", "stops"),
+    [(False, (), False), (True, (), True), (False, (0,), False), (False, (0, 1), True)],
+)
+def test_training_stops_where_it_is_interrupted_or_all_have_ended(closing, interrupted, ended, stops):
+    make, trainer = closing
+    engine = make()
+    engine.interrupted = interrupted
+    for index in ended:
+        engine.stop(index, "patience")
+    engine.close_epoch()
+    assert trainer.should_stop == stops
+
+
+@pytest.mark.parametrize(("interrupted", "steps", "stops"), [(True, 3, True), (True, 4, False), (False, 3, False)])
+def test_within_an_epoch_a_stop_waits_for_the_end_of_the_block(closing, interrupted, steps, stops):
+    make, trainer = closing
+    engine = make(steps=steps)
+    engine.interrupted = interrupted
+    engine.on_train_batch_end()
+    assert trainer.should_stop == stops
