@@ -1,14 +1,15 @@
 """Mutants: change one thing at random in a copy of the package, and see whether a test notices.
 
-    scripts/lab test --cov=mlplab --cov-context=test --cov-report=
+    scripts/lab test --cov --cov-context=test --cov-report=
     .venv/bin/python tests/mutants.py 100 .coverage [seed=0] [shard=0/2] [again=FILE] [only=data/labels] [seconds=60]
 
 Each mutant of nn/, population/, data/ and runs/ meets up to 60 of the tests that run its line, for a minute, the
 nearest first: those of its module's own test file, of files that import it, of the room; few cases of one test, and
 those that run little else. Where none is known, or what it changes is done while the module is imported, it meets the
-files that name its module, the smallest first. A test kills it that fails on it twice and passes without it. Printed are the survivors and the share that was killed; `again` tries those once more
-that a printed list says survived, `only` takes those of some modules. Mutants that change nothing that could be
-noticed stand with a reason in equivalent_mutants.json.
+files that name its module, the smallest first. A test kills it that fails on it twice and passes without it. Printed
+are the verdicts and how many there are of each; `again` tries those once more that a printed list says survived,
+`only` takes those of some modules. Mutants that change nothing that could be noticed stand with a reason in
+equivalent_mutants.json.
 
 The tests are collected once. Each mutant is a fork in which the function that it changes gets its new code, as all
 that tests start themselves reads the changed file; where more than functions change, the tests are collected anew.
@@ -35,8 +36,8 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-ROOMS = ("nn", "population", "data", "runs")
+from mutations import ROOMS, ROOT, equivalents, mutants, name_of, sources
+
 MOST_TESTS, MOST_CASES, MOST_FILES = 60, 4, 12
 # Seconds that a mutant's tests take together, where none fails; and a single one of them, in the worst case.
 TESTS_S, WALL_S = 60, 180
@@ -45,95 +46,6 @@ MOST_BYTES = 32 << 30
 # What the tests import of others' packages, once for all: each run of tests is a fork of this process.
 OTHERS = ("pytest", "torch", "lightning", "omegaconf", "matplotlib.figure", "matplotlib.backends.backend_agg")
 OTHERS += ("scipy.stats", "scipy.optimize", "tensorboard.backend.event_processing.event_accumulator", "torchmetrics")
-SWAPS = {
-    ast.Lt: ast.LtE,
-    ast.LtE: ast.Lt,
-    ast.Gt: ast.GtE,
-    ast.GtE: ast.Gt,
-    ast.Eq: ast.NotEq,
-    ast.NotEq: ast.Eq,
-    ast.Is: ast.IsNot,
-    ast.IsNot: ast.Is,
-    ast.In: ast.NotIn,
-    ast.NotIn: ast.In,
-    ast.Add: ast.Sub,
-    ast.Sub: ast.Add,
-    ast.Mult: ast.Div,
-    ast.Div: ast.Mult,
-    ast.FloorDiv: ast.Mult,
-    ast.Mod: ast.Mult,
-    ast.Pow: ast.Mult,
-    ast.And: ast.Or,
-    ast.Or: ast.And,
-    ast.USub: ast.UAdd,
-}
-
-
-def mutants(path):
-    """List (line, what is done, text before, text after) of a file: each a change of one expression."""
-    text = path.read_text(encoding="utf-8")
-    tree = ast.parse(text)
-    told = set()  # words for people, and types, are no behaviour
-    for node in ast.walk(tree):
-        quiet = []
-        if isinstance(node, ast.Raise | ast.JoinedStr | ast.Assert):
-            quiet = [node]
-        elif isinstance(node, ast.FunctionDef):
-            quiet = [part.annotation for part in (*node.args.args, *node.args.kwonlyargs) if part.annotation] + [
-                node.returns
-            ]
-        elif isinstance(node, ast.AnnAssign):
-            quiet = [node.annotation]
-        told |= {id(part) for root in quiet if root is not None for part in ast.walk(root)}
-    starts = [0]
-    for line in text.encode().splitlines(keepends=True):
-        starts.append(starts[-1] + len(line))
-    found, data = [], text.encode()
-    for node in ast.walk(tree):
-        if id(node) in told:
-            continue
-        before = ast.unparse(node) if isinstance(node, ast.expr) else ""
-        after = changed(node)
-        if after is not None and after != before:
-            a, b = starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset
-            found.append(
-                (node.lineno, f"{before[:70]} -> {after[:70]}", data, data[:a] + f"({after})".encode() + data[b:])
-            )
-    return found
-
-
-def changed(node):
-    """Give the text of an expression changed in one place, or None where nothing is to be changed."""
-    if isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPS:
-        return ast.unparse(ast.Compare(node.left, [SWAPS[type(node.ops[0])](), *node.ops[1:]], node.comparators))
-    if (
-        isinstance(node, ast.BinOp)
-        and type(node.op) in SWAPS
-        and not isinstance(node.left, ast.JoinedStr | ast.Constant)
-    ):
-        return ast.unparse(ast.BinOp(node.left, SWAPS[type(node.op)](), node.right))
-    if isinstance(node, ast.BoolOp):
-        return ast.unparse(ast.BoolOp(SWAPS[type(node.op)](), node.values))
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        return ast.unparse(node.operand)
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return ast.unparse(node.operand)
-    if isinstance(node, ast.IfExp):
-        return ast.unparse(ast.IfExp(node.test, node.orelse, node.body))
-    if isinstance(node, ast.Constant) and isinstance(node.value, bool):
-        return str(not node.value)
-    if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
-        return repr(node.value + 1)
-    return None
-
-
-def equivalents(path=ROOT / "tests" / "equivalent_mutants.json"):
-    """Read the reasons of mutants that nothing could notice, by (text of the line, change): files may be moved."""
-    return {(line, change): reason for line, change, reason in json.loads(path.read_text(encoding="utf-8"))}
-
-
-def sources():
-    return [path for room in ROOMS for path in sorted((ROOT / "src" / "mlplab" / room).glob("*.py"))]
 
 
 class Runs:
@@ -466,10 +378,6 @@ def main(count, coverage, seed=0, shard="0/1", again=None, only="", seconds=TEST
         os.chdir(ROOT)
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
     print(f"{told}; of {len(every):,} possible ones", file=out)
-
-
-def name_of(path):
-    return str(path.relative_to(ROOT / "src" / "mlplab"))
 
 
 if __name__ == "__main__":
