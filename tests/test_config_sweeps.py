@@ -72,6 +72,15 @@ def test_an_experiment_that_sweeps_is_run_by_itself(experiments):
         check_sweep("train", [f"experiment={experiments}"])
 
 
+def test_an_experiment_may_choose_hydras_sweeper_and_launcher(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    words = "- override /hydra/sweeper: search\n- override /hydra/launcher: basic\n"
+    (tmp_path / "experiment" / "mine.yaml").write_text(f"# @package _global_\ndefaults:\n{words}")
+    usual, mine = check_sweep("train", []).choices, check_sweep("train", ["experiment=mine"], tmp_path).choices
+    assert (usual["hydra/sweeper"], usual["hydra/launcher"]) == ("grid", "population")
+    assert (mine["hydra/sweeper"], mine["hydra/launcher"]) == ("search", "basic")
+
+
 def test_a_batch_of_no_jobs_is_refused():
     with pytest.raises(InputError, match="hydra.sweeper.max_batch_size must be null, or an integer >= 1, got 0"):
         check_sweep("train", ["seed=0,1", "hydra.sweeper.max_batch_size=0"])
