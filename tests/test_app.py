@@ -416,3 +416,27 @@ def test_a_wrong_option_is_answered_without_importing_torch(tmp_path):
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("\n") == 3 and not list(tmp_path.iterdir())
+
+
+def test_a_run_is_looked_for_in_the_logs_that_are_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text("a,b,kind\n" + "".join(f"{n % 7},{n % 5},{'xy'[n % 2]}\n" for n in range(60)))
+    small = ["trainer.max_epochs=1", "figures=none", "callbacks.progress=null", "paths.logs=elsewhere"]
+    spirals = ["data.points_per_arm=40", "data.batch_size=16", "data.fresh_points=100", "data.validation_points=40"]
+    assert app.main(["train", *spirals, *small]) == 0
+    assert app.main(["train", "data=file", "data.path=t.csv", "data.batch_size=8", "name=table", *small]) == 0
+    (folder,) = (path for path in (tmp_path / "elsewhere" / "train").iterdir() if path.name != "table")
+    digits = folder.name.rpartition("-")[2]
+    for command in (
+        ["evaluate", digits],
+        ["evaluate", digits, "data.noise=0.3"],
+        ["reproduce", digits],
+        ["limits", digits],
+        ["playground", digits],
+        ["predict", "table", "data.path=t.csv"],
+        ["spiking", digits, "points=10", "surrogate.steps=1", "figures=[]"],
+    ):
+        code = app.main([*command, "paths.logs=elsewhere"])
+        told = capsys.readouterr().err
+        assert code == 0 or "RUN must be" not in told, (command, told)
+        assert code == 0 or command[0] == "spiking", (command, told)

@@ -166,6 +166,10 @@ def test_every_wrong_value_of_every_rule_is_refused_by_its_key(default):
         ("name=${hydra.job.name}", ["name cannot be resolved", "keys of hydra alone"]),
         ("hydra.run.dir=${hydra:job.name}", ["hydra.run.dir cannot be resolved", "as ${hydra.job.name}"]),
         ("~loss.weight", ["loss.weight is null, and Hydra takes out only what has a value, got ~loss.weight"]),
+        (
+            "~loss.weight=null",
+            ["loss.weight is null, and Hydra takes out only what has a value, got ~loss.weight=null"],
+        ),
         ("~loss.ignore_index=3", ["loss.ignore_index has another value, got ~loss.ignore_index=3; write ~loss.ignore"]),
         ("model.width=[1,", ["model.width must be a value", "'model.width=[1,'"]),
         ("width", ["options must be KEY=VALUE, got 'width'"]),

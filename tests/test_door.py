@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 from mlplab.cli import app
 from mlplab.config import composition as configs
+from mlplab.errors import InputError
 from mlplab.runs.metrics import judged
 
 
@@ -90,6 +91,21 @@ def test_hydra_run_dir_may_be_a_folder_that_is_there_and_stays(tmp_path, capsys,
     monkeypatch.setattr(app, "load_study", lambda name: 1 / 0)
     assert run(tmp_path, f"hydra.run.dir={tmp_path / 'mine'}") == 1
     assert (tmp_path / "mine" / "notes").exists()
+
+
+def test_a_folder_that_is_there_is_as_it_was_after_a_refusal(tmp_path, capsys, monkeypatch):
+    (tmp_path / "mine" / "own").mkdir(parents=True)
+    (tmp_path / "mine" / "notes").touch()
+
+    def refusing(config, folder):
+        (folder / "config.yaml").touch()
+        (folder / "tensorboard").mkdir()
+        raise InputError("Lightning says no")
+
+    monkeypatch.setattr(app, "load_study", lambda name: refusing)
+    assert run(tmp_path, f"hydra.run.dir={tmp_path / 'mine'}") == 2
+    assert "Lightning says no" in capsys.readouterr().err
+    assert {path.name for path in (tmp_path / "mine").rglob("*")} == {"own", "notes"}
 
 
 @pytest.mark.parametrize(

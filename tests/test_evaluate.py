@@ -6,11 +6,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import LightningDataModule
 from small_runs import base, quick, train  # noqa: F401 (fixtures among them)
+from torch import nn
+from torch.utils.data import TensorDataset
 
-from mlplab.api import draw_decision_map
+from mlplab.api import draw_decision_map, fit
 from mlplab.api import evaluate as measure_in_notebook
-from mlplab.cli.evaluate import evaluate
+from mlplab.cli.evaluate import evaluate, metrics_of
 from mlplab.cli.reproduce import reproduce
 from mlplab.data.bayes import log_posterior, score
 from mlplab.data.modules import SpiralDataModule
@@ -19,6 +22,8 @@ from mlplab.nn.losses import negative_log_softmax
 from mlplab.nn.mlp import MLP
 from mlplab.runs import checkpoint
 from mlplab.training.classifier import Classifier
+from mlplab.training.data_view import viewed
+from mlplab.training.members import SingleNetwork
 from mlplab.training.results import loss_folds, measure
 
 
@@ -234,3 +239,19 @@ def test_a_notebook_refuses_what_does_not_fit_together():
             call(Classifier(MLP(3, [4], 4, seed=0)), spirals())
     with pytest.raises(InputError, match="^resolution must be an integer from 1 to 4096, got 0"):
         draw_decision_map(classifier, spirals(), resolution=0)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_where_nothing_can_be_measured_that_is_said():
+    """Of integer inputs the lab takes no points; a network may train on them all the same."""
+    points = TensorDataset(torch.arange(16).reshape(8, 2), torch.arange(8) % 3)
+    data = LightningDataModule.from_datasets(points, points, points, batch_size=4)
+    with torch.random.fork_rng():
+        network = nn.Sequential(nn.Embedding(16, 3), nn.Flatten(), nn.Linear(6, 3))
+        assert fit(network, data, max_epochs=1, callbacks=[])["test"] is None  # Lightning's loop, which draws
+    for measure_it in (
+        lambda: measure_in_notebook(network, data),
+        lambda: metrics_of(SingleNetwork(network), viewed(data)),
+    ):
+        with pytest.raises(InputError, match="^there is nothing to measure on LightningDataModule: its loaders must"):
+            measure_it()

@@ -64,6 +64,15 @@ def test_inputs_of_a_dtype_that_the_network_cannot_take_are_refused(dtype):
         mlplab.fit(mlplab.MLP(2, [4], 4), of_dtype(dtype), callbacks=[], max_epochs=1, precision="64-true")
 
 
+def test_mixed_precision_converts_what_has_fewer_bits_than_its_weights_alone():
+    for precision in ("bf16-mixed", "16-mixed", "bf16"):
+        with pytest.raises(InputError, match="^the data's inputs must be torch.float32, .* got torch.float64"):
+            mlplab.fit(mlplab.MLP(2, [4], 4), of_dtype(torch.float64), callbacks=[], precision=precision)
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        result = mlplab.fit(mlplab.MLP(2, [4], 4), of_dtype(dtype), callbacks=[], max_epochs=1, precision="bf16-mixed")
+        assert result["steps"] == 2
+
+
 class Converting(L.LightningDataModule):
     def on_before_batch_transfer(self, batch, dataloader_idx):
         return batch[0].float(), batch[1]

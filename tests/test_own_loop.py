@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from beside_lightning import QUIET, drawing  # noqa: F401 (a fixture)
-from lightning.pytorch.callbacks import EMAWeightAveraging, StochasticWeightAveraging, WeightAveraging
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelPruning, StochasticWeightAveraging, WeightAveraging
 from small_runs import assert_same_run, base, changed, interrupt, train  # noqa: F401 (base is a fixture)
 from torch import nn
 
@@ -132,6 +132,62 @@ def test_averaged_weights_are_those_that_are_saved_and_measured(base, tmp_path, 
     torch.testing.assert_close(maps[4], drawn, rtol=0, atol=1e-6)
 
 
+PRUNING = [{"prune_on_train_epoch_end": True}, {"prune_on_train_epoch_end": False}]
+
+
+@pytest.mark.parametrize("options", PRUNING, ids=["after training", "after validation"])
+def test_pruned_weights_are_those_that_are_saved_and_measured(base, tmp_path, options):  # noqa: F811
+    options = {"pruning_fn": "l1_unstructured", "amount": 0.3, **options}
+    node = {"_target_": "lightning.pytorch.callbacks.ModelPruning", **options}
+    config = changed(base, callbacks__prune=node, callbacks__checkpoints__every_seconds=0)
+    result = train(config, tmp_path / "run")
+    assert result["evaluated"] == "last" and result["best_epoch"] is None and result["pruned_by"] == "ModelPruning"
+    assert "the last epoch, its weights pruned by ModelPruning" in summary(result, tmp_path / "run")
+    assert not (tmp_path / "run" / "checkpoints" / "best.ckpt").exists()
+
+    run = mlplab.load(tmp_path / "run")
+    stock = build_module(config, run.data)
+    trainer = L.Trainer(**QUIET, max_epochs=4, callbacks=[ModelPruning(**options)], num_sanity_val_steps=0)
+    trainer.fit(stock, datamodule=run.data)
+    for name, value in stock.state_dict().items():
+        assert name.endswith("bias") or bool((value == 0).any())
+        torch.testing.assert_close(run.model.state_dict()[name], value, rtol=0, atol=0)
+    assert mlplab.evaluate(run.model, run.data)["fresh"]["nll"] == result["fresh"]["nll"]
+
+
+def test_a_run_that_was_pruned_is_not_resumed(base, tmp_path):  # noqa: F811
+    node = {"_target_": "lightning.pytorch.callbacks.ModelPruning", "pruning_fn": "l1_unstructured", "amount": 0.3}
+    config = changed(base, callbacks__prune=node, callbacks__checkpoints__every_seconds=0)
+    interrupt(config, tmp_path / "run", 20)
+    with pytest.raises(InputError, match="its network has come to have .*weight_orig, as by a callback that prunes"):
+        train(config, tmp_path / "run", resume=True)
+
+
+class Thaw(L.Callback):
+    """The first layer begins to train in the third epoch."""
+
+    def on_fit_start(self, trainer, module):
+        module.model.layers[0].requires_grad_(False)
+
+    def on_train_epoch_start(self, trainer, module):
+        module.model.layers[0].requires_grad_(trainer.current_epoch >= 2)
+
+
+def test_the_best_state_is_one_of_the_parameters_that_train_now():
+    for epochs in (2, 6):
+        module, data, result = small(max_epochs=epochs, callbacks=[Thaw()])
+        assert result["status"] == "finished" and (epochs == 2) == (result["best_epoch"] <= 2)
+        again = mlplab.evaluate(module, data)
+        assert again["validation"]["points"] == result["validation"]["points"]
+
+
+@pytest.mark.parametrize("engine", ["population", "lightning"])
+def test_a_run_is_one_process_whatever_slurm_says(engine, monkeypatch):
+    for name, value in {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "many", "SLURM_PROCID": "0"}.items():
+        monkeypatch.setenv(name, value)
+    assert small(max_epochs=1, engine=engine)[2]["steps"] == 8
+
+
 def test_a_run_with_averaged_weights_is_extended_to_the_bits_of_the_longer_one(tmp_path):
     words = [
         "data.points_per_arm=40",
@@ -191,6 +247,7 @@ def test_a_number_of_steps_alone_is_a_known_length():
     [
         ({"callbacks": [L.callbacks.LearningRateMonitor()]}, "no logger"),
         ({"callbacks": [L.callbacks.ModelCheckpoint(monitor="val/nope")]}, "could not find the monitored key"),
+        ({"callbacks": [ModelPruning("random_unstructured", amount=1000)]}, "amount=1000 should be smaller"),
         ({"limit_val_batches": 0.5}, "limit_val_batches"),
         ({"val_check_interval": 1000}, "val_check_interval"),
     ],

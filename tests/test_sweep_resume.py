@@ -59,6 +59,16 @@ def test_the_same_command_again_runs_nothing_and_writes_the_same_table(grid, tmp
     assert [job["status"] for job in record_of(tmp_path)["jobs"]] == ["finished"] * 4
 
 
+def test_a_job_that_proves_to_be_done_keeps_no_traceback(grid, tmp_path):
+    """As of a disk that failed when its result stood and its status did not."""
+    copied(grid, tmp_path)
+    before = tree(folder_of(tmp_path))
+    for job in record_of(tmp_path)["jobs"][:2]:
+        (folder_of(tmp_path) / job["name"] / "traceback.txt").write_text("OSError: cannot write\n")
+    assert sweep(tmp_path, INLINE, "seed=0,1", "model.width=4,8") == 0
+    assert tree(folder_of(tmp_path)).keys() == before.keys()
+
+
 def test_growing_and_shrinking_the_grid_touches_no_job_that_is_there(tmp_path):
     assert sweep(tmp_path, INLINE, "seed=0,1") == 0
     before = {path: tree(path) for path in folder_of(tmp_path).glob("seed*")}

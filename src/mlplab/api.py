@@ -34,7 +34,7 @@ from mlplab.training.members import SingleNetwork, network_of, network_title
 from mlplab.training.plan import parameters_of, plan
 from mlplab.training.plane import plane_of
 from mlplab.training.record import MemberRun
-from mlplab.training.results import part_logits, part_metrics
+from mlplab.training.results import expect_some, part_logits, part_metrics
 from mlplab.training.trainers import threads
 
 
@@ -93,7 +93,7 @@ def fit(
         for module in modules:
             initialise_lazy(module, view)
             _require_fit(module, view)
-            expect_dtype(module, view, trainer.get("precision"))
+            expect_dtype(module, view, long_precision(trainer.get("precision")))
         own = _callbacks(callbacks)
         unused = copy.deepcopy(own) if len(modules) > 1 else own
         loggers = _loggers(trainer.pop("logger", None), trainer.get("default_root_dir"))
@@ -216,7 +216,7 @@ def evaluate(model: nn.Module, data: L.LightningDataModule) -> dict[str, dict[st
     _expect_data(data)
     view = viewed(module_of(data), again=False)
     _require_fit(model, view)
-    metrics = part_metrics(part_logits(_network(model), 0, view), view)
+    metrics = expect_some(part_metrics(part_logits(_network(model), 0, view), view), view)
     return {name: values for name, values in metrics.items() if values is not None}
 
 

@@ -127,6 +127,7 @@ def _again(error: Exception) -> None:
 # Beginnings of messages of hydra.errors.HydraException, as regular expressions.
 AMBIGUOUS = r"Ambiguous value for argument '(?P<text>[^']*)'"
 UNKNOWN_KEY = r"Could not (?:override|delete)[^']*'(?P<key>[^']+)'"
+OTHER_VALUE = r"Could not delete from config\. The value of"
 IS_THERE = r"Could not append to config\. An item is already at '(?P<key>[^']+)'"
 GROUP_VALUE = r"Config group override must be"
 NEEDS_MULTIRUN = r"Sweep parameters '(?P<text>(?P<key>[^=]*)=.*)' requires --multirun"

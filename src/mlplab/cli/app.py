@@ -155,10 +155,11 @@ def runs_first(words: list[str]) -> list[str]:
     rest = words[len(folders) :]
     if not folders and not any(word.startswith(("runs=", "-")) for word in rest):
         raise InputError("spiking must be given a run folder: spiking RUN_FOLDER [RUN_FOLDER ...] [KEY=VALUE ...]")
-    from mlplab.cli.runs import run_folder
+    from mlplab.cli.runs import logs_of, run_folder
 
     quoted = ",".join(
-        "'" + str(run_folder(folder).absolute()).replace("\\", "\\\\").replace("'", "\\'") + "'" for folder in folders
+        "'" + str(run_folder(folder, logs_of(rest)).absolute()).replace("\\", "\\\\").replace("'", "\\'") + "'"
+        for folder in folders
     )
     return [f"runs=[{quoted}]", *rest] if folders else rest
 
@@ -211,9 +212,9 @@ def run(command: str, argv: Sequence[str]) -> int:
 def _run_folder_words(command: str, words: list[str]) -> tuple[Path, list[str]]:
     if not words or words[0].startswith("-"):
         raise InputError(f"{command} must be given a run folder: {command} RUN_FOLDER [KEY=VALUE ...]")
-    from mlplab.cli.runs import run_folder
+    from mlplab.cli.runs import logs_of, run_folder
 
-    return run_folder(words[0]), words[1:]
+    return run_folder(words[0], logs_of(words[1:])), words[1:]
 
 
 def evaluate(words: list[str]) -> object:

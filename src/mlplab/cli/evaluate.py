@@ -24,7 +24,7 @@ from mlplab.training.loading import load_population
 from mlplab.training.members import network_title
 from mlplab.training.objects import build, within_memory
 from mlplab.training.plane import decision_grid
-from mlplab.training.results import PARTS, part_logits, part_metrics
+from mlplab.training.results import PARTS, expect_some, part_logits, part_metrics
 from mlplab.words import columns
 from mlplab.words import short_path as shown
 
@@ -60,7 +60,7 @@ def evaluate(run_folder: str | Path, overrides: Sequence[str] = ()) -> dict[str,
         if key.partition(".")[0] not in CHANGEABLE:
             raise InputError(f"evaluate changes the data alone (data.KEY=VALUE), got {key}; train another run for that")
     changed = configs.override(config, [text for text in overrides if not text.startswith("paths.")])
-    logs = next((Path(str(value)).absolute() for key, value in pairs if key == "paths.logs"), configs.logs_folder())
+    logs = next((configs.place(key, str(value)) for key, value in pairs if key == "paths.logs"), configs.logs_folder())
     if isinstance(recorded.get("data"), dict) and any(key == "data.path" for key, _ in pairs):
         return measure_file(folder, config, recorded, pairs, logs)
     own = _set_up(config)
@@ -87,8 +87,12 @@ def logits_of(folder: RunFolder, which: str) -> dict[str, tuple[torch.Tensor, to
 
 
 def metrics_of(network: Population, data: Any) -> dict[str, dict[str, Any] | None]:
-    """Measure a population of one on every part of a data module."""
-    return part_metrics(part_logits(network, 0, data), data)
+    """Measure a population of one on every part of a data module.
+
+    Raises:
+        InputError: there is nothing that the lab can measure.
+    """
+    return expect_some(part_metrics(part_logits(network, 0, data), data), data)
 
 
 def compare(network: Population, data: Any, recorded: dict[str, Any], folder: RunFolder) -> int:

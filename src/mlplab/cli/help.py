@@ -6,6 +6,7 @@ The keys are those of conf/ with their comments, read as text: nothing is compos
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -152,13 +153,21 @@ def composed_help(command: str, root: str, words: Sequence[str], config_dir: str
         config_dir: a further folder of configs.
 
     Raises:
-        InputError: there is no such group or file.
+        InputError: there is no such group or file, or a file cannot be read.
     """
     folders = [conf_folder(), *([Path(config_dir)] if config_dir else [])]
+    try:
+        return _composed_help(command, root, words, folders)
+    except RecursionError as error:
+        from mlplab.config.broken_files import included_by_itself  # which loads OmegaConf
+
+        ring = included_by_itself(folders, [word.rpartition("=")[2] for word in words])
+        raise InputError(ring or f"a file of configs is nested too deeply, got {' '.join(words)}") from error
+
+
+def _composed_help(command: str, root: str, words: Sequence[str], folders: Sequence[Path]) -> str:
     chosen = _choices(folders, root)
-    plain = {
-        key for name in ("study", root) for key in yaml.safe_load(_find(folders, name).read_text(encoding="utf-8"))
-    }
+    plain = {key for name in ("study", root) for key in _content(_find(folders, name))}
     words = [word for word in words if re.split(r"[.=]", word.lstrip("+~"))[0] not in plain]  # they are in the whole
     if words:
         return folded("\n\n".join(_group_help(command, word, folders, chosen) for word in words))
@@ -203,21 +212,45 @@ def _group_help(command: str, word: str, folders: Sequence[Path], chosen: dict[s
 def _whole(folders: Sequence[Path], group: str, name: str) -> str:
     """Give a file as it is, and those that it builds on."""
     path = _find(folders, f"{group}/{name}")
-    text = f"# conf/{group}/{name}.yaml\n{path.read_text(encoding='utf-8').rstrip()}"
+    text = f"# conf/{group}/{name}.yaml\n{_text(path).rstrip()}"
     for parent in _parents(path):
         text += f"\n\n{_whole(folders, group, parent)}"
     return text
 
 
+def _text(path: Path) -> str:
+    """Read a file of configs."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, error) from error
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """Read what a file of configs says, by key."""
+    text = _text(path)
+    try:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    return content if isinstance(content, dict) else {}
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    from mlplab.config.broken_files import unreadable  # which loads OmegaConf
+
+    return InputError(unreadable(path, error))
+
+
 def _parents(path: Path) -> list[str]:
     """List the files of its own group on which a file builds."""
-    defaults = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("defaults") or []
-    return [entry for entry in defaults if isinstance(entry, str) and entry != "_self_"]
+    defaults = _content(path).get("defaults")
+    return [e for e in defaults if isinstance(e, str) and e != "_self_"] if isinstance(defaults, list) else []
 
 
 def _choices(folders: Sequence[Path], root: str) -> dict[str, str | None]:
     """Read a root config's groups, and the file that it takes of each."""
-    defaults = yaml.safe_load(_find(folders, root).read_text(encoding="utf-8")).get("defaults", [])
+    defaults = _content(_find(folders, root)).get("defaults", [])
     pairs = [next(iter(entry.items())) for entry in defaults if isinstance(entry, dict)]
     return {group: name for group, name in pairs if not group.startswith("override ")}
 
@@ -235,7 +268,7 @@ def _find(folders: Sequence[Path], name: str) -> Path:
 
 def _opening(path: Path) -> str:
     """Give the words in brackets of a file's first comment, which are about what it is."""
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in _text(path).splitlines():
         found = re.search(r"\((.*)\)\s*$", line)
         if line.startswith("#") and found:
             return found[1]
@@ -249,7 +282,7 @@ def _keys(path: Path, folders: Sequence[Path] = ()) -> list[str]:
         line for parent in _parents(path) if folders for line in _keys(_find(folders, f"{group}/{parent}"), folders)
     ]
     hidden = False
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in _text(path).splitlines():
         if line[:1] not in ("", " ", "#"):
             hidden = bool(_HIDDEN.match(line))
         if line.strip() and not line.startswith("#") and not hidden:

@@ -60,8 +60,8 @@ def limits(words: Sequence[str]) -> dict[str, Any]:
         InputError: data that are no spirals with a known density and fresh points, or an unknown option.
     """
     count = next((k for k, word in enumerate(words) if is_option(word)), len(words))
-    folders = _runs(words[:count])
     asked, logs, rest = _asked(list(words[count:]), bool(count))
+    folders = _runs(words[:count], logs)
     known = [configs.load_recorded(folder.config) for folder in folders] or [configs.compose("train", rest)]
     plain = [OmegaConf.to_container(config, resolve=True) for config in known]
     if len(plain) > 1 and (asked["sizes"] or asked["widths"]):
@@ -98,7 +98,7 @@ def limits(words: Sequence[str]) -> dict[str, Any]:
     return results[-1]
 
 
-def _runs(words: Sequence[str]) -> list[RunFolder]:
+def _runs(words: Sequence[str], logs: Path) -> list[RunFolder]:
     """Open the folders of runs that were named; of a sweep, its finished runs.
 
     Raises:
@@ -107,7 +107,7 @@ def _runs(words: Sequence[str]) -> list[RunFolder]:
     found = []
     for word in words:
         if (Path(word) / "config.yaml").is_file() or not Path(word).is_dir():
-            found.append(open_run(run_folder(word)))
+            found.append(open_run(run_folder(word, logs)))
             continue
         jobs = [job for job in read_sweep(word).jobs if job.is_finished]
         if not jobs:
@@ -173,7 +173,7 @@ def _asked(words: list[str], named: bool) -> tuple[dict[str, Any], Path, list[st
         if key in OPTIONS:
             asked[key] = OPTIONS[key].check(key, value)
         elif key == "paths.logs":
-            logs = Path(str(value)).absolute()
+            logs = configs.place(key, str(value))
             rest.append(text)
         elif not named and key.partition(".")[0] in ("data", "model"):
             rest.append(text)

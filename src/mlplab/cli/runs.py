@@ -276,6 +276,15 @@ def run_folder(word: str, logs: str | Path | None = None) -> Path:
     return find_run(word, Index(logs_folder() if logs is None else expanded(logs), conf_folder()))
 
 
+def logs_of(words: Sequence[str]) -> Path:
+    """Give the folder of logs that ``paths.logs=DIR`` among a command's words names, by default the lab's."""
+    from mlplab.config import composition as configs  # which loads Hydra
+
+    own = [word for word in words if word.startswith("paths.logs=")]
+    pairs = configs.parse_overrides(own)
+    return configs.place(pairs[-1][0], str(pairs[-1][1])) if pairs else logs_folder()
+
+
 def shown_path(path: Path) -> str:
     """Write a path as short as it can be from the current folder."""
     path = path.absolute()

@@ -42,7 +42,8 @@ def summary(result: Mapping[str, Any], folder: Path) -> str:
     epoch = (
         f"epoch {result['best_epoch']}, the best on validation" if result["evaluated"] == "best" else "the last epoch"
     )
-    epoch += f", its weights averaged by {result['averaged_by']}" if result.get("averaged_by") else ""
+    for done in ("averaged", "pruned"):
+        epoch += f", its weights {done} by {result[f'{done}_by']}" if result.get(f"{done}_by") else ""
     lines += [
         f"{result['parameters']:,} parameters, {result['epochs']} epochs, {result['seconds']['total']:.1f} s; measured at {epoch}",
         *(

@@ -22,24 +22,36 @@ def broken_file(error: Exception, overrides: Sequence[str]) -> str | None:
     cause = error.__cause__ or error.__context__
     if isinstance(error, yaml.YAMLError):
         mark = getattr(error, "problem_mark", None)
-        path, line = (mark.name, f", line {mark.line + 1}") if mark else (getattr(error, "name", ""), "")
-        reason = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-        return f"'{path}'{line}, must be YAML: {' '.join(str(reason).split())}"
+        return unreadable(mark.name if mark else getattr(error, "name", ""), error)
     if isinstance(error, UnicodeDecodeError):
         for path in _files(folders):
             if error.object in path.read_bytes():
-                return f"'{path}' must be UTF-8 text: {error.reason} at byte {error.start}; save it as UTF-8"
+                return unreadable(path, error)
     if isinstance(error, RecursionError):
-        chosen = [text.rpartition("=")[2] for text in overrides]
-        for folder in folders:
-            for path in sorted(_files([folder]), key=lambda path: path.stem not in chosen):
-                ring = _ring(folder, path.relative_to(folder).with_suffix("").as_posix(), ())
-                if ring:
-                    return f"'{path}' must not include itself, and does by its defaults: {' -> '.join(ring)}"
+        return included_by_itself(folders, [text.rpartition("=")[2] for text in overrides])
     if isinstance(cause, GrammarParseError) and (found := re.search(r"at input '(.*)'", str(cause))):
         for path in _files(folders[1:]):
             if found[1].encode() in path.read_bytes():
                 return f"'{path}' must hold values that OmegaConf can read: {' '.join(str(cause).split())}"
+    return None
+
+
+def unreadable(path: str | Path, error: Exception) -> str:
+    """Say in one line why a file cannot be read: it is no UTF-8 text, or no YAML."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"'{path}' must be UTF-8 text: {error.reason} at byte {error.start}; save it as UTF-8"
+    mark = getattr(error, "problem_mark", None)
+    line = f", line {mark.line + 1}" if mark else ""
+    reason = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    return f"'{path}'{line}, must be YAML: {' '.join(str(reason).split())}"
+
+
+def included_by_itself(folders: Sequence[Path], chosen: Sequence[str]) -> str | None:
+    """Say in one line which file includes itself, of those with a chosen name if there is one; None where none does."""
+    for folder in folders:
+        for path in sorted(_files([folder]), key=lambda path: path.stem not in chosen):
+            if ring := _ring(folder, path.relative_to(folder).with_suffix("").as_posix(), ()):
+                return f"'{path}' must not include itself, and does by its defaults: {' -> '.join(ring)}"
     return None
 
 

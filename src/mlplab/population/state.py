@@ -58,10 +58,10 @@ class Members:
         metrics: of the epoch, name to an array of shape (P,).
         epochs, steps, total_epochs: trained so far, and epochs of the whole.
         best, stops, rates: the best state of each, the members that have ended, and the learning rate of each.
-        averages: the callback that puts averaged weights in the networks' place at the end, by name.
+        replaced: what a callback does to the weights after they were validated ("averaged", "pruned"), and its name.
     """
 
-    averages: str | None = None
+    replaced: tuple[str, str] | None = None
     theta: Tensor
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning.pytorch as L
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from mlplab.errors import InputError
 from mlplab.options import TRAINER
@@ -99,6 +100,7 @@ class BlockTrainer(L.Trainer):
             "use_distributed_sampler": False,
             "devices": 1,
             "logger": False,
+            "plugins": [LightningEnvironment()],
         }
         self._profiled = bool(lightning.get("profiler"))
         with quiet(self._profiled):

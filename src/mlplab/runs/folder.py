@@ -4,7 +4,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -233,35 +233,48 @@ def _is_new(path: Path) -> bool:
 
 @contextmanager
 def take(folder: str | Path) -> Iterator[Path]:
-    """Take this very folder for a run, and remove it again where it was made for it and the run comes to nothing.
+    """Take this very folder for a run; where the run comes to nothing, the folder is again as it was, or gone again.
 
     Raises:
         InputError: it holds a run, another command works in it, or it cannot be made.
     """
     folder = Path(folder)
     made = absent(folder)
+    before = None if made else {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
     with locked(folder):
         if (folder / "config.yaml").exists():
             raise InputError(f"{folder} holds a run already; continue with resume={folder}, or choose another folder")
-        with unless_used(folder, made[1:]) if made else nullcontext(folder) as path:
+        with unless_used(folder, made[1:], before) as path:
             yield path
 
 
 @contextmanager
-def unless_used(path: Path, made: Iterable[Path] = ()) -> Iterator[Path]:
+def unless_used(path: Path, made: Iterable[Path] = (), before: set[str] | None = None) -> Iterator[Path]:
     """Remove a folder, and those made for it, where a run in it comes to nothing.
 
     A run has come to something once its config is written, or, where its input proves bad, once it has a
     checkpoint.
+
+    Args:
+        path: the folder.
+        made: further folders that were made for it, innermost first.
+        before: what stood in a folder that was there already; that and the folder stay.
     """
 
     def clean(error: BaseException) -> None:
         kept = (path / "config.yaml").exists()
         if isinstance(error, InputError):
             kept = any((path / "checkpoints").glob("*"))
-        if not kept:
+        if kept:
+            return
+        if before is None:
             shutil.rmtree(path, ignore_errors=True)
             remove_empty(made)
+            return
+        with suppress(OSError):  # the first error is the one to report
+            for entry in path.iterdir():
+                if entry.name not in before | {LOCK}:
+                    shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
     try:
         with at_the_end(lambda: clean(KeyboardInterrupt())):

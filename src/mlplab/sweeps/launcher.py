@@ -18,7 +18,7 @@ from mlplab.sweeps.display import Display
 from mlplab.sweeps.executors import Processes, make_executor
 from mlplab.sweeps.groups import on_gpu
 from mlplab.sweeps.jobs import PlannedJob, place_jobs
-from mlplab.sweeps.sweep import Sweep, SweepOptions
+from mlplab.sweeps.sweep import TRACEBACK, Sweep, SweepOptions
 from mlplab.sweeps.task import Task
 from mlplab.words import front_door, printable, short_path
 
@@ -134,7 +134,7 @@ def tell(sweep: Sweep, display: Display) -> None:
     good = sum(job.status == "finished" for job in sweep.jobs)
     display.note(f"{good} of {len(sweep.jobs)} jobs finished" + (f", {len(bad)} did not:" if bad else ""))
     for job in bad[:MOST_TOLD]:
-        file = job.folder / "traceback.txt"
+        file = job.folder / TRACEBACK
         place = short_path(file if job.status == "failed" else job.folder)
         display.note(f"{job.status}: {place}: {printable(job.error)}")
     if len(bad) > MOST_TOLD:

@@ -23,6 +23,7 @@ POLL_S = 0.05
 STOP_WITHIN_S = 120.0  # a second Ctrl-C does not wait
 # A killed process may have been killed for another's use of memory: it is tried once more.
 ATTEMPTS_OF_KILLED = 2
+TRACEBACK = "traceback.txt"  # of a job that failed
 
 
 class JobObserver(Protocol):
@@ -263,6 +264,7 @@ class Sweep:
 
     def _finish(self, job: PlannedJob, result: dict[str, Any]) -> None:
         status = result.get("status", "finished")
+        (job.folder / TRACEBACK).unlink(missing_ok=True)  # of an attempt before, perhaps of the writing of its status
         self._take(job, status, result, _error(result))
         value = ((result.get("validation") or result.get("fresh") or result.get("test")) or {}).get("nll")
         if status == "finished" and value is not None and (self.best is None or value < self.best[0]):
@@ -271,7 +273,7 @@ class Sweep:
     def _fail(self, job: PlannedJob, error: str, words: str) -> None:
         self._take(job, "failed", None, error)
         job.folder.mkdir(exist_ok=True)
-        (job.folder / "traceback.txt").write_text(f"{error}\n" if words == error else f"{error}\n\n{words.rstrip()}\n")
+        (job.folder / TRACEBACK).write_text(f"{error}\n" if words == error else f"{error}\n\n{words.rstrip()}\n")
         write_status(job.folder, "failed", error, sync=False)
 
     def _take(self, job: PlannedJob, status: str, result: dict[str, Any] | None, error: str | None) -> None:

@@ -262,18 +262,20 @@ def expect_dtype(module: L.LightningModule, data: Any, precision: Any) -> None:
     Args:
         module: what is trained.
         data: as the lab looks at it.
-        precision: of the trainer; the true ones make floating inputs their own.
+        precision: of the trainer; 64-true and the like make floating inputs their own, mixed ones those of 32 bits or fewer.
     """
     steps = ("training_step", "forward", *TRANSFERS)
     plain = isinstance(module, Classifier) and all(getattr(type(module), n) is getattr(Classifier, n) for n in steps)
     x = data.first_input() if plain and isinstance(data, DataView) else None
     kind = next((p.dtype for p in module.parameters() if p.is_floating_point()), None)
-    made = x is not None and x.is_floating_point() and str(precision or "32-true") != "32-true"
-    if x is None or kind in (None, x.dtype) or made:
+    mixed = str(precision).endswith("-mixed")
+    converts = not mixed and precision not in (None, "32-true")
+    if x is None or kind in (None, x.dtype) or x.is_floating_point() and converts:
         return
     network = SingleNetwork(network_of(module))
     try:
-        network.forward(x[None])
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            network.forward(x[None])
     except (RuntimeError, TypeError) as error:
         raise InputError(
             f"the data's inputs must be {kind}, as the network's parameters are, got {x.dtype}; x.to({kind}) converts them"

@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning.pytorch as L
 import torch
-from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
+from lightning.pytorch.callbacks import ModelPruning, StochasticWeightAveraging, WeightAveraging
 from torch import Tensor, nn
 
 from mlplab.nn.mlp import Described
@@ -15,8 +15,17 @@ from mlplab.population.member_axis import trainable
 from mlplab.population.state import BestState, Members, Stop
 from mlplab.training.classifier import Classifier
 
-# Callbacks that put averaged weights into the module at the end.
-AVERAGING = (WeightAveraging, StochasticWeightAveraging)
+# Callbacks that put other weights into the module after it was validated -> what they do to them.
+REPLACING: dict[type[L.Callback], str] = {
+    WeightAveraging: "averaged",
+    StochasticWeightAveraging: "averaged",
+    ModelPruning: "pruned",
+}
+
+
+def replacing(callback: L.Callback) -> str | None:
+    """Say what a callback does to the weights after they were validated; None where it leaves them."""
+    return next((words for kind, words in REPLACING.items() if isinstance(callback, kind)), None)
 
 
 def network_of(module: nn.Module) -> nn.Module:
@@ -114,19 +123,27 @@ class SingleMember(Members):
         self.population = SingleNetwork(network_of(module))
         run = next(iter(getattr(trainer, "runs", ())), None)
         self.monitor = getattr(module, "monitor", None) or (run and run.config.get("monitor")) or "val/loss"
-        self.best = BestState(self.population, run.mode if run else getattr(module, "mode", "min"))
+        self._mode = run.mode if run else getattr(module, "mode", "min")
+        self._best, self._names = BestState(self.population, self._mode), self.population.names()
         self.metrics: dict[str, Tensor] = {}
         self.stops: dict[int, Stop] = {}
         self.interrupted = False
         # What is validated is then not what stands in the module, and the last state is the one to choose.
-        self.averages = next(
-            (type(callback).__name__ for callback in trainer.callbacks if isinstance(callback, AVERAGING)), None
+        self.replaced = next(
+            ((words, type(callback).__name__) for callback in trainer.callbacks if (words := replacing(callback))), None
         )
         self._closed, self._validated = -1, -1
 
     @property
     def theta(self) -> Tensor:
         return self.population.theta
+
+    @property
+    def best(self) -> BestState:
+        """The best state since a callback last gave the network other parameters, as one that freezes or prunes does."""
+        if self._names != self.population.names():
+            self._best, self._names = BestState(self.population, self._mode), self.population.names()
+        return self._best
 
     @property
     def epochs(self) -> int:
@@ -223,7 +240,7 @@ class SingleMember(Members):
             if isinstance(value, Tensor) and value.numel() == 1 and not (stale and name.startswith("val"))
         }
         self.trainer.should_stop |= self.interrupted
-        if self.monitor in self.metrics and 0 not in self.stops and not self.averages:
+        if self.monitor in self.metrics and 0 not in self.stops and not self.replaced:
             self.place()
             self.best.offer(
                 self.metrics[self.monitor].to(self.best.value), self.epochs, self.active.to(self.best.value.device)

@@ -17,6 +17,7 @@ from torchmetrics.functional.classification import (
 from mlplab.data.arrays import ArrayDataModule
 from mlplab.data.baselines import baselines
 from mlplab.data.bayes import regrets, scores
+from mlplab.errors import InputError
 from mlplab.nn.losses import negative_log_softmax
 from mlplab.plots.reliability import calibration_error
 from mlplab.population.member_axis import Population
@@ -27,6 +28,7 @@ from mlplab.runs.manifest import write_status
 from mlplab.runs.signals import deferred
 from mlplab.training.callbacks.decision_maps import DecisionMaps
 from mlplab.training.callbacks.monitors import Timing
+from mlplab.training.data_view import module_of
 from mlplab.training.figures import draw_figures
 from mlplab.training.loggers import RunFolderLogger
 from mlplab.training.record import HYPERPARAMETERS, MemberRun, runs_of
@@ -243,6 +245,20 @@ def part_metrics(logits: dict[str, Tensor | None], data: ArrayDataModule) -> dic
     return metrics
 
 
+def expect_some(metrics: dict[str, Any], data: Any) -> dict[str, Any]:
+    """Give what was measured on the parts of some data.
+
+    Raises:
+        InputError: on no part anything was, so that nothing can be said of the network.
+    """
+    if not any(metrics.values()):
+        raise InputError(
+            f"there is nothing to measure on {type(module_of(data)).__name__}: its loaders must give floating-point "
+            "inputs with an integer label each, and the network logits, (points, classes)"
+        )
+    return metrics
+
+
 def describe(
     classifier: Any, index: int, run: MemberRun, logits: dict[str, Tensor | None], finite: bool
 ) -> dict[str, Any]:
@@ -272,7 +288,7 @@ def describe(
         **table_facts(run.data),
         "best_epoch": best_epoch if best_epoch >= 0 else None,
         "config_digest": run.digest,
-        **({"averaged_by": classifier.averages} if classifier.averages else {}),
+        **({f"{classifier.replaced[0]}_by": classifier.replaced[1]} if classifier.replaced else {}),
         **({"engine": run.plan.engine, "engine_reason": run.plan.reason} if run.plan is not None else {}),
     }
 

@@ -1,5 +1,6 @@
 """The two ways to train runs, the engine or Lightning's own loop, and what of its process a training sets and puts back."""
 
+import itertools
 import signal
 import threading
 import traceback
@@ -10,6 +11,7 @@ from typing import Any
 import lightning.pytorch as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from mlplab.errors import InputError
 from mlplab.options import FURTHER_TRAINER
@@ -24,7 +26,7 @@ from mlplab.runs.manifest import write_status
 from mlplab.seeds import derive, in_turn, seed_all
 from mlplab.training.callbacks.checkpoints import RunState, WholeFile, reading
 from mlplab.training.data_view import module_of, set_up_once
-from mlplab.training.members import AVERAGING, members_of
+from mlplab.training.members import members_of, replacing
 from mlplab.training.objects import wants_memory
 from mlplab.training.plan import member_optimizer
 from mlplab.training.record import MemberRun, Record
@@ -58,15 +60,17 @@ def population_trainer(
 
 def lightning_trainer(run: MemberRun, options: Mapping[str, Any], callbacks: Sequence[L.Callback]) -> L.Trainer:
     """Make a stock Trainer for one run, with its callbacks, its foreign loggers and its way of writing checkpoints."""
-    # Averaged weights are to be there when the others look at the end, and the streams seeded after all have drawn.
-    own = [*sorted(callbacks, key=lambda callback: not isinstance(callback, AVERAGING)), Record()]
+    # Averaged or pruned weights are to be there when the others look, and the streams seeded after all have drawn.
+    own = [*sorted(callbacks, key=lambda callback: not replacing(callback)), Record()]
     if run.draws is not None:
         own.append(EpochStreams(run.draws))
     foreign = [logger for logger in run.loggers if logger not in run.recorded_loggers]
-    plugins = {}
+    # A run is one process, whatever SLURM or torchrun say of others around it.
+    plugins: dict[str, Any] = {"plugins": [LightningEnvironment()]}
     if run.folder is not None:
         own.append(RunState())
-        plugins = {"plugins": [WholeFile()], "default_root_dir": str(run.folder.path)}
+        plugins["plugins"].append(WholeFile())
+        plugins["default_root_dir"] = str(run.folder.path)
     fixed = {
         "logger": foreign or False,
         "devices": 1,  # a run is one process; without a word Lightning would take every GPU
@@ -106,15 +110,22 @@ def made(options: Mapping[str, Any]) -> Iterator[None]:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Say whether Lightning's or torch's optimisers' own code says no, such as to a monitor that is never logged."""
+    """Say whether Lightning's or torch's own code says no, such as to a monitor that is never logged.
+
+    Of torch that of its optimisers, or what one of Lightning's callbacks asks of it.
+    """
     if isinstance(error, MisconfigurationException):
         return True
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
+    modules, frame = [], error.__traceback__
+    while frame is not None:
+        modules.append(frame.tb_frame.f_globals.get("__name__", ""))
         frame = frame.tb_next
-    module = frame.tb_frame.f_globals.get("__name__", "") if frame is not None else ""
+    own = itertools.takewhile(lambda module: module.startswith(("lightning.", "torch.")), reversed(modules))
+    of_callback = any(module.startswith("lightning.pytorch.callbacks.") for module in own)
     said = isinstance(error, (ValueError, TypeError, RuntimeError, AssertionError, KeyError))
-    return said and not wants_memory(error) and module.startswith(("lightning.pytorch.", "torch.optim."))
+    if not said or wants_memory(error):
+        return False
+    return of_callback or modules[-1].startswith(("lightning.pytorch.", "torch.optim."))
 
 
 def run_loop(runs: Sequence[MemberRun], trainer: L.Trainer, module: L.LightningModule, goes_on: bool) -> None:

@@ -135,6 +135,11 @@ def expect_last(run: MemberRun, payload: Mapping[str, Any]) -> None:
         like = {name.removeprefix(PREFIX): value.shape for name, value in run.module.state_dict().items()}
         stored = {name.removeprefix(PREFIX): value.shape for name, value in payload["state_dict"].items()}
         for name, shape in [*stored.items(), *((name, value.shape) for name, value in own["best"]["model"].items())]:
+            if name not in like:
+                raise InputError(
+                    f"the checkpoint {file} cannot be resumed from: its network has come to have {name}, as by a callback "
+                    "that prunes; start a new run"
+                )
             if shape != like[name]:
                 raise InputError(
                     f"the checkpoint {file} does not fit this run: {name} is {tuple(shape)}, not {tuple(like[name])}"
@@ -355,6 +360,8 @@ class Checkpoints(Checkpoint, MemberCallback):
 
     def _save_best(self, run: Any, members: Any, index: int) -> None:
         epoch = int(members.best.epoch[index])
+        if epoch < 0 and self._saved_best.pop(index, None) is not None:  # of a network that had other parameters
+            (run.folder.checkpoints / "best.ckpt").unlink(missing_ok=True)
         if epoch < 0 or self._saved_best.get(index) == epoch:
             return
         self._saved_best[index] = epoch
@@ -369,7 +376,7 @@ class RunState(MemberCallback):
     _loaded: dict[str, Any] | None = None
 
     def on_epoch(self, trainer: L.Trainer, members: Any) -> None:
-        self._trained = copy.deepcopy(members.module.state_dict()) if members.averages else None
+        self._trained = copy.deepcopy(members.module.state_dict()) if members.replaced else None
 
     def on_save_checkpoint(self, trainer: L.Trainer, module: L.LightningModule, content: dict[str, Any]) -> None:
         members, (run,) = members_of(trainer, module), runs_of(trainer)

@@ -14,7 +14,7 @@ from mlplab import options
 from mlplab.errors import InputError
 from mlplab.rules import check_all, number
 from mlplab.runs.files import write_bytes
-from mlplab.training.members import MemberCallback, members_of
+from mlplab.training.members import MemberCallback, SingleMember, members_of
 from mlplab.training.plane import Components, Plane, decision_grid, plane_of
 from mlplab.training.record import runs_of
 from mlplab.training.run_page import plain_weights
@@ -98,17 +98,22 @@ class DecisionMaps(MemberCallback):
             )
         if members.steps == 0 and 0 in self.wanted(members):
             self._snap(members)
+            self._draw_where_due(trainer, members)
 
     def on_epoch(self, trainer: L.Trainer, members: Any) -> None:
         if members.epochs in self.wanted(members):
             self._snap(members)
-        if self.waiting and time.monotonic() - self._since >= self.every_seconds:
+        self._draw_where_due(trainer, members)
+
+    def _draw_where_due(self, trainer: L.Trainer, members: Any) -> None:
+        """Draw what waits after so many seconds; in Lightning's loop at once: a callback may give the network other parameters."""
+        if self.waiting and (isinstance(members, SingleMember) or time.monotonic() - self._since >= self.every_seconds):
             self.draw(trainer, members)
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         members = members_of(trainer, module)
-        if members.averages and members.epochs in self.wanted(members):
-            self._snap(members)  # the averaged weights, which have come only now
+        if members.replaced and members.epochs in self.wanted(members):
+            self._snap(members)  # the averaged or pruned weights, which have come only now
         self.draw(trainer, members)
 
     def finish_pending(self, trainer: L.Trainer, members: Any) -> None:
