@@ -20,6 +20,7 @@ from mlplab.hydra_names import (
     GROUP_VALUE,
     IS_THERE,
     NEEDS_MULTIRUN,
+    OTHER_VALUE,
     UNKNOWN_KEY,
     parsed,
 )
@@ -125,7 +126,7 @@ def _unknown_key(key: str, error: Exception, config_name: str, overrides: list[s
     given = next((text for text in overrides if text.lstrip("+~").startswith(key)), key)
     known = _known_keys(config_name, overrides)
     if full in known and given.startswith("~"):
-        if re.match(hydra_names.OTHER_VALUE, str(error)):
+        if re.match(OTHER_VALUE, str(error)):
             return f"{full} has another value, got {given}; write ~{full}, which takes it out whatever it is"
         return f"{full} is null, and Hydra takes out only what has a value, got {given}; leave that out"
     parent = full.rpartition(".")[0]
