@@ -67,7 +67,7 @@ def test_it_trains_pauses_steps_and_goes_back(page):
     page.keys("body", SPACE)
     until(page, "engine.epoch >= 6")
     page.keys("body", SPACE)
-    assert page.script("return playing") is False
+    until(page, "playing === false")
     until(page, "engine.histories[0].length >= 6 && document.querySelector('#stats dd').textContent.includes('%')")
     page.script("$('when').focus(); $('when').value = 2; $('when').dispatchEvent(new Event('input'))")
     until(page, "engine.epoch === 2")
