@@ -1,5 +1,6 @@
 """The Bayes learner and its rivals: the right parameters, probabilities, and an order among them."""
 
+import inspect
 import json
 import math
 
@@ -108,6 +109,12 @@ def test_a_posterior_that_is_not_normal_is_reweighted(monkeypatch):
     assert abs(own[0] - mean) < 0.03 * sd and own[1:] == pytest.approx(PRIOR_MEAN[1:], abs=1e-3)
     spread = math.sqrt(found.weights @ (found.parameters[:, 0] - own[0]) ** 2)
     assert spread == pytest.approx(sd, rel=0.05) and found.sd[1:] == pytest.approx(PRIOR_SD[1:], rel=1e-6)
+
+
+def test_the_prior_is_about_the_spirals_as_they_are_drawn():
+    """Log noise, turn in degrees, winding: about a noise of 0.2, no turn, and the winding that the spirals have."""
+    winding = inspect.signature(spiral_density).parameters["winding"].default
+    assert PRIOR_MEAN.tolist() == [math.log(0.2), 0.0, winding] and PRIOR_SD.tolist() == [1.0, 45.0, 0.5]
 
 
 def test_derivatives_are_those_of_a_polynomial():

@@ -1,6 +1,7 @@
 """SIGINT and SIGTERM at each stage of a command that is all its process does, to the end of Python's own shutdown;
 and what a process does about one, by the functions that say it."""
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -306,3 +307,13 @@ def test_a_child_does_not_wake_its_parents_watch(state):
             os._exit(0 if signal.set_wakeup_fd(-1) == -1 else 1)
         assert os.waitpid(child, 0)[1] == 0
     assert signals.GRACE_S <= 1 and signals.SAVES_WITHIN_S <= 1  # a command ends within two seconds
+
+
+def test_a_process_that_has_run_no_command_listens_to_nothing_and_has_answered_nothing():
+    spec = importlib.util.spec_from_file_location("fresh_signals", signals.__file__)
+    fresh = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fresh)
+    fresh.note(signal.SIGTERM)
+    assert fresh.received() is None and fresh.exit_code() == 130
+    with pytest.raises(KeyboardInterrupt):
+        fresh.interrupt(signal.SIGINT, None)
