@@ -447,3 +447,10 @@ def test_a_fast_reader_is_tried_from_its_size_on(csv_file, lacking):
     path, asked = csv_file(GOOD), []
     read_table(path, fast_from_bytes={lambda *_: asked.append(1): path.stat().st_size + lacking})
     assert asked == [1] * (1 - lacking)
+
+
+def test_a_number_with_an_underscore_is_a_word_however_late_it_stands(csv_file):
+    table = read_table(csv_file("a,b\n" + "1,2\n" * 300 + "1_000,2\n"))
+    assert table.columns[0].levels == ("1", "1_000") and table.columns[1].levels is None
+    assert reader._numbers(["1", "1_0"], ".") is None and reader._numbers(["1", "2e1"], ".").tolist() == [1, 20]
+    assert reader._numbers(["1,5", "NA"], ",")[0] == 1.5 and reader._numbers(["1", "x"], ".") is None
