@@ -2,6 +2,7 @@
 
 import ast
 import json
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -49,7 +50,7 @@ def mutants(path):
     starts = [0]
     for line in text.encode().splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
-    found, data = [], text.encode()
+    found, data, counts = [], text.encode(), Counter()
     for node in ast.walk(tree):
         if id(node) in told:
             continue
@@ -57,9 +58,11 @@ def mutants(path):
         after = changed(node)
         if after is not None and after != before:
             a, b = starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset
-            found.append(
-                (node.lineno, f"{before[:70]} -> {after[:70]}", data, data[:a] + f"({after})".encode() + data[b:])
-            )
+            words = f"{before[:70]} -> {after[:70]}"
+            counts[node.lineno, words] += 1
+            if counts[node.lineno, words] > 1:
+                words += f" #{counts[node.lineno, words]}"  # of equal changes of one line
+            found.append((node.lineno, words, data, data[:a] + f"({after})".encode() + data[b:]))
     return found
 
 

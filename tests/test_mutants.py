@@ -42,3 +42,14 @@ def test_the_kinds_of_change(tmp_path):
         "a < b -> a <= b",
         "True -> False",
     }
+
+
+def test_equal_changes_of_one_line_are_told_apart(tmp_path):
+    path = tmp_path / "module.py"
+    path.write_text("x = [1, 1]\ny = 1\n")
+    found = [(line, words, after.decode()) for line, words, _, after in mutations.mutants(path)]
+    assert sorted(found) == [
+        (1, "1 -> 2", "x = [(2), 1]\ny = 1\n"),
+        (1, "1 -> 2 #2", "x = [1, (2)]\ny = 1\n"),
+        (2, "1 -> 2", "x = [1, 1]\ny = (2)\n"),
+    ]

@@ -1,4 +1,5 @@
 import os
+import socket
 import subprocess
 import sys
 
@@ -81,6 +82,20 @@ def test_where_the_system_does_not_say_the_id_decides(tmp_path, monkeypatch):
     assert record["process"] is None and is_alive(record)
     assert is_alive(record | {"pid": 1})
     assert not is_alive(record | {"pid": 2**22 + 1})
+
+
+def test_a_process_of_somebody_else_is_alive(monkeypatch):
+    record = {"status": "running", "pid": 17, "host": socket.gethostname(), "heartbeat": 0.0, "process": None}
+    monkeypatch.setattr(manifest, "_boot", lambda: None)
+    for error, alive in ((None, True), (PermissionError, True), (ProcessLookupError, False)):
+
+        def kill(pid, number, error=error):
+            assert (pid, number) == (17, 0)
+            if error:
+                raise error
+
+        monkeypatch.setattr(os, "kill", kill)
+        assert is_alive(record) == alive
 
 
 def test_on_another_host_the_heartbeat_decides():
