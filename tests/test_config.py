@@ -233,6 +233,10 @@ def test_an_experiment_of_another_study_is_refused():
         InputError, match=r"^experiment is not an option, got \+experiment=noise; lif takes seed, .*neuron"
     ):
         configs.compose("lif", ["+experiment=noise"])
+    with pytest.raises(
+        InputError, match="target.low must be null, or a number from -1e[+]30 to 1e[+]30, got -1e[+]300"
+    ):
+        configs.compose("relu_approximation", ["target.low=-1e300"])
     with pytest.raises(InputError, match="neuron.resistance_kohm must be a number from 1e-30 to 1e[+]30, or inf"):
         configs.compose("lif", ["neuron.resistance_kohm=5e-324"])
 

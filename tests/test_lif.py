@@ -43,7 +43,9 @@ def test_a_bad_value_is_one_line_with_key_and_value(field, value):
 
 
 def test_threshold_below_reset_is_refused():
-    with pytest.raises(InputError, match="threshold_v must be above neuron.reset_v, got 1 with reset_v 1.5"):
+    with pytest.raises(
+        InputError, match="threshold_v must be above neuron.reset_v by at least 1e-30, got 1 with reset_v 1.5"
+    ):
         Neuron(reset_v=1.5)
     with pytest.raises(InputError, match="values from 0 to 1"):
         Neuron(threshold_v=np.array([0.0, 1.0]))

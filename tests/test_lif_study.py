@@ -164,6 +164,14 @@ def test_an_array_of_the_users(tmp_path):
         (["neuron.resistance_kohm=0"], "neuron.resistance_kohm must be"),
         (["neuron.tau_ref_ms=-1"], "neuron.tau_ref_ms must be"),
         (["neuron.threshold_v=-1"], "neuron.threshold_v must be above neuron.reset_v"),
+        (
+            ["neuron.threshold_v=1e-320", "input=sine"],
+            "neuron.threshold_v must be above neuron.reset_v by at least 1e-30",
+        ),
+        (
+            ["simulation.duration_ms=1.79e308", "input=poisson"],
+            "simulation.duration_ms must be a number from 0 to 1e+30",
+        ),
         (["simulation.dt_ms=30"], "simulation.dt_ms must be at most 2 R C = 20 ms"),
         (["input.current_ma=nan"], "input.current_ma must be"),
         (["simulation.method=rk4"], "simulation.method must be one of euler, exponential, exact"),

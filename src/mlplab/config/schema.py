@@ -200,8 +200,8 @@ ROOTS: dict[str, dict[str, object]] = {
     | {
         "target": {
             "name": text(r"[a-z][a-z0-9_]*", "a target's name"),
-            "low": optional(number()),
-            "high": optional(number()),
+            "low": optional(number(-1e30, 1e30)),  # beyond, powers of the target's values may be none
+            "high": optional(number(-1e30, 1e30)),
             "path": optional(PATH),
         },
         "method": {
@@ -247,10 +247,10 @@ ROOTS: dict[str, dict[str, object]] = {
         "neuron": Object(),
         "input": Object(),
         "simulation": {
-            "duration_ms": quantity(number(0), "ms"),
+            "duration_ms": quantity(number(0, 1e30), "ms"),
             "dt_ms": _MS,
             "method": choice("euler", "exponential", "exact"),
-            "start_v": optional(quantity(number(), "v")),
+            "start_v": optional(quantity(number(-1e30, 1e30), "v")),
         },
         "explorer": {"current_ma": _CURRENTS},
         "figures": many(choice("membrane", "families", "relu_limit", "convergence", "noise", "explorer")),

@@ -63,9 +63,9 @@ class Neuron:
             raise InputError(f"lists of one value a neuron must be of one length, got {', '.join(sizes)}") from None
         if unset:
             object.__setattr__(self, "spike_v", 0.5 * self.gap_v)
-        if np.any(self.threshold_v <= self.reset_v):
+        if np.any(self.threshold_v - self.reset_v < 1e-30):  # less, and what is divided by it may be no number
             raise InputError(
-                f"neuron.threshold_v must be above neuron.reset_v, got {_shown(self.threshold_v)} "
+                f"neuron.threshold_v must be above neuron.reset_v by at least 1e-30, got {_shown(self.threshold_v)} "
                 f"with reset_v {_shown(self.reset_v)}"
             )
 
