@@ -95,7 +95,7 @@ def test_what_is_refused():
     for options in ({"max_rate_hz": 0.0}, {"start_fraction": 1.0}):
         with pytest.raises(InputError, match="simulation"):
             run_spiking(weights([3]), inputs(), RELU_LIMIT, duration_ms=5, **options)
-    with pytest.raises(InputError, match="simulation.duration_ms must be at most 1,000,000,000 steps of dt_ms=1e-300"):
+    with pytest.raises(InputError, match="simulation.duration_ms must be from 1 to 1,000,000,000 steps of dt_ms=1e-300"):
         run_spiking(weights([3]), inputs(), RELU_LIMIT, duration_ms=5, dt_ms=1e-300)
     for options in ({"steps": 0}, {"steepness": 0.0}, {"resistance_kohm": -1.0}):
         with pytest.raises(InputError):
@@ -149,3 +149,8 @@ def test_the_spiking_perceptron_has_a_name_and_any_input_shape():
     net = SpikingMLP(6, [5], 2, steps=3)
     assert net(torch.zeros(4, 2, 3)).shape == (4, 2)
     assert net.describe() == "spiking MLP 6–5–2 (3 ms)"
+
+
+def test_a_run_of_no_step_is_refused():
+    with pytest.raises(InputError, match="duration_ms must be from 1 to 1,000,000,000 steps of dt_ms=1, got 0.1"):
+        run_spiking(normalise(weights([12]), inputs()), inputs(), Neuron(), duration_ms=0.1)

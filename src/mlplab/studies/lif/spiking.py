@@ -141,9 +141,9 @@ def run_spiking(
 def _expect_options(max_rate_hz: float, duration_ms: float, dt_ms: float) -> None:
     if not (np.isfinite(max_rate_hz) and max_rate_hz > 0):
         raise InputError(f"simulation.max_rate_hz must be a number > 0, got {max_rate_hz}")
-    if not duration_ms / dt_ms <= MOST_STEPS:
+    if not 0.5 < duration_ms / dt_ms <= MOST_STEPS:
         raise InputError(
-            f"simulation.duration_ms must be at most {MOST_STEPS:,} steps of dt_ms={dt_ms:g}, got {duration_ms:g}"
+            f"simulation.duration_ms must be from 1 to {MOST_STEPS:,} steps of dt_ms={dt_ms:g}, got {duration_ms:g}"
         )
 
 
