@@ -123,3 +123,15 @@ def test_regression_is_where_descent_ends(points):
     torch.testing.assert_close(
         torch.linalg.solve(kernel + 0.1 * kernel.trace() / 6 * identity, targets.double()), ridged
     )
+
+
+def test_points_on_opposite_sides_share_nothing_and_equal_ones_all():
+    """By rounding their cosine may lie beyond -1 or 1, where an angle would be no number."""
+    x = torch.randn(200, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    apart, tangent = (kernel.diagonal() for kernel in kernels(x, -x, depth=1))
+    torch.testing.assert_close(apart, torch.zeros(200, dtype=torch.float64), rtol=0, atol=1e-7)
+    torch.testing.assert_close(tangent, apart, rtol=0, atol=1e-6)
+    same, tangent = (kernel.diagonal() for kernel in kernels(x, x.clone(), depth=2))
+    variance = 2 * x.square().sum(1) / 3
+    torch.testing.assert_close(same, variance, rtol=1e-7, atol=0)
+    torch.testing.assert_close(tangent, 3 * variance, rtol=1e-6, atol=0)
