@@ -254,6 +254,26 @@ def test_a_signal_saves_the_state_and_says_interrupted(base, tmp_path, number):
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
+def test_a_signal_after_an_epoch_of_lightnings_loop_is_an_interrupt(base, tmp_path, number):
+    """Of SIGTERM Lightning makes an exit with 0 there."""
+
+    class Signal(MemberCallback):
+        def on_epoch(self, trainer, members):
+            if members.epochs == 2:
+                os.kill(os.getpid(), number)
+
+    config = quick(base, trainer__engine="lightning", callbacks__checkpoints__every_seconds=0)
+    (tmp_path / "parts").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        fit_members([config], [tmp_path / "parts"], observer=Signal())
+    assert status(tmp_path / "parts") == "interrupted"
+    train(config, tmp_path / "whole")
+    train(config, tmp_path / "parts", resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
 def test_a_second_signal_stops_at_once(base, tmp_path):
     before = signal.getsignal(signal.SIGINT)
 

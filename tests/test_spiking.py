@@ -95,7 +95,9 @@ def test_what_is_refused():
     for options in ({"max_rate_hz": 0.0}, {"start_fraction": 1.0}):
         with pytest.raises(InputError, match="simulation"):
             run_spiking(weights([3]), inputs(), RELU_LIMIT, duration_ms=5, **options)
-    with pytest.raises(InputError, match="simulation.duration_ms must be from 1 to 1,000,000,000 steps of dt_ms=1e-300"):
+    with pytest.raises(
+        InputError, match="simulation.duration_ms must be from 1 to 1,000,000,000 steps of dt_ms=1e-300"
+    ):
         run_spiking(weights([3]), inputs(), RELU_LIMIT, duration_ms=5, dt_ms=1e-300)
     for options in ({"steps": 0}, {"steepness": 0.0}, {"resistance_kohm": -1.0}):
         with pytest.raises(InputError):

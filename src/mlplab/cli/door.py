@@ -23,6 +23,7 @@ from mlplab.config.messages import one_line
 from mlplab.errors import Ended, InputError
 from mlplab.hydra_names import of_known_mode, quoted, raising_disk_errors, resolved_whole
 from mlplab.pages.playground import write_playground
+from mlplab.runs import signals
 from mlplab.runs.files import flatten, read_json
 from mlplab.runs.folder import claim, claimed, locked, take, unless_used
 from mlplab.runs.identity import config_digest
@@ -239,7 +240,7 @@ def through_hydra(config_name: str, task: Task, words: Words, more: Sequence[str
     except HydraException as error:
         raise InputError(one_line(error, config_name, words.overrides)) from error
     except SystemExit as stop:  # how Hydra ends after help
-        if stop.code:
+        if stop.code or signals.received():
             raise
 
 

@@ -12,6 +12,7 @@ import lightning.pytorch as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from mlplab.errors import InputError
 from mlplab.options import FURTHER_TRAINER
@@ -150,8 +151,8 @@ def run_loop(runs: Sequence[MemberRun], trainer: L.Trainer, module: L.LightningM
             raise InputError(f"Lightning and torch do not take this training: {words[:300]}") from error
         raise
     except SystemExit as error:
-        # Lightning turns a Ctrl-C inside of a step into an exit code of 1.
-        if isinstance(error.__context__, KeyboardInterrupt):
+        # Lightning turns a Ctrl-C inside of a step into an exit code of 1, and SIGTERM between two steps into one of 0.
+        if isinstance(error, SIGTERMException) or isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from error
         raise
 
