@@ -72,6 +72,17 @@ def test_the_best_state_keeps_the_metric_itself_and_reads_older_folders():
         assert torch.equal(again.theta[0], best.theta[1])
 
 
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_what_is_not_finite_is_never_the_best(mode):
+    population = stack([MLP(2, [3], 2, seed=0), MLP(2, [3], 2, seed=1)], [0, 1])
+    best = BestState(population, mode)
+    for number, offered in enumerate(((math.inf, -math.inf), (math.nan, math.inf)), start=1):
+        best.offer(torch.tensor(offered, dtype=torch.float64), number, ALL)
+    assert not best.known(0) and not best.known(1)
+    best.offer(torch.tensor((0.5, -1e300), dtype=torch.float64), 3, ALL)
+    assert best.epoch.tolist() == [3, 3]
+
+
 def test_the_best_state_has_the_buffers_of_its_epoch():
     modules = [nn.Sequential(nn.Flatten(), nn.BatchNorm1d(2)) for _ in range(2)]
     population = stack(modules, [0, 1])

@@ -132,9 +132,9 @@ class BestState:
         self.buffers: dict[int, dict[str, Tensor]] = {}
 
     def offer(self, value: Tensor, epoch: int, active: Tensor) -> None:
-        """Take over the members whose value (P,) is better than before; NaN never is."""
+        """Take over the members whose value (P,) is better than before; what is not finite never is."""
         value = value.to(self.value)
-        better = active & (self.sign * value < self.sign * self.value)
+        better = active & value.isfinite() & (self.sign * value < self.sign * self.value)
         self.value = torch.where(better, value, self.value)
         self.epoch = torch.where(better, epoch, self.epoch)
         self.theta = torch.where(better.unsqueeze(1), self.population.theta.detach(), self.theta)
