@@ -57,6 +57,11 @@ CASES = {
         ["callbacks.decision_maps=null", "seed=1"],
         ["callbacks.decision_maps.resolution=32", "seed=2"],
     ),
+    "a value within another": (
+        ["callbacks.decision_maps.resolution=32", "callbacks.decision_maps=null", "seed=1"],
+        ["callbacks.decision_maps.resolution=32", "callbacks.decision_maps=null", "seed=2"],
+        ["model.width=3", "model.width=4", "seed=2"],
+    ),
     "text": (["name='a,b=c'"], ["name=plain"], ["paths.logs='/x y/z'"]),
     "text that looks like something else": (["name='1e-3'"], ["name='true'"], ["name='null'"]),
     "group choices": (["data=moons", "seed=1"], ["data=circles", "seed=1"], ["data=moons", "seed=2"]),
@@ -135,6 +140,17 @@ def test_a_wrong_value_is_named_also_behind_a_right_one(overrides, words):
 def test_an_unknown_key_is_hydras_error():
     with composing() as (_, _, composer), pytest.raises(HydraException):
         composer.compose(["model.nope=1"])
+
+
+@pytest.mark.parametrize("count", [2, 50])
+def test_jobs_that_differ_in_values_are_composed_by_hydra_once(count, monkeypatch):
+    fixed = ["callbacks.decision_maps.resolution=8", "callbacks.decision_maps=null", "logger=none", "model.width=5"]
+    with composing() as (loader, _, composer):
+        real, asked = loader.load_sweep_config, []
+        monkeypatch.setattr(loader, "load_sweep_config", lambda *given: asked.append(given) or real(*given))
+        found = [composer.compose([*fixed, f"seed={number}"], number)[0] for number in range(count)]
+    assert len(asked) == 1 and [one["seed"] for one in found] == list(range(count))
+    assert all(one["callbacks"]["decision_maps"] is None for one in found)
 
 
 def test_a_thousand_jobs_take_seconds_to_compose(tmp_path):

@@ -81,9 +81,12 @@ class Composer:
             HydraException: an override is.
         """
         pairs, structure, changed = [], [], []
-        for text in overrides:
-            parsed = self.parse(text)
-            if self._is_value(parsed):
+        known = [self.parse(text) for text in overrides]
+        names = [parsed.key_or_group for parsed in known if self._is_value(parsed)]
+        # Of two values of which one is within the other the later counts, as Hydra sees to: they are part of the structure.
+        within = {a for k, a in enumerate(names) if any(_overlap(f"{a}.", f"{b}.") for b in names[:k] + names[k + 1 :])}
+        for text, parsed in zip(overrides, known):
+            if self._is_value(parsed) and parsed.key_or_group not in within:
                 pairs.append((parsed.key_or_group, parsed.value()))
             else:
                 structure.append(text)
