@@ -56,7 +56,8 @@ def _own_modules_gone(place: str) -> Iterator[None]:
     finally:
         own = str(Path(place).resolve())
         for name in [name for name in sys.modules if name not in before]:
-            if str(getattr(sys.modules[name], "__file__", None)).startswith((place, own)):
+            module = sys.modules[name]  # None where a row stands for a machine without it
+            if module is None or str(getattr(module, "__file__", None)).startswith((place, own)):
                 del sys.modules[name]
         sys.modules.update(before)
 

@@ -25,7 +25,7 @@ class Series:
         name: for the legend; "" where there is one series alone.
         x: shape (N,), ascending.
         accuracy: shape (N, 3): mean, lower and upper end of the interval; the ends are NaN for a single run.
-        nll: the same of the cross entropy.
+        nll: the same of the NLL.
     """
 
     name: str

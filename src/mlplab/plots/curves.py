@@ -49,7 +49,7 @@ def learning_curves(
 
     Args:
         epochs: shape (T,), >= 0, ascending.
-        train_loss: mean cross entropy, shape (T,); NaN leaves a gap.
+        train_loss: the mean loss, shape (T,); NaN leaves a gap.
         validation_loss: the same on validation points; None draws none.
         train_accuracy: 0 to 1, shape (T,).
         validation_accuracy: 0 to 1, shape (T,).
@@ -72,7 +72,7 @@ def learning_curves(
     made = page(1560, 640, title, subtitle, left=110)
     left = add_chart(made, 110, 140, 520, 410)
     draw(left, epochs, losses, bayes_nll, best_epoch, other)
-    label(left, "epoch (log scale)", "NLL, nats")
+    label(left, "epoch (log scale)", "loss, nats")
     right = add_chart(made, 880, 140, 520, 410)
     # Errors on a logarithmic axis, named by accuracy: the step from 98 to 99 % is as wide as from 0 to 50 %.
     errors = [None if curve is None else np.maximum(1 - curve, LEAST_ERROR) for curve in accuracies]
@@ -293,5 +293,5 @@ def draw_losses(axes, epochs, curves, marked, level, other) -> None:
             names.append((finite[-1] if len(finite) else None, name, INK if colour == VALIDATION else MUTED))
     bayes_level(axes, level)
     names.append((level, "Bayes limit", BAYES))
-    label(axes, "epoch (log scale)", "NLL, nats", size=23)
+    label(axes, "epoch (log scale)", "loss, nats", size=23)
     end_names(axes, names, size=22)

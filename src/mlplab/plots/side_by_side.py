@@ -147,7 +147,7 @@ def curves_together(
     *,
     title: str,
     subtitle: str = "",
-    y_name: str = "NLL, nats",
+    y_name: str = "loss, nats",
     bayes: float | None = None,
 ) -> Figure:
     """Draw the learning curves of several runs in one chart: validation as a line, training dashed.
@@ -208,5 +208,5 @@ def column_curves(
     for row, (name, colour) in enumerate(one[:2] for one in shown if one[2] is not None):
         # on the upper right, from where the loss has gone
         note(axes, name, (0.98, 0.97 - 0.1 * row), size=18, color=colour, ha="right", va="top")
-    label(axes, "epoch", "NLL, nats", size=18)
+    label(axes, "epoch", "loss, nats", size=18)
     return made

@@ -47,6 +47,7 @@ def draw_bands(table: Table, axes: Sequence[Axis]) -> Drawing | None:
         return None
     column = columns.pop()
     part = "train" if column == "train/loss" else "validation"
+    what = "NLL" if column == "val/nll" else "loss"
     if cut:
         about = f"mean of the first {most} seeds, band from the lowest to the highest"
     else:
@@ -57,10 +58,10 @@ def draw_bands(table: Table, axes: Sequence[Axis]) -> Drawing | None:
     limit = bayes_of(table, part)
     made = bands(
         drawn,
-        title=f"Learning: NLL on {POINTS[part]}",
+        title=f"Learning: {what} on {POINTS[part]}",
         subtitle=about,
         series_name=plain(axes[0]) if axes else "",
-        y_name=f"NLL on {POINTS[part]}, nats",
+        y_name=f"{what} on {POINTS[part]}, nats",
         bayes=None if limit is None else limit[1],
     )
     return Drawing("learning_curves", "Learning curves: mean over seeds, and the band of all seeds.", made)
