@@ -120,7 +120,7 @@ def test_a_run_measured_again_is_equal_or_said_not_to_be(finished, capsys):
 
 
 def test_a_run_measured_on_other_data(finished, tmp_path, capsys):
-    result = evaluate(finished, ["data.noise=0.2", f"paths.logs={tmp_path}"])
+    result = evaluate(finished, ["data.noise=0.2", f"paths.logs={tmp_path / 'first'}", f"paths.logs={tmp_path}"])
     options = json.loads(json.dumps(_data_of(finished))) | {"noise": 0.2}
     data = SpiralDataModule(**options)
     data.setup()

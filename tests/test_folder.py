@@ -174,7 +174,10 @@ def test_a_folder_claimed_and_left_empty_is_taken_again(tmp_path):
     ],
 )
 def test_a_folder_is_removed_where_its_run_comes_to_nothing(tmp_path, error, left, kept):
-    for make in (lambda: claimed(tmp_path / "logs", "x"), lambda: take(tmp_path / "logs" / "x")):
+    ways = [lambda: claimed(tmp_path / "logs", "x")]
+    if left != "other":  # in a folder of a person's choice that may be another's
+        ways.append(lambda: take(tmp_path / "logs" / "x"))
+    for make in ways:
         with pytest.raises(error), make() as path:
             (path / left).parent.mkdir(exist_ok=True)
             (path / left).touch()
@@ -192,3 +195,20 @@ def test_a_folder_that_holds_a_run_is_not_taken(tmp_path):
         assert path == tmp_path
         raise ZeroDivisionError
     assert tmp_path.is_dir()  # it was there before
+
+
+@pytest.mark.parametrize("was_there", [True, False])
+def test_what_others_put_into_a_taken_folder_stays(tmp_path, was_there):
+    place = tmp_path / "mine"
+    if was_there:
+        place.mkdir()
+        (place / "metrics.csv").write_text("a person's own")
+    with pytest.raises(InputError, match="no"), take(place):
+        for name in ("thesis.txt", "config.yaml", "status.json"):
+            (place / name).touch()
+        for name in ("results", "figures", ".hydra"):
+            (place / name).mkdir()
+            (place / name / "file").touch()
+        raise InputError("no")
+    found = {path.relative_to(place).as_posix() for path in place.rglob("*")}
+    assert found == {"thesis.txt", "results", "results/file"} | ({"metrics.csv"} if was_there else set())

@@ -154,5 +154,8 @@ def test_the_spiking_perceptron_has_a_name_and_any_input_shape():
 
 
 def test_a_run_of_no_step_is_refused():
-    with pytest.raises(InputError, match="duration_ms must be from 1 to 1,000,000,000 steps of dt_ms=1, got 0.1"):
-        run_spiking(normalise(weights([12]), inputs()), inputs(), Neuron(), duration_ms=0.1)
+    for duration in (0.1, 0.6):
+        with pytest.raises(
+            InputError, match=f"duration_ms must be from 1 to 1,000,000,000 steps of dt_ms=1, got {duration}"
+        ):
+            run_spiking(normalise(weights([12]), inputs()), inputs(), Neuron(), duration_ms=duration)

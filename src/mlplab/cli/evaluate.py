@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 import mlplab
 from mlplab.cli.another_file import measure_file
 from mlplab.cli.results import METRICS, read_result, write_evaluation
+from mlplab.cli.runs import logs_of
 from mlplab.config import composition as configs
 from mlplab.data.arrays import ArrayDataModule
 from mlplab.data.bayes import log_posterior
@@ -60,7 +61,7 @@ def evaluate(run_folder: str | Path, overrides: Sequence[str] = ()) -> dict[str,
         if key.partition(".")[0] not in CHANGEABLE:
             raise InputError(f"evaluate changes the data alone (data.KEY=VALUE), got {key}; train another run for that")
     changed = configs.override(config, [text for text in overrides if not text.startswith("paths.")])
-    logs = next((configs.place(key, str(value)) for key, value in pairs if key == "paths.logs"), configs.logs_folder())
+    logs = logs_of(overrides)
     if isinstance(recorded.get("data"), dict) and any(key == "data.path" for key, _ in pairs):
         return measure_file(folder, config, recorded, pairs, logs)
     own = _set_up(config)

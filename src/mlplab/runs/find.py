@@ -13,6 +13,10 @@ if TYPE_CHECKING:  # the index reads YAML, and a sweep is found without it
 FEWEST_DIGITS = 4
 
 
+class NoRun(InputError):
+    """The logs hold no run of that name."""
+
+
 def find_run(word: str, index: "Index") -> Path:
     """Find a run folder.
 
@@ -50,7 +54,7 @@ def find_run(word: str, index: "Index") -> Path:
     if found:
         places = ", ".join(run.path for run in found[:3]) + (" ..." if len(found) > 3 else "")
         raise InputError(f"{word} names {len(found)} runs: {places}; give its folder")
-    raise InputError(
+    raise NoRun(
         f"RUN must be a run folder, its name, the digits at its end, last or best, got {word!r}"
         f"{near(word, [run.name for run in runs])}; scripts/lab runs lists what there is"
     )

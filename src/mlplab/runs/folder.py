@@ -3,7 +3,7 @@
 import os
 import shutil
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -17,6 +17,11 @@ from mlplab.runs.signals import at_the_end, deferred
 LOCK = ".lock"
 # Files, beside the lock, in the folder of a sweep that ended before it had begun.
 LEFTOVERS = ("multirun.yaml", "playground.html", ".groups")
+# What the lab writes into the folder of a run: what RunFolder names, and further files and folders. The copies in data/
+# are not among them: what is removed by these names must not be another's data.
+FILES = ("config.yaml", "manifest.json", "status.json", "result.json", "metrics.csv")
+FOLDERS = ("checkpoints", "tensorboard", "figures")
+ENTRIES = (*FILES, *FOLDERS, ".hydra", "networks", "run.html", "playground.html", "errors.csv", "errors.md")
 
 _locked: set[Path] = set()
 
@@ -154,9 +159,9 @@ class RunFolder:
 
     def __post_init__(self) -> None:
         vars(self)["name"] = self.path.name
-        for file in ("config.yaml", "manifest.json", "status.json", "result.json", "metrics.csv"):
+        for file in FILES:
             vars(self)[file.partition(".")[0]] = self.path / file
-        for folder in ("checkpoints", "tensorboard", "figures"):
+        for folder in FOLDERS:
             vars(self)[folder] = self.path / folder
 
 
@@ -233,23 +238,26 @@ def _is_new(path: Path) -> bool:
 
 @contextmanager
 def take(folder: str | Path) -> Iterator[Path]:
-    """Take this very folder for a run; where the run comes to nothing, the folder is again as it was, or gone again.
+    """Take this very folder for a run; where the run comes to nothing, what the lab wrote there is gone again.
+
+    What stood there before stays, and what anybody else has put there meanwhile; a folder that was made for the run
+    goes where nothing is left in it.
 
     Raises:
         InputError: it holds a run, another command works in it, or it cannot be made.
     """
     folder = Path(folder)
     made = absent(folder)
-    before = None if made else {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    before = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
     with locked(folder):
         if (folder / "config.yaml").exists():
             raise InputError(f"{folder} holds a run already; continue with resume={folder}, or choose another folder")
-        with unless_used(folder, made[1:], before) as path:
+        with unless_used(folder, made, before) as path:
             yield path
 
 
 @contextmanager
-def unless_used(path: Path, made: Iterable[Path] = (), before: set[str] | None = None) -> Iterator[Path]:
+def unless_used(path: Path, made: Sequence[Path] = (), before: set[str] | None = None) -> Iterator[Path]:
     """Remove a folder, and those made for it, where a run in it comes to nothing.
 
     A run has come to something once its config is written, or, where its input proves bad, once it has a
@@ -258,7 +266,8 @@ def unless_used(path: Path, made: Iterable[Path] = (), before: set[str] | None =
     Args:
         path: the folder.
         made: further folders that were made for it, innermost first.
-        before: what stood in a folder that was there already; that and the folder stay.
+        before: what stood in a folder that others may write to; then only what the lab writes, and was not there,
+            goes, and the folders of `made` that are then empty.
     """
 
     def clean(error: BaseException) -> None:
@@ -273,8 +282,11 @@ def unless_used(path: Path, made: Iterable[Path] = (), before: set[str] | None =
             return
         with suppress(OSError):  # the first error is the one to report
             for entry in path.iterdir():
-                if entry.name not in before | {LOCK}:
+                if entry.name not in before and (entry.name in ENTRIES or entry.name.endswith(f".{os.getpid()}.tmp")):
                     shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+            if made and {entry.name for entry in path.iterdir()} <= {LOCK}:
+                (path / LOCK).unlink(missing_ok=True)  # last: from here on it may be another's folder
+                remove_empty(made)
 
     try:
         with at_the_end(lambda: clean(KeyboardInterrupt())):

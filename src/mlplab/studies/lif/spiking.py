@@ -6,6 +6,7 @@ most 1 on training data, becomes a rate; the input is a current; a spike is a cu
 charge is the rate's share; and the output layer sums what comes in.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -141,7 +142,8 @@ def run_spiking(
 def _expect_options(max_rate_hz: float, duration_ms: float, dt_ms: float) -> None:
     if not (np.isfinite(max_rate_hz) and max_rate_hz > 0):
         raise InputError(f"simulation.max_rate_hz must be a number > 0, got {max_rate_hz}")
-    if not 0.5 < duration_ms / dt_ms <= MOST_STEPS:
+    steps = duration_ms / dt_ms
+    if not 1 <= steps <= MOST_STEPS and not math.isclose(steps, 1):  # 0.3 / 0.1 and the like
         raise InputError(
             f"simulation.duration_ms must be from 1 to {MOST_STEPS:,} steps of dt_ms={dt_ms:g}, got {duration_ms:g}"
         )
