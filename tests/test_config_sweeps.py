@@ -58,6 +58,16 @@ def test_what_an_experiment_sweeps_is_looked_at_too(params, part, tmp_path):
     assert part in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_an_experiment_may_sweep_what_it_adds(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    text = '# @package _global_\nhydra: {sweeper: {params: {+trainer.val_check_interval: "0.5,1.0", ++seed: "3,4"}}}\n'
+    (tmp_path / "experiment" / "mine.yaml").write_text(text)
+    first = check_sweep("train", ["experiment=mine"], tmp_path).config
+    assert (first.trainer.val_check_interval, first.seed) == (0.5, 3)
+    first = check_sweep("train", ["experiment=mine", "+trainer.val_check_interval=0.25", "seed=7"], tmp_path).config
+    assert (first.trainer.val_check_interval, first.seed) == (0.25, 7)
+
+
 def test_the_command_line_takes_the_place_of_what_an_experiment_sweeps():
     first = check_sweep("train", ["experiment=width_depth", "model.width=24", "seed=3,4"]).config
     assert (first.model.width, first.model.depth, first.seed) == (24, 1, 3)

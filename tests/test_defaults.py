@@ -30,3 +30,8 @@ def test_the_closing_lines_carry_standard_errors(results, tmp_path):
     figures = results[0]["fresh"]
     assert f"{100 * figures['accuracy']:.2f} ± {100 * figures['accuracy_se']:.2f} %" in text
     assert f"regret: {100 * figures['accuracy_regret']:.2f} ± " in text
+
+
+def test_one_epoch_is_no_epochs(results, tmp_path):
+    one = {**results[0], "parameters": 1, "epochs": 1, "seconds": {"fit": 1.0, "total": 1.0}}
+    assert "1 parameter, 1 epoch, 1.0 s" in summary(one, tmp_path)

@@ -18,6 +18,7 @@ from mlplab.cli import app
 from mlplab.config import composition as configs
 from mlplab.errors import InputError
 from mlplab.runs.metrics import judged
+from mlplab.words import short_path
 
 
 class Seen(Callback):
@@ -53,7 +54,9 @@ def calls(monkeypatch):
     found = []
 
     def study(config, folder):
-        found.append((config, Path(folder), dict(os.environ), Path.cwd(), logging.getLogger().level))
+        found.append(
+            (config, Path(folder), dict(os.environ), Path.cwd(), logging.getLogger().level, short_path(folder))
+        )
         OmegaConf.save(config, folder / "config.yaml")
         logging.getLogger("of.the.study").info("a line of the study's")
         status = {1: "diverged", 2: "interrupted"}.get(config.get("seed") if "data" in config else 0, "finished")
@@ -177,6 +180,7 @@ def test_a_job_may_run_in_its_folder(calls, tmp_path, monkeypatch):
     assert app.main(["train", "paths.logs=here", "hydra.job.chdir=true"]) == 0
     assert calls[0][3] == calls[0][1] and calls[0][0].paths.logs == str(tmp_path / "here")
     assert Path.cwd() == tmp_path
+    assert tmp_path / calls[0][5] == calls[0][1] and calls[0][5].startswith("here/")  # as it can be copied
 
 
 def test_the_folders_of_a_sweep(calls, tmp_path, capsys):

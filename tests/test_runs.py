@@ -414,7 +414,7 @@ def test_the_command(logs, capsys, monkeypatch):
 
 
 def test_from_python(logs):
-    found = mlplab.runs(logs=logs, status="finished", sort="nll", model__width=[16, 32])
+    found = mlplab.runs(logs, status="finished", sort="nll", model__width=[16, 32])
     rows = found.to_dict("records") if hasattr(found, "to_dict") else found
     assert [row["fresh/nll"] for row in rows] == sorted(row["fresh/nll"] for row in rows) and len(rows) == 4
 

@@ -4,7 +4,9 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ LEAST_CELL = 12
 # Words in a column narrower than this stand on lines of their own.
 LEAST_WORDS = 24
 GAP = "  "
+_typed_in: ContextVar[Path | None] = ContextVar("typed_in", default=None)
 
 
 class Across(str):
@@ -176,10 +179,20 @@ def print_error(words: str) -> None:
     print(text, file=sys.stderr)
 
 
+@contextmanager
+def typed_in(folder: str | Path) -> Iterator[None]:
+    """Shorten paths as from a folder for a while, wherever a job itself runs (``hydra.job.chdir``)."""
+    token = _typed_in.set(Path(folder))
+    try:
+        yield
+    finally:
+        _typed_in.reset(token)
+
+
 def short_path(path: Path) -> str:
-    """Write a path as short as it can be from the current folder."""
-    path = path.absolute()
-    return printable(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
+    """Write a path as short as it can be from the folder that the command was typed in."""
+    path, start = path.absolute(), _typed_in.get() or Path.cwd()
+    return printable(str(path.relative_to(start) if path.is_relative_to(start) else path))
 
 
 def front_door() -> str:

@@ -16,7 +16,7 @@ from mlplab.runs.find import find_sweep
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.names import shown
 from mlplab.runs.sweep_folder import SweepFolder, read_sweep
-from mlplab.words import columns, folded, wrapped
+from mlplab.words import columns, folded, plural, wrapped
 
 USAGE = """\
 usage: scripts/lab compare RUN RUN [RUN ...] [paths.logs=DIR]
@@ -128,7 +128,7 @@ def compare_sweeps(folders: Sequence[Path]) -> None:
         print(wrapped(f"Only one of the two swept {', '.join(own)}: its values are averaged."))
     alone = sum(pair.alone for pair in pairs)
     if alone:
-        print(f"{alone} runs have no partner of their seed and are left out")
+        print(f"{plural(alone, 'run')} left out: no partner of the same seed")
 
 
 def swept(sweep: SweepFolder) -> list[str]:
@@ -246,7 +246,7 @@ def verdict(pair: str, first: str, second: str, found: McNemar, nll: Paired, par
     count = found.difference.count
     return [
         wrapped(
-            f"{pair} on {count:,} {part} points: both right on {found.both:,}, {first} alone on {found.first:,}, {second} alone on "
+            f"{pair} on {plural(count, f'{part} point')}: both right on {found.both:,}, {first} alone on {found.first:,}, {second} alone on "
             f"{found.second:,}, neither on {found.neither:,}",
             indent="  ",
         ),

@@ -31,7 +31,7 @@ from mlplab.runs.names import Defaults, shape_of
 from mlplab.runs.names import run_name as name_run
 from mlplab.sweeps.folder import sweep_folder
 from mlplab.sweeps.task import Task
-from mlplab.words import front_door, printable, short_path
+from mlplab.words import front_door, printable, short_path, typed_in
 
 # Where the jobs of foreign launchers go below the sweep's folder, by default (conf/study.yaml).
 JOB_NAME = "${job_name:}"
@@ -264,5 +264,5 @@ def run_job(load: Callable[[], Callable], config_name: str, config: DictConfig) 
         folder = claim(folder.parent, folder.name)
     hydras = {own.output_subdir, f"{own.job.name}.log"}
     of_a_sweep = str(own.mode).endswith("MULTIRUN") and {path.name for path in folder.iterdir()} <= hydras
-    with unless_used(folder) if of_a_sweep else nullcontext():
+    with typed_in(own.runtime.cwd), unless_used(folder) if of_a_sweep else nullcontext():
         return load()(checked, folder)

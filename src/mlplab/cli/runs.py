@@ -14,7 +14,7 @@ from mlplab.runs import listing
 from mlplab.runs.clean import Removal, removable, remove
 from mlplab.runs.find import NoRun, find_run
 from mlplab.runs.index import Index, Run
-from mlplab.words import folded, front_door
+from mlplab.words import folded, front_door, plural
 
 USAGE = """\
 usage: scripts/lab runs [list|best|clean] [FOLDER] [KEY=VALUE ...]
@@ -191,7 +191,7 @@ def show(rows: Sequence[Run], index: Index, asked: Query, count: int) -> None:
         index.measure([run for run in kept if not isinstance(run, SweepRow)])
     print("\n".join(listing.table(kept, index, by=asked.options.get("sort", "").removeprefix("-") or None)))
     more = f"; {len(rows) - len(kept):,} more rows with limit=all" if len(kept) < len(rows) else ""
-    print(f"\n{count:,} runs in {shown_path(index.logs)}{more}")
+    print(f"\n{plural(count, 'run')} in {shown_path(index.logs)}{more}")
     if any(isinstance(run, SweepRow) for run in kept):
         print("N/M: N of a sweep's M runs finished, metrics of the best; sweep=NAME lists them")
     print("accuracy, NLL, regret: on fresh points")
@@ -302,7 +302,7 @@ def shown_path(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def table_of_runs(*, logs: str | Path | None = None, sort: str | None = None, **filters: Any) -> Any:
+def table_of_runs(logs: str | Path | None = None, *, sort: str | None = None, **filters: Any) -> Any:
     """List runs from Python: a pandas DataFrame where pandas is installed, else a list of dicts.
 
     Args:

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from mlplab.cli.results import metric_lines, note_lines, with_error
 from mlplab.pages.playground import write_playground
 from mlplab.training.fit import fit
-from mlplab.words import folded, front_door
+from mlplab.words import folded, front_door, plural
 from mlplab.words import short_path as shown
 
 
@@ -45,7 +45,7 @@ def summary(result: Mapping[str, Any], folder: Path) -> str:
     for done in ("averaged", "pruned"):
         epoch += f", its weights {done} by {result[f'{done}_by']}" if result.get(f"{done}_by") else ""
     lines += [
-        f"{result['parameters']:,} parameters, {result['epochs']} epochs, {result['seconds']['total']:.1f} s; measured at {epoch}",
+        f"{plural(result['parameters'], 'parameter')}, {plural(result['epochs'], 'epoch')}, {result['seconds']['total']:.1f} s; measured at {epoch}",
         *(
             [f"trained by Lightning's own loop: {result['engine_reason']}"]
             if result.get("engine") == "lightning"

@@ -110,6 +110,9 @@ def _group_without_name(overrides: list[str]) -> str:
         names = value if isinstance(value, list) else [value]
         if _may_be_group(entry.key_or_group) and not all(isinstance(name, str) for name in names):
             return f"{entry.key_or_group or 'a group'} must be the name of an option, got {text!r}"
+    listed = next((text for text in overrides if text.lstrip("+").startswith("hydra.sweeper.params")), None)
+    if listed:
+        return f"hydra.sweeper.params is for files; sweep the keys themselves, as in -m seed=0,1, got {brief(listed)!r}"
     return f"a group must be given the name of an option, got {' '.join(overrides)!r}"
 
 

@@ -104,7 +104,7 @@ def _listed(first: Composition, overrides: Sequence[str], sweeps: Sequence[str])
     if params and several:
         raise InputError(ONE_EXPERIMENT.format(several))
     keys = {_key(text) for text in overrides}
-    return [f"{key}={value}" for key, value in params.items() if key not in keys]
+    return [f"{key}={value}" for key, value in params.items() if _key(key) not in keys]
 
 
 def _expect_few(config: DictConfig, discrete: Sequence[Dimension], searched: bool) -> None:

@@ -16,6 +16,7 @@ from mlplab.plots.style import png_bytes, vector_bytes
 from mlplab.rules import near
 from mlplab.runs.files import read_flat, read_record
 from mlplab.runs.folder import RunFolder
+from mlplab.words import plural
 
 FORMATS = ("png", "svg", "pdf")
 SIZES = ("page", "column")
@@ -105,7 +106,7 @@ def map_again(saved: Saved, column: bool) -> Figure:
         predicted=arrays["predicted"],
         box=saved.box,
         class_names=saved.named("class_names"),
-        title=saved.title(f"{saved.network} after {saved.epoch} epochs"),
+        title=saved.title(f"{saved.network} after {plural(saved.epoch, 'epoch')}"),
         subtitle=saved.title(subtitle),
         card=column,
         axis_names=saved.named("axis_names"),

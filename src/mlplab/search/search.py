@@ -19,6 +19,7 @@ from mlplab.search.space import Dimension, read_space
 from mlplab.sweeps.executors import physical_cores
 from mlplab.sweeps.groups import FEWEST_MEMBERS
 from mlplab.sweeps.task import Task
+from mlplab.words import plural
 
 # Samplers that learn from results get at least this number of batches, even where more cores could take larger ones.
 ROUNDS = 4
@@ -71,7 +72,7 @@ def search(master: DictConfig, loader: Any, launcher: Any, task: Task, arguments
         if found:
             print(table(trials, folder.name))
         else:
-            print(f"search: none of {len(trials.ended())} trials has a result", file=sys.stderr)
+            print(f"search: none of {plural(len(trials.ended()), 'trial')} has a result", file=sys.stderr)
     # Diverging settings are a normal result of a search; a crash is not.
     task.conclude({"status": "failed" if crashed or not found else "finished"})
     return returns

@@ -20,7 +20,7 @@ from mlplab.sweeps.groups import on_gpu
 from mlplab.sweeps.jobs import PlannedJob, place_jobs
 from mlplab.sweeps.sweep import TRACEBACK, Sweep, SweepOptions
 from mlplab.sweeps.task import Task
-from mlplab.words import front_door, printable, short_path
+from mlplab.words import front_door, plural, printable, short_path
 
 MOST_TOLD = 20  # jobs that did not finish, one a line
 # The study whose jobs train as populations; jobs of the others are run one by one.
@@ -50,7 +50,7 @@ def launch(
     display = Display()
     with locked(folder):
         executor = make_executor(options, folder)
-        display.note(f"{len(job_overrides)} jobs in {short_path(folder)}, {executor.place}")
+        display.note(f"{plural(len(job_overrides), 'job')} in {short_path(folder)}, {executor.place}")
         try:
             signals.listen()  # Ray sets its own answer to SIGTERM
             if isinstance(executor, Processes):

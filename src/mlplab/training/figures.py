@@ -16,6 +16,7 @@ from mlplab.training.callbacks.decision_maps import DecisionMaps, map_of
 from mlplab.training.members import network_title
 from mlplab.training.plane import Plane, by_f_ratio, components_of, decision_grid
 from mlplab.training.record import MemberRun, Record
+from mlplab.words import plural
 
 FIGURES = ("all", "map", "none")
 # Test points in a scatter matrix, and as many others; inputs beyond which it is not drawn.
@@ -128,7 +129,7 @@ def map_figures(
             plane.extent,
             points,
             member.labels,
-            title=f"{member.network} after {int(epoch)} epochs",
+            title=f"{member.network} after {plural(int(epoch), 'epoch')}",
             subtitle=f"{member.summary}  ·  {plane.remark}" if plane.remark else member.summary,
             axis_names=plane.names,
             **common,

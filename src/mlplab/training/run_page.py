@@ -20,6 +20,7 @@ from mlplab.runs.folder import RunFolder
 from mlplab.runs.names import Defaults, defaults_in, label, shown
 from mlplab.training.members import network_title
 from mlplab.training.plane import Plane
+from mlplab.words import plural
 
 PARTS = ("test", "fresh", "validation", "train")
 
@@ -167,7 +168,7 @@ def lead(result: Mapping[str, Any], folder: RunFolder) -> str:
     """Say in a line what the run is and how it ended."""
     seconds = (result.get("seconds") or {}).get("fit")
     time = f" in {seconds:.1f} s" if isinstance(seconds, float) else ""
-    return f"{folder.name}: {result['status']}, {result['parameters']:,} parameters, {result['epochs']} epochs{time}."
+    return f"{folder.name}: {result['status']}, {plural(result['parameters'], 'parameter')}, {plural(result['epochs'], 'epoch')}{time}."
 
 
 def shown_path(path: Path) -> str:

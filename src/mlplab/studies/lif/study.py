@@ -20,7 +20,7 @@ from mlplab.studies.lif.scale import one_neuron, scale_of, with_numbers
 from mlplab.studies.lif.simulation import initial_state, run_shape, simulate
 from mlplab.studies.lif.units import say
 from mlplab.studies.recording import Recording, recording
-from mlplab.words import folded
+from mlplab.words import folded, plural
 from mlplab.words import short_path as shown
 
 MOST_STEPS = 10**9
@@ -179,7 +179,7 @@ def known_under_noise(neuron, current, run, seconds: float, options: Mapping[str
 def summary(result: Mapping[str, Any], record: Recording, options: Mapping[str, Any]) -> str:
     """Write the closing lines of a study."""
     what = "1 neuron" if result["neurons"] == 1 else f"{result['neurons']:,} neurons"
-    lines = ["", f"{what}, {result['steps']:,} steps of {options['dt_ms']:g} ms, {options['method']}"]
+    lines = ["", f"{what}, {plural(result['steps'], 'step')} of {options['dt_ms']:g} ms, {options['method']}"]
     lines.append(f"spikes a neuron        {result['mean_count']:g}   ({result['mean_rate_hz']:.2f} Hz)")
     if result["first_spikes_ms"]:
         lines.append("first spikes           " + ", ".join(f"{t:.5g}" for t in result["first_spikes_ms"][:5]) + " ms")
