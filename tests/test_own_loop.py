@@ -174,6 +174,23 @@ class Thaw(L.Callback):
         module.model.layers[0].requires_grad_(trainer.current_epoch >= 2)
 
 
+class ThawFromSetup(Thaw):
+    def setup(self, trainer, module, stage):
+        self.on_fit_start(trainer, module)
+
+
+@pytest.mark.parametrize(("kind", "minibatches"), [("Thaw", 10), ("ThawFromSetup", 28)])
+def test_a_run_whose_best_state_is_of_other_parameters_is_not_resumed(base, tmp_path, kind, minibatches):  # noqa: F811
+    """One is stopped while layers are frozen that train when it is set up, the other the other way round."""
+    node = {"_target_": f"{__name__}.{kind}"}
+    config = changed(base, callbacks__thaw=node, callbacks__checkpoints__every_seconds=0)
+    interrupt(config, tmp_path / "run", minibatches)
+    with pytest.raises(
+        InputError, match="such as layers.0.bias, as by a callback that freezes or thaws; start a new run"
+    ):
+        train(config, tmp_path / "run", resume=True)
+
+
 def test_the_best_state_is_one_of_the_parameters_that_train_now():
     for epochs in (2, 6):
         module, data, result = small(max_epochs=epochs, callbacks=[Thaw()])

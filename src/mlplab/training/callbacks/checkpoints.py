@@ -392,7 +392,14 @@ class RunState(MemberCallback):
             content["current_model_state"] = self._trained  # at the end the module holds the average already
 
     def on_load_checkpoint(self, trainer: L.Trainer, module: L.LightningModule, content: dict[str, Any]) -> None:
-        members_of(trainer, module).load_state(content[KEY])
+        members, file = members_of(trainer, module), runs_of(trainer)[0].folder.checkpoints / "last.ckpt"
+        names = {name for name, _ in members.population.names()}
+        if other := sorted(names ^ set(content[KEY]["best"]["model"])):
+            raise InputError(
+                f"the checkpoint {file} cannot be resumed from: its best state is of other parameters than train when the "
+                f"run is set up, such as {other[0]}, as by a callback that freezes or thaws; start a new run"
+            )
+        members.load_state(content[KEY])
         self._loaded = content
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
