@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import mlplab
 from mlplab.errors import InputError
+from mlplab.training.trainers import _is_refusal
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -131,3 +132,14 @@ def test_lazy_layers_train_as_those_that_had_a_batch_before():
     train(stock, max_epochs=2)
     for name, value in stock.state_dict().items():
         torch.testing.assert_close(own.state_dict()[name], value, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [(RuntimeError, True), (torch.AcceleratorError, False), (OSError, False)]
+)
+def test_a_device_that_fails_is_no_refusal_of_a_callback(kind, expected):
+    space = {"__name__": "lightning.pytorch.callbacks.early_stopping", "kind": kind}
+    exec("def check():\n    raise kind('no')", space)
+    with pytest.raises(kind) as error:
+        space["check"]()
+    assert _is_refusal(error.value) is expected

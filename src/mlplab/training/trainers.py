@@ -124,7 +124,9 @@ def _is_refusal(error: Exception) -> bool:
     own = itertools.takewhile(lambda module: module.startswith(("lightning.", "torch.")), reversed(modules))
     of_callback = any(module.startswith("lightning.pytorch.callbacks.") for module in own)
     said = isinstance(error, (ValueError, TypeError, RuntimeError, AssertionError, KeyError))
-    if not said or wants_memory(error):
+    if (
+        not said or wants_memory(error) or isinstance(error, torch.AcceleratorError)
+    ):  # a device that fails says no to nothing
         return False
     return of_callback or modules[-1].startswith(("lightning.pytorch.", "torch.optim."))
 
