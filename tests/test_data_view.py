@@ -291,3 +291,22 @@ def test_what_a_network_draws_differs_from_minibatch_to_minibatch_of_a_stream():
     model = mlplab.Classifier(network, schedule=mlplab.Constant(), seed=1)
     mlplab.fit(model, L.LightningDataModule.from_datasets(Stream(), batch_size=4), max_epochs=3, callbacks=[])
     assert len(network.drawn) == 3 * len(list(loader)) == len(set(network.drawn))
+
+
+class Several(OwnGenerator):
+    """Validates on so many loaders of ten points."""
+
+    def __init__(self, count):
+        super().__init__()
+        self.count = count
+
+    def val_dataloader(self):
+        return [DataLoader(TensorDataset(X[:10], Y[:10]), batch_size=5) for _ in range(self.count)]
+
+
+def test_one_loader_in_a_list_is_measured_and_of_several_it_is_said():
+    assert len(viewed(Several(1)).validation.y) == 10
+    with pytest.warns(
+        UserWarning, match="Several.val_dataloader gives 2 loaders: .* the result has no validation points"
+    ):
+        assert viewed(Several(2)).validation is None

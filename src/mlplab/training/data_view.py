@@ -182,6 +182,15 @@ def _points(module: LightningDataModule, name: str) -> Points | None:
     if name not in vars(module) and getattr(type(module), name) is getattr(LightningDataModule, name):
         return None  # not written
     loader = getattr(module, name)()
+    if isinstance(loader, (list, tuple)) and len(loader) == 1:
+        loader = loader[0]
+    if isinstance(loader, (list, tuple, dict)) and loader and name != "train_dataloader":
+        part = next(part for part, method in LOADERS.items() if method == name)
+        warnings.warn(
+            f"{type(module).__name__}.{name} gives {len(loader)} loaders: Lightning logs each, and the result has no {part} points, "
+            "which are those of one",
+            stacklevel=2,
+        )
     if (
         not isinstance(loader, DataLoader)
         or isinstance(loader.dataset, IterableDataset)
