@@ -57,7 +57,7 @@ def test_what_cannot_fit_is_refused_before_a_folder_is_made(words, figure, many,
         (["relu_approximation", "n=1" + 400 * "0", "method=depth"], "n=10000"),
         (["spiking", "runs=[x]", "depth_width=100000"], "depth_width=100000, depth_seeds=8 and depths up to 4"),
         (["spiking", "runs=[x]", "surrogate.steps=10000000"], "surrogate.steps=10000000"),
-        (["train", "-m", "seed=range(0,30000)", "model.width=3"], "30,000 jobs"),
+        (["train", "-m", "seed=range(0,1000000)", "model.width=3"], "1,000,000 jobs"),
         (
             ["train", "-m", "hydra/sweeper=search", "model.depth=int(interval(1,3))"]
             + ["search.trials=9000000", "search.sampler=random"],

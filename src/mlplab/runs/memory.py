@@ -25,8 +25,8 @@ BYTES_A_MAP_POINT, BYTES_A_MAP_CLASS, BYTES_A_LOGIT = 120, 16, 4
 BYTES_A_NEURON, BYTES_A_RELU, BYTES_A_TRAINED_RELU, BYTES_A_TRAINING_POINT = 100, 8000, 200, 40
 # Bytes of addresses that a thread's stack and heap are given (glibc), used or not.
 BYTES_A_THREAD = 72e6
-# Bytes of a job of a sweep while all are composed: 5,000 jobs of a train run took 1.0 GB beyond one of them.
-BYTES_A_JOB = 200_000
+# Bytes of a job of a sweep while all are composed: 2,100 jobs of a train run took 16 MB more than 100.
+BYTES_A_JOB = 8000
 
 
 def hidden_widths(config: Mapping[str, Any]) -> list[int]:
