@@ -196,6 +196,7 @@ def restore_engine(trainer: L.Trainer, engine: Any, payloads: list[dict[str, Any
     for payload, run in zip(payloads, trainer.runs):
         file = run.folder.checkpoints / "last.ckpt"
         with reading(file):
+            _expect_names(file, engine.population, payload[KEY])
             named = network_state(payload, file)
             made = run.module.make_optimizer(run.module.parameters())
             expect_optimizers([made], payload["optimizer_states"], payload[KEY]["steps"])
@@ -216,6 +217,15 @@ def restore_engine(trainer: L.Trainer, engine: Any, payloads: list[dict[str, Any
     order_seeds = [run.data.drawn_order_seed for run in trainer.runs]
     expect_the_order(trainer.serving.draws(trainer.strategy.root_device, order_seeds), first)
     set_place(trainer, engine.epochs, engine.steps)
+
+
+def _expect_names(file: Path, population: Any, own: Mapping[str, Any]) -> None:
+    """Refuse a best state of other parameters than a population trains."""
+    if other := sorted({name for name, _ in population.names()} ^ set(own["best"]["model"])):
+        raise InputError(
+            f"the checkpoint {file} cannot be resumed from: its best state is of other parameters than train when the "
+            f"run is set up, such as {other[0]}, as by a callback that freezes or thaws; start a new run"
+        )
 
 
 class WholeFile(CheckpointIO):
@@ -393,12 +403,7 @@ class RunState(MemberCallback):
 
     def on_load_checkpoint(self, trainer: L.Trainer, module: L.LightningModule, content: dict[str, Any]) -> None:
         members, file = members_of(trainer, module), runs_of(trainer)[0].folder.checkpoints / "last.ckpt"
-        names = {name for name, _ in members.population.names()}
-        if other := sorted(names ^ set(content[KEY]["best"]["model"])):
-            raise InputError(
-                f"the checkpoint {file} cannot be resumed from: its best state is of other parameters than train when the "
-                f"run is set up, such as {other[0]}, as by a callback that freezes or thaws; start a new run"
-            )
+        _expect_names(file, members.population, content[KEY])
         members.load_state(content[KEY])
         self._loaded = content
 
