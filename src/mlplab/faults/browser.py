@@ -78,7 +78,10 @@ class Browser:
 
     def drag(self, start: tuple[float, float], *way: tuple[float, float]) -> None:
         """Press the mouse at a point of the window, move it along a way and let go."""
-        move = lambda to: {"type": "pointerMove", "duration": 20, "x": round(to[0]), "y": round(to[1])}  # noqa: E731
+
+        def move(to: tuple[float, float]) -> dict[str, object]:
+            return {"type": "pointerMove", "duration": 20, "x": round(to[0]), "y": round(to[1])}
+
         steps = [move(start), {"type": "pointerDown", "button": 0}, *map(move, way), {"type": "pointerUp", "button": 0}]
         pointer = {"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": steps}
         self._ask("POST", "/actions", {"actions": [pointer]})

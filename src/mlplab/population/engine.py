@@ -220,7 +220,10 @@ class PopulationModule(L.LightningModule, Members):
     def _steps_within(self, first: int, count: int) -> int:
         """Count the optimiser steps among the minibatches first..first+count-1 of an epoch."""
         every, last = self.rules.accumulate_grad_batches, self.minibatches_per_epoch
-        done = lambda n: math.ceil(n / every) if n == last else n // every  # noqa: E731
+
+        def done(n: int) -> int:
+            return math.ceil(n / every) if n == last else n // every
+
         return done(first + count) - done(first)
 
     @property

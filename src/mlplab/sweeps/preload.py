@@ -11,7 +11,7 @@ import numpy as np
 import mlplab.data.modules
 import mlplab.training.callbacks
 import mlplab.training.fit
-import mlplab.training.loggers  # noqa: F401
+import mlplab.training.loggers  # noqa: F401 (imported for its effect, as the docstring says)
 from mlplab.plots.decision_map import decision_map
 from mlplab.plots.style import png_bytes
 from mlplab.runs.identity import code_digest

@@ -93,7 +93,10 @@ class ExactStep:
             return
         potential[at] = start
         constant, gap = self.constant, self.gap
-        cut = lambda values: values if values.size == 1 else values.reshape(-1)[at]  # noqa: E731
+
+        def cut(values: np.ndarray) -> np.ndarray:
+            return values if values.size == 1 else values.reshape(-1)[at]
+
         left = np.full(len(at), self.dt_ms)
         while len(at):
             wait = np.minimum(held[at], left)
