@@ -6,14 +6,11 @@ import pytest
 import torch
 
 from mlplab.errors import InputError
-from mlplab.population.devices import (
-    choose_accelerator,
-    describe_device,
-    seed_streams,
-    streams_kept,
-    subnormals_flushed,
-    wide_float,
-)
+from mlplab.population.optimizers import subnormals_flushed
+from mlplab.population.state import wide_float
+from mlplab.seeds import seed_streams, streams_kept
+from mlplab.training.build import choose_accelerator
+from mlplab.training.record import describe_device
 
 
 def flushes() -> bool:

@@ -10,7 +10,7 @@ from small_runs import assert_same_run, base, changed, quick, rows, serving, sta
 from torch import nn
 
 from mlplab.nn.losses import gradient_at_logits
-from mlplab.population.devices import subnormals_flushed
+from mlplab.population.optimizers import subnormals_flushed
 from mlplab.population.state import all_finite
 from mlplab.runs import checkpoint
 from mlplab.runs.identity import tensor_sha256

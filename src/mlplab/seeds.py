@@ -96,3 +96,21 @@ def seed_all(seed: int) -> None:
     torch.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
+
+
+@contextmanager
+def streams_kept(device: torch.device) -> Iterator[None]:
+    """Put the global generators from which a module on this device draws, the CPU's and its own, back at the end."""
+    import torch
+
+    with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):
+        yield
+
+
+def seed_streams(device: torch.device, seed: int) -> None:
+    """Seed the global generators from which a module on this device draws, and no other device's."""
+    import torch
+
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(seed)

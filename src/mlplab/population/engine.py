@@ -17,12 +17,11 @@ from mlplab.errors import InputError
 from mlplab.lightning_names import count_steps
 from mlplab.nn.losses import BatchedLoss, CrossEntropy, count_hits, gradient_at_logits
 from mlplab.population.blocks import Block, BlockLoader
-from mlplab.population.devices import subnormals_flushed, wide_float
 from mlplab.population.member_axis import Population
-from mlplab.population.optimizers import Adam, MemberOptimizer, moments_of, moments_of_members
+from mlplab.population.optimizers import Adam, MemberOptimizer, moments_of, moments_of_members, subnormals_flushed
 from mlplab.population.schedules import Constant, Schedule
 from mlplab.population.stacking import stack
-from mlplab.population.state import BestState, EpochSums, Members, Rules, Stop, all_finite, member_state
+from mlplab.population.state import BestState, EpochSums, Members, Rules, Stop, all_finite, member_state, wide_float
 from mlplab.torch_names import foreach_norm
 
 PLAIN = CrossEntropy()
@@ -132,7 +131,6 @@ class PopulationModule(L.LightningModule, Members):
         """Compute logits: (B, ...) to (B, C) for one network, (P, B, ...) to (P, B, C) for many."""
         return self.population.forward(x[None])[0] if self.members == 1 else self.population.forward(x)
 
-    @subnormals_flushed()
     def training_step(self, block: Block, index: int) -> None:
         """Walk the minibatches of a block."""
         count = self._minibatches_wanted(block)
@@ -146,15 +144,16 @@ class PopulationModule(L.LightningModule, Members):
             runs = self.population.chunks(block.x.shape[2])
         # Without autograd each of the many small operations costs less.
         plain = self.population.is_written_out and isinstance(self.loss, BatchedLoss)
-        for members in runs:
-            if any(active[members]):
-                with torch.inference_mode(plain):
-                    loss, hits = self._walk(members, block, count, active)
-            else:
-                like = block.x.new_full((members.stop - members.start, count), torch.nan)
-                loss, hits = like, like
-            losses.append(loss)
-            correct.append(hits)
+        with subnormals_flushed():
+            for members in runs:
+                if any(active[members]):
+                    with torch.inference_mode(plain):
+                        loss, hits = self._walk(members, block, count, active)
+                else:
+                    like = block.x.new_full((members.stop - members.start, count), torch.nan)
+                    loss, hits = like, like
+                losses.append(loss)
+                correct.append(hits)
         before = self.steps
         self.steps += self._steps_within(block.first, count)
         self.minibatches += count

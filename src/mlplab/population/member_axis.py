@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mlplab.errors import InputError
-from mlplab.population.devices import seed_streams, streams_kept
-from mlplab.seeds import derive
+from mlplab.seeds import derive, seed_streams, streams_kept
 
 # Every parameter array starts at a multiple of this many numbers, so that no member meets another code path of
 # a kernel than it would alone.

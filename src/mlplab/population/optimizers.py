@@ -5,7 +5,8 @@ number or one number a member. The arithmetic is torch's own fused kernel, so th
 torch's optimiser with ``fused=True`` on the same array.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,25 @@ import torch
 from torch import Tensor, nn
 
 from mlplab.torch_names import fused_adam, fused_adamw, fused_sgd
+
+
+@contextmanager
+def subnormals_flushed() -> Iterator[None]:
+    """Let this thread's arithmetic on a CPU take numbers nearer to zero than the smallest normal one for zero.
+
+    Adam's moments of a dead unit decay to subnormal numbers and stay there, and each operation on one costs a CPU
+    a hundred others. On several threads nothing is flushed: torch's workers are not reached, and a result must not
+    depend on which thread met a number.
+    """
+    before = bool((torch.tensor(torch.finfo(torch.float64).smallest_normal, dtype=torch.float64) / 2) == 0)
+    if before or torch.get_num_threads() > 1:
+        yield
+        return
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 class MemberOptimizer(torch.optim.Optimizer):

@@ -8,11 +8,15 @@ import torch
 from torch import Tensor
 
 from mlplab.errors import InputError
-from mlplab.population.devices import wide_float
 from mlplab.population.member_axis import Population
 from mlplab.population.optimizers import MemberOptimizer, moments_of, moments_of_members
 
 PRECISIONS = {"32-true": torch.float32, "64-true": torch.float64}
+
+
+def wide_float(device: torch.device) -> torch.dtype:
+    """Give the widest floating type of a device, in which sums are taken: Apple's GPU has no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import nn
 from mlplab.data.arrays import ArrayDataModule
 from mlplab.errors import InputError
 from mlplab.nn.mlp import MLP
-from mlplab.population.devices import choose_accelerator
+from mlplab.options import ACCELERATOR
 from mlplab.population.state import PRECISIONS
 from mlplab.runs import checkpoint
 from mlplab.runs.files import read_record
@@ -287,6 +287,30 @@ def trainer_options(config: Mapping[str, Any]) -> dict[str, Any]:
     options = {name: value for name, value in config["trainer"].items() if name not in OWN_KEYS}
     options["accelerator"] = choose_accelerator(options["accelerator"])
     return options
+
+
+def choose_accelerator(name: str) -> str:
+    """Turn ``trainer.accelerator`` into what Lightning is given.
+
+    Args:
+        name: "auto" takes a GPU where there is one.
+
+    Raises:
+        InputError: this machine or this build of torch has no such device.
+    """
+    ACCELERATOR.check("trainer.accelerator", name)
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name == "auto":
+        # Apple's GPU loses to its CPU on networks this small, so that it is taken only when asked for.
+        return "gpu" if cuda else "cpu"
+    if name in ("gpu", "cuda") and not cuda:
+        raise InputError(
+            f"trainer=gpu needs an NVIDIA or AMD GPU that torch {torch.__version__} can use, and finds none; "
+            "use trainer=cpu"
+        )
+    if name == "mps" and not mps:
+        raise InputError("trainer=mps needs an Apple GPU, and torch finds none; use trainer=cpu")
+    return name
 
 
 def build_callbacks(config: Mapping[str, Any], observer: MemberCallback | None = None) -> list[L.Callback]:

@@ -14,11 +14,10 @@ from mlplab.errors import InputError
 from mlplab.nn.losses import CrossEntropy, cross_entropy
 from mlplab.nn.mlp import MLP, streams
 from mlplab.options import SEED
-from mlplab.population.devices import seed_streams, streams_kept
 from mlplab.population.optimizers import optimizer_over
 from mlplab.population.schedules import Constant, Schedule
 from mlplab.rules import choice, optional, text
-from mlplab.seeds import derive
+from mlplab.seeds import derive, seed_streams, streams_kept
 from mlplab.training.objects import built, node_or_name
 
 # torch's schedules that move at every step; the others move once an epoch.

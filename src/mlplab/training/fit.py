@@ -12,7 +12,6 @@ from omegaconf import OmegaConf
 
 from mlplab.errors import InputError
 from mlplab.population.blocks import Serving
-from mlplab.population.devices import describe_device
 from mlplab.population.engine import PopulationModule
 from mlplab.runs import checkpoint
 from mlplab.runs.files import remove_leftovers, write_text
@@ -28,7 +27,7 @@ from mlplab.training.loggers import RunFolderLogger
 from mlplab.training.members import members_of
 from mlplab.training.objects import within_memory
 from mlplab.training.plan import plan, trainings_of
-from mlplab.training.record import MemberRun, Record
+from mlplab.training.record import MemberRun, Record, describe_device
 from mlplab.training.results import finish
 from mlplab.training.trainers import (
     EpochStreams,

@@ -9,6 +9,7 @@ from typing import Any
 
 import lightning.pytorch as L
 import numpy as np
+import torch
 
 from mlplab.data.arrays import ArrayDataModule
 from mlplab.runs.files import plain_yaml, read_record, write_bytes, write_json
@@ -121,6 +122,11 @@ class MemberRun:
         """Bring what the loggers hold to disk."""
         for logger in self.loggers:
             logger.flush() if isinstance(logger, RunFolderLogger) else logger.save()
+
+
+def describe_device(device: torch.device) -> str:
+    """Name a device for the manifest, such as ``cpu`` or ``cuda:0 NVIDIA H100``."""
+    return f"{device} {torch.cuda.get_device_name(device)}" if device.type == "cuda" else str(device)
 
 
 def share_data(modules: Sequence[ArrayDataModule], keys: Sequence[str]) -> list[ArrayDataModule]:
