@@ -10,8 +10,7 @@ from mlplab.errors import InputError
 from mlplab.plots.calibration import calibration, confusion_counts, reliability
 from mlplab.plots.charts import epoch_at, epoch_place, round_epochs
 from mlplab.plots.curves import chosen_epochs, gif_bytes, learning_curves, learning_strip
-from mlplab.plots.decision_map import decision_map, drawn_limit, grown, out_of_distribution, shares
-from mlplab.plots.side_by_side import comparison
+from mlplab.plots.decision_map import comparison, decision_map, drawn_limit, grown, out_of_distribution, shares
 from mlplab.plots.style import INK, class_colour, mix, pixels, png_bytes
 
 

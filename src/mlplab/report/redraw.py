@@ -114,7 +114,7 @@ def map_again(saved: Saved, column: bool) -> Figure:
 
 
 def bayes_again(saved: Saved, column: bool) -> Figure:
-    from mlplab.plots.side_by_side import comparison
+    from mlplab.plots.decision_map import comparison
 
     arrays = saved.arrays
     said = [saved.figure_of("test", name) for name in ("accuracy", "bayes_accuracy")]

@@ -145,8 +145,7 @@ def map_figures(
 
 def beside_bayes(member: Measured, grid: np.ndarray, extent: tuple, points: np.ndarray, common: dict[str, Any]) -> Any:
     """Draw a member's map beside that of the Bayes classifier."""
-    from mlplab.plots.decision_map import summary
-    from mlplab.plots.side_by_side import comparison
+    from mlplab.plots.decision_map import comparison, summary
 
     places, test = decision_grid(len(grid), extent), member.result[member.data.shown_part]
     bayes = log_posterior(places, member.data.density).exp().reshape(*grid.shape[:2], member.data.classes).numpy()
