@@ -36,7 +36,7 @@ ROOMS = {
     "runs": (set(), FRAMEWORKS - {"omegaconf", "tensorboard"}),  # a run's config.yaml is OmegaConf's
     "population": ({"nn"}, FRAMEWORKS - {"lightning"}),
     "data": ({"nn", "runs", "population"}, FRAMEWORKS - {"lightning"}),
-    "plots": (set(), FRAMEWORKS - {"matplotlib", "PIL"} | {"torch"}),
+    "plots": ({"runs"}, FRAMEWORKS - {"matplotlib", "PIL"} | {"torch"}),
     "pages": ({"runs"}, FRAMEWORKS - {"matplotlib"}),
     "training": ({"nn", "runs", "population", "data", "plots", "pages"}, set()),
     "report": ({"runs", "plots", "pages"}, FRAMEWORKS - {"matplotlib", "PIL", "tensorboard"} | {"torch"}),

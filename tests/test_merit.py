@@ -5,8 +5,7 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from mlplab.plots.reliability import calibration_error, reliability
-from mlplab.runs.metrics import unequal
+from mlplab.runs.metrics import calibration_error, reliability, unequal
 from mlplab.training.results import measure, merit
 
 

@@ -20,12 +20,13 @@ from mlplab.population.member_axis import Population
 from mlplab.runs.files import read_record, write_bytes
 from mlplab.runs.folder import RunFolder, open_run
 from mlplab.runs.identity import config_digest
+from mlplab.runs.metrics import PARTS
 from mlplab.training.data_view import viewed
 from mlplab.training.loading import load_population
 from mlplab.training.members import network_title
 from mlplab.training.objects import build, within_memory
 from mlplab.training.plane import decision_grid
-from mlplab.training.results import PARTS, expect_some, part_logits, part_metrics
+from mlplab.training.results import expect_some, part_logits, part_metrics
 from mlplab.words import columns
 from mlplab.words import short_path as shown
 

@@ -11,12 +11,10 @@ from mlplab.errors import InputError
 from mlplab.places import pip_line
 from mlplab.runs.files import read_record, write_json, write_text
 from mlplab.runs.folder import RunFolder, claim
-from mlplab.runs.metrics import unequal
-from mlplab.training.results import PARTS
+from mlplab.runs.metrics import BAYES, PARTS, unequal
 from mlplab.words import columns
 
 METRICS = ("accuracy", "nll", "calibration_error")
-BAYES = ("bayes_accuracy", "bayes_nll")
 
 
 def read_result(folder: RunFolder) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from matplotlib.figure import Figure
 
 from mlplab.errors import InputError
 from mlplab.plots.charts import add_chart, dots, label, note
-from mlplab.plots.reliability import BINS, reliability
 from mlplab.plots.style import COLOURS, INK, MUTED, page, points_of, rgb, text
 from mlplab.plots.style import class_names as named
+from mlplab.runs.metrics import BINS, reliability
 
 
 def confusion_counts(labels, predicted, classes: int) -> np.ndarray:

@@ -5,7 +5,8 @@ import io
 from collections.abc import Sequence
 
 from mlplab.report.intervals import Summary, summarise
-from mlplab.report.table import BAYES, MERIT, METRICS, PARTS, Setting, Table
+from mlplab.report.table import MERIT, Setting, Table
+from mlplab.runs.metrics import BAYES, METRICS, PARTS
 
 STATISTICS = ("mean", "sd", "low", "high")
 

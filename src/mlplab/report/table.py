@@ -13,17 +13,13 @@ from mlplab.report.intervals import LEVEL, Summary, holm, summarise, welch
 from mlplab.report.scales import SCALES, difference, on_scale
 from mlplab.rules import is_number
 from mlplab.runs.identity import REPEATING, Role, role_of
+from mlplab.runs.metrics import BAYES, CHOOSING, METRICS, PARTS
 from mlplab.runs.names import short_names, shown
 from mlplab.runs.sweep_folder import SweepFolder, config_of, differing
 from mlplab.runs.sweep_record import Job
 
-PARTS = ("test", "fresh", "validation", "train")
-METRICS = ("accuracy", "nll", "accuracy_regret", "nll_regret", "calibration_error")
 # For test points with unequal classes, where accuracy alone misleads.
 MERIT = ("balanced_accuracy", "f1_macro", "auroc")
-BAYES = ("bayes_accuracy", "bayes_nll")
-# The best setting is chosen on validation points; the others are for data without them.
-CHOOSING = ("validation", "fresh", "test", "train")
 LEAST_NLL = 1e-12
 # With fewer numbers there is no verdict: an interval from two numbers is too wide.
 LEAST_SEEDS = 3

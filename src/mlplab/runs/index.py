@@ -13,6 +13,7 @@ from typing import Any
 from mlplab.errors import InputError
 from mlplab.runs.files import read_json
 from mlplab.runs.manifest import is_alive, read_status
+from mlplab.runs.metrics import CHOOSING, METRICS
 from mlplab.runs.names import Defaults, label
 
 FILE = ".runs.sqlite"
@@ -20,8 +21,6 @@ FORMAT = 2
 DEEPEST = 5  # levels below the logs at which a run may lie
 # A file that changed this recently may change again within the resolution of its time stamp.
 SETTLED_S = 2.0
-PARTS = ("validation", "fresh", "test", "train")
-METRICS = ("accuracy", "nll", "accuracy_regret", "nll_regret", "calibration_error")
 ENDED = ("finished", "diverged", "failed", "interrupted")
 # Its files are written beside their place and renamed, which the folder's own time shows.
 _WATCHED = ("", "/config.yaml", "/result.json")
@@ -318,7 +317,7 @@ def read_run(folder: Path, path: str, defaults: Defaults) -> Run | None:
         except (InputError, AttributeError):
             digest = ""
     metrics = {}
-    for part in PARTS:
+    for part in CHOOSING:
         values = result.get(part)
         if isinstance(values, dict):
             metrics |= {f"{part}/{name}": values[name] for name in METRICS if type(values.get(name)) in (int, float)}

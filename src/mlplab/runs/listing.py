@@ -10,7 +10,8 @@ from typing import Any
 
 from mlplab.errors import InputError
 from mlplab.rules import near
-from mlplab.runs.index import ENDED, METRICS, PARTS, Index, Run
+from mlplab.runs.index import ENDED, Index, Run
+from mlplab.runs.metrics import CHOOSING, METRICS
 from mlplab.runs.names import label, shown
 from mlplab.words import Across, columns, cut, terminal_width
 
@@ -166,7 +167,7 @@ def common_changes(runs: Sequence[Run]) -> dict[str, Any]:
 def records(runs: Sequence[Run], index: Index) -> list[dict[str, Any]]:
     """Give each run as plain values by name: facts, every metric, and the keys in which any of them differs."""
     keys = list(dict.fromkeys(key for run in runs for key in run.changed))
-    names = [f"{part}/{name}" for part in PARTS for name in METRICS]
+    names = [f"{part}/{name}" for part in CHOOSING for name in METRICS]
     names = [*(name for name in names if any(name in run.metrics for run in runs)), "parameters", "seconds"]
     return [
         {

@@ -155,17 +155,21 @@ def _line(cells: list[str]) -> str:
 
 MINIMIZE, MAXIMIZE = "minimize", "maximize"
 
-_PARTS = ("validation", "test", "fresh", "train")
-_METRICS = {
-    "nll": MINIMIZE,
+# The parts of the data that a result has metrics of, as they are shown; and in the order in which a choice is made by them.
+PARTS = ("test", "fresh", "validation", "train")
+CHOOSING = ("validation", "fresh", "test", "train")
+# What is measured on each part, and which values are better; that of the Bayes classifier beside it.
+METRICS = {
     "accuracy": MAXIMIZE,
-    "calibration_error": MINIMIZE,
-    "nll_regret": MINIMIZE,
+    "nll": MINIMIZE,
     "accuracy_regret": MINIMIZE,
+    "nll_regret": MINIMIZE,
+    "calibration_error": MINIMIZE,
 }
+BAYES = ("bayes_accuracy", "bayes_nll")
 
 # Name -> direction. PART/METRIC is measured on the state that evaluate_state says, by default the best one.
-OBJECTIVES: dict[str, str] = {f"{part}/{metric}": way for part in _PARTS for metric, way in _METRICS.items()}
+OBJECTIVES: dict[str, str] = {f"{part}/{metric}": way for part in CHOOSING for metric, way in METRICS.items()}
 OBJECTIVES |= {"parameters": MINIMIZE, "seconds/fit": MINIMIZE, "epochs": MINIMIZE, "steps": MINIMIZE}
 
 
@@ -214,3 +218,50 @@ def unequal(confusion: Sequence[Sequence[int]]) -> bool:
     """Say whether classes have so unequal shares that accuracy says little: the largest has 1.5 times its equal share."""
     members = [sum(row) for row in confusion]
     return len(members) > 1 and max(members) * len(members) > UNEQUAL * sum(members)
+
+
+BINS = 15
+
+
+def reliability(probabilities, labels, bins: int = BINS) -> tuple[Any, Any, Any]:
+    """Bin points by the probability of their predicted class, in bins ((b - 1)/B, b/B] of equal width.
+
+    A probability of exactly 1 lies in the last bin (torchmetrics 1.9 leaves it out of all).
+
+    Args:
+        probabilities: shape (N, C).
+        labels: true classes, shape (N,).
+        bins: how many, B.
+
+    Returns:
+        counts, mean probability and accuracy of each bin, arrays of shape (bins,); NaN where a bin is empty.
+    """
+    import numpy as np  # here, so that a config is checked without it
+
+    values = np.asarray(probabilities, dtype=float)
+    sure = values.max(axis=1)
+    right = values.argmax(axis=1) == np.asarray(labels)
+    place = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
+    counts = np.bincount(place, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        return counts, np.bincount(place, sure, bins) / counts, np.bincount(place, right, bins) / counts
+
+
+def calibration_error(probabilities, labels, bins: int = BINS) -> float:
+    """Compute the expected calibration error, the mean over points of |accuracy - probability| of their bin.
+
+    Args:
+        probabilities: shape (N, C), N >= 1; NaN where a row is not finite gives NaN.
+        labels: true classes, shape (N,).
+        bins: of equal width.
+
+    Source:
+        Naeini, Cooper and Hauskrecht 2015, equation 3.
+    """
+    import numpy as np
+
+    if not np.isfinite(np.asarray(probabilities)).all():
+        return float("nan")
+    counts, sure, accuracy = reliability(probabilities, labels, bins)
+    filled = counts > 0
+    return float((np.abs(accuracy - sure)[filled] * counts[filled]).sum() / counts.sum())

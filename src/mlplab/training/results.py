@@ -19,12 +19,12 @@ from mlplab.data.baselines import baselines
 from mlplab.data.bayes import regrets, scores
 from mlplab.errors import InputError
 from mlplab.nn.losses import negative_log_softmax
-from mlplab.plots.reliability import calibration_error
 from mlplab.population.member_axis import Population
 from mlplab.population.state import all_finite
 from mlplab.runs.files import write_json
 from mlplab.runs.identity import tensor_sha256
 from mlplab.runs.manifest import write_status
+from mlplab.runs.metrics import PARTS, calibration_error
 from mlplab.runs.signals import deferred
 from mlplab.training.callbacks.decision_maps import DecisionMaps
 from mlplab.training.callbacks.monitors import Timing
@@ -155,7 +155,6 @@ def table_facts(data: Any) -> dict[str, Any]:
     return {**names, "data": recorded, "baselines": _counted[data.sha256]}
 
 
-PARTS = ("test", "fresh", "validation", "train")
 # What HPARAMS shows of a run; a fixed set, so that the tables of all runs have the same columns.
 FINAL = ("test/accuracy", "test/nll", "fresh/accuracy", "fresh/nll", "fresh/accuracy_regret", "fresh/nll_regret")
 

@@ -22,8 +22,6 @@ from mlplab.training.members import network_title
 from mlplab.training.plane import Plane
 from mlplab.words import plural
 
-PARTS = ("test", "fresh", "validation", "train")
-
 
 def plain_weights(population: Any, theta: Tensor) -> np.ndarray:
     """Copy a member's weights from its row of a population's ``theta``: (S,) float32, each layer's matrix and bias."""
@@ -128,7 +126,7 @@ def describe(
         "law": law_of(config["data"]),
         "history": {key: columns[key] for key in HISTORY if key in columns},
         "limit": {"nll": limit.get("bayes_nll"), "accuracy": limit.get("bayes_accuracy")},
-        "figures": [(part, result[part]) for part in PARTS if result.get(part)],
+        "figures": [(part, result[part]) for part in metrics.PARTS if result.get(part)],
         "config": [
             (key, shown(value), shown(usual_of(defaults, key, changed)), key in changed) for key, value in flat.items()
         ],
