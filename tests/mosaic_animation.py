@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from mlplab.faults.browser import Browser
-from mlplab.pages.playground import lab_defaults, playground
+from mlplab.pages.page import lab_defaults, playground
 
 STATE = (
     "#x=model.width:4,6,8,12,16,24,32,48&y=optimizer.lr:0.0005,0.001,0.002,0.005,0.01,0.02,0.05,0.1&model.depth=2"

@@ -14,7 +14,7 @@ from mlplab.cli.app import main
 from mlplab.config.composition import compose
 from mlplab.faults.browser import CHROMEDRIVER, CHROMIUM, Browser, poor_words
 from mlplab.nn.mlp import MLP
-from mlplab.pages.playground import address, lab_defaults, options_of, playground
+from mlplab.pages.page import address, lab_defaults, options_of, playground
 
 ENTER, ESCAPE, RIGHT, UP, SPACE = "\ue007", "\ue00c", "\ue014", "\ue013", " "
 

@@ -22,7 +22,7 @@ from mlplab.config import composition as configs
 from mlplab.config.messages import one_line
 from mlplab.errors import Ended, InputError
 from mlplab.hydra_names import of_known_mode, quoted, raising_disk_errors, resolved_whole
-from mlplab.pages.playground import write_playground
+from mlplab.pages.page import write_playground
 from mlplab.runs import signals
 from mlplab.runs.files import flatten, read_json
 from mlplab.runs.folder import claim, claimed, locked, take, unless_used

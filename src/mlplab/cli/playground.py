@@ -5,7 +5,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from mlplab.pages import playground
+from mlplab.pages import page
 from mlplab.places import is_option
 from mlplab.runs.folder import open_run
 from mlplab.words import short_path
@@ -41,5 +41,5 @@ def write_playground(words: Sequence[str]) -> int:
     else:
         config = configs.compose("train", words)
         folder = Path(config.paths.logs)
-    print(short_path(playground.write_playground(folder, OmegaConf.to_container(config))))
+    print(short_path(page.write_playground(folder, OmegaConf.to_container(config))))
     return 0

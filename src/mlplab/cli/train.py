@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from mlplab.cli.results import metric_lines, note_lines, with_error
-from mlplab.pages.playground import write_playground
+from mlplab.pages.page import write_playground
 from mlplab.training.fit import fit
 from mlplab.words import folded, front_door, plural
 from mlplab.words import short_path as shown

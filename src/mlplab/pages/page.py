@@ -1,6 +1,6 @@
-"""One self-contained HTML file from a page's template: its scripts and styles put in, its data escaped.
+"""Self-contained HTML files from the templates of this room: scripts and styles put in, data escaped.
 
-The page of a run is one: its network's snapshots laid open in the browser, beside all that its folder holds.
+The playground is one: it trains one network or a population of the lab's own in the browser, with the defaults of conf/.
 """
 
 import base64
@@ -9,11 +9,15 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
-from mlplab.runs.files import finite
+from mlplab.places import conf_folder
+from mlplab.runs.files import finite, write_text
+from mlplab.runs.names import Defaults
 
 SCRIPT = re.compile(r'<script src="([\w/.]+)"((?: [\w]+="[\w/]+")*)></script>')
 STYLE = re.compile(r'<link rel="stylesheet" href="([\w/.]+)">')
@@ -60,96 +64,6 @@ def packed(array: np.ndarray, dtype: str = "<f4") -> str:
     return base64.b64encode(np.ascontiguousarray(array, dtype=dtype).tobytes()).decode()
 
 
-# Bytes of weights that a page of one run takes at most, before base64; the chosen state comes in up to the second.
-SNAPSHOT_BYTES = 180_000
-CHOSEN_BYTES = 3_000_000
-MOST_POINTS = 2000
-
-
-def run_page(run: Mapping[str, Any]) -> str:
-    """Return the page as HTML.
-
-    Args:
-        run: what is known of the run, as plain values and arrays:
-
-            - ``name``, ``title``, ``lead``: texts; ``classes``, ``features``: names.
-            - ``widths``: of the layers, inputs and outputs included, None for a network that the page cannot compute;
-              ``activation`` (a name, or a mapping with its arguments) and ``dropout``.
-            - ``snapshots``: (epoch, label, weights (S,)) each, in the order of the epochs; ``chosen``: the index of
-              the state that was measured. Weights are each layer's matrix, row after row, and then its bias.
-            - ``pair`` and ``extent``: the two features of the map and its left, right, bottom, top, or None; ``box``:
-              lowest and highest train values (2, F). These are in the data's units: an input x is x * ``scale`` +
-              ``shift`` in them, (F,) each.
-            - ``x`` (N, F) and ``y`` (N,): test points, or None; ``probabilities`` (N, C) on them, where there are no
-              weights, or None.
-            - ``law``: the data's exact density as :func:`law_of` gives it, or None.
-            - ``history``: column name to one value an epoch; ``limit``: ``nll`` and ``accuracy`` or None.
-            - ``figures``: (part, its figures) each; ``config``: (key, value, default, differs) each, as texts.
-            - ``commands``: (what it does, command) each; ``manifest``: text; ``playground``: an address or None.
-    """
-    snapshots, chosen, note = within(run["snapshots"], run["chosen"])
-    content = {key: run[key] for key in KEYS}
-    content["lead"] = " ".join(filter(None, [run["lead"], note]))
-    content["widths"] = run["widths"] if snapshots else None
-    content["snapshots"] = [
-        {"epoch": epoch, "label": label, "weights": packed(weights)} for epoch, label, weights in snapshots
-    ]
-    content["chosen"] = chosen
-    if run["x"] is None:
-        content |= {"points": None, "probabilities": None}
-    else:
-        x, y = np.asarray(run["x"])[:MOST_POINTS], np.asarray(run["y"])[:MOST_POINTS]
-        content["points"] = {"count": len(y), "x": packed(x.T), "y": packed(y, "<i4")}
-        known = run["probabilities"]
-        content["probabilities"] = (
-            None if known is None or content["widths"] else packed(np.asarray(known)[:MOST_POINTS].T)
-        )
-    return page("run.html", content, title=run["title"])
-
-
-KEYS = (
-    "name",
-    "title",
-    "classes",
-    "features",
-    "activation",
-    "dropout",
-    "pair",
-    "extent",
-    "shift",
-    "scale",
-    "box",
-    "law",
-    "history",
-    "limit",
-    "figures",
-    "config",
-    "commands",
-    "manifest",
-    "playground",
-)
-
-
-def within(snapshots: Sequence[tuple[int, str, np.ndarray]], chosen: int) -> tuple[list, int, str]:
-    """Keep the snapshots that a page has room for: the chosen one first, then the last, then the earlier ones.
-
-    Returns:
-        The snapshots kept, the index of the chosen one among them, and a sentence that says what was left out.
-    """
-    if not snapshots or snapshots[chosen][2].nbytes > CHOSEN_BYTES:
-        return [], 0, "The network is too large for its weights to stand in this page." if snapshots else ""
-    order = [chosen, *(k for k in range(len(snapshots) - 1, -1, -1) if k != chosen)]
-    kept, room = [], max(SNAPSHOT_BYTES, snapshots[chosen][2].nbytes)
-    for k in order:
-        room -= snapshots[k][2].nbytes
-        if room >= 0:
-            kept.append(k)
-    kept.sort()
-    left = [str(snapshots[k][0]) for k in range(len(snapshots)) if k not in kept]
-    note = f"Left out for their size: the weights of epochs {', '.join(left)}." if left else ""
-    return [snapshots[k] for k in kept], kept.index(chosen), note
-
-
 def law_of(data: Mapping[str, Any]) -> dict[str, Any] | None:
     """Say in the page's words which exact density a data config has; None where it has none that the page knows.
 
@@ -167,4 +81,136 @@ def law_of(data: Mapping[str, Any]) -> dict[str, Any] | None:
         "t_min": data.get("t_min", 0),
         "t_max": data.get("t_max", 1),
         "rotation_degrees": data.get("rotation_degrees", 0),
+    }
+
+
+# Data sets and optimisers that the page knows, by the names of their files in conf/.
+DATA_SETS = ("spiral", "circles", "moons", "xor", "blobs")
+OPTIMIZERS = ("adam", "adamw", "sgd")
+SCHEDULES = ("constant", "cosine", "one_cycle", "step")
+KEYS = {
+    "data": (
+        "arms",
+        "classes",
+        "points_per_arm",
+        "points_per_class",
+        "noise",
+        "t_max",
+        "rotation_degrees",
+        "seed",
+        "batch_size",
+    ),
+    "model": ("width", "depth", "hidden", "activation", "dropout", "initialization"),
+    "optimizer": ("lr", "momentum", "weight_decay"),
+}
+
+
+def playground(lab: Mapping[str, Any], start: Mapping[str, Any] | None = None) -> str:
+    """Return the page as HTML.
+
+    Args:
+        lab: the lab's defaults, by which the page writes its commands: ``seed``, ``model`` and ``trainer`` as in a
+            train config, ``data``, ``optimizer`` and ``schedule`` by the name of their file (``spiral``,
+            ``adam``), and in ``usual`` the names that are taken without being asked for.
+        start: options (``data.noise`` to a value, as on the command line) that the page begins with; those that it
+            does not know are left out.
+    """
+    words = {key: text_of(value) for key, value in (start or {}).items()}
+    return page("playground.html", {**lab, "start": words})
+
+
+def text_of(value: Any) -> str:
+    """Write a value as the page reads it, which is how it is typed on the command line."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {text_of(entry)}" for key, entry in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(text_of(entry) for entry in value) + "]"
+    return str(value)
+
+
+def options_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Say a train config in the page's options; what the page does not know of is left out.
+
+    Args:
+        config: resolved, as in a run's config.yaml.
+
+    Returns:
+        Option to value, in the order in which they are read.
+    """
+    options: dict[str, Any] = {}
+    data = last_word(config["data"]).removesuffix("DataModule").lower()
+    known = data in DATA_SETS and config["data"].get("inputs", "plane") == "plane"
+    if known:
+        options["data"] = data
+    optimizer = last_word(config.get("optimizer", {})).lower()
+    if optimizer in OPTIMIZERS:
+        options["optimizer"] = optimizer
+    for group, names in KEYS.items():
+        if (group == "data" and not known) or (group == "model" and last_word(config[group]) != "MLP"):
+            continue
+        options |= {f"{group}.{name}": config[group][name] for name in names if name in config.get(group, {})}
+    if options.get("model.hidden", 0) is None:
+        del options["model.hidden"]
+    schedule = snake(last_word(config.get("schedule", {})))
+    if schedule in SCHEDULES:
+        options["schedule"] = schedule
+    options["trainer.max_epochs"] = config["trainer"]["max_epochs"]
+    options["seed"] = config["seed"]
+    return options
+
+
+def address(options: Mapping[str, Any]) -> str:
+    """Write options as the fragment of the page's address."""
+    return "#" + "&".join(f"{key}={quote(text_of(value), safe=',:[]/')}" for key, value in options.items())
+
+
+def last_word(node: Mapping[str, Any]) -> str:
+    """Give the name of a node's class without its module."""
+    return str(node.get("_target_", "")).rpartition(".")[2]
+
+
+def snake(name: str) -> str:
+    """Turn OneCycle into one_cycle."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+NUMBER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+
+
+def write_playground(folder: str | Path, config: Mapping[str, Any] | None = None) -> Path:
+    """Write ``playground.html`` into a folder; it begins with a resolved train config, or with the lab's defaults."""
+    path = Path(folder) / "playground.html"
+    write_text(path, playground(lab_defaults(), options_of(config) if config else None), sync=False)
+    return path
+
+
+def lab_defaults() -> dict[str, Any]:
+    """Gather the defaults by which the page writes its commands, from conf/ and without Hydra, which may be at work."""
+    defaults = Defaults(conf_folder())
+    known = defaults.studies["train"]
+    usual = known["groups"]
+
+    def group(name: str, files: Sequence[str]) -> dict[str, Any]:
+        return {file: numbers(defaults.options(name)[file]) for file in files}
+
+    return {
+        "seed": known["keys"]["seed"],
+        "model": group("model", ["mlp"])["mlp"],
+        "trainer": {"max_epochs": group("trainer", [usual["trainer"]])[usual["trainer"]]["max_epochs"]},
+        "data": group("data", DATA_SETS),
+        "optimizer": group("optimizer", OPTIMIZERS),
+        "schedule": group("schedule", SCHEDULES),
+        "usual": {name: usual[name] for name in ("data", "optimizer", "schedule")},
+    }
+
+
+def numbers(node: dict[str, Any]) -> dict[str, Any]:
+    """Turn texts such as 2e-2, which YAML takes for words, into the numbers they say."""
+    return {
+        key: float(value) if isinstance(value, str) and NUMBER.fullmatch(value) else value
+        for key, value in node.items()
     }

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mlplab.pages.page import law_of
-from mlplab.pages.playground import address, options_of
+from mlplab.pages.page import address, law_of, options_of
 from mlplab.pages.report_page import report_page
 from mlplab.places import conf_folder
 from mlplab.report import words

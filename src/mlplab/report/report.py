@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlplab.errors import InputError
-from mlplab.pages.playground import write_playground
+from mlplab.pages.page import write_playground
 from mlplab.places import expanded, is_option, logs_folder
 from mlplab.report import csv, words
 from mlplab.report.page import sweep_page

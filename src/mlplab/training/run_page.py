@@ -1,7 +1,7 @@
-"""What the page of a run is made of: the snapshots kept beside its checkpoints, and the rest of its folder."""
+"""The page of a run: its network's snapshots laid open in the browser, beside all that its folder holds."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from mlplab.nn.mlp import MLP
-from mlplab.pages.page import law_of, run_page
-from mlplab.pages.playground import address, options_of
+from mlplab.pages.page import address, law_of, options_of, packed, page
 from mlplab.places import conf_folder
 from mlplab.runs import metrics
 from mlplab.runs.checkpoint import save_snapshots
@@ -21,6 +20,11 @@ from mlplab.runs.names import Defaults, defaults_in, label, shown
 from mlplab.training.members import network_title
 from mlplab.training.plane import Plane
 from mlplab.words import plural
+
+# Bytes of weights that a page of one run takes at most, before base64; the chosen state comes in up to the second.
+SNAPSHOT_BYTES = 180_000
+CHOSEN_BYTES = 3_000_000
+MOST_POINTS = 2000
 
 
 def plain_weights(population: Any, theta: Tensor) -> np.ndarray:
@@ -79,7 +83,7 @@ def keep_run(
     }
     save_snapshots(run.folder, arrays)
     content = describe(run.folder, run.config, arrays, finite(result), network_title(member))
-    write_text(run.folder.path / "run.html", run_page(content), sync=False)
+    write_text(run.folder.path / "run.html", page("run.html", content, title=content["title"]), sync=False)
 
 
 def describe(
@@ -89,40 +93,43 @@ def describe(
     result: Mapping[str, Any],
     network: str,
 ) -> dict[str, Any]:
-    """Put together what :func:`mlplab.pages.page.run_page` takes."""
+    """Put together what the page shows, as its script reads it.
+
+    Args:
+        folder: of the run.
+        config: of the run, resolved.
+        arrays: as :func:`keep_run` keeps them. Weights are each layer's matrix, row after row, and then its bias; an
+            input x is x * ``scale`` + ``shift`` in the data's units, in which ``extent`` and ``box`` are.
+        result: as in ``result.json``.
+        network: its name.
+    """
     flat = read_flat(folder.config)
     defaults = defaults_in(conf_folder())
     changed = defaults.changes(flat, "train")
-    epochs, chosen = arrays["epochs"].tolist(), int(arrays["epoch"])
-    evaluated = "best on validation" if result["evaluated"] == "best" else "the last"
-    snapshots = [(e, "", w) for e, w in zip(epochs, arrays["weights"]) if e != chosen]
-    snapshots = sorted([*snapshots, (chosen, evaluated, arrays["chosen"])], key=lambda entry: entry[0])
-    features = arrays["features"].tolist()
     columns = metrics.read(folder.metrics) if folder.metrics.exists() else {}
     limit = result["fresh"] or result["test"] or result["validation"] or {}
-    model = config["model"]
+    snapshots, chosen, note = within(*snapshots_of(arrays, result))
+    points = len(arrays["y"][:MOST_POINTS])
     name = shown_path(folder.path)
     playground = playground_of(folder, config)
-    with_weights = len(arrays["widths"]) > 0
     return {
         "name": folder.name,
         "title": f"{network}: {label(changed)}" if changed else f"{network}, default settings",
-        "lead": lead(result, folder),
+        "lead": " ".join(filter(None, [lead(result, folder), note])),
         "classes": arrays["classes"].tolist(),
-        "features": features,
-        "widths": arrays["widths"].tolist() if with_weights else None,
-        "activation": model.get("activation", "relu"),
-        "dropout": model.get("dropout", 0),
-        "snapshots": snapshots if with_weights else [],
-        "chosen": next(k for k, entry in enumerate(snapshots) if entry[1]) if with_weights else 0,
+        "features": arrays["features"].tolist(),
+        "widths": arrays["widths"].tolist() if snapshots else None,  # without, the page computes nothing
+        "activation": config["model"].get("activation", "relu"),
+        "dropout": config["model"].get("dropout", 0),
+        "snapshots": [{"epoch": e, "label": words, "weights": packed(w)} for e, words, w in snapshots],
+        "chosen": chosen,
         "extent": arrays["extent"].tolist() or None,
         "pair": arrays["pair"].tolist(),
         "shift": arrays["shift"].tolist(),
         "scale": arrays["scale"].tolist(),
         "box": arrays["box"].tolist(),
-        "x": arrays["x"],
-        "y": arrays["y"],
-        "probabilities": arrays["probabilities"],
+        "points": {"count": points, "x": packed(arrays["x"][:points].T), "y": packed(arrays["y"][:points], "<i4")},
+        "probabilities": None if snapshots else packed(arrays["probabilities"][:points].T),
         "law": law_of(config["data"]),
         "history": {key: columns[key] for key in HISTORY if key in columns},
         "limit": {"nll": limit.get("bayes_nll"), "accuracy": limit.get("bayes_accuracy")},
@@ -142,6 +149,36 @@ def describe(
         "manifest": json.dumps(read_json(folder.manifest), indent=1) if folder.manifest.exists() else "",
         "playground": playground,
     }
+
+
+def snapshots_of(arrays: Mapping[str, np.ndarray], result: Mapping[str, Any]) -> tuple[list, int]:
+    """List (epoch, label, weights) in the order of the epochs, and say which is the state that was measured."""
+    if not len(arrays["widths"]):
+        return [], 0
+    chosen, label = int(arrays["epoch"]), "best on validation" if result["evaluated"] == "best" else "the last"
+    earlier = [(e, "", w) for e, w in zip(arrays["epochs"].tolist(), arrays["weights"]) if e != chosen]
+    snapshots = sorted([*earlier, (chosen, label, arrays["chosen"])], key=lambda entry: entry[0])
+    return snapshots, next(k for k, entry in enumerate(snapshots) if entry[1])
+
+
+def within(snapshots: Sequence[tuple[int, str, np.ndarray]], chosen: int) -> tuple[list, int, str]:
+    """Keep the snapshots that a page has room for: the chosen one first, then the last, then the earlier ones.
+
+    Returns:
+        The snapshots kept, the index of the chosen one among them, and a sentence that says what was left out.
+    """
+    if not snapshots or snapshots[chosen][2].nbytes > CHOSEN_BYTES:
+        return [], 0, "The network is too large for its weights to stand in this page." if snapshots else ""
+    order = [chosen, *(k for k in range(len(snapshots) - 1, -1, -1) if k != chosen)]
+    kept, room = [], max(SNAPSHOT_BYTES, snapshots[chosen][2].nbytes)
+    for k in order:
+        room -= snapshots[k][2].nbytes
+        if room >= 0:
+            kept.append(k)
+    kept.sort()
+    left = [str(snapshots[k][0]) for k in range(len(snapshots)) if k not in kept]
+    note = f"Left out for their size: the weights of epochs {', '.join(left)}." if left else ""
+    return [snapshots[k] for k in kept], kept.index(chosen), note
 
 
 def playground_of(folder: RunFolder, config: Mapping[str, Any]) -> str | None:
