@@ -1,12 +1,9 @@
 """Where configs are read and runs are written: found without Hydra, for commands that compose nothing."""
 
-import errno
 import os
 import shlex
-import stat
 import sys
 from pathlib import Path
-from typing import BinaryIO
 
 from mlplab.errors import InputError
 
@@ -50,47 +47,6 @@ def expanded(path: str | Path, key: str = "the folder") -> Path:
         raise InputError(
             f"{key} must be a path that can be found, got {str(path)!r}: ~ names nobody's home folder"
         ) from None
-
-
-# What a path may lead to that is neither a file nor a folder, and may never end, or never begin.
-NO_FILES = (
-    (stat.S_ISFIFO, "a named pipe or the output of a command"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
-
-
-def no_file(path: str | Path) -> str | None:
-    """Say what a path leads to that is neither a file nor a folder; None where it is one of them, or nothing."""
-    try:
-        mode = os.stat(path).st_mode
-    except (OSError, ValueError):  # it is not there; a null in its name
-        return None
-    return next((words for holds, words in NO_FILES if holds(mode)), None)
-
-
-def expect_file(path: str | Path, key: str) -> None:
-    """Refuse what is neither a file nor a folder.
-
-    Raises:
-        InputError: the line names the key.
-    """
-    other = no_file(path)
-    if other is not None:
-        raise InputError(f"{key} must be a file, got {other}: '{path}'; write to a file what it gives, and name that")
-
-
-def open_file(path: str | Path) -> BinaryIO:
-    """Open a file to read its bytes.
-
-    Raises:
-        OSError: it cannot be read, or is a named pipe, a socket or a device, at which reading might wait without end.
-    """
-    other = no_file(path)
-    if other is not None:
-        raise OSError(errno.EINVAL, f"it is {other}, not a file", str(path))
-    return open(path, "rb")
 
 
 def pip_line(extra: str) -> str:

@@ -18,7 +18,7 @@ from mlplab.data import archives
 from mlplab.data.columns import SEPARATORS, Column, Table
 from mlplab.data.fast_csv import FROM_BYTES, Form, Reader, read_fast
 from mlplab.errors import InputError
-from mlplab.places import expect_file
+from mlplab.runs.files import expect_file
 from mlplab.words import listed
 
 # Cells that stand for a value that is not there.

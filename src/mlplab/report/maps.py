@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mlplab.places import open_file
 from mlplab.plots.field import extent_of
 from mlplab.plots.mosaic import MOST, mosaic
 from mlplab.report.axes import Axis, plain
 from mlplab.report.drawing import POINTS, Drawing, left_out, picked
 from mlplab.report.table import Setting, Table
+from mlplab.runs.files import open_file
 from mlplab.runs.names import shown
 from mlplab.words import thinned
 

@@ -11,10 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mlplab.errors import InputError
-from mlplab.places import open_file
 from mlplab.plots.style import png_bytes, vector_bytes
 from mlplab.rules import near
-from mlplab.runs.files import read_flat, read_record
+from mlplab.runs.files import open_file, read_flat, read_record
 from mlplab.runs.folder import RunFolder
 from mlplab.words import plural
 

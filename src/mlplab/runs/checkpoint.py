@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mlplab.errors import InputError
-from mlplab.places import open_file
-from mlplab.runs.files import read_bytes, write_bytes
+from mlplab.runs.files import open_file, read_bytes, write_bytes
 from mlplab.runs.folder import RunFolder
 
 MARK = b"mlplab sha256 "

@@ -3,20 +3,21 @@
 The YAML is that of plain values, nested or as dotted keys, as OmegaConf writes and reads it, in a tenth of its time.
 """
 
+import errno
 import io
 import json
 import os
 import re
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 
 from mlplab.errors import InputError
-from mlplab.places import open_file
 
 
 def write_bytes(path: str | Path, data: bytes | Iterable[bytes], *, sync: bool = True) -> None:
@@ -70,14 +71,55 @@ def write_json(path: str | Path, value: Any, *, sync: bool = True) -> None:
     write_text(path, text + "\n", sync=sync)
 
 
+# What a path may lead to that is neither a file nor a folder, and may never end, or never begin.
+NO_FILES = (
+    (stat.S_ISFIFO, "a named pipe or the output of a command"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def no_file(path: str | Path) -> str | None:
+    """Say what a path leads to that is neither a file nor a folder; None where it is one of them, or nothing."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # it is not there; a null in its name
+        return None
+    return next((words for holds, words in NO_FILES if holds(mode)), None)
+
+
+def expect_file(path: str | Path, key: str) -> None:
+    """Refuse what is neither a file nor a folder.
+
+    Raises:
+        InputError: the line names the key.
+    """
+    other = no_file(path)
+    if other is not None:
+        raise InputError(f"{key} must be a file, got {other}: '{path}'; write to a file what it gives, and name that")
+
+
+def open_file(path: str | Path) -> BinaryIO:
+    """Open a file to read its bytes.
+
+    Raises:
+        OSError: it cannot be read, or is a named pipe, a socket or a device, at which reading might wait without end.
+    """
+    other = no_file(path)
+    if other is not None:
+        raise OSError(errno.EINVAL, f"it is {other}, not a file", str(path))
+    return open(path, "rb")
+
+
 def read_bytes(path: str | Path) -> bytes:
-    """Read a file; as an OSError, what is no file (see :func:`mlplab.places.open_file`)."""
+    """Read a file; as an OSError, what is no file (see :func:`open_file`)."""
     with open_file(path) as file:
         return file.read()
 
 
 def read_text(path: str | Path) -> str:
-    """Read UTF-8 text with :func:`mlplab.places.open_file`, each line's end as ``\\n``."""
+    """Read UTF-8 text with :func:`open_file`, each line's end as ``\\n``."""
     with io.TextIOWrapper(open_file(path), encoding="utf-8") as file:
         return file.read()
 

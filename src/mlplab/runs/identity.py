@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from mlplab.places import open_file
+from mlplab.runs.files import open_file
 
 # Name in an earlier version, mostly 0.1 -> name today.
 MOVED = {
