@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mlplab.cli import app
-from mlplab.cli.results import metric_lines, note_lines, recall_line
+from mlplab.cli.train import metric_lines, note_lines, recall_line
 
 
 def write(path, x, y, names=("a", "b", "kind"), words=("low", "high")):

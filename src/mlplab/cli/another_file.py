@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from mlplab.cli.results import metric_lines, read_result, write_evaluation
+from mlplab.cli.results import read_result, write_evaluation
+from mlplab.cli.train import metric_lines
 from mlplab.config import composition as configs
 from mlplab.data.arrays import LabelledData
 from mlplab.data.file_module import WholeFile
