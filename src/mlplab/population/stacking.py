@@ -11,6 +11,7 @@ few inputs or classes are up to five times faster so, a softmax over few classes
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -323,3 +324,8 @@ def stack(modules: Sequence[nn.Module], seeds: Sequence[int]) -> Population:
     if not all(can_stack(modules[0], module) for module in modules):
         raise ValueError("the networks of a population must share class, shapes, activation and dropout")
     return (StackedMLP if _is_written_out(modules[0]) else ModulePopulation)(modules, seeds)
+
+
+def plain_weights(population: Population, theta: Tensor) -> np.ndarray:
+    """Copy a member's weights from its row of a population's ``theta``: (S,) float32, each layer's matrix and bias."""
+    return torch.cat([value.flatten() for value in population.split(theta).values()]).float().cpu().numpy()

@@ -259,7 +259,7 @@ def members_of(trainer: L.Trainer, module: L.LightningModule) -> Any:
 
 
 class MemberCallback(L.Callback):
-    """Override `on_epoch`; for what must outlive an interruption also `member_state` and `load_member_state`.
+    """Override `on_start`, `on_epoch`, `on_end`; for what must outlive an interruption `member_state` and `load_member_state`.
 
     Under Lightning's own loop there is one member; in the engine there are P. ``members``, which every method gets,
     has the attributes of :class:`mlplab.population.state.Members` in both, and ``stop(index, reason)``.
@@ -268,6 +268,12 @@ class MemberCallback(L.Callback):
     """
 
     takes_blocks = False
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.on_start(trainer, members_of(trainer, module))
+
+    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.on_end(trainer, members_of(trainer, module))
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if not trainer.sanity_checking:
@@ -278,6 +284,12 @@ class MemberCallback(L.Callback):
         members = members_of(trainer, module)
         if members.close_epoch():
             self.on_epoch(trainer, members)
+
+    def on_start(self, trainer: L.Trainer, members: Any) -> None:
+        """Act before the first step of a training, one that goes on too."""
+
+    def on_end(self, trainer: L.Trainer, members: Any) -> None:
+        """Act after the last step."""
 
     def on_epoch(self, trainer: L.Trainer, members: Any) -> None:
         """Act on a complete epoch; ``members.metrics`` holds its metrics, each of shape (P,)."""

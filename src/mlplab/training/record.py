@@ -12,13 +12,14 @@ import numpy as np
 import torch
 
 from mlplab.data.arrays import ArrayDataModule
+from mlplab.population.state import Members
 from mlplab.runs.files import plain_yaml, read_record, write_bytes, write_json
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.identity import CONTENTS, config_digest
 from mlplab.runs.manifest import Heartbeat, collect, differences, write_status
 from mlplab.training.data_view import viewed
 from mlplab.training.loggers import RunFolderLogger, TensorBoardLogger
-from mlplab.training.members import MemberCallback, SingleMember, members_of
+from mlplab.training.members import MemberCallback, members_of
 from mlplab.training.plan import Plan
 
 HYPERPARAMETERS = ("seed", "data", "model", "loss", "optimizer", "schedule", "trainer")
@@ -173,17 +174,15 @@ class Record(MemberCallback):
         self._ended: dict[int, int] = {}  # epochs kept of members that stopped before the others
         self._stacked: dict[str, np.ndarray] = {}
 
-    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+    def on_start(self, trainer: L.Trainer, members: Any) -> None:
         self.began = True
-        members = members_of(trainer, module)
         trainer.should_stop |= len(members.stops) == members.members  # a run that ended early has nothing left to train
         for run in runs_of(trainer):
             if run.folder is not None:
                 write_status(run.folder.path, "running", sync=False)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
-        members = members_of(trainer, module)
-        if isinstance(members, SingleMember) and members.interrupted:
+        if not isinstance(module, Members) and members_of(trainer, module).interrupted:
             raise KeyboardInterrupt  # an epoch may be long; the run goes on from its last checkpoint
 
     on_validation_batch_end = on_train_batch_end

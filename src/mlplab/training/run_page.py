@@ -12,6 +12,7 @@ from torch import Tensor
 from mlplab.nn.mlp import MLP
 from mlplab.pages.page import address, law_of, options_of, packed, page
 from mlplab.places import conf_folder
+from mlplab.population.stacking import plain_weights
 from mlplab.runs import metrics
 from mlplab.runs.checkpoint import save_snapshots
 from mlplab.runs.files import finite, read_flat, read_json, write_text
@@ -25,11 +26,6 @@ from mlplab.words import plural
 SNAPSHOT_BYTES = 180_000
 CHOSEN_BYTES = 3_000_000
 MOST_POINTS = 2000
-
-
-def plain_weights(population: Any, theta: Tensor) -> np.ndarray:
-    """Copy a member's weights from its row of a population's ``theta``: (S,) float32, each layer's matrix and bias."""
-    return torch.cat([value.flatten() for value in population.split(theta).values()]).float().cpu().numpy()
 
 
 def keep_run(

@@ -21,7 +21,7 @@ from torch import Tensor
 from mlplab.errors import InputError
 from mlplab.lightning_names import loops_state, set_place
 from mlplab.population.schedules import Constant
-from mlplab.population.state import Stop, engine_state, expect_the_order, member_state, restore
+from mlplab.population.state import Members, Stop, engine_state, expect_the_order, member_state, restore
 from mlplab.rules import shown
 from mlplab.runs import checkpoint, signals
 from mlplab.training.classifier import Classifier
@@ -330,7 +330,7 @@ class Checkpoints(Checkpoint, MemberCallback):
         self._last = time.monotonic()
         self._saved_best: dict[int, int] = {}
 
-    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+    def on_start(self, trainer: L.Trainer, members: Any) -> None:
         self._last = time.monotonic()
 
     def on_epoch(self, trainer: L.Trainer, members: Any) -> None:
@@ -338,16 +338,15 @@ class Checkpoints(Checkpoint, MemberCallback):
             self.save(trainer, members)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
-        members = members_of(trainer, module)
-        if isinstance(members, SingleMember):
+        if not isinstance(module, Members):
             return  # Lightning goes on from the end of an epoch
         # Inside an epoch of many blocks.
-        partial = members.minibatches % members.minibatches_per_epoch
+        partial = module.minibatches % module.minibatches_per_epoch
         if partial and time.monotonic() - self._last >= self.every_seconds:
-            self.save(trainer, members)
+            self.save(trainer, module)
 
-    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self.save(trainer, members_of(trainer, module))
+    def on_end(self, trainer: L.Trainer, members: Any) -> None:
+        self.save(trainer, members)
 
     def save(self, trainer: L.Trainer, members: Any) -> None:
         """Write the files of every member that has a folder."""

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from mlplab import options
 from mlplab.errors import InputError
+from mlplab.population.stacking import plain_weights
 from mlplab.rules import check_all, number
 from mlplab.runs.files import write_bytes
-from mlplab.training.members import MemberCallback, SingleMember, members_of
+from mlplab.training.members import MemberCallback, SingleMember
 from mlplab.training.plane import Components, Plane, decision_grid, plane_of
 from mlplab.training.record import runs_of
-from mlplab.training.run_page import plain_weights
 
 
 def log_spaced(last: int) -> list[int]:
@@ -89,8 +89,7 @@ class DecisionMaps(MemberCallback):
             )  # the data are kept, and with them their id
         return self._planes[id(data)][0]
 
-    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        members = members_of(trainer, module)
+    def on_start(self, trainer: L.Trainer, members: Any) -> None:
         self._since = time.monotonic()
         if not runs_of(trainer):
             raise InputError(
@@ -110,8 +109,7 @@ class DecisionMaps(MemberCallback):
         if self.waiting and (isinstance(members, SingleMember) or time.monotonic() - self._since >= self.every_seconds):
             self.draw(trainer, members)
 
-    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        members = members_of(trainer, module)
+    def on_end(self, trainer: L.Trainer, members: Any) -> None:
         if members.replaced and members.epochs in self.wanted(members):
             self._snap(members)  # the averaged or pruned weights, which have come only now
         self.draw(trainer, members)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from mlplab import options
 from mlplab.errors import InputError
+from mlplab.population.state import Members
 from mlplab.rules import check_all, number, shown
 from mlplab.training.members import MemberCallback, SingleMember, members_of
 
@@ -25,20 +26,18 @@ class DivergenceGuard(MemberCallback):
 
     takes_blocks = True
 
-    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        members = members_of(trainer, module)
+    def on_start(self, trainer: L.Trainer, members: Any) -> None:
         if isinstance(members, SingleMember):
-            self._safe = copy.deepcopy(module.state_dict())
+            self._safe = copy.deepcopy(members.module.state_dict())
         else:
             members.guard = True
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, *_: Any) -> None:
-        members = members_of(trainer, module)
-        if not isinstance(members, SingleMember) or 0 in members.stops:
+        if isinstance(module, Members) or 0 in members_of(trainer, module).stops:
             return
         loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
         if isinstance(loss, torch.Tensor) and not bool(torch.isfinite(loss.detach()).all()):
-            members.stop(0, "diverged")
+            members_of(trainer, module).stop(0, "diverged")
             module.load_state_dict(self._safe)
 
     def on_epoch(self, trainer: L.Trainer, members: Any) -> None:
@@ -103,9 +102,8 @@ class LearningRateMonitor(MemberCallback):
 
     def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         # Lightning moves its schedules before the end of a batch, and so before it can be read after a step.
-        members = members_of(trainer, module)
-        if isinstance(members, SingleMember):
-            self._rates = members.rates
+        if not isinstance(module, Members):
+            self._rates = members_of(trainer, module).rates
 
     def on_epoch(self, trainer: L.Trainer, members: Any) -> None:
         rates = self._rates if isinstance(members, SingleMember) else members.rates
@@ -180,8 +178,7 @@ class Progress(MemberCallback):
         self._start = self._last = 0.0
         self._first = self._shown = 0
 
-    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        members = members_of(trainer, module)
+    def on_start(self, trainer: L.Trainer, members: Any) -> None:
         stream = Unbroken(self.stream or sys.stderr)
         self._start = self._last = time.monotonic()
         self._first = self._shown = members.epochs
@@ -214,8 +211,7 @@ class Progress(MemberCallback):
         line = f"epoch {members.epochs}/{members.total_epochs}  {describe(members.metrics)}{left}"
         print(line, file=Unbroken(self.stream or sys.stderr), flush=True)
 
-    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        members = members_of(trainer, module)
+    def on_end(self, trainer: L.Trainer, members: Any) -> None:
         if self._bar is None and members.epochs > self._shown:  # whichever callback ended the training
             self._print(members)
         self._close()
