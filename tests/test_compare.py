@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from scipy import stats
 from sweep_folders import make_sweep, read_record
 
@@ -184,3 +185,12 @@ def test_curves_of_several_lengths_share_a_chart():
         bayes=0.1,
     )
     assert made.get_size_inches()[0] > 0
+    words = [text.get_text() for text in made.findobj(Text)]
+    assert {"A", "B", "Bayes limit", "epoch (log scale)"} <= {*words}  # each line has its name
+
+
+def test_two_maps_of_a_table_have_its_columns_on_their_axes():
+    grids = [np.full((4, 4, 2), 0.5)] * 2
+    made = side_by_side(grids, 1.0, names=("a", "b"), title="t", axis_names=("petal length", "petal width"))
+    words = [text.get_text() for text in made.findobj(Text)]
+    assert {"petal length", "petal width", "where the two disagree"} <= {*words}

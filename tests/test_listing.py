@@ -7,8 +7,12 @@ import pytest
 
 from mlplab.errors import InputError
 from mlplab.runs import listing
-from mlplab.runs.find import find_run, find_sweep
+from mlplab.runs.find import find_run, find_sweep, run_folder
 from mlplab.runs.index import Run, last_line
+
+TRAINED = "".join(
+    f"{key}: {{}}\n" for key in ("data", "model", "loss", "optimizer", "schedule", "trainer", "callbacks")
+)
 
 
 @pytest.mark.parametrize(
@@ -239,6 +243,35 @@ def test_a_run_is_found_by_its_name_its_place_or_four_of_its_digits(tmp_path, mo
     ):
         with pytest.raises(InputError, match=f"RUN must be a run folder, .*, got '{word}'"):
             find_run(word, runs)
+
+
+def test_last_is_the_newest_run_that_the_command_can_take(tmp_path, monkeypatch):
+    """After ``lif`` or ``evaluate``, ``evaluate last`` measures the newest network."""
+    monkeypatch.chdir(tmp_path)
+    logs = tmp_path / "logs"
+    for age, (path, config, files) in enumerate(
+        [
+            ("lif/tutorial", "neuron: {}\ninput: {}\nsimulation: {}\nexplorer: {}\n", ["manifest.json"]),
+            ("evaluate/a-abcd0001", TRAINED, []),
+            ("train/a-abcd0001", TRAINED, ["manifest.json"]),
+        ]
+    ):
+        folder = logs / path
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text(config)
+        for name in ["result.json", *files]:
+            (folder / name).write_text("{}")
+        os.utime(folder / "result.json", (1e9 - age, 1e9 - age))
+    assert run_folder("last", logs) == logs / "lif/tutorial"
+    assert run_folder("last", logs, "train") == logs / "train/a-abcd0001"
+    assert run_folder("last", logs, "lif") == logs / "lif/tutorial"
+    for word, why in (
+        (str(logs / "lif/tutorial"), "which is one of lif"),
+        ("tutorial", "which is one of lif"),
+        (str(logs / "evaluate/a-abcd0001"), "an evaluation; give the run that it measured"),
+    ):
+        with pytest.raises(InputError, match=f"resume must be a run of train here, got {word}, {why}"):
+            run_folder(word, logs, "train", key="resume")
 
 
 def test_the_run_of_train_is_meant_where_others_repeat_it(tmp_path, monkeypatch):

@@ -151,11 +151,12 @@ def predict(words: Sequence[str]) -> int:
         InputError: no run folder, a run that was not trained on a file, an option that is none, a file that does not
             fit it.
     """
-    from mlplab.cli.runs import logs_of, run_folder
+    from mlplab.cli.runs import logs_of
+    from mlplab.runs.find import run_folder
 
     if not words or words[0].startswith("-") or is_option(words[0]):
         raise InputError("predict must be given a run folder: predict RUN_FOLDER data.path=new.csv [output=FILE]")
-    folder = open_run(run_folder(words[0], logs_of(words[1:])))
+    folder = open_run(run_folder(words[0], logs_of(words[1:]), "train"))
     config = configs.load_recorded(folder.config)
     recorded = file_result(folder)
     pairs = configs.parse_overrides(words[1:])

@@ -155,10 +155,11 @@ def runs_first(words: list[str]) -> list[str]:
     rest = words[len(folders) :]
     if not folders and not any(word.startswith(("runs=", "-")) for word in rest):
         raise InputError("spiking must be given a run folder: spiking RUN_FOLDER [RUN_FOLDER ...] [KEY=VALUE ...]")
-    from mlplab.cli.runs import logs_of, run_folder
+    from mlplab.cli.runs import logs_of
+    from mlplab.runs.find import run_folder
 
     quoted = ",".join(
-        "'" + str(run_folder(folder, logs_of(rest)).absolute()).replace("\\", "\\\\").replace("'", "\\'") + "'"
+        "'" + str(run_folder(folder, logs_of(rest), "train").absolute()).replace("\\", "\\\\").replace("'", "\\'") + "'"
         for folder in folders
     )
     return [f"runs=[{quoted}]", *rest] if folders else rest
@@ -204,17 +205,21 @@ def run(command: str, argv: Sequence[str]) -> int:
 
     if words.resume is not None:
         from mlplab.cli.resume import resume
+        from mlplab.cli.runs import logs_of
+        from mlplab.runs.find import run_folder
 
-        return exit_code(resume(command, load, config_name, words.resume, words.overrides))
+        folder = run_folder(words.resume, logs_of(words.overrides), config_name, key="resume")
+        return exit_code(resume(command, load, config_name, str(folder), words.overrides))
     return max(map(exit_code, door.run(command, config_name, study, words, load)), default=0)
 
 
 def _run_folder_words(command: str, words: list[str]) -> tuple[Path, list[str]]:
     if not words or words[0].startswith("-"):
         raise InputError(f"{command} must be given a run folder: {command} RUN_FOLDER [KEY=VALUE ...]")
-    from mlplab.cli.runs import logs_of, run_folder
+    from mlplab.cli.runs import logs_of
+    from mlplab.runs.find import run_folder
 
-    return run_folder(words[0], logs_of(words[1:])), words[1:]
+    return run_folder(words[0], logs_of(words[1:]), "train"), words[1:]
 
 
 def evaluate(words: list[str]) -> object:

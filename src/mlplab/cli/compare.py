@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mlplab.cli.runs import run_folder, shown_path
+from mlplab.cli.runs import shown_path
 from mlplab.errors import InputError
 from mlplab.places import expanded, is_option, logs_folder
 from mlplab.report.paired import McNemar, Paired, config_differences, mcnemar, pair_sweeps, paired_t
 from mlplab.report.table import first_config
 from mlplab.report.words import p_words
 from mlplab.runs.files import read_flat, read_json, write_bytes, write_text
-from mlplab.runs.find import find_sweep
+from mlplab.runs.find import find_sweep, run_folder, study_of
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.names import shown
 from mlplab.runs.sweep_folder import SweepFolder, read_sweep
@@ -67,7 +67,8 @@ def compare(words: Sequence[str]) -> int:
         return 0
     if any(sweeps):
         raise InputError("compare takes either runs or sweeps, got both; report SWEEP shows a sweep's own runs")
-    runs = [RunFolder(run_folder(word, logs)) for word in named]
+    study = study_of(run_folder(named[0], logs)) or "train"
+    runs = [RunFolder(run_folder(word, logs, study)) for word in named]
     if len({run.path.resolve() for run in runs}) < len(runs):
         raise InputError(f"each run must be given once, got {', '.join(named)}")
     compare_runs(runs, logs)
@@ -252,7 +253,10 @@ def verdict(pair: str, first: str, second: str, found: McNemar, nll: Paired, par
         ),
         f"  accuracy {first} - {second}: {interval_words(found.difference, 100, '{:+.2f}')} points, McNemar's exact p {p_words(found.difference.p)}",
         f"  NLL {first} - {second}: {interval_words(nll, 1, '{:+.4f}')}, p {p_words(nll.p)} (paired by point)",
-        "  (these two networks; whether their settings differ takes several seeds of each: compare SWEEP SWEEP)",
+        wrapped(
+            "  (these two networks; whether their settings differ takes several seeds of each: compare SWEEP SWEEP)",
+            indent="  ",
+        ),
     ]
 
 
@@ -277,12 +281,17 @@ def draw(
     drawn = []
     names = [f"{letter}: {run.name}" for letter, run in zip(letters, runs)]
     maps = [read_map(run.figures / "arrays.npz") for run in runs[:MOST]]
-    alike = all(maps) and len({(one[0].shape, tuple(one[1])) for one in maps}) == 1
+    alike = all(maps) and len({(one[0].shape, tuple(one[1]), one[2]) for one in maps}) == 1
     if alike:
         accuracies = [(result.get("test") or {}).get("accuracy") for result in results]
-        said = ["" if one is None else f"{100 * one:.2f} % of test points" for one in accuracies]
+        said = ["" if one is None else f"test accuracy {100 * one:.2f} %" for one in accuracies]
         made = side_by_side(
-            [one[0] for one in maps], maps[0][1], names=names, subtitles=said, title="What the networks learned"
+            [one[0] for one in maps],
+            maps[0][1],
+            names=names,
+            subtitles=said,
+            title="What the networks learned",
+            axis_names=maps[0][2],
         )
         write_bytes(place / "maps.png", png_bytes(made))
         drawn.append(place / "maps.png")

@@ -11,7 +11,6 @@ from omegaconf import OmegaConf
 
 from mlplab.cli import rivals
 from mlplab.cli.results import read_result
-from mlplab.cli.runs import run_folder
 from mlplab.config import composition as configs
 from mlplab.data.modules import SpiralDataModule
 from mlplab.errors import InputError
@@ -22,6 +21,7 @@ from mlplab.plots.limits import Line, regret_curves
 from mlplab.plots.style import save
 from mlplab.rules import boolean, integer, many, optional
 from mlplab.runs.files import read_record, write_json, write_text
+from mlplab.runs.find import run_folder
 from mlplab.runs.folder import RunFolder, claim, open_run, owned
 from mlplab.runs.identity import config_digest
 from mlplab.runs.sweep_folder import read_sweep
@@ -107,7 +107,7 @@ def _runs(words: Sequence[str], logs: Path) -> list[RunFolder]:
     found = []
     for word in words:
         if (Path(word) / "config.yaml").is_file() or not Path(word).is_dir():
-            found.append(open_run(run_folder(word, logs)))
+            found.append(open_run(run_folder(word, logs, "train")))
             continue
         jobs = [job for job in read_sweep(word).jobs if job.is_finished]
         if not jobs:

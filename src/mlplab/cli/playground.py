@@ -24,15 +24,16 @@ def write_playground(words: Sequence[str]) -> int:
     Raises:
         InputError: an option is wrong, or the folder is that of no run.
     """
-    from mlplab.cli.runs import logs_of, run_folder
+    from mlplab.cli.runs import logs_of
     from mlplab.config import composition as configs
     from mlplab.hydra_names import readable
+    from mlplab.runs.find import run_folder
 
     words = list(words)
     named = words.pop(0) if words and not is_option(words[0]) and not words[0].startswith("-") else None
     words = list(map(readable, words))
     if named is not None:
-        folder = open_run(run_folder(named, logs_of(words))).path
+        folder = open_run(run_folder(named, logs_of(words), "train")).path
         config = (
             configs.override(configs.load_recorded(folder / "config.yaml"), words)
             if words

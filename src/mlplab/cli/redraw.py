@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 
-from mlplab.cli.runs import run_folder, shown_path
+from mlplab.cli.runs import shown_path
 from mlplab.errors import InputError
 from mlplab.places import expanded, is_option, logs_folder
 from mlplab.rules import near
+from mlplab.runs.find import run_folder
 from mlplab.runs.folder import RunFolder, owned
 from mlplab.words import folded
 
@@ -60,7 +61,7 @@ def redraw(words: Sequence[str]) -> int:
         raise InputError(
             "redraw must be given a run: redraw RUN [RUN ...] [FIGURE ...] [format=pdf]; see redraw --help"
         )
-    runs = [RunFolder(run_folder(word, options.get("paths.logs", logs_folder()))) for word in named]
+    runs = [RunFolder(run_folder(word, options.get("paths.logs", logs_folder()), "train")) for word in named]
     from mlplab.report.redraw import redraw as draw
 
     place = expanded(options["to"]) if "to" in options else None

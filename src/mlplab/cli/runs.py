@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from mlplab.places import conf_folder, expanded, is_option, logs_folder
 from mlplab.rules import near
 from mlplab.runs import listing
 from mlplab.runs.clean import Removal, removable, remove
-from mlplab.runs.find import NoRun, find_run
 from mlplab.runs.index import Index, Run
 from mlplab.words import folded, front_door, plural
 
@@ -270,21 +268,6 @@ def confirmed(question: str, ask: Callable[[str], str] = input) -> bool:
     if not sys.stdin.isatty():
         raise InputError(f"{question} Without a terminal to answer on, pass yes=true")
     return ask(f"{question} [y/N] ").strip().lower() in ("y", "yes")
-
-
-def run_folder(word: str, logs: str | Path | None = None) -> Path:
-    """Find the folder of a run that was named on the command line, as :func:`mlplab.runs.find.find_run` does.
-
-    Args:
-        word: what was typed.
-        logs: the logs that ``paths.logs=DIR`` names; the lab's are looked through after them.
-    """
-    named = logs_folder() if logs is None else expanded(logs)
-    places = list(dict.fromkeys(place.absolute() for place in (named, logs_folder()) if place.is_dir())) or [named]
-    for place in places[:-1]:
-        with suppress(NoRun):
-            return find_run(word, Index(place, conf_folder()))
-    return find_run(word, Index(places[-1], conf_folder()))
 
 
 def logs_of(words: Sequence[str]) -> Path:

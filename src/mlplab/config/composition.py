@@ -25,6 +25,7 @@ from mlplab.options import long_precision
 from mlplab.places import conf_folder, expanded, logs_folder
 from mlplab.rules import mapping, near, optional, shown, text
 from mlplab.runs.files import expect_file
+from mlplab.runs.find import run_folder
 from mlplab.runs.identity import CONTENTS, file_sha256
 
 OmegaConf.register_new_resolver("logs_folder", lambda: str(logs_folder()), replace=True)
@@ -246,7 +247,7 @@ def check_plain(plain: dict[str, Any], study: str = "train") -> dict[str, Any]:
     validate(plain, study)
     plain["paths"]["logs"] = str(place("paths.logs", plain["paths"]["logs"]))
     if plain.get("init_from") is not None:
-        plain["init_from"] = str(place("init_from", plain["init_from"]))
+        plain["init_from"] = str(_weights(plain["init_from"], plain["paths"]["logs"]))
     if "file_sha256" in plain.get("data", ()):  # a run is its config and the content of its file
         absolute_file(plain["data"])
     return plain
@@ -281,6 +282,16 @@ def at(folder: str | Path) -> Iterator[None]:
         yield
     finally:
         os.chdir(before)
+
+
+def _weights(named: str, logs: str) -> Path:
+    """Find what ``init_from`` names: a file that a page saved, or a run by its folder, name, digits, last or best."""
+    path = place("init_from", named)
+    return (
+        path
+        if path.exists() or path.suffix == ".json"
+        else run_folder(named, logs, "train", key="init_from").absolute()
+    )
 
 
 def place(key: str, value: str) -> Path:

@@ -52,7 +52,7 @@ def decision_map(
         box: (low, high), each of shape (2,): the training data's extent; veiled outside.
         class_names: C names; ``class 0``... where None.
         card: draw the small form for TensorBoard's cards, 520 x 560 pixels without a key.
-        bayes: the Bayes classifier's probabilities on the same grid; its boundary is drawn dashed.
+        bayes: the Bayes classifier's probabilities on the same grid; its boundary is drawn dotted.
         split: what the points are, for the key.
         axis_names: of the two axes; x1 and x2 where None.
 

@@ -48,11 +48,14 @@ def side_by_side(
         raise InputError(f"maps must be of one shape to be compared, got {', '.join(str(one.shape) for one in maps)}")
     extent = extent_of(limit)
     shown = [*maps, *([disagreement(*maps[:2])] if disagree else [])]
-    names = [*names[: len(maps)], *(["where the two disagree"] if disagree else [])]
+    names = [
+        *names[: len(maps)],
+        *(["where the two disagree" if len(maps) == 2 else "where the first two disagree"] if disagree else []),
+    ]
     share = float((maps[0].argmax(-1) != maps[1].argmax(-1)).mean())
     subtitles = [
         *(subtitles or [""] * len(maps))[: len(maps)],
-        *([f"{100 * share:.1f} % of the square, in the second's colours"] if disagree else []),
+        *([f"{100 * share:.1f} % of the square, in the second one's colours"] if disagree else []),
     ]
     width = 2 * 60 + 40 + len(shown) * SIDE + (len(shown) - 1) * GAP
     made = page(width, 190 + SIDE + 90, title)
@@ -63,7 +66,7 @@ def side_by_side(
         square = Square(made, left, 160, SIDE, extent)
         last = disagree and place == len(shown) - 1
         logs = padded_log(grid)
-        draw_field(square, logs if not last else logs, width=2.2, sure=not last)
+        draw_field(square, logs, width=2.2, sure=not last)
         draw_frame(square)
         draw_axes(square, size=20, left_side=place == 0, **({"names": tuple(axis_names)} if axis_names else {}))
     return made
@@ -95,7 +98,8 @@ def curves_together(
     """
     made = page(1560, 740, title, subtitle)
     colours = line_colours(len(curves)) if len(curves) > 1 else [INK]
-    legend_row(made, 130, 138, [("●", colour, name) for colour, name in zip(colours, curves)])
+    entries = [("●", colour, name) for colour, name in zip(colours, curves)]
+    legend_row(made, 130, 138, entries + ([] if bayes is None else [("--", BAYES, "Bayes limit")]))
     axes = add_chart(made, 130, 180, 1370, 460)
     log_scale(axes, "y", [*(one for _, *both in curves.values() for one in both), bayes])
     epoch_axis(axes, max(max(epochs) for epochs, _, _ in curves.values()))
@@ -106,7 +110,7 @@ def curves_together(
         if other is not None:
             axes.plot(epochs, other, color=colour, lw=points_of(4))
     bayes_level(axes, bayes)
-    label(axes, "epoch", y_name)
+    label(axes, "epoch (log scale)", y_name)
     return made
 
 
@@ -142,5 +146,5 @@ def column_curves(
     for row, (name, colour) in enumerate(one[:2] for one in shown if one[2] is not None):
         # on the upper right, from where the loss has gone
         note(axes, name, (0.98, 0.97 - 0.1 * row), size=18, color=colour, ha="right", va="top")
-    label(axes, "epoch", "loss, nats", size=18)
+    label(axes, "epoch (log scale)", "loss, nats", size=18)
     return made

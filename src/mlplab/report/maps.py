@@ -82,19 +82,20 @@ def map_of(setting: Setting | None, by: str, part: str) -> tuple[np.ndarray | No
         found = read_map(jobs[place].folder / "figures" / "arrays.npz")
         if found is not None:
             value = jobs[place].metric(part, "accuracy")
-            return *found, "" if value is None else f"{100 * value:.1f} %"
+            return *found[:2], "" if value is None else f"{100 * value:.1f} %"
     return None, None, ""
 
 
-def read_map(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """Read map and extent from a run's arrays; None where there is no map that can be drawn."""
+def read_map(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]] | None:
+    """Read a map, its extent and the names of its axes from a run's arrays; None where no map can be drawn."""
     try:
         # Opened here: of a damaged file numpy would leave its own open.
         with open_file(path) as file, np.load(file, allow_pickle=False) as arrays:
             grid, extent = arrays["map"], arrays["extent"]
+            names = tuple(map(str, arrays["axis_names"])) if "axis_names" in arrays else ()
         extent_of(extent)
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
         return None
     if grid.ndim != 3 or 0 in grid.shape or not np.isfinite(grid).all() or grid.min() < 0:
         return None
-    return (grid, extent) if np.abs(grid.sum(axis=-1) - 1).max() < 1e-3 else None
+    return (grid, extent, names) if np.abs(grid.sum(axis=-1) - 1).max() < 1e-3 else None
