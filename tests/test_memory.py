@@ -26,7 +26,7 @@ from mlplab.runs import memory
         (["model=spiking_mlp", "model.steps=1000000"], r"model.steps=1000000 \(of 128 units\)"),
         (
             ["model=spiking_mlp", "model.steps=2000000", "model.width=1", "data.batch_size=1"],
-            r"model.steps=2000000 \(of 1 units\)",
+            r"model.steps=2000000 \(of 1 unit\)",
         ),
         (
             ["data.arms=1000", "callbacks.decision_maps.resolution=4096"],

@@ -40,7 +40,7 @@ def test_points_are_sorted_and_all_rows_count():
     assert np.array_equal(points.weight, [1, 1, 2])
     assert np.array_equal(points.lowest, [1, 3, 5]) and np.array_equal(points.highest, [1, 3, 7])
     assert np.array_equal(points.rows_x, [0, 1, 2, 2]) and np.array_equal(points.rows_y, [1, 3, 5, 7])
-    assert "sorted" in target.note and "1 abscissae occur more than once; all 4 rows count" in target.note
+    assert "sorted" in target.note and "1 abscissa occurs more than once; all 4 rows count" in target.note
     assert make_points(np.arange(3.0), np.arange(3.0)).note == ""
     lone = make_points(np.array([4.0]), np.array([2.0]))
     assert (lone.low, lone.high) == (3.5, 4.5) and lone(np.array([4.2])) == 2.0

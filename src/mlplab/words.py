@@ -152,9 +152,11 @@ def listed(names: Sequence[str], most: int = 12) -> str:
     return ", ".join(shown if len(shown) <= most else [*shown[: most - 2], "...", shown[-1]])
 
 
-def plural(number: int, noun: str) -> str:
-    """Write a number and what it counts, such as ``1 run`` or ``1,000 runs``."""
-    return f"{number:,} {noun}{'s' * (number != 1)}"
+def plural(number: int, one: str, many: str | None = None) -> str:
+    """Write a number and what it counts, such as ``1 run`` or ``1,000 runs``; ``many`` is one with an s at its end if None."""
+    if many is None:
+        many = f"{one}es" if one.endswith("s") else f"{one}s"
+    return f"{number:,} {one if number == 1 else many}"
 
 
 def printable(text: str) -> str:

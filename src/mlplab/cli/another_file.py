@@ -23,6 +23,7 @@ from mlplab.runs.index import Index
 from mlplab.training.loading import load_population
 from mlplab.training.members import network_title
 from mlplab.training.results import part_metrics
+from mlplab.words import plural
 from mlplab.words import short_path as shown
 
 # Options that describe the other file, besides its path; all others are the run's.
@@ -185,7 +186,7 @@ def predict(words: Sequence[str]) -> int:
     write_bytes(target, csv_lines(probabilities, data.class_names))
     counts = torch.bincount(probabilities.argmax(1), minlength=data.classes).tolist()
     found = ", ".join(f"{name} {count:,}" for name, count in list(zip(data.class_names, counts))[:12])
-    print(f"{len(probabilities):,} rows of {path.name}: {found}\n{shown(target)}")
+    print(f"{plural(len(probabilities), 'row')} of {path.name}: {found}\n{shown(target)}")
     return 0
 
 

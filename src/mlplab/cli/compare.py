@@ -120,7 +120,7 @@ def compare_sweeps(folders: Sequence[Path]) -> None:
     if len(pairs) > 1:
         print(
             wrapped(
-                f"{len(pairs)} settings: of that many p-values the smallest must be below {0.05 / len(pairs):.2g} to be significant (Bonferroni)."
+                f"{plural(len(pairs), 'setting')}: of that many p-values the smallest must be below {0.05 / len(pairs):.2g} to be significant (Bonferroni)."
             )
         )
     if pairs[0].accuracy.count < 3:

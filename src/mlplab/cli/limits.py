@@ -26,7 +26,7 @@ from mlplab.runs.folder import RunFolder, claim, open_run, owned
 from mlplab.runs.identity import config_digest
 from mlplab.runs.sweep_folder import read_sweep
 from mlplab.training.objects import build
-from mlplab.words import columns, short_path
+from mlplab.words import columns, plural, short_path
 
 OPTIONS = {
     "networks": boolean(),
@@ -82,7 +82,7 @@ def limits(words: Sequence[str]) -> dict[str, Any]:
         print("\n".join(columns(_table(result))))
         points = config["data"]["fresh_points"]
         print(
-            f"\n(accuracy in percentage points; on {points:,} fresh points, ±: standard error over them; training points held fixed)"
+            f"\n(accuracy in percentage points; on {plural(points, 'fresh point')}, ±: standard error over them; training points held fixed)"
         )
         made = []
         for name, study in (("sizes", over_points), ("widths", over_widths)):
@@ -251,7 +251,7 @@ def over_points(
         parts=list(rivals.PARTS),
         x_name="training points",
         title="What the points allow, and what is lost beyond",
-        subtitle=f"regret to Bayes on {config['data']['fresh_points']:,} fresh points, mean of {draws} draws of the data ± standard error",
+        subtitle=f"regret to Bayes on {plural(config['data']['fresh_points'], 'fresh point')}, mean of {plural(draws, 'draw')} of the data ± standard error",
     )
     return {"points_per_arm": list(sizes), "train_points": points, "nll_regret": regrets}, picture
 
@@ -269,13 +269,13 @@ def over_widths(
             seed = config["seed"] + draw
             members.append(config | {"model": model, "seed": seed, "data": config["data"] | {"order_seed": seed}})
         regrets.append([metrics["nll_regret"] for metrics in rivals.trained(members)])
-    lines = [Line(f"{depth} hidden layer{'s' if depth > 1 else ''}, trained", list(widths), regrets)]
+    lines = [Line(f"{plural(depth, 'hidden layer')}, trained", list(widths), regrets)]
     levels = {rivals.LABELS[name]: result[name]["nll_regret"] for name in ("nngp", "ntk", "kernel_density")}
     picture = regret_curves(
         lines,
         levels=levels,
         x_name="width",
         title="Wider, and infinitely wide",
-        subtitle=f"regret to Bayes on {config['data']['fresh_points']:,} fresh points, mean of {draws} seeds ± standard error",
+        subtitle=f"regret to Bayes on {plural(config['data']['fresh_points'], 'fresh point')}, mean of {plural(draws, 'seed')} ± standard error",
     )
     return {"widths": list(widths), "nll_regret": regrets}, picture

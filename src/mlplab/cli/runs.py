@@ -188,7 +188,7 @@ def show(rows: Sequence[Run], index: Index, asked: Query, count: int) -> None:
     if len(kept) <= MEASURED:
         index.measure([run for run in kept if not isinstance(run, SweepRow)])
     print("\n".join(listing.table(kept, index, by=asked.options.get("sort", "").removeprefix("-") or None)))
-    more = f"; {len(rows) - len(kept):,} more rows with limit=all" if len(kept) < len(rows) else ""
+    more = f"; {plural(len(rows) - len(kept), 'more row')} with limit=all" if len(kept) < len(rows) else ""
     print(f"\n{plural(count, 'run')} in {shown_path(index.logs)}{more}")
     if any(isinstance(run, SweepRow) for run in kept):
         print("N/M: N of a sweep's M runs finished, metrics of the best; sweep=NAME lists them")
@@ -219,7 +219,7 @@ def best(found: Sequence[Run], index: Index, asked: Query) -> int:
     print("\n".join(listing.table(kept, index, by=by)))
     first = kept[0]
     words = asked.options.get("sort") or f"NLL on validation points: {chosen_by(first):.4f}"
-    print(f"\nbest of {len(having):,} finished runs by {words}")
+    print(f"\nbest of {plural(len(having), 'finished run')} by {words}")
     data = {shown_data(run, index) for run in having}
     if len(data) > 1:
         print(f"note: these runs are of {len(data)} kinds of data, each with a limit of its own; data=NAME keeps one")
@@ -247,12 +247,16 @@ def clean(found: Sequence[Run], index: Index, asked: Query) -> int:
     print("\n".join(lines))
     total = sum(removal.run.bytes or 0 for removal in chosen)
     print(f"\n{summary(chosen)}: {listing.bytes_words(total)}")
-    if not asked.flag("yes") and not confirmed(f"remove these {len(chosen)} run folders?"):
+    if not asked.flag("yes") and not confirmed(f"remove {plural(len(chosen), 'run folder')}?"):
         print("nothing was removed")
         return 0
     gone = [removal for removal in chosen if remove(removal, index.logs)]
-    kept = f"; {len(chosen) - len(gone)} are in use or changed, and stay" if len(gone) < len(chosen) else ""
-    print(f"removed {len(gone)} run folders{kept}")
+    kept = (
+        f"; {plural(len(chosen) - len(gone), 'is in use or changed, and stays', 'are in use or changed, and stay')}"
+        if len(gone) < len(chosen)
+        else ""
+    )
+    print(f"removed {plural(len(gone), 'run folder')}{kept}")
     return 0
 
 

@@ -11,7 +11,7 @@ from mlplab.places import conf_folder, logs_folder
 from mlplab.runs.find import find_run, find_sweep
 from mlplab.runs.index import Index
 from mlplab.runs.signals import patient
-from mlplab.words import folded
+from mlplab.words import folded, plural
 
 USAGE = """\
 usage: scripts/lab tensorboard [FOLDER|SWEEP|RUN|last] [TensorBoard's own flags, such as --port 6007]
@@ -88,9 +88,11 @@ def hints(count: int, words: Sequence[str], means: int = 0, left_out: int = 0) -
     at = f"http://localhost:{port}/"
     many = count > MANY_RUNS and means > 0
     return [
-        f'{count} runs: one a job, named by what differs, and "mean ..." for each setting of several seeds',
+        f'{plural(count, "run")}: one a job, named by what differs, and "mean ..." for each setting of several seeds',
         *(
-            [f"{left_out} jobs have no room: TensorBoard ticks {count} runs and no more; the means are over all"]
+            [
+                f"{plural(left_out, 'job has', 'jobs have')} no room: TensorBoard ticks {plural(count, 'run')} and no more; the means are over all"
+            ]
             if left_out
             else []
         ),

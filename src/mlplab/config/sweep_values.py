@@ -14,6 +14,7 @@ from mlplab.hydra_names import parsed
 from mlplab.runs.identity import Role, role_of
 from mlplab.runs.memory import BYTES_A_JOB, expect_room
 from mlplab.search.space import Dimension, read_dimension
+from mlplab.words import plural
 
 ONE_EXPERIMENT = "an experiment that lists what to sweep must be run by itself, got {}"
 # Composing so many takes an hour and some GB; more are probably a mistake.
@@ -119,7 +120,7 @@ def _expect_few(config: DictConfig, discrete: Sequence[Dimension], searched: boo
         search = config.search
         together = search.batch or (search.trials if search.sampler in ("random", "grid") else 1)
         count = min(search.trials, together)
-    expect_room({f"{count:,} jobs": BYTES_A_JOB * count})
+    expect_room({plural(count, "job"): BYTES_A_JOB * count})
 
 
 def _key(text: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from mlplab.data.columns import Column, Table
 from mlplab.errors import InputError
 from mlplab.places import pip_line
-from mlplab.words import listed
+from mlplab.words import listed, plural
 
 # What numpy and zipfile raise for an archive that is damaged, encrypted, or larger than the memory.
 DAMAGE = (ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
@@ -134,7 +134,9 @@ def _equal_rows(path: Path, arrays: dict[str, np.ndarray], names: list[str]) -> 
         array, first = arrays[name], arrays[names[0]]
         if array.ndim == 0 or first.ndim == 0 or len(array) != len(first):
             rows = len(first) if first.ndim else 0
-            raise InputError(f"'{path}': array '{name}' must have {rows} rows as '{names[0]}' has, got {array.shape}")
+            raise InputError(
+                f"'{path}': array '{name}' must have {plural(rows, 'row')} as '{names[0]}' has, got {array.shape}"
+            )
 
 
 def _features(path: Path, x: np.ndarray, name: str) -> list[Column]:

@@ -14,6 +14,7 @@ from mlplab import options
 from mlplab.data.bayes import posterior
 from mlplab.errors import InputError
 from mlplab.seeds import generator
+from mlplab.words import plural
 
 # Points that are measured at once; a loss that is no plain mean is exact on one batch only.
 WHOLE = 65_536
@@ -224,7 +225,7 @@ class ArrayDataModule(LabelledData, LightningDataModule, ABC):
         if parts["test"] is None:
             raise InputError(
                 "data.test_fraction must leave at least one point to test on: "
-                f"{self.test_fraction:g} of {count} points is none"
+                f"{self.test_fraction:g} of {plural(count, 'point')} is none"
             )
         for name in PARTS:
             setattr(self, name, parts[name])

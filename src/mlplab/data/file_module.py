@@ -19,7 +19,7 @@ from mlplab.places import expanded
 from mlplab.rules import check_all, number
 from mlplab.runs.identity import CONTENTS, file_sha256
 from mlplab.seeds import generator
-from mlplab.words import listed
+from mlplab.words import listed, plural
 
 
 class FileDataModule(ArrayDataModule):
@@ -109,7 +109,7 @@ class FileDataModule(ArrayDataModule):
         if self.missing == "drop":
             kept = complete_rows(table, [*chosen, *taken])
             if not kept.all():
-                self.notes.append(f"{int((~kept).sum())} of {len(table)} rows with a missing value were dropped")
+                self.notes.append(f"{int((~kept).sum()):,} of {plural(len(table), 'row')} dropped, for a missing value")
                 table = table.take(np.flatnonzero(kept))
             if not len(table):
                 raise InputError(
@@ -143,16 +143,18 @@ class FileDataModule(ArrayDataModule):
         how = f"{table.separator}-separated, " if table.separator not in (None, "comma") else ""
         names = "" if table.header else "without a header, "
         chance = " (data.label names another)" if self.label is None else ""
-        self.notes.append(f"read {how}{names}{len(table):,} rows; the label is '{self.label_name}'{chance}")
+        self.notes.append(f"read {how}{names}{plural(len(table), 'row')}; the label is '{self.label_name}'{chance}")
 
     def _say_how_prepared(self, table: Table, chosen: Sequence[int], train: np.ndarray) -> None:
         columns = [table.columns[j] for j in chosen]
-        kinds = [f"{name} ({len(levels)} kinds)" for name, levels in self.preparation.levels.items()]
+        kinds = [f"{name} ({plural(len(levels), 'kind')})" for name, levels in self.preparation.levels.items()]
         if kinds:
             self.notes.append(f"an input for each kind: {listed(kinds)}")
         filled = sum(int(column.missing.sum()) for column in columns if column.name in self.preparation.medians)
         if filled:
-            self.notes.append(f"{filled} missing values stand at the median of the train rows")
+            self.notes.append(
+                f"{plural(filled, 'missing value stands', 'missing values stand')} at the median of the train rows"
+            )
         constant = [column.name for column in columns if np.ptp(column.values[train]) == 0]
         if constant and table.shape is None:
             self.notes.append(f"the same in all train rows: {listed(constant)}")
@@ -169,7 +171,9 @@ class FileDataModule(ArrayDataModule):
         parts = split(y, test, validation, stream, stratify=self.stratify, groups=groups)
         for key, share, name in (("test_fraction", test, "test"), ("validation_fraction", validation, "validation")):
             if share and not len(parts[name]):
-                raise InputError(f"data.{key} must set at least one point aside, got {share:g} of {len(y)} points")
+                raise InputError(
+                    f"data.{key} must set at least one point aside, got {share:g} of {plural(len(y), 'point')}"
+                )
         return parts
 
     def _given_parts(self, table, y, test, validation, stream) -> dict[str, np.ndarray]:

@@ -19,7 +19,7 @@ from mlplab.data.columns import SEPARATORS, Column, Table
 from mlplab.data.fast_csv import FROM_BYTES, Form, Reader, read_fast
 from mlplab.errors import InputError
 from mlplab.runs.files import expect_file
-from mlplab.words import listed
+from mlplab.words import listed, plural
 
 # Cells that stand for a value that is not there.
 MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null")
@@ -262,7 +262,7 @@ def _read_carefully(path: Path, dialect: _Dialect, names: list[str], text: set[i
                 chunk if any(len(c) != len(names) for _, c in chunk) else (), count + 1
             ):
                 if len(cells) != len(names):
-                    expected = f"{len(names)} values as the {'header' if dialect.names else 'first row'} has"
+                    expected = f"{plural(len(names), 'value')} as the {'header' if dialect.names else 'first row'} has"
                     raise InputError(f"'{path}', row {row} (line {line}): must have {expected}, got {len(cells)}")
             count += len(chunk)
             ends.append(np.array([line for line, _ in chunk]))

@@ -8,6 +8,7 @@ from mlplab.plots.charts import add_chart, dots, label, note
 from mlplab.plots.style import COLOURS, INK, MUTED, page, points_of, rgb, text
 from mlplab.plots.style import class_names as named
 from mlplab.runs.metrics import BINS, reliability
+from mlplab.words import plural
 
 
 def confusion_counts(labels, predicted, classes: int) -> np.ndarray:
@@ -43,7 +44,7 @@ def calibration(probabilities, labels, *, title: str, subtitle: str = "", class_
         raise InputError(f"labels must be {allowed}, got {labels.min()} to {labels.max()}")
     if not np.isfinite(values).all():
         bad = int((~np.isfinite(values).all(axis=1)).sum())
-        raise InputError(f"probabilities must be finite, got {bad} of {len(values)} points that are not")
+        raise InputError(f"probabilities must be finite, got {bad} of {plural(len(values), 'point')} that are not")
     classes = values.shape[1]
     made = page(1560, 840, title, subtitle)
     draw_confusion(made, confusion_counts(labels, values.argmax(axis=1), classes), named(classes, class_names))

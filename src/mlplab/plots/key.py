@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from mlplab.plots.field import LEVELS, SURE, colour_table, hatch
 from mlplab.plots.panel import Square, dotted, draw_axes, marks
 from mlplab.plots.style import DPI, INK, MUTED, figure, pixels, points_of, text
+from mlplab.words import plural
 
 MOST_ROWS = 12
 
@@ -152,7 +153,7 @@ def _draw_classes(column: Column, names: Sequence[str]) -> None:
 
 
 def _draw_points(column: Column, key: Key) -> None:
-    column.say(f"{key.count} {key.split} point{'s' * (key.count != 1)}", color=MUTED)
+    column.say(plural(key.count, f"{key.split} point"), color=MUTED)
     column.y += 38
     if key.outside:
         column.say(f"({key.outside} outside the picture)", lower=-8, color=MUTED)

@@ -10,6 +10,7 @@ from mlplab.plots.key import Column
 from mlplab.plots.panel import Square, draw_frame, draw_points, tick_labels, tick_values
 from mlplab.plots.style import INK, MUTED, class_colour, figure, mix, points_of, text
 from mlplab.plots.style import class_names as named
+from mlplab.words import plural
 
 MOST = 5  # features; more would be too small to read
 MOST_CLASSES = 14  # named in the key
@@ -86,7 +87,7 @@ def _expect_points(values: np.ndarray, labels: np.ndarray, predicted: np.ndarray
         )
     if not np.isfinite(values).all():
         raise InputError(
-            f"values must be finite, got {int((~np.isfinite(values)).any(1).sum())} of {len(values)} rows that are not"
+            f"values must be finite, got {int((~np.isfinite(values)).any(1).sum())} of {plural(len(values), 'row')} that are not"
         )
 
 
@@ -168,4 +169,4 @@ def draw_legend(made: Figure, names, judged, labels, split: str) -> None:
         x, y = column.left + 12, column.y
         style = {"ls": "none", "marker": "o", "ms": points_of(7), "mew": 0}
         column.line((x,), (y,), mfc=mix(class_colour(sample), 0.5, "#ffffff"), **style)
-        column.say(f"{rest:,} other point{'s' * (rest != 1)}", 34)
+        column.say(plural(rest, "other point"), 34)

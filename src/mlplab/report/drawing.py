@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from mlplab.report.axes import Axis, plain
 from mlplab.report.table import Table
 from mlplab.runs.sweep_record import Job
+from mlplab.words import plural
 
 SHOWN = ("fresh", "test", "validation", "train")
 POINTS = {part: f"{part} points" for part in SHOWN}
@@ -87,4 +88,4 @@ def metrics_of(jobs: Sequence[Job], part: str, kind: str) -> list[float]:
 def left_out(axis: Axis, shown: Sequence[object]) -> str:
     """Say in a subtitle that a figure shows some of an axis's values; nothing where it shows all."""
     count = len(axis.values)
-    return f"  ·  {len(shown)} of {count} values of {plain(axis)}" if len(shown) < count else ""
+    return f"  ·  {len(shown)} of {plural(count, 'value')} of {plain(axis)}" if len(shown) < count else ""

@@ -70,9 +70,9 @@ def no_heat_map(table: Table, axes: Sequence[Axis]) -> str | None:
     cells = len(x.values) * len(y.values)
     filled = len({(x.at[index], y.at[index]) for index in range(len(table.settings))})
     if 2 * filled < cells:
-        return f"of the {cells:,} pairs of {plain(x)} and {plain(y)}, {filled:,} were tried"
+        return f"of the {plural(cells, 'pair')} of {plain(x)} and {plain(y)}, {plural(filled, 'was', 'were')} tried"
     if max(len(x.values), len(y.values)) > MOST_CELLS:
-        return f"{plain(x)} has {len(x.values)} values and {plain(y)} {len(y.values)}; at most {MOST_CELLS} can be read"
+        return f"{plain(x)} has {plural(len(x.values), 'value')} and {plain(y)} {len(y.values)}; at most {MOST_CELLS} can be read"
     return None
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from mlplab.errors import InputError
 from mlplab.runs.files import read_record
 from mlplab.runs.names import short_names
+from mlplab.words import plural
 
 BINS = 5
 REPEATS = 200
@@ -196,7 +197,7 @@ def lead(search: Search) -> list[str]:
     lines.append(f"Best trial: {first.number} with {next(iter(search.objectives))} {first.values[0]:.4g}: {keys}.")
     if len(search.objectives) > 1:
         lines.append(
-            f"{len(search.front())} trials are on the front: none other is better in one objective and no worse in another."
+            f"{plural(len(search.front()), 'trial is', 'trials are')} on the front: none other is better in one objective and no worse in another."
         )
     found = importance(search)
     if found:

@@ -7,6 +7,7 @@ from mlplab.plots.trials import MOST_KEYS, against_keys, front, history
 from mlplab.report.drawing import Drawing
 from mlplab.report.maps import read_map
 from mlplab.report.search import FEWEST_TRIALS, MOST_MAPS, Search, Trial, importance, shown_value
+from mlplab.words import plural
 
 
 def draw_search(search: Search) -> tuple[list[Drawing], list[str]]:
@@ -38,7 +39,7 @@ def draw_history(search: Search, shares: Mapping[str, tuple[float, float]]) -> D
         {search.names[key]: share for key, share in shares.items()},
         name=objective,
         lowest=way == "minimize",
-        title=f"{len(values)} trials for {objective}",
+        title=f"{plural(len(values), 'trial')} for {objective}",
         subtitle=f"sampler {search.sampler}; right: adjusted eta², bars ± standard error over trials",
     )
     caption = "The objective by trial with the best so far, and what each key explains by itself with its error."
@@ -69,7 +70,7 @@ def draw_front(search: Search) -> Drawing:
         on,
         names=tuple(search.objectives)[:2],
         title="What can be had together",
-        subtitle=f"{len(on)} of {len(search.trials)} trials are on the front",
+        subtitle=f"{len(on)} of {plural(len(search.trials), 'trial')} on the front",
     )
     return Drawing("front", "Two objectives, and the trials that no other beats in both.", made)
 

@@ -5,7 +5,7 @@ from mlplab.report.axes import axes_of, plain
 from mlplab.report.drawing import Drawing, over_seeds
 from mlplab.report.studies import measured, series
 from mlplab.report.table import Table
-from mlplab.words import thinned
+from mlplab.words import plural, thinned
 
 
 def draw_study(table: Table) -> tuple[list[Drawing], list[str]]:
@@ -22,7 +22,7 @@ def draw_study(table: Table) -> tuple[list[Drawing], list[str]]:
     if count > MOST_LINES:
         kept = thinned(range(count), MOST_LINES)
         charts = [(name, [lines[place] for place in kept if place < len(lines)]) for name, lines in charts]
-        about += f"  ·  {len(kept)} of {count} lines"
+        about += f"  ·  {len(kept)} of {plural(count, 'line')}"
     without = []
     if len(columns) > MOST:
         without.append(f"Of {len(columns)} numbers that differ, {MOST} are drawn; the table has the others.")

@@ -17,6 +17,7 @@ from mlplab.runs.metrics import BAYES, CHOOSING, METRICS, PARTS
 from mlplab.runs.names import short_names, shown
 from mlplab.runs.sweep_folder import SweepFolder, config_of, differing
 from mlplab.runs.sweep_record import Job
+from mlplab.words import plural
 
 # For test points with unequal classes, where accuracy alone misleads.
 MERIT = ("balanced_accuracy", "f1_macro", "auroc")
@@ -239,7 +240,9 @@ def without_copies(jobs: list[Job], notes: list[str]) -> list[Job]:
         if other is None or (job.is_finished and not other.is_finished):
             kept[job.digest] = job
     if len(kept) < len(jobs):
-        notes.append(f"{len(jobs) - len(kept)} runs have the config of another one: each config counts once")
+        notes.append(
+            f"{plural(len(jobs) - len(kept), 'run has', 'runs have')} the config of another one: each config counts once"
+        )
     return list(kept.values())
 
 
@@ -250,7 +253,7 @@ def note_repeats(settings: list[Setting], replicates: list[str], notes: list[str
         seeds = Counter(tuple(repr(job.swept.get(key)) for key in replicates) for job in setting.jobs)
         repeated += sum(number - 1 for number in seeds.values())
     if repeated:
-        notes.append(f"{repeated} runs repeat the setting and seed of another one; all count")
+        notes.append(f"{plural(repeated, 'run repeats', 'runs repeat')} the setting and seed of another one; all count")
 
 
 def replicate_order(job: Job, replicates: Sequence[str]) -> list[tuple]:

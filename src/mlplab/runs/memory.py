@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlplab.errors import InputError
+from mlplab.words import plural
 
 GB = 1e9
 # The variable by which a person sets another limit than the machine's.
@@ -60,21 +61,21 @@ def needs(config: Mapping[str, Any]) -> dict[str, float]:
     size = 8 if str(config.get("trainer", {}).get("precision", "")).startswith("64") else 4
     given = [f"model.{name}={model[name]}" for name in ("hidden", "width", "depth") if model.get(name) is not None]
     if model.get("hidden") is not None:
-        given = [f"model.hidden of {len(widths)} layers"]
+        given = [f"model.hidden of {plural(len(widths), 'layer')}"]
     found = {}
     if given:
         count = parameters(config)
-        found[f"{' and '.join(given)} ({count:,} parameters)"] = NUMBERS_A_PARAMETER * size * count
+        found[f"{' and '.join(given)} ({plural(count, 'parameter')})"] = NUMBERS_A_PARAMETER * size * count
         batch = min(data.get("batch_size", 1), points)
         steps = model["steps"] * NUMBERS_A_SPIKING_STEP if "steps" in model else NUMBERS_A_UNIT
         words = f"model.steps={model['steps']}" if "steps" in model else f"data.batch_size={batch}"
         more = BYTES_A_SPIKING_STEP * len(widths) * model["steps"] if "steps" in model else 0
-        found[f"{words} (of {sum(widths):,} units)"] = steps * size * batch * sum(widths) + more
+        found[f"{words} (of {plural(sum(widths), 'unit')})"] = steps * size * batch * sum(widths) + more
     for name in ("points_per_arm", "points_per_class", "validation_points", "fresh_points"):
         if name in data:
             count = data[name] if name.startswith(("validation", "fresh")) else points
             bytes_each = BYTES_A_POINT + BYTES_A_LOGIT * _classes(data)
-            found[f"data.{name}={data[name]} ({count:,} points)"] = bytes_each * count
+            found[f"data.{name}={data[name]} ({plural(count, 'point')})"] = bytes_each * count
     maps = (config.get("callbacks") or {}).get("decision_maps") or {}
     if "resolution" in maps and config.get("figures") != "none":
         bytes_each = BYTES_A_MAP_POINT + BYTES_A_MAP_CLASS * _classes(data)

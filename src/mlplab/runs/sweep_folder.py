@@ -11,6 +11,7 @@ from mlplab.runs.folder import RunFolder
 from mlplab.runs.identity import CONTENTS, Role, role_of
 from mlplab.runs.manifest import is_alive, read_status
 from mlplab.runs.sweep_record import Job, SweepRecord, read_sweep_record
+from mlplab.words import plural
 
 
 @dataclass
@@ -106,7 +107,9 @@ def _from_record(folder: Path, record: SweepRecord) -> SweepFolder:
     named = {job.name for job in jobs}
     others = sorted(path for path in _subfolders(folder) if path.name not in named and _is_run(path))
     if others:
-        notes.append(f"{len(others)} runs are not in sweep.json and were left out, such as {others[0].name}")
+        notes.append(
+            f"{plural(len(others), 'run is', 'runs are')} not in sweep.json and left out, such as {others[0].name}"
+        )
     swept = list(dict.fromkeys([*record.swept, *(key for job in jobs for key in job.swept)]))
     for job in jobs:
         if any(key not in job.swept for key in swept):

@@ -203,5 +203,5 @@ def _expect_objective(trials: Any, judged: Sequence[tuple[Any, dict]]) -> None:
         trials.forget()
         raise InputError(
             f"search.objective={','.join(trials.plan.objectives)} must be metrics of the jobs, got none: "
-            f"{len(without)} of {len(judged)} jobs finished and {without[0]}; the trained jobs are kept"
+            f"{len(without)} of {plural(len(judged), 'job')} finished and {without[0]}; the trained jobs are kept"
         )

@@ -5,6 +5,8 @@ import sys
 import time
 from typing import TextIO
 
+from mlplab.words import plural
+
 WIDTH = 79
 
 
@@ -76,7 +78,7 @@ class Display:
         now = time.monotonic()
         if done and count >= 100 and now - self._last >= (0.2 if self.live else self.every_seconds):
             self._last = now
-            self._write(f"composing {done}/{count} jobs", False)
+            self._write(f"composing {done}/{plural(count, 'job')}", False)
 
     def _write(self, text: str, stays: bool) -> None:
         if not self.live:

@@ -132,7 +132,7 @@ def tell(sweep: Sweep, display: Display) -> None:
     """Summarise the sweep: what failed, each with its folder, the best job, and how to look at all of it."""
     bad = [job for job in sweep.jobs if job.error]
     good = sum(job.status == "finished" for job in sweep.jobs)
-    display.note(f"{good} of {len(sweep.jobs)} jobs finished" + (f", {len(bad)} did not:" if bad else ""))
+    display.note(f"{good} of {plural(len(sweep.jobs), 'job')} finished" + (f", {len(bad)} did not:" if bad else ""))
     for job in bad[:MOST_TOLD]:
         file = job.folder / TRACEBACK
         place = short_path(file if job.status == "failed" else job.folder)

@@ -18,6 +18,7 @@ from mlplab.sweeps.groups import Group, make_groups
 from mlplab.sweeps.jobs import PlannedJob
 from mlplab.sweeps.record import Record
 from mlplab.sweeps.running import Exchange, Running
+from mlplab.words import plural
 
 POLL_S = 0.05
 STOP_WITHIN_S = 120.0  # a second Ctrl-C does not wait
@@ -141,7 +142,7 @@ class Sweep:
         if foreign:
             old = str(foreign[0][1].get("code_digest"))
             raise InputError(
-                f"{len(foreign)} of {len(self.jobs)} jobs in {self.folder} have results of other code "
+                f"{len(foreign)} of {plural(len(self.jobs), 'job')} in {self.folder} {'has' if len(foreign) == 1 else 'have'} results of other code "
                 f"({old[:8]}, now {code_digest()[:8]}): keep them with resume.accept_code=true, "
                 "or take another name with sweep=NAME"
             )

@@ -298,7 +298,7 @@ def pairs_of_features(member: Measured) -> Any:
     member.arrays["matrix/names"] = np.array(names)
     about = member.summary
     if len(chosen) < x.shape[1]:
-        about += f"  ·  the {len(chosen)} of {x.shape[1]} inputs that tell most"
+        about += f"  ·  the {len(chosen)} of {plural(x.shape[1], 'input')} that tell most"
     shown = {"title": member.title, "subtitle": about, "class_names": data.class_names, "split": data.shown_part}
     return scatter_matrix(values, y.numpy(), judged, names=names, **shown)
 

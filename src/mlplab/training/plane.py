@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mlplab.errors import InputError
-from mlplab.words import listed
+from mlplab.words import listed, plural
 
 
 def decision_grid(resolution: int = 128, limit: float | tuple[float, float, float, float] = 2.0) -> Tensor:
@@ -83,7 +83,7 @@ class Plane:
         if self.middle is None:
             return ""
         others = len(self.middle) - 2
-        return f"{others} other input{'s' * (others > 1)} at the median"
+        return f"{plural(others, 'other input')} at the median"
 
 
 def plane_of(data: Any, limit: float | None = None, pair: Sequence[str | int] | None = None) -> Plane | None:
@@ -229,7 +229,7 @@ def components_of(data: Any) -> Components | None:
     names = tuple(
         f"principal component {k + 1} ({100 * share:.1f} % of the variance)" for k, share in enumerate(shares)
     )
-    remark = f"{count - 2} other component{'s' * (count > 3)} at the mean"
+    remark = f"{plural(count - 2, 'other component')} at the mean"
     made = Components(
         centre, scale, axes, tuple(data.input_shape), names, (0.0,) * 4, (np.zeros(2), np.zeros(2)), remark
     )

@@ -20,6 +20,7 @@ from mlplab.studies.lif.scale import one_neuron, scale_of, white_noise
 from mlplab.studies.lif.simulation import simulate
 from mlplab.studies.lif.transfer_figures import COUNT_STEPS, counted_hz, dense_currents, kohm, relu_distance_hz
 from mlplab.studies.lif.units import say
+from mlplab.words import plural
 
 METHOD_NAMES = {"euler": "Euler", "exponential": "exponential"}
 # What a picture can show of a long run.
@@ -139,7 +140,7 @@ def noise(neuron: Neuron, current, *, duration_ms: float, dt_ms: float, seed: in
         duration_ms=duration_ms,
         levels=[(known, "known exactly" if white else "if white"), (still, "no noise")],
         title=_noise_title(mean < threshold, average),
-        subtitle=f"{neurons} neurons, mean input {say(mean, 'ma')} (threshold {say(threshold, 'ma')}): "
+        subtitle=f"{plural(neurons, 'neuron')}, mean input {say(mean, 'ma')} (threshold {say(threshold, 'ma')}): "
         f"{average:.1f} ± {error:.1f} Hz, "
         + (f"{known:.2f} Hz known exactly" if white else f"{known:.2f} Hz if the noise were white")
         + f", {still:.1f} Hz without noise",

@@ -19,6 +19,7 @@ from mlplab.studies.lif.transfer_figures import kohm
 from mlplab.studies.lif.units import in_lab_units
 from mlplab.studies.recording import Recording, recording
 from mlplab.training.plane import decision_grid
+from mlplab.words import plural
 from mlplab.words import short_path as shown
 
 MAP_RESOLUTION, MAP_LIMIT = 64, 2.0
@@ -181,7 +182,7 @@ def draw_depths(record: Recording, network: measure.Trained, neuron: Neuron, con
         found["agreed_90_ms"],
         found["agreed_99_ms"],
         title="What depth costs in time: how long until the spiking network agrees",
-        subtitle=f"90 % agree after {firsts} ms (mean ± standard error of {config['depth_seeds']} networks of "
+        subtitle=f"90 % agree after {firsts} ms (mean ± standard error of {plural(config['depth_seeds'], 'network')} of "
         f"{config['depth_width']} a layer, each on a draw of its own, each depth with its own learning rate)",
     )
     record.figure("latency_by_depth", figure, {key: np.asarray(value) for key, value in found.items()})
@@ -215,7 +216,7 @@ def draw_few_steps(
         found["steps"],
         [(name, found[key], found[f"{key}_error"]) for key, name in names.items()],
         title="In few time steps: what the spiking network loses",
-        subtitle=f"percentage points of accuracy below the ReLU network's {100 * found['relu_accuracy']:.2f} %, on {found['points']:,} points{over}",
+        subtitle=f"percentage points of accuracy below the ReLU network's {100 * found['relu_accuracy']:.2f} %, on {plural(found['points'], 'point')}{over}",
     )
     record.figure("few_steps", figure, found)
     return found

@@ -178,7 +178,7 @@ def known_under_noise(neuron, current, run, seconds: float, options: Mapping[str
 
 def summary(result: Mapping[str, Any], record: Recording, options: Mapping[str, Any]) -> str:
     """Write the closing lines of a study."""
-    what = "1 neuron" if result["neurons"] == 1 else f"{result['neurons']:,} neurons"
+    what = plural(result["neurons"], "neuron")
     lines = ["", f"{what}, {plural(result['steps'], 'step')} of {options['dt_ms']:g} ms, {options['method']}"]
     lines.append(f"spikes a neuron        {result['mean_count']:g}   ({result['mean_rate_hz']:.2f} Hz)")
     if result["first_spikes_ms"]:
@@ -206,7 +206,7 @@ def summary(result: Mapping[str, Any], record: Recording, options: Mapping[str, 
     lines.append(f"distance to the ReLU   {result['relu_distance_hz']:.4g} Hz at most, for currents from 0 to {far}")
     if result["neurons_at_ceiling"]:
         lines.append(
-            f"note: {result['neurons_at_ceiling']:,} of {result['neurons']:,} neurons fire whenever a step allows it, "
+            f"note: {result['neurons_at_ceiling']:,} of {plural(result['neurons'], 'neuron fires', 'neurons fire')} whenever a step allows it, "
             f"{say(result['grid_ceiling_hz'], 'hz')} at most; a smaller simulation.dt_ms or simulation.method=exact "
             "shows more"
         )

@@ -19,6 +19,7 @@ from mlplab.studies.relu.sampling import errors, sample
 from mlplab.studies.relu.sawtooth import DeepRelu, sawtooth_sum
 from mlplab.studies.relu.sums import ReluSum
 from mlplab.studies.relu.targets import Target
+from mlplab.words import plural
 
 # Which columns the decomposition shows, first come first served; four fit.
 _SHOWN = ("uniform", "equidistributed", "minimax", "trained", "least_squares", "greedy")
@@ -102,7 +103,7 @@ def decomposition_arrays(target: Target, rows: list, fits: Mapping, floors: Mapp
         note = _NOTES.get(entry["method"], "")
         if entry["method"] == "trained":
             how = "in hats, knots moving" if entry["start"] == "hats" else "Adam, then L-BFGS"
-            note = f"{how}; the best of {len(entry['all_max_errors'])} networks"
+            note = f"{how}; the best of {plural(len(entry['all_max_errors']), 'network')}"
         columns.append(
             {
                 "name": METHODS[entry["method"]][1],
@@ -116,7 +117,7 @@ def decomposition_arrays(target: Target, rows: list, fits: Mapping, floors: Mapp
             }
         )
     bound = next((e["lower_bound"] for e in rows if e["method"] == "minimax" and e["n"] == n), None)
-    units = "1 ReLU" if n == 1 else f"{n} ReLUs"
+    units = plural(n, "ReLU")
     arrays["words"] = np.array(
         json.dumps(
             {

@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mlplab.plots.charts import add_chart, label, note
 from mlplab.plots.style import BACKGROUND, COLOURS, INK, MUTED, mix, page, points_of, rgb, text
+from mlplab.words import plural
 
 TARGET = "#b9bdc7"
 FIT = COLOURS[2]
@@ -120,12 +121,14 @@ def _scale(charts: Sequence[Any], x: np.ndarray, width: float, *, first: bool) -
 def _limits(pieces: int, bound: float | None, floor: float | None) -> str:
     """Say what the lines in the last row are."""
     if bound and floor and _number(bound) == _number(floor):  # the two lines lie on each other
-        return f"neither {pieces} continuous pieces nor a one-layer network of {pieces} ReLUs come closer than {_number(bound)}"
+        return f"neither {plural(pieces, 'continuous piece')} nor a one-layer network of {plural(pieces, 'ReLU')} come closer than {_number(bound)}"
     words = []
     if bound:
-        words.append(f"dashed: no {pieces} continuous pieces come closer than {_number(bound)}")
+        words.append(
+            f"dashed: no {plural(pieces, 'continuous piece comes', 'continuous pieces come')} closer than {_number(bound)}"
+        )
     if floor:
-        words.append(f"solid: no one-layer network of {pieces} ReLUs comes closer than {_number(floor)}")
+        words.append(f"solid: no one-layer network of {plural(pieces, 'ReLU')} comes closer than {_number(floor)}")
     return ";  ".join(words)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from mlplab.data.table import matrix, read_table
 from mlplab.errors import InputError
+from mlplab.words import plural
 
 # Headers of a file's third column.
 _ERROR_NAMES = ("err", "error", "sigma", "std", "sd", "uncertainty", "dy", "yerr", "y_err", "yerror")
@@ -167,7 +168,7 @@ def make_points(
     if weight is not None or error is not None:
         notes.append("the mean square is weighted by 1 / error²" if weight is None else "the mean square is weighted")
         if not w.all():
-            notes.append(f"{int((w == 0).sum())} rows of weight 0 left out")
+            notes.append(f"{plural(int((w == 0).sum()), 'row')} of weight 0 left out")
             x, y, w = x[w > 0], y[w > 0], w[w > 0]
     w = w / w.mean()
     order = np.lexsort((y, x))
@@ -175,7 +176,9 @@ def make_points(
     unique, first, inverse, counts = np.unique(x, return_index=True, return_inverse=True, return_counts=True)
     if unique.size < x.size:
         repeated = int((counts > 1).sum())
-        notes.append(f"{repeated} abscissae occur more than once; all {x.size} rows count")
+        notes.append(
+            f"{plural(repeated, 'abscissa occurs', 'abscissae occur')} more than once; all {x.size} rows count"
+        )
     total = np.bincount(inverse, w)
     # Equal ordinates have themselves as mean, to the bit.
     lowest, highest = y[first], y[first + counts - 1]
