@@ -287,11 +287,9 @@ def at(folder: str | Path) -> Iterator[None]:
 def _weights(named: str, logs: str) -> Path:
     """Find what ``init_from`` names: a file that a page saved, or a run by its folder, name, digits, last or best."""
     path = place("init_from", named)
-    return (
-        path
-        if path.exists() or path.suffix == ".json"
-        else run_folder(named, logs, "train", key="init_from").absolute()
-    )
+    if path.exists() or "/" in named or path.suffix == ".json":
+        return path
+    return run_folder(named, logs, "train", key="init_from").absolute()
 
 
 def place(key: str, value: str) -> Path:
