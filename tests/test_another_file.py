@@ -146,7 +146,7 @@ FIGURES = {
 }
 
 
-def test_accuracy_does_not_stand_alone_where_classes_are_unequal():
+def test_accuracy_does_not_stand_alone_where_classes_are_unequal(monkeypatch):
     lines = metric_lines(
         {"test": FIGURES, "class_names": ["no", "yes"], "baselines": {"majority": {"accuracy": 0.98, "nll": 0.1}}}
     )
@@ -155,6 +155,7 @@ def test_accuracy_does_not_stand_alone_where_classes_are_unequal():
     equal = FIGURES | {"confusion": [[50, 0], [50, 0]]}
     assert "balanced" not in "".join(metric_lines({"test": equal}))
     assert recall_line([None, 1.0], [[0, 0], [0, 3]], None) == "found of each class: class 1 100.0 % of 3"
+    monkeypatch.setattr("mlplab.cli.train.find_spec", lambda name: None)
     told = note_lines({"data": {"notes": ["n"], "class_names": ["a", "b"]}, "baselines": {"majority": {}}})
     assert told[0] == "note: n" and told[1].startswith("note: scikit-learn adds simple classifiers to compare with: ")
     assert told[1].endswith("-m pip install 'mlplab[files]'")

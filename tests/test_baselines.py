@@ -80,3 +80,15 @@ def test_five_neighbours_decide(like, accuracy):
     )
     found = baselines(train, Points(torch.zeros(1, 1), torch.ones(1).long()), 2)
     assert found["nearest_neighbours"] == {"accuracy": accuracy, "nll": None, "points": 1}
+
+
+def test_a_failure_of_scikit_learns_is_one_line_and_no_end(monkeypatch, capsys):
+    linear_model = pytest.importorskip("sklearn.linear_model")
+
+    def failing(self, *_):
+        raise RuntimeError("singular\nmatrix\x1b[31m")
+
+    monkeypatch.setattr(linear_model.LogisticRegression, "fit", failing)
+    assert list(baselines(clouds(60, 8, 0), clouds(30, 8, 1), 3)) == ["majority"]
+    said = capsys.readouterr().err
+    assert said == "note: scikit-learn cannot compare here: RuntimeError: singular matrix\\x1b[31m\n"

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from mlplab.cli import app
 from mlplab.config import composition as configs
 from mlplab.errors import InputError
+from mlplab.runs.files import write_text
 from mlplab.runs.metrics import judged
 from mlplab.words import short_path
 
@@ -101,7 +102,7 @@ def test_a_folder_that_is_there_is_as_it_was_after_a_refusal(tmp_path, capsys, m
     (tmp_path / "mine" / "notes").touch()
 
     def refusing(config, folder):
-        (folder / "config.yaml").touch()
+        write_text(folder / "config.yaml", "")
         (folder / "tensorboard").mkdir()
         raise InputError("Lightning says no")
 
@@ -239,14 +240,25 @@ complete_line "mlplab tr"
 complete_line "mlplab train model.wid"
 complete_line "mlplab train seed=1 optimizer="
 complete_line "mlplab report x"
+complete_line "mlplab train --config-dir mine data="
+complete_line "mlplab train -cd=mine seed=1 data=str"
+complete_line "mlplab train ~callbacks.dec"
+complete_line "mlplab train ~callbacks."
+complete_line "mlplab train ++model.wid"
+complete_line "mlplab train ~sch"
 """
 
 
 def test_tab_completes_commands_keys_and_options(tmp_path):
     script = COMPLETE.format(python=sys.executable)
+    (tmp_path / "mine" / "data").mkdir(parents=True)
+    (tmp_path / "mine" / "data" / "stripes.yaml").write_text("_target_: stripes.StripesDataModule\n")
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=900)
     assert done.stderr == ""
-    commands, keys, options, nothing = done.stdout.split("\n")[:4]
+    commands, keys, options, nothing, own, begun, removed, entries, forced, group = done.stdout.split("\n")[:10]
+    assert "data=stripes" in own.split() and "data=spiral" in own.split() and begun == "data=stripes"
+    assert removed == "~callbacks.decision_maps." and "~callbacks.early_stopping" in entries.split()
+    assert forced == "++model.width=" and group.split() == ["~schedule.", "~schedule"]
     assert commands == "train" and keys == "model.width=" and nothing == ""
     assert options.split() == ["optimizer=adam", "optimizer=adamw", "optimizer=sgd"]
 
@@ -269,7 +281,7 @@ def test_completion_for_an_unknown_shell_is_refused(capsys):
         (["data=[1,2]"], "data must be the name of an option, got 'data=[1,2]'"),
         (["data=" + "x" * 5000], "the name of an option is too long, got data=xxx"),
         (["resume=" + "x" * 5000], "File name too long"),
-        (["resume=\u2028"], "\\u2028 is not a run folder"),
+        (["resume=\u2028"], "got '\\u2028'"),
         (["+data=[" + "1," * 5000 + "1]"], "+data must have at most 2,000 entries on a command line, got 5,001"),
         (["--shell-completion"], "--shell-completion (-sc) must be followed by install=bash"),
         (["model.width=\x1b[31mred"], "model.width must be an integer >= 1, got '\\x1b[31mred'"),

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mlplab.errors import InputError
+from mlplab.runs.files import write_text
 from mlplab.runs.folder import LOCK, RunFolder, Taken, claim, claimed, is_locked_here, locked, open_run, owned, take
 
 
@@ -179,8 +180,7 @@ def test_a_folder_is_removed_where_its_run_comes_to_nothing(tmp_path, error, lef
         ways.append(lambda: take(tmp_path / "logs" / "x"))
     for make in ways:
         with pytest.raises(error), make() as path:
-            (path / left).parent.mkdir(exist_ok=True)
-            (path / left).touch()
+            write_text(path / left, "")
             raise error
         assert (tmp_path / "logs").exists() == kept == (tmp_path / "logs" / "x" / left).exists()
         shutil.rmtree(tmp_path / "logs", ignore_errors=True)
@@ -204,11 +204,16 @@ def test_what_others_put_into_a_taken_folder_stays(tmp_path, was_there):
         place.mkdir()
         (place / "metrics.csv").write_text("a person's own")
     with pytest.raises(InputError, match="no"), take(place):
-        for name in ("thesis.txt", "config.yaml", "status.json"):
+        # The lab's and Hydra's, then a person's, of the same names among them.
+        for name in ("config.yaml", "status.json", "figures/membrane.png", "tensorboard/events"):
+            write_text(place / name, "")
+        (place / ".hydra").mkdir()
+        (place / ".hydra" / "hydra.yaml").touch()
+        for name in ("thesis.txt", "results/file", "figures/mine.png", "networks/mine.pt", "manifest.json"):
+            (place / name).parent.mkdir(exist_ok=True)
             (place / name).touch()
-        for name in ("results", "figures", ".hydra"):
-            (place / name).mkdir()
-            (place / name / "file").touch()
         raise InputError("no")
-    found = {path.relative_to(place).as_posix() for path in place.rglob("*")}
-    assert found == {"thesis.txt", "results", "results/file"} | ({"metrics.csv"} if was_there else set())
+    found = {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()}
+    others = {"thesis.txt", "results/file", "figures/mine.png", "networks/mine.pt", "manifest.json"}
+    assert found == others | ({"metrics.csv"} if was_there else set())
+    assert not (place / "tensorboard").exists() and not (place / ".hydra").exists()

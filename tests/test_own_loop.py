@@ -9,6 +9,7 @@ import pytest
 import torch
 from beside_lightning import QUIET, drawing  # noqa: F401 (a fixture)
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelPruning, StochasticWeightAveraging, WeightAveraging
+from lightning.pytorch.utilities import rank_zero_only
 from small_runs import assert_same_run, base, changed, interrupt, train  # noqa: F401 (base is a fixture)
 from torch import nn
 
@@ -204,6 +205,18 @@ def test_a_run_is_one_process_whatever_slurm_says(engine, monkeypatch):
     for name, value in {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "many", "SLURM_PROCID": "0"}.items():
         monkeypatch.setenv(name, value)
     assert small(max_epochs=1, engine=engine)[2]["steps"] == 8
+
+
+@pytest.mark.parametrize("engine", ["population", "lightning"])
+def test_a_run_started_by_torchrun_has_its_files(engine, monkeypatch, tmp_path, capsys):
+    """Each process that torchrun starts is a run of its own, with metrics and TensorBoard's files, not the first alone."""
+    monkeypatch.setattr(rank_zero_only, "rank", 1)  # as Lightning reads it from LOCAL_RANK=1
+    words = ["data.points_per_arm=40", "data.batch_size=16", "data.fresh_points=50", "data.validation_points=40"]
+    words += ["figures=none", "callbacks.progress=null", "trainer.max_epochs=1", f"trainer.engine={engine}", "name=one"]
+    assert main(["train", f"paths.logs={tmp_path}", *words]) == 0
+    run = tmp_path / "train" / "one"
+    assert (run / "metrics.csv").is_file() and list((run / "tensorboard").iterdir())
+    assert "TensorBoard  " in capsys.readouterr().out and rank_zero_only.rank == 1
 
 
 def test_a_run_with_averaged_weights_is_extended_to_the_bits_of_the_longer_one(tmp_path):

@@ -1,6 +1,7 @@
 """Tab completion: what ``-sc install=bash`` prints, for scripts/lab and mlplab and what follows their commands."""
 
 import os
+import re
 from collections.abc import Sequence
 
 from mlplab.errors import InputError
@@ -53,3 +54,24 @@ def completion_script(words: Sequence[str], commands: Sequence[str], composed: S
         return "complete -r lab scripts/lab ./scripts/lab mlplab; unset -f _mlplab"
     script = SCRIPT.format(commands=" ".join(commands), composed=" ".join(composed))
     return (ZSH if shell == "zsh" else "") + script
+
+
+def read_query(line: str) -> tuple[str, str, str | None]:
+    """Take what Hydra's completion does not know out of the line that is typed so far.
+
+    Returns:
+        The line without the signs before its last word, these signs (``~``, ``+`` or ``++``), and what ``--config-dir``
+        names.
+    """
+    marks = re.search(r"(?<=\s)(~|\+{1,2})(?=\S*$)", line)
+    folders = re.findall(r"\s(?:--config-dir|-cd)(?:=|\s+)(\S+)(?=\s)", line)
+    plain = line if marks is None else line[: marks.start()] + line[marks.end() :]
+    return plain, "" if marks is None else marks[0], folders[-1] if folders else None
+
+
+def with_marks(answer: str, marks: str) -> str:
+    """Put the signs back before each word that Hydra offers; what ``~`` takes away has no value to be given."""
+    if not marks:
+        return answer
+    words = answer.split()
+    return " ".join(marks + (word.removesuffix("=") if marks == "~" else word) for word in words)

@@ -1,6 +1,7 @@
 """The one door: every run and every sweep of a composed study goes through hydra.main here."""
 
 import io
+import os
 import shlex
 import sys
 import time
@@ -17,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mlplab.cli.command_line import Words
 from mlplab.cli.commands import COMMANDS
-from mlplab.cli.completion import completion_script
+from mlplab.cli.completion import completion_script, read_query, with_marks
 from mlplab.config import composition as configs
 from mlplab.config.messages import one_line
 from mlplab.errors import Ended, InputError
@@ -185,12 +186,14 @@ def results_since(folder: Path, began: float) -> list[Any]:
 
 def show(config_name: str, task: Task, words: Words) -> None:
     """Print help, the config and the like, as Hydra does; what is wrong is said in one line."""
+    marks = ""
     if "--shell-completion" in words.flags:
         composed = [name for name, (root, _) in COMMANDS.items() if root is not None]
         script = completion_script(words.overrides, [*COMMANDS, "test"], composed)
         if script is not None:
             print(script)
             return
+        os.environ["COMP_LINE"], marks, words.config_dir = read_query(os.environ["COMP_LINE"])
     elif words.overrides or words.shows not in ("--version", "--hydra-help"):
         composed = configs.compose_whole(config_name, words.overrides, words.config_dir)
         if "--cfg" in words.flags:
@@ -206,7 +209,7 @@ def show(config_name: str, task: Task, words: Words) -> None:
         whole = resolved_whole(configs.unresolved) if "--resolve" in words.flags else nullcontext()
         with redirect_stdout(said), whole:
             through_hydra(config_name, task, words, [])
-        print(printable(said.getvalue().expandtabs()), end="")
+        print(with_marks(printable(said.getvalue().expandtabs()), marks), end="")
     except (InputError, HydraException):
         raise
     except Exception as error:  # whatever error Hydra's printing raises

@@ -199,7 +199,8 @@ def show(rows: Sequence[Run], index: Index, asked: Query, count: int) -> None:
 
 def trained_id(rows: Sequence[Run]) -> str:
     """Give the digits of the newest network among some rows, for an example."""
-    return next((run.id for run in rows if run.study == "train" and not isinstance(run, SweepRow)), "DIGITS")
+    networks = [run for run in rows if run.study == "train" and not isinstance(run, SweepRow)]
+    return max(networks, key=lambda run: run.time).id if networks else "DIGITS"
 
 
 def best(found: Sequence[Run], index: Index, asked: Query) -> int:

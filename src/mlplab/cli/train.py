@@ -1,6 +1,7 @@
 """Train one job and print its result in a few lines."""
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,6 @@ def note_lines(result: Mapping[str, Any]) -> list[str]:
     """Write what a reader should know of how a file was read."""
     notes = list((result.get("data") or {}).get("notes") or ())
     found = result.get("baselines")
-    if found is not None and len(found) == 1 and len(result["data"]["class_names"]) > 1:
+    if found is not None and len(result["data"]["class_names"]) > 1 and find_spec("sklearn") is None:
         notes.append(f"scikit-learn adds simple classifiers to compare with: {pip_line('files')}")
     return [f"note: {note}" for note in notes]

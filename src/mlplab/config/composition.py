@@ -15,7 +15,7 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from mlplab.config.messages import brief, keys_of, near_key, not_key_value, one_line
+from mlplab.config.messages import brief, keys_of, near_key, not_key_value, one_line, with_decode
 from mlplab.config.recorded import read_recorded
 from mlplab.config.schema import ROOTS, Object
 from mlplab.config.validation import validate
@@ -197,7 +197,10 @@ def check(config: DictConfig, study: str = "train") -> DictConfig:
     Raises:
         InputError: one line.
     """
-    checked = OmegaConf.create(check_plain(resolved(config), study))
+    try:
+        checked = OmegaConf.create(check_plain(resolved(config), study))
+    except InputError as error:
+        raise with_decode(error, OmegaConf.to_container(config, resolve=False)) from error
     OmegaConf.set_struct(checked, True)
     return checked
 

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from mlplab.config.broken_files import broken_file
 from mlplab.config.meanings import meant
 from mlplab.config.validation import allows
+from mlplab.errors import InputError
 from mlplab.hydra_names import (
     AMBIGUOUS,
     CHOSEN_TWICE,
@@ -177,3 +178,13 @@ def near_key(key: str, known: Sequence[str]) -> str:
     leaves = {name.rpartition(".")[2]: name for name in known}
     guess = re.search(r"did you mean (\S+)\?", near(leaf, leaves))
     return f"; did you mean {leaves[guess[1]]}?" if guess else near(key, known)
+
+
+def with_decode(error: InputError, unresolved: Any) -> InputError:
+    """Add to what is wrong with a value from the environment that such a one is text, and how it is read as a number."""
+    node = unresolved
+    for name in str(error).partition(" must ")[0].split("."):
+        node = node.get(name) if isinstance(node, dict) else None
+    if not (isinstance(node, str) and node.startswith("${oc.env:")):
+        return error
+    return InputError(f"{error}; {node} is text: ${{oc.decode:{node}}} reads a number or a list from it")

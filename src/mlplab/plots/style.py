@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from mlplab.errors import InputError
+from mlplab.runs.files import write_bytes
 
 DPI = 160
 INK = "#1b1d24"
@@ -215,6 +216,5 @@ def vector_bytes(figure: Figure, form: str, *, resolution: int = 300) -> bytes:
 def save(figure: Figure, path: str | Path) -> Path:
     """Write a figure as PNG, making the folder; returns the path."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(png_bytes(figure))
+    write_bytes(path, png_bytes(figure), sync=False)
     return path

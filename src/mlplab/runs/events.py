@@ -19,7 +19,7 @@ from tensorboard.compat.proto.types_pb2 import DT_FLOAT, DT_STRING
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 
 from mlplab.errors import InputError
-from mlplab.runs.files import write_bytes
+from mlplab.runs.files import note, write_bytes
 
 SIBLINGS = ("train", "val")
 START_TAG = "_hparams_/session_start_info"
@@ -157,6 +157,7 @@ class EventFile:
                 self.path = self._next()
                 data = _head(0.0) + data
             with open(self.path, "ab") as file:
+                note(self.path)
                 file.write(data)
         except OSError as error:
             raise InputError(f"cannot write {self.path}: {error.strerror or error}") from error

@@ -9,8 +9,8 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,6 +18,24 @@ from typing import Any, BinaryIO
 import yaml
 
 from mlplab.errors import InputError
+
+_noting: list[set[Path]] = []
+
+
+@contextmanager
+def noting() -> Iterator[set[Path]]:
+    """Collect the paths of the files that the lab writes in this process meanwhile."""
+    _noting.append(set())
+    try:
+        yield _noting[-1]
+    finally:
+        _noting.pop()
+
+
+def note(path: Path) -> None:
+    """Say that the lab has written a file."""
+    for paths in _noting:
+        paths.add(path.absolute())
 
 
 def write_bytes(path: str | Path, data: bytes | Iterable[bytes], *, sync: bool = True) -> None:
@@ -45,6 +63,7 @@ def write_bytes(path: str | Path, data: bytes | Iterable[bytes], *, sync: bool =
             if sync:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
+        note(path)
     except OSError as error:
         _discard(temporary)
         raise InputError(

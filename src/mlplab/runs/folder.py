@@ -11,17 +11,15 @@ from pathlib import Path
 from typing import TextIO
 
 from mlplab.errors import InputError
-from mlplab.runs.files import absent, remove_empty
+from mlplab.runs.files import absent, noting, remove_empty
 from mlplab.runs.signals import at_the_end, deferred
 
 LOCK = ".lock"
 # Files, beside the lock, in the folder of a sweep that ended before it had begun.
 LEFTOVERS = ("multirun.yaml", "playground.html", ".groups")
-# What the lab writes into the folder of a run: what RunFolder names, and further files and folders. The copies in data/
-# are not among them: what is removed by these names must not be another's data.
 FILES = ("config.yaml", "manifest.json", "status.json", "result.json", "metrics.csv")
 FOLDERS = ("checkpoints", "tensorboard", "figures")
-ENTRIES = (*FILES, *FOLDERS, ".hydra", "networks", "run.html", "playground.html", "errors.csv", "errors.md")
+HYDRA_FILES = ("config.yaml", "hydra.yaml", "overrides.yaml")  # in .hydra
 
 _locked: set[Path] = set()
 
@@ -252,12 +250,14 @@ def take(folder: str | Path) -> Iterator[Path]:
     with locked(folder):
         if (folder / "config.yaml").exists():
             raise InputError(f"{folder} holds a run already; continue with resume={folder}, or choose another folder")
-        with unless_used(folder, made, before) as path:
+        with noting() as written, unless_used(folder, made, before, written) as path:
             yield path
 
 
 @contextmanager
-def unless_used(path: Path, made: Sequence[Path] = (), before: set[str] | None = None) -> Iterator[Path]:
+def unless_used(
+    path: Path, made: Sequence[Path] = (), before: set[str] | None = None, written: set[Path] = frozenset()
+) -> Iterator[Path]:
     """Remove a folder, and those made for it, where a run in it comes to nothing.
 
     A run has come to something once its config is written, or, where its input proves bad, once it has a
@@ -266,8 +266,9 @@ def unless_used(path: Path, made: Sequence[Path] = (), before: set[str] | None =
     Args:
         path: the folder.
         made: further folders that were made for it, innermost first.
-        before: what stood in a folder that others may write to; then only what the lab writes, and was not there,
-            goes, and the folders of `made` that are then empty.
+        before: what stood in a folder that others may write to; then only what the lab, and Hydra for it, wrote goes,
+            and what is then empty of the lab's own folders and of `made`.
+        written: the files that the lab wrote meanwhile.
     """
 
     def clean(error: BaseException) -> None:
@@ -281,9 +282,18 @@ def unless_used(path: Path, made: Sequence[Path] = (), before: set[str] | None =
             remove_empty(made)
             return
         with suppress(OSError):  # the first error is the one to report
-            for entry in path.iterdir():
-                if entry.name not in before and (entry.name in ENTRIES or entry.name.endswith(f".{os.getpid()}.tmp")):
-                    shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+            place = path.absolute()
+            gone = {*written, *(place / ".hydra" / name for name in HYDRA_FILES), *place.rglob(f".*.{os.getpid()}.tmp")}
+            own = {
+                file for file in gone if file.is_relative_to(place) and file.relative_to(place).parts[0] not in before
+            }
+            for file in own:
+                file.unlink(missing_ok=True)
+            folders = {*(place / name for name in FOLDERS if name not in before), *(file.parent for file in own)} - {
+                place
+            }
+            for folder in sorted(folders, reverse=True):
+                remove_empty([folder])
             if made and {entry.name for entry in path.iterdir()} <= {LOCK}:
                 (path / LOCK).unlink(missing_ok=True)  # last: from here on it may be another's folder
                 remove_empty(made)

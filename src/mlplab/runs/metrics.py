@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlplab.errors import InputError
-from mlplab.runs.files import read_bytes, read_text, write_bytes
+from mlplab.runs.files import note, read_bytes, read_text, write_bytes
 
 Number = float | int | None
 
@@ -59,6 +59,7 @@ class MetricsFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(self.path, "ab") as file:
+                note(self.path)
                 file.write(text.encode())
         except OSError as error:
             raise InputError(f"cannot write {self.path}: {error.strerror or error}") from error

@@ -34,6 +34,7 @@ from mlplab.training.trainers import (
     failing,
     hand_back,
     lightning_trainer,
+    only_process,
     population_of,
     population_trainer,
     run_loop,
@@ -49,6 +50,7 @@ def fit(config: Mapping[str, Any], folder: str | Path | None, **options: Any) ->
     return fit_members([config], [folder], **options)[0]
 
 
+@only_process()
 def fit_members(
     configs: Sequence[Mapping[str, Any]],
     folders: Sequence[str | Path | None],
@@ -92,6 +94,7 @@ def fit_members(
         return fit_runs(runs, trainer, each, started, resume=resume, **options)
 
 
+@only_process()
 def fit_runs(
     runs: Sequence[MemberRun],
     options: Mapping[str, Any],

@@ -12,6 +12,7 @@ import lightning.pytorch as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from mlplab.errors import InputError
@@ -204,6 +205,17 @@ class EpochStreams(L.Callback):
 
     def _order(self, epoch: int) -> None:
         seed_all(derive(self.seed, "order", epoch))
+
+
+@contextmanager
+def only_process() -> Iterator[None]:
+    """Let loggers write whatever SLURM or torchrun say of other processes: a run is one, and its files are its own."""
+    before = rank_zero_only.rank
+    rank_zero_only.rank = 0
+    try:
+        yield
+    finally:
+        rank_zero_only.rank = before
 
 
 @contextmanager
