@@ -19,7 +19,7 @@ from mlplab.cli.app import main
 from mlplab.cli.train import summary
 from mlplab.errors import InputError
 from mlplab.runs import checkpoint
-from mlplab.training.build import build_module
+from mlplab.training.build import build_module, start_from
 from mlplab.training.callbacks import EarlyStopping
 from mlplab.training.plane import plane_of
 
@@ -155,6 +155,23 @@ def test_pruned_weights_are_those_that_are_saved_and_measured(base, tmp_path, op
         assert name.endswith("bias") or bool((value == 0).any())
         torch.testing.assert_close(run.model.state_dict()[name], value, rtol=0, atol=0)
     assert mlplab.evaluate(run.model, run.data)["fresh"]["nll"] == result["fresh"]["nll"]
+
+
+def test_a_run_whose_pruning_is_not_permanent_is_measured_again(base, tmp_path):  # noqa: F811
+    """Its checkpoint has weights and masks apart; what is read back is their product, as it was measured."""
+    node = {"_target_": "lightning.pytorch.callbacks.ModelPruning", "pruning_fn": "l1_unstructured", "amount": 0.3}
+    config = changed(base, callbacks__prune=node | {"make_pruning_permanent": False})
+    result = train(config, tmp_path / "run")
+    state = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert "model.layers.0.weight_mask" in state
+    run = mlplab.load(tmp_path / "run")
+    assert torch.equal(
+        run.model.model.layers[0].weight, state["model.layers.0.weight_orig"] * state["model.layers.0.weight_mask"]
+    )
+    assert mlplab.evaluate(run.model, run.data)["fresh"]["nll"] == result["fresh"]["nll"]
+    begun = build_module(config, run.data)
+    start_from(begun, str(tmp_path / "run"))
+    assert torch.equal(begun.model.layers[0].weight, run.model.model.layers[0].weight)
 
 
 def test_a_run_that_was_pruned_is_not_resumed(base, tmp_path):  # noqa: F811

@@ -22,7 +22,7 @@ from mlplab.runs.folder import RunFolder, open_run
 from mlplab.runs.identity import config_digest
 from mlplab.seeds import derive, same_generators, seed_all
 from mlplab.training.callbacks import MemberCallback, Progress
-from mlplab.training.callbacks.checkpoints import digest_of, network_state
+from mlplab.training.callbacks.checkpoints import digest_of, network_state, pruned_state
 from mlplab.training.classifier import Classifier
 from mlplab.training.data_view import TRANSFERS, DataView, viewed
 from mlplab.training.members import SingleNetwork, network_of
@@ -64,7 +64,7 @@ def start_from(module: L.LightningModule, path: str) -> None:
         content = checkpoint.load(file)
         if isinstance(result.get("config_digest"), str) and digest_of(content) != result["config_digest"]:
             raise InputError(f"{file} is of another config than {folder.config}: one of the two was changed")
-        state = network_state(content, file)
+        state = pruned_state(network_state(content, file), network)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:

@@ -12,7 +12,7 @@ from mlplab.runs.files import read_record
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.identity import config_digest
 from mlplab.training.build import build_module
-from mlplab.training.callbacks.checkpoints import digest_of, network_state
+from mlplab.training.callbacks.checkpoints import digest_of, network_state, pruned_state
 from mlplab.training.classifier import Classifier
 from mlplab.training.members import SingleNetwork, network_of
 
@@ -29,7 +29,7 @@ def load_network(module: L.LightningModule, folder: RunFolder, config: Mapping[s
         raise InputError(f"{path} is of another config than {folder.config}: one of the two was changed")
     network = network_of(module)
     try:
-        network.load_state_dict(network_state(payload, path))
+        network.load_state_dict(pruned_state(network_state(payload, path), network))
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path} does not fit the network of {folder.config}: {reason}") from error

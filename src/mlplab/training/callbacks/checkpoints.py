@@ -16,7 +16,7 @@ import lightning.pytorch as L
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import CheckpointIO
-from torch import Tensor
+from torch import Tensor, nn
 
 from mlplab.errors import InputError
 from mlplab.lightning_names import loops_state, set_place
@@ -95,6 +95,16 @@ def network_state(payload: Mapping[str, Any], path: Path | str) -> dict[str, Ten
     if isinstance(payload.get("model"), Mapping):
         return {**payload["model"], **payload.get("buffers", {})}
     raise InputError(f"the checkpoint {path} holds no network")
+
+
+def pruned_state(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """Multiply out what torch's pruning left as ``NAME_orig`` and ``NAME_mask``, where the network itself has NAME."""
+    own, found = network.state_dict(), dict(state)
+    for name in own:
+        if name not in found and f"{name}_orig" in found and f"{name}_mask" in found:
+            values, mask = found.pop(f"{name}_orig"), found.pop(f"{name}_mask")
+            found[name] = mask.to(values.dtype) * values
+    return found
 
 
 def digest_of(payload: Mapping[str, Any]) -> Any:
