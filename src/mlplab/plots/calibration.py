@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 
 from mlplab.errors import InputError
 from mlplab.plots.charts import add_chart, dots, label, note
+from mlplab.plots.letters import FAMILY, with_letters
 from mlplab.plots.style import COLOURS, INK, MUTED, page, points_of, rgb, text
 from mlplab.plots.style import class_names as named
 from mlplab.runs.metrics import BINS, reliability
@@ -78,7 +79,7 @@ def draw_confusion(made: Figure, counts: np.ndarray, names) -> None:
                 ha="center",
                 va="center",
                 color="#ffffff" if dark else INK if counts[i, j] else MUTED,
-                fontfamily="DejaVu Sans",
+                fontfamily=FAMILY,
                 fontsize=points_of(size),
                 fontweight="bold" if i == j else "normal",
             )
@@ -86,8 +87,11 @@ def draw_confusion(made: Figure, counts: np.ndarray, names) -> None:
     step = -(-classes // 20)
     turn = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if max(map(len, short)) * classes > 34 else {}
     places = np.arange(0, classes, step)
-    axes.set_xticks(places, short[::step], fontsize=points_of(min(21, 1.4 * size)), **turn)
-    axes.set_yticks(places, short[::step], fontsize=points_of(min(21, 1.4 * size)))
+    drawn = [with_letters(name) for name in short[::step]]
+    families = max((families for _, families in drawn), key=len)
+    style = {"fontsize": points_of(min(21, 1.4 * size)), "fontfamily": families}
+    axes.set_xticks(places, [words for words, _ in drawn], **style, **turn)
+    axes.set_yticks(places, [words for words, _ in drawn], **style)
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from mlplab.plots.letters import FAMILY, with_letters
 from mlplab.plots.style import DPI, FAINT, INK, MUTED, points_of, text, width_of
 
 GRID = "#e6e8ec"
@@ -23,7 +24,7 @@ def add_chart(figure: Figure, left: float, top: float, width: float, height: flo
         width=points_of(2),
         pad=points_of(7),
         color=MUTED,
-        labelfontfamily="DejaVu Sans",
+        labelfontfamily=FAMILY,
     )
     for name, spine in axes.spines.items():
         spine.set_visible(name in ("left", "bottom"))
@@ -36,9 +37,9 @@ def add_chart(figure: Figure, left: float, top: float, width: float, height: flo
 
 def label(axes, x: str = "", y: str = "", *, size: float = 22) -> None:
     """Name the axes of a chart."""
-    style = {"fontsize": points_of(size), "color": INK, "fontfamily": "DejaVu Sans", "labelpad": points_of(8)}
-    axes.set_xlabel(x, **style)
-    axes.set_ylabel(y, **style)
+    for write, words in ((axes.set_xlabel, x), (axes.set_ylabel, y)):
+        words, families = with_letters(words)
+        write(words, fontsize=points_of(size), color=INK, fontfamily=families, labelpad=points_of(8))
 
 
 def dots(axes, x, y, colour, size: float, *, edge="#ffffff", width: float = 2, marker: str = "o", **style) -> None:
@@ -48,6 +49,7 @@ def dots(axes, x, y, colour, size: float, *, edge="#ffffff", width: float = 2, m
 
 def note(axes, words: str, at, *, right: float = 0, up: float = 0, size: float = 20, color=MUTED, **style) -> None:
     """Write words at shares of the chart (or where ``xycoords`` says), moved by pixels to the right and up."""
+    words, families = with_letters(words, style.get("weight", "normal"))
     axes.annotate(
         words,
         at,
@@ -55,7 +57,7 @@ def note(axes, words: str, at, *, right: float = 0, up: float = 0, size: float =
         textcoords="offset points",
         color=color,
         fontsize=points_of(size),
-        fontfamily="DejaVu Sans",
+        fontfamily=families,
         **{"xycoords": "axes fraction", **style},
     )
 
@@ -92,7 +94,9 @@ def categories(axis, names) -> None:
     """Name the places 0, 1, 2, ... of an axis."""
     axis.set_major_locator(FixedLocator(range(len(names))))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda at, _: str(names[int(at)]) if 0 <= at < len(names) else ""))
+    drawn = [with_letters(str(name)) for name in names]
+    axis.set_major_formatter(FuncFormatter(lambda at, _: drawn[int(at)][0] if 0 <= at < len(drawn) else ""))
+    axis.set_tick_params(labelfontfamily=max((families for _, families in drawn), key=len, default=[FAMILY]))
 
 
 def epoch_axis(axes, last: float, ticks=None) -> None:

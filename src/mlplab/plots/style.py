@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from mlplab.errors import InputError
+from mlplab.plots.letters import with_letters
 from mlplab.runs.files import write_bytes
 
 DPI = 160
@@ -115,12 +116,13 @@ def text(figure: Figure, x: float, y: float, words: str, size: float, *, width: 
         The matplotlib ``Text``.
     """
     across, down = figure.get_size_inches() * DPI
+    words, families = with_letters(words, kwargs.get("weight", "normal"))
     written = Text(
         x / across,
         1.0 - y / down,
         words,
         fontsize=points_of(size),
-        fontfamily="DejaVu Sans",
+        fontfamily=families,
         **{"color": INK, "va": "baseline", "parse_math": False, **kwargs},
     )
     # An average character of the font is 0.6 of its height: measure only what may be too wide.
