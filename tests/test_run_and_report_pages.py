@@ -14,12 +14,11 @@ from mlplab.data.modules import SpiralDataModule
 from mlplab.faults.browser import CHROMEDRIVER, CHROMIUM, Browser, poor_words
 from mlplab.nn.mlp import MLP
 from mlplab.pages.lif_explorer import lif_explorer
-from mlplab.pages.page import law_of
+from mlplab.pages.page import law_of, within
 from mlplab.pages.report_page import WEIGHT_BYTES, fitting, report_page, thinned_curves
 from mlplab.report.page import of_units
 from mlplab.runs.checkpoint import ARRAYS, read_snapshots
 from mlplab.runs.folder import RunFolder
-from mlplab.training.run_page import within
 
 ENTER, DOWN, RIGHT, LEFT = "\ue007", "\ue015", "\ue014", "\ue012"
 QUICK = ["trainer.max_epochs=5", "figures=map", "launcher=inline", "callbacks.progress=null"]

@@ -1,4 +1,4 @@
-"""The figures of a finished run, and the arrays from which each can be drawn again."""
+"""The figures and the page of a finished run, and the arrays from which each can be drawn again."""
 
 import io
 from dataclasses import dataclass, field
@@ -11,7 +11,10 @@ from torch import Tensor
 
 from mlplab.data.bayes import log_posterior
 from mlplab.nn.mlp import MLP
-from mlplab.runs.files import write_bytes
+from mlplab.pages.page import run_page
+from mlplab.population.stacking import plain_weights
+from mlplab.runs.checkpoint import save_snapshots
+from mlplab.runs.files import finite, write_bytes, write_text
 from mlplab.training.callbacks.decision_maps import DecisionMaps, map_of
 from mlplab.training.members import network_title
 from mlplab.training.plane import Plane, by_f_ratio, components_of, decision_grid
@@ -311,3 +314,42 @@ def animate(run: MemberRun, maps: DecisionMaps, index: int) -> bytes | None:
     drawn = maps.cards.get(index, {})
     cards = [drawn[e] if e in drawn else maps.read_card(run, e) for e in sorted(maps.probabilities.get(index, {}))]
     return gif_bytes(cards) if len(cards) > 1 else None
+
+
+def write_page(trainer: Any, classifier: Any, index: int, result: dict[str, Any], test_logits: Tensor | None) -> None:
+    """Keep the snapshots of a member's network, and write the page of its run; the population stands at the measured state."""
+    if test_logits is None:
+        return
+    run, maps = trainer.runs[index], next((c for c in trainer.callbacks if isinstance(c, DecisionMaps)), DecisionMaps())
+    epoch = result["best_epoch"] if result["evaluated"] == "best" else result["epochs"]
+    population, weights, plane = classifier.population, maps.weights.get(index, {}), maps.plane(run.data)
+    member = population.member(index)
+    data, points = run.data, run.data.shown
+    is_plain = type(member) is MLP
+    shape = points.x.shape[1:]
+    count = shape.numel()
+    seen = points if data.train is None else data.train
+    train = data.to_units(seen.x).reshape(len(seen.x), count).double()
+    shift = data.to_units(torch.zeros(1, *shape)).double().reshape(count)
+    scale = data.to_units(torch.ones(1, *shape)).double().reshape(count) - shift
+    chosen, epochs = plain_weights(population, population.theta[index]), sorted(weights) if is_plain else []
+    arrays = {
+        "widths": np.array([member.in_features, *member.hidden, member.out_features] if is_plain else [], int),
+        "epochs": np.array(epochs, int),
+        "epoch": np.array(epoch),
+        "chosen": chosen,
+        "weights": np.stack([weights[e] for e in epochs]) if epochs else np.zeros((0, len(chosen)), np.float32),
+        "x": points.x.reshape(len(points.y), count).numpy(),
+        "y": points.y.numpy(),
+        "probabilities": test_logits.double().softmax(1).numpy().astype(np.float32),
+        "box": torch.stack([train.amin(0), train.amax(0)]).numpy(),
+        "shift": shift.numpy(),
+        "scale": scale.numpy(),
+        "pair": np.array(plane.pair if plane else (), int),
+        "extent": np.array(plane.extent if plane else (), float),
+        "classes": np.array(list(data.class_names or [f"class {k}" for k in range(test_logits.shape[1])]), str),
+        "features": np.array(list(data.feature_names or [f"x{k + 1}" for k in range(count)]), str),
+    }
+    save_snapshots(run.folder, arrays)
+    html = run_page(run.folder, run.config, arrays, finite(result), network_title(member))
+    write_text(run.folder.path / "run.html", html, sync=False)

@@ -26,13 +26,11 @@ from mlplab.runs.identity import tensor_sha256
 from mlplab.runs.manifest import write_status
 from mlplab.runs.metrics import PARTS, calibration_error
 from mlplab.runs.signals import deferred
-from mlplab.training.callbacks.decision_maps import DecisionMaps
 from mlplab.training.callbacks.monitors import Timing
 from mlplab.training.data_view import module_of
-from mlplab.training.figures import draw_figures
+from mlplab.training.figures import draw_figures, write_page
 from mlplab.training.loggers import RunFolderLogger
 from mlplab.training.record import HYPERPARAMETERS, MemberRun, runs_of
-from mlplab.training.run_page import keep_run
 
 
 def merit(logits: Tensor, labels: Tensor) -> dict[str, Any]:
@@ -195,21 +193,10 @@ def finish(trainer: Any, classifier: Any, started: float, on_result: Callable[[i
             result["seconds"]["total"] = time.perf_counter() - started
             end_loggers(run, result)
             if run.folder is not None and run.config.get("figures", "all") != "none":
-                write_pages(trainer, classifier, index, result, shown)
+                write_page(trainer, classifier, index, result, shown)
             with deferred():
                 close(run, result)  # written last: a result means that everything else is complete
                 on_result(index, result)
-
-
-def write_pages(trainer: Any, classifier: Any, index: int, result: dict[str, Any], test_logits: Tensor | None) -> None:
-    """Keep a member's snapshots and write the page of its run; the population stands at the measured state."""
-    if test_logits is None:
-        return
-    run, maps = trainer.runs[index], next((c for c in trainer.callbacks if isinstance(c, DecisionMaps)), DecisionMaps())
-    epoch = result["best_epoch"] if result["evaluated"] == "best" else result["epochs"]
-    keep_run(
-        run, classifier.population, index, epoch, maps.weights.get(index, {}), test_logits, maps.plane(run.data), result
-    )
 
 
 def part_logits(population: Population, index: int, data: ArrayDataModule) -> dict[str, Tensor | None]:
