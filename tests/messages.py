@@ -31,7 +31,8 @@ import numpy as np
 import torch
 
 import mlplab
-from mlplab import errors, places
+import mlplab.words
+from mlplab import errors
 from mlplab.cli.app import main
 from mlplab.config import composition
 from mlplab.runs import checkpoint
@@ -138,7 +139,7 @@ class Stage:
     def open(self) -> Any:
         """Make the folders, with logs in the current folder and nothing of this machine's own."""
         environment = {"MLPLAB_CONF": str(ROOT / "conf"), "HOME": str(self.made), "COLUMNS": "80"}
-        with patch.dict(os.environ, environment), patch.object(places, "_is_checkout", lambda: False):
+        with patch.dict(os.environ, environment), patch.object(mlplab.words, "_is_checkout", lambda: False):
             os.environ.pop("MLPLAB_TRUST", None)
             with composition.at(self.made), patch.object(errors.InputError, "__init__", self._noting()):
                 Path("table.csv").write_text(TABLE)

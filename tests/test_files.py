@@ -6,13 +6,13 @@ import pytest
 
 from mlplab.config.recorded import read_recorded
 from mlplab.errors import InputError
-from mlplab.places import conf_folder
 from mlplab.report.learning import read_curve
 from mlplab.report.maps import read_map
 from mlplab.runs import checkpoint, files, metrics
 from mlplab.runs.files import read_flat
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.names import defaults_in
+from mlplab.words import conf_folder
 
 
 def full_disk(*_):

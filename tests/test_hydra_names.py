@@ -7,7 +7,7 @@ import pytest
 from hydra.errors import HydraException
 
 from mlplab import hydra_names
-from mlplab.places import conf_folder
+from mlplab.words import conf_folder
 
 ADVICE = f"Hydra {hydra.__version__} differs from 1.3 in what mlplab/hydra_names.py uses of it: "
 

@@ -8,11 +8,11 @@ import pytest
 from sweep_folders import result, write_run
 
 from mlplab.errors import InputError
-from mlplab.places import conf_folder
 from mlplab.runs import index as module
 from mlplab.runs.index import DEEPEST, FILE, Index, folder_bytes, read_run
 from mlplab.runs.manifest import write_status
 from mlplab.runs.names import Defaults
+from mlplab.words import conf_folder
 
 DEFAULTS = Defaults(conf_folder())
 

@@ -25,7 +25,6 @@ GROUND = {
     "lightning_names",
     "options",
     "optuna_names",
-    "places",
     "rules",
     "seeds",
     "torch_names",

@@ -16,14 +16,13 @@ import mlplab
 from mlplab.cli.app import main
 from mlplab.config.composition import compose_all
 from mlplab.errors import InputError
-from mlplab.places import conf_folder
 from mlplab.runs import listing, manifest
 from mlplab.runs.clean import removable, remove
 from mlplab.runs.files import Unusual, flatten, read_flat, split_blocks, unflatten
 from mlplab.runs.find import find_run, find_sweep
 from mlplab.runs.index import FILE, Index, folder_bytes
 from mlplab.runs.names import Defaults, label, run_name, shape_of
-from mlplab.words import front_door
+from mlplab.words import conf_folder, front_door
 
 
 @pytest.fixture
@@ -66,7 +65,7 @@ def test_the_line_for_an_extra_names_the_very_environment(monkeypatch):
     import sys
     from pathlib import Path
 
-    from mlplab.places import pip_line
+    from mlplab.words import pip_line
 
     monkeypatch.chdir(Path(sys.executable).parent.parent)
     assert pip_line("search") == f"bin/{Path(sys.executable).name} -m pip install 'mlplab[search]'"

@@ -16,10 +16,10 @@ from mlplab.data.file_module import FileDataModule, FileDataModule01
 from mlplab.nn.activations import LIFRate
 from mlplab.nn.losses import CrossEntropy, cross_entropy, soft_targets
 from mlplab.nn.mlp import MLP, Dropout
-from mlplab.places import conf_folder
 from mlplab.population import optimizers, schedules
 from mlplab.population.state import Rules
 from mlplab.population.trainer import BlockTrainer
+from mlplab.words import conf_folder
 
 # These are filled or renewed as a training or a listing goes on.
 CHANGING = {"EpochSums", "Job", "Run", "Stop", "SweepFolder", "SweepRecord", "Table"}

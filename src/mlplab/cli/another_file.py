@@ -15,7 +15,6 @@ from mlplab.config import composition as configs
 from mlplab.data.arrays import LabelledData
 from mlplab.data.file_module import WholeFile
 from mlplab.errors import InputError
-from mlplab.places import is_option
 from mlplab.population.member_axis import Population
 from mlplab.runs.files import write_bytes
 from mlplab.runs.folder import RunFolder, open_run
@@ -23,7 +22,7 @@ from mlplab.runs.index import Index
 from mlplab.training.loading import load_population
 from mlplab.training.members import network_title
 from mlplab.training.results import part_metrics
-from mlplab.words import plural
+from mlplab.words import is_option, plural
 from mlplab.words import short_path as shown
 
 # Options that describe the other file, besides its path; all others are the run's.

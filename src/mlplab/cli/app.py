@@ -13,10 +13,9 @@ from typing import Any, NoReturn
 
 from mlplab.cli.commands import COMMANDS, OWN_HELP, TAKES_RUNS
 from mlplab.errors import UNWRITABLE, InputError, hides_interrupt
-from mlplab.places import is_option
 from mlplab.rules import near
 from mlplab.runs import signals
-from mlplab.words import print_error
+from mlplab.words import is_option, print_error
 
 EXIT_OF_STATUS = {"finished": 0, "interrupted": 130}
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from mlplab.cli.runs import shown_path
 from mlplab.errors import InputError
-from mlplab.places import expanded, is_option, logs_folder
 from mlplab.report.paired import McNemar, Paired, config_differences, mcnemar, pair_sweeps, paired_t
 from mlplab.report.table import first_config
 from mlplab.report.words import p_words
@@ -16,7 +15,7 @@ from mlplab.runs.find import find_sweep, run_folder, study_of
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.names import shown
 from mlplab.runs.sweep_folder import SweepFolder, read_sweep
-from mlplab.words import columns, folded, plural, wrapped
+from mlplab.words import columns, expanded, folded, is_option, logs_folder, plural, wrapped
 
 USAGE = """\
 usage: scripts/lab compare RUN RUN [RUN ...] [paths.logs=DIR]

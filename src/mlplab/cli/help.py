@@ -11,9 +11,8 @@ from typing import Any
 import yaml
 
 from mlplab.errors import InputError
-from mlplab.places import conf_folder
 from mlplab.rules import near
-from mlplab.words import folded, front_door
+from mlplab.words import conf_folder, folded, front_door
 
 # Command -> what it does, its use, and examples with a word on each.
 COMMANDS: dict[str, tuple[str, str, tuple[tuple[str, str], ...]]] = {

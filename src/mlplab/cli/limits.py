@@ -16,7 +16,6 @@ from mlplab.data.modules import SpiralDataModule
 from mlplab.errors import InputError
 from mlplab.hydra_names import readable
 from mlplab.nn.mlp import hidden_widths
-from mlplab.places import is_option
 from mlplab.plots.limits import Line, regret_curves
 from mlplab.plots.style import save
 from mlplab.rules import boolean, integer, many, optional
@@ -26,7 +25,7 @@ from mlplab.runs.folder import RunFolder, claim, open_run, owned
 from mlplab.runs.identity import config_digest
 from mlplab.runs.sweep_folder import read_sweep
 from mlplab.training.objects import build
-from mlplab.words import columns, plural, short_path
+from mlplab.words import columns, is_option, plural, short_path
 
 OPTIONS = {
     "networks": boolean(),

@@ -6,9 +6,8 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from mlplab.pages import page
-from mlplab.places import is_option
 from mlplab.runs.folder import open_run
-from mlplab.words import short_path
+from mlplab.words import is_option, short_path
 
 
 def write_playground(words: Sequence[str]) -> int:

@@ -5,11 +5,10 @@ from contextlib import nullcontext
 
 from mlplab.cli.runs import shown_path
 from mlplab.errors import InputError
-from mlplab.places import expanded, is_option, logs_folder
 from mlplab.rules import near
 from mlplab.runs.find import run_folder
 from mlplab.runs.folder import RunFolder, owned
-from mlplab.words import folded
+from mlplab.words import expanded, folded, is_option, logs_folder
 
 FIGURES = (
     "decision_map",

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from mlplab.errors import InputError
-from mlplab.places import conf_folder, expanded, is_option, logs_folder
 from mlplab.rules import near
 from mlplab.runs import listing
 from mlplab.runs.clean import Removal, removable, remove
 from mlplab.runs.index import Index, Run
-from mlplab.words import folded, front_door, plural
+from mlplab.words import conf_folder, expanded, folded, front_door, is_option, logs_folder, plural
 
 USAGE = """\
 usage: scripts/lab runs [list|best|clean] [FOLDER] [KEY=VALUE ...]

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlplab.errors import InputError
-from mlplab.places import conf_folder, logs_folder
 from mlplab.runs.find import find_run, find_sweep
 from mlplab.runs.index import Index
 from mlplab.runs.signals import patient
-from mlplab.words import folded, plural
+from mlplab.words import conf_folder, folded, logs_folder, plural
 
 USAGE = """\
 usage: scripts/lab tensorboard [FOLDER|SWEEP|RUN|last] [TensorBoard's own flags, such as --port 6007]

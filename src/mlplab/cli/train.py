@@ -9,10 +9,9 @@ from omegaconf import OmegaConf
 
 from mlplab.data.baselines import NEIGHBOURS
 from mlplab.pages.page import write_playground
-from mlplab.places import pip_line
 from mlplab.runs.metrics import unequal
 from mlplab.training.fit import fit
-from mlplab.words import columns, folded, front_door, plural
+from mlplab.words import columns, folded, front_door, pip_line, plural
 from mlplab.words import short_path as shown
 
 BASELINES = {

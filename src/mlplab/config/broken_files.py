@@ -8,7 +8,7 @@ import yaml
 from omegaconf.errors import GrammarParseError
 
 from mlplab.hydra_names import parsed
-from mlplab.places import conf_folder
+from mlplab.words import conf_folder
 
 
 def broken_file(error: Exception, overrides: Sequence[str]) -> str | None:

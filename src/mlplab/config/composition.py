@@ -22,11 +22,11 @@ from mlplab.config.validation import validate
 from mlplab.errors import InputError
 from mlplab.hydra_names import parsed, quoted, readable
 from mlplab.options import long_precision
-from mlplab.places import conf_folder, expanded, logs_folder
 from mlplab.rules import mapping, near, optional, shown, text
 from mlplab.runs.files import expect_file
 from mlplab.runs.find import run_folder
 from mlplab.runs.identity import CONTENTS, file_sha256
+from mlplab.words import conf_folder, expanded, logs_folder
 
 OmegaConf.register_new_resolver("logs_folder", lambda: str(logs_folder()), replace=True)
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from mlplab.data.columns import Column, Table
 from mlplab.errors import InputError
-from mlplab.places import pip_line
-from mlplab.words import listed, plural
+from mlplab.words import listed, pip_line, plural
 
 # What numpy and zipfile raise for an archive that is damaged, encrypted, or larger than the memory.
 DAMAGE = (ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)

@@ -15,11 +15,10 @@ from mlplab.data.labels import classes_of, codes_among, find_label, words_of
 from mlplab.data.splits import split
 from mlplab.data.table import checked_path, read_table
 from mlplab.errors import InputError
-from mlplab.places import expanded
 from mlplab.rules import check_all, number
 from mlplab.runs.identity import CONTENTS, file_sha256
 from mlplab.seeds import generator
-from mlplab.words import listed, plural
+from mlplab.words import expanded, listed, plural
 
 
 class FileDataModule(ArrayDataModule):

@@ -17,7 +17,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from mlplab import places
+import mlplab.words
 from mlplab.cli import app, door
 from mlplab.cli.commands import COMMANDS
 from mlplab.config import composition
@@ -141,8 +141,8 @@ def _batch(pick: random.Random, here: Path, whole: Path, told: Path) -> None:
     try:
         os.chdir(here)
         os.setsid()
-        os.environ["MLPLAB_CONF"] = str(places.conf_folder())
-        places._is_checkout = lambda: False  # logs are then made here
+        os.environ["MLPLAB_CONF"] = str(mlplab.words.conf_folder())
+        mlplab.words._is_checkout = lambda: False  # logs are then made here
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
         studies, through = dict(COMMANDS), door.through_hydra

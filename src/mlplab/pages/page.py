@@ -16,12 +16,11 @@ from urllib.parse import quote
 
 import numpy as np
 
-from mlplab.places import conf_folder
 from mlplab.runs import metrics
 from mlplab.runs.files import finite, read_flat, read_json, write_text
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.names import Defaults, defaults_in, label, shown
-from mlplab.words import plural
+from mlplab.words import conf_folder, plural
 
 SCRIPT = re.compile(r'<script src="([\w/.]+)"((?: [\w]+="[\w/]+")*)></script>')
 STYLE = re.compile(r'<link rel="stylesheet" href="([\w/.]+)">')

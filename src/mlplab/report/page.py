@@ -11,7 +11,6 @@ import numpy as np
 
 from mlplab.pages.page import address, law_of, options_of
 from mlplab.pages.report_page import report_page
-from mlplab.places import conf_folder
 from mlplab.report import words
 from mlplab.report.learning import read_curve
 from mlplab.report.table import MERIT, Setting, Table
@@ -22,6 +21,7 @@ from mlplab.runs.identity import Role, role_of
 from mlplab.runs.names import Defaults, short_names, shown
 from mlplab.runs.sweep_folder import config_of
 from mlplab.runs.sweep_record import Job
+from mlplab.words import conf_folder
 
 # From this number of runs on, the page holds the weights of each setting's median run alone.
 MANY_RUNS = 300

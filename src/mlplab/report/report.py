@@ -7,7 +7,6 @@ from pathlib import Path
 
 from mlplab.errors import InputError
 from mlplab.pages.page import write_playground
-from mlplab.places import expanded, is_option, logs_folder
 from mlplab.report import csv, words
 from mlplab.report.page import sweep_page
 from mlplab.report.search import Search, read_search
@@ -19,7 +18,7 @@ from mlplab.rules import near
 from mlplab.runs.files import write_bytes, write_text
 from mlplab.runs.find import find_sweep
 from mlplab.runs.sweep_folder import read_sweep
-from mlplab.words import plural, wrapped
+from mlplab.words import expanded, is_option, logs_folder, plural, wrapped
 
 USAGE = "report SWEEP_FOLDER [SWEEP_FOLDER ...] [paths.logs=DIR]; a sweep's name, or last for the newest, stands for it"
 # Drawn by some report or other: what an earlier one left and this one does not draw would be out of date.

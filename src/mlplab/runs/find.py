@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlplab.errors import InputError
-from mlplab.places import conf_folder, expanded, logs_folder
 from mlplab.rules import near
 from mlplab.runs.files import read_flat
+from mlplab.words import conf_folder, expanded, logs_folder
 
 if TYPE_CHECKING:  # the index reads YAML, and a sweep is found without it
     from mlplab.runs.index import Index, Run

@@ -11,7 +11,6 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mlplab.errors import Ended, InputError
-from mlplab.places import pip_line
 from mlplab.runs.folder import locked
 from mlplab.runs.identity import Role, code_digest, config_digest, override_role
 from mlplab.runs.metrics import read_objective
@@ -19,7 +18,7 @@ from mlplab.search.space import Dimension, read_space
 from mlplab.sweeps.executors import physical_cores
 from mlplab.sweeps.groups import FEWEST_MEMBERS
 from mlplab.sweeps.task import Task
-from mlplab.words import plural
+from mlplab.words import pip_line, plural
 
 # Samplers that learn from results get at least this number of batches, even where more cores could take larger ones.
 ROUNDS = 4

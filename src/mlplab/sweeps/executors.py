@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mlplab.errors import InputError
-from mlplab.places import pip_line
 from mlplab.sweeps import worker
+from mlplab.words import pip_line
 
 KILL_WITHIN_S = 2.0
 
