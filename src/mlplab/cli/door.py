@@ -25,11 +25,9 @@ from mlplab.errors import Ended, InputError
 from mlplab.hydra_names import of_known_mode, quoted, raising_disk_errors, resolved_whole
 from mlplab.pages.page import write_playground
 from mlplab.runs import signals
-from mlplab.runs.files import flatten, read_json
+from mlplab.runs.files import read_json
 from mlplab.runs.folder import claim, claimed, locked, take, unless_used
-from mlplab.runs.identity import config_digest
-from mlplab.runs.names import Defaults, shape_of
-from mlplab.runs.names import run_name as name_run
+from mlplab.runs.names import name_of
 from mlplab.sweeps.folder import sweep_folder
 from mlplab.sweeps.task import Task
 from mlplab.words import front_door, printable, short_path, typed_in
@@ -43,20 +41,7 @@ OmegaConf.register_new_resolver("job_name", lambda *, _root_: job_name(_root_), 
 def job_name(whole: DictConfig) -> str:
     """Name a job's folder by its content, from its config with Hydra's node."""
     own = OmegaConf.masked_copy(whole, [key for key in whole if key != "hydra"])
-    return run_name(OmegaConf.create(configs.resolved(own)), dict(whole.hydra.runtime.choices))
-
-
-def run_name(config: DictConfig, choices: dict[str, str | None]) -> str:
-    """Name a run by its content, at most 80 letters: the data, the network, what differs from the defaults, the
-    seed, and 8 digits of the config's digest; see :func:`mlplab.runs.names.run_name`."""
-    if config.name is not None:
-        return config.name
-    plain = OmegaConf.to_container(config)
-    leads = [str(choices[group]) for group in ("data", "target", "neuron") if choices.get(group)]
-    model = plain.get("model", {})
-    shape = shape_of(model) or (str(choices["model"]) if choices.get("model") else None)
-    changed = Defaults(configs.conf_folder()).changes(flatten(plain))
-    return name_run(leads, changed, shape, plain["seed"], config_digest(plain))
+    return name_of(configs.resolved(own), dict(whole.hydra.runtime.choices), configs.conf_folder())
 
 
 @contextmanager
@@ -117,7 +102,9 @@ def single(command: str, config_name: str, task: Task, words: Words) -> None:
     chosen = Path(str(composition.hydra.run.dir)).absolute()
     if chosen == logs:
         parent = logs / (composition.choices.get("experiment") or command)
-        place = claimed(parent, run_name(composition.config, composition.choices))
+        place = claimed(
+            parent, name_of(OmegaConf.to_container(composition.config), composition.choices, configs.conf_folder())
+        )
     else:
         place = take(chosen)
     with place as folder:

@@ -11,7 +11,7 @@ import yaml
 
 from mlplab.errors import InputError
 from mlplab.runs.files import Unusual, flatten, read_block, read_bytes, read_flat, read_text, split_blocks
-from mlplab.runs.identity import Role, name_today, role_of
+from mlplab.runs.identity import Role, config_digest, name_today, role_of
 
 LONGEST = 80
 # Keys that a name shows otherwise: by the shape of the network, or by words of their own.
@@ -71,6 +71,21 @@ def short_key(key: str) -> str:
     if last in ("seed", "name", "weight", "path", "epochs", "patience", "steps") and "." in key:
         return key
     return _WORDS.get(last, last)
+
+
+def name_of(config: Mapping[str, Any], choices: Mapping[str, str | None], conf: Path) -> str:
+    """Name a run by its content: the data, the network, what differs from the defaults, the seed, digits of the digest.
+
+    Args:
+        config: resolved, as plain values; its ``name``, where it has one, is the name.
+        choices: the option taken of each group.
+        conf: where the defaults stand.
+    """
+    if config["name"] is not None:
+        return config["name"]
+    leads = [str(choices[group]) for group in ("data", "target", "neuron") if choices.get(group)]
+    shape = shape_of(config.get("model", {})) or (str(choices["model"]) if choices.get("model") else None)
+    return run_name(leads, Defaults(conf).changes(flatten(config)), shape, config["seed"], config_digest(config))
 
 
 def run_name(
