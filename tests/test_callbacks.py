@@ -19,13 +19,13 @@ from mlplab.population.optimizers import SGD
 from mlplab.population.schedules import Cosine
 from mlplab.population.stacking import stack
 from mlplab.population.state import BestState, EpochSums, Stop
-from mlplab.population.trainer import BlockTrainer
 from mlplab.runs import checkpoint
 from mlplab.runs.manifest import read_status
 from mlplab.seeds import generator
 from mlplab.training.build import build_loss, build_model
 from mlplab.training.callbacks import DivergenceGuard, EarlyStopping, MemberCallback
 from mlplab.training.fit import fit, fit_members
+from mlplab.training.trainers import BlockTrainer
 
 ALL = torch.ones(2, dtype=torch.bool)
 

@@ -11,13 +11,13 @@ from small_runs import base, changed, quick, spirals, train  # noqa: F401 (fixtu
 from mlplab.nn.mlp import MLP
 from mlplab.population.engine import PopulationModule
 from mlplab.population.optimizers import Adam
-from mlplab.population.trainer import BlockTrainer
 from mlplab.runs import checkpoint
 from mlplab.runs.manifest import read_status
 from mlplab.training.callbacks import MemberCallback, Progress
 from mlplab.training.callbacks.decision_maps import log_spaced, map_of
 from mlplab.training.fit import fit_members
 from mlplab.training.plane import decision_grid
+from mlplab.training.trainers import BlockTrainer
 
 # Maps.
 

@@ -221,7 +221,7 @@ def test_images_are_classified_too(tmp_path, base):
     from mlplab.data.arrays import ArrayDataModule, Points
     from mlplab.nn.mlp import MLP
     from mlplab.population.engine import PopulationModule
-    from mlplab.population.trainer import BlockTrainer
+    from mlplab.training.trainers import BlockTrainer
 
     class Bars(ArrayDataModule):
         def prepare(self):

@@ -13,8 +13,8 @@ from mlplab.population.blocks import BlockLoader, Serving
 from mlplab.population.engine import PopulationModule
 from mlplab.population.optimizers import SGD, Adam
 from mlplab.population.schedules import Cosine
-from mlplab.population.trainer import BlockTrainer
 from mlplab.training.callbacks import DecisionMaps, MemberCallback
+from mlplab.training.trainers import BlockTrainer
 
 PLAIN_LIGHTNING = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers",

@@ -18,7 +18,7 @@ from mlplab.nn.losses import CrossEntropy, cross_entropy, soft_targets
 from mlplab.nn.mlp import MLP, Dropout
 from mlplab.population import optimizers, schedules
 from mlplab.population.state import Rules
-from mlplab.population.trainer import BlockTrainer
+from mlplab.training.trainers import BlockTrainer
 from mlplab.words import conf_folder
 
 # These are filled or renewed as a training or a listing goes on.

@@ -21,7 +21,7 @@ from mlplab.benchmarks.benchmark import Row, in_turn, installed, row
 from mlplab.benchmarks.peers import BATCH, EPOCHS, bare_loop, jax_trainer
 from mlplab.config.composition import compose
 from mlplab.data.modules import SpiralDataModule
-from mlplab.population.trainer import quiet
+from mlplab.training.data_view import quiet
 from mlplab.training.fit import fit
 
 # Lightning's own loop is timed on one epoch in so many.

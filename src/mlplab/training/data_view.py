@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import logging
 import math
 import warnings
 import weakref
@@ -16,7 +17,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset, default_collate
 
 from mlplab.data.arrays import ArrayDataModule, LabelledData, Points
-from mlplab.population.trainer import quiet
 from mlplab.seeds import put_back, same_generators, states
 
 # Above this number points are not gathered: the metrics are then those that the module's own test logs.
@@ -26,6 +26,45 @@ LOADERS = {"train": "train_dataloader", "validation": "val_dataloader", "test": 
 TRANSFERS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 # Data modules that the lab has set up, each with the stages.
 _SET_UP: "weakref.WeakKeyDictionary[LightningDataModule, set[str]]" = weakref.WeakKeyDictionary()
+
+# Lightning reports at every start which accelerators it sees, and advises on loaders that the lab does not use.
+QUIET = (
+    ".*does not have many workers.*",
+    ".*is smaller than the logging interval.*",
+    ".*`isinstance\\(treespec.*",
+    ".*available but not used.*",
+    ".*[Nn]o `.*_dataloader.*",
+    ".*log_every_n_steps.*",
+    ".*Checkpoint directory.*",
+    ".*barebones.*",
+)
+
+
+def one_process() -> dict[str, Any]:
+    """Give the options by which a Trainer of Lightning's is one process, whatever SLURM or torchrun say, and prints nothing."""
+    return {
+        "devices": 1,  # without a word Lightning would take every GPU
+        "plugins": [LightningEnvironment()],
+        "logger": False,
+        "num_sanity_val_steps": 0,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+
+
+@contextmanager
+def quiet(profiled: bool = False) -> Iterator[None]:
+    """Leave out what Lightning says of hardware at every start, and its advice on loaders that the lab does not use."""
+    logger = logging.getLogger("lightning.pytorch")
+    before = logger.level
+    logger.setLevel(logging.INFO if profiled else logging.WARNING)  # a profiler reports through Lightning's log
+    try:
+        with warnings.catch_warnings():
+            for pattern in QUIET:
+                warnings.filterwarnings("ignore", pattern)
+            yield
+    finally:
+        logger.setLevel(before)
 
 
 class DataView(LabelledData):
@@ -150,15 +189,7 @@ def _attached(module: LightningDataModule) -> Iterator[None]:
         yield
         return
     with quiet():
-        module.trainer = Trainer(
-            accelerator="cpu",
-            devices=1,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            plugins=[LightningEnvironment()],
-        )
+        module.trainer = Trainer(accelerator="cpu", enable_checkpointing=False, **one_process())
     try:
         yield
     finally:

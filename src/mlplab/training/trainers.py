@@ -1,4 +1,4 @@
-"""The two ways to train runs, the engine or Lightning's own loop, and what of its process a training sets and puts back."""
+"""The two ways to train runs, the engine driven by a Trainer of Lightning's or Lightning's own loop, and what of its process a training sets."""
 
 import itertools
 import signal
@@ -11,27 +11,132 @@ from typing import Any
 import lightning.pytorch as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from mlplab.errors import InputError
-from mlplab.options import FURTHER_TRAINER
-from mlplab.population.blocks import MemberData, Serving
+from mlplab.options import FURTHER_TRAINER, TRAINER
+from mlplab.population.blocks import BlockLoader, MemberData, Serving, WholeLoader
 from mlplab.population.engine import PopulationModule
 from mlplab.population.member_axis import ModulePopulation
 from mlplab.population.stacking import stack
-from mlplab.population.trainer import BlockTrainer, quiet
+from mlplab.population.state import PRECISIONS, Rules
+from mlplab.rules import check_all, choice
 from mlplab.runs import signals
 from mlplab.runs.folder import RunFolder
 from mlplab.runs.manifest import write_status
 from mlplab.seeds import derive, in_turn, seed_all
 from mlplab.training.callbacks.checkpoints import RunState, WholeFile, reading
-from mlplab.training.data_view import module_of, set_up_once
+from mlplab.training.data_view import module_of, one_process, quiet, set_up_once
 from mlplab.training.members import members_of, replacing
 from mlplab.training.objects import wants_memory
 from mlplab.training.plan import member_optimizer
 from mlplab.training.record import MemberRun, Record
+
+# What the engine can do of it; no minibatch at all is answered with how many there are.
+RULES = TRAINER | {"precision": choice(*PRECISIONS), "limit_train_batches": TRAINER["overfit_batches"]}
+
+
+class BlockTrainer(L.Trainer):
+    """A Lightning Trainer for a :class:`PopulationModule`; a batch in its options is a minibatch, not a block.
+
+    Args:
+        max_epochs: epochs, >= 1.
+        max_steps: optimiser steps at most, -1 for no limit.
+        limit_train_batches: minibatches an epoch at most: an integer, or a fraction in [0, 1].
+        overfit_batches: train, unshuffled, and validate on these first minibatches: an integer or a fraction; 0 off.
+        fast_dev_run: run this many minibatches (True is one) of one epoch, without loggers and checkpoints.
+        accumulate_grad_batches: minibatches whose mean gradient makes one optimiser step.
+        gradient_clip_val: largest norm or absolute value of each member's gradient; None or 0 for no limit.
+        gradient_clip_algorithm: "norm" or "value".
+        precision: "32-true" or "64-true".
+        serving: how minibatches are served.
+        **lightning: whatever else Lightning's Trainer takes.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_epochs: int = 100,
+        max_steps: int = -1,
+        limit_train_batches: int | float = 1.0,
+        overfit_batches: int | float = 0,
+        fast_dev_run: bool | int = False,
+        accumulate_grad_batches: int = 1,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str = "norm",
+        precision: str = "32-true",
+        serving: Serving = Serving(),
+        **lightning: Any,
+    ) -> None:
+        given = {
+            "max_epochs": max_epochs,
+            "max_steps": max_steps,
+            "accumulate_grad_batches": accumulate_grad_batches,
+            "check_val_every_n_epoch": lightning.get("check_val_every_n_epoch"),
+            "precision": precision,
+            "limit_train_batches": limit_train_batches,
+            "overfit_batches": overfit_batches,
+            "fast_dev_run": fast_dev_run,
+            "gradient_clip_val": gradient_clip_val,
+            "gradient_clip_algorithm": gradient_clip_algorithm,
+        }
+        check_all(RULES, "trainer", **given)
+        devices = lightning.get("devices", 1)
+        if devices not in (1, "1", "auto") and not (isinstance(devices, (list, tuple)) and len(devices) == 1):
+            raise InputError(f"trainer.devices must be 1, or a list of 1, got {devices!r}")
+        if fast_dev_run:
+            max_epochs, limit_train_batches = 1, int(fast_dev_run)
+            lightning |= {"logger": False}
+        self.rules = Rules(
+            max_epochs, max_steps, accumulate_grad_batches, gradient_clip_val or None, gradient_clip_algorithm or "norm"
+        )
+        # Filled by `fit`: what belongs to each member. Without it nothing is written.
+        self.runs: list[Any] = []
+        self.serving = serving
+        self.limits = {"limit": limit_train_batches, "overfit": overfit_batches}
+        fixed = one_process() | {
+            # True without a Checkpoint callback would make Lightning add one of its own.
+            "enable_checkpointing": any(isinstance(c, Checkpoint) for c in lightning.get("callbacks") or ()),
+            "log_every_n_steps": 1,
+            "use_distributed_sampler": False,
+        }
+        self._profiled = bool(lightning.get("profiler"))
+        with quiet(self._profiled):
+            super().__init__(max_epochs=max_epochs, max_steps=max_steps, precision=precision, **{**fixed, **lightning})
+
+    @property
+    def received_sigterm(self) -> bool:
+        """Lightning leaves at once, with nothing saved; a job of the lab is stopped as by Ctrl-C, see ``stoppable``."""
+        return super().received_sigterm and not self.runs
+
+    def fit(self, model: PopulationModule, datamodule: Any = None, **loaders: Any) -> None:  # type: ignore[override] (narrower on purpose)
+        """Train a classifier on a data module of the lab; other arguments are Lightning's."""
+        if datamodule is not None:
+            datamodule.setup("fit")
+            data = MemberData([datamodule], self.serving)
+            loaders = {"train_dataloaders": data.train_loader(), "val_dataloaders": data.validation_loader()}
+            datamodule = None
+        train = loaders.get("train_dataloaders")
+        if isinstance(train, BlockLoader):
+            train.to(self.strategy.root_device).restrict(**self.limits)
+            if not train.per_epoch:
+                overfit = self.limits["overfit"]
+                given = f"overfit_batches={overfit}" if overfit else f"limit_train_batches={self.limits['limit']}"
+                raise InputError(f"trainer.{given} leaves no minibatch of {train.whole} to train on")
+            if self.limits["overfit"]:
+                seen = train.per_epoch * train.batch_size
+                loaders["val_dataloaders"] = WholeLoader(train.x[:, :seen], train.y[:, :seen])
+        model.validation_points = None
+        if isinstance(points := loaders.get("val_dataloaders"), WholeLoader):  # Lightning handles the others
+            del loaders["val_dataloaders"]
+            points.to(self.strategy.root_device)
+            model.validation_points = points.x, points.y
+        with quiet(self._profiled):
+            super().fit(model, datamodule=datamodule, **loaders)
+        # Lightning takes its module back to the CPU at the end; the population stays where it was trained.
+        model.theta.data = model.population.theta
 
 
 def population_of(runs: Sequence[MemberRun]) -> PopulationModule:
@@ -67,23 +172,15 @@ def lightning_trainer(run: MemberRun, options: Mapping[str, Any], callbacks: Seq
     if run.draws is not None:
         own.append(EpochStreams(run.draws))
     foreign = [logger for logger in run.loggers if logger not in run.recorded_loggers]
-    # A run is one process, whatever SLURM or torchrun say of others around it.
-    plugins: dict[str, Any] = {"plugins": [LightningEnvironment()]}
+    # True without a Checkpoint callback would make Lightning add one of its own.
+    checkpoints = any(isinstance(c, Checkpoint) for c in own)
+    fixed = one_process() | {"logger": foreign or False, "enable_checkpointing": checkpoints}
     if run.folder is not None:
         own.append(RunState())
-        plugins["plugins"].append(WholeFile())
-        plugins["default_root_dir"] = str(run.folder.path)
-    fixed = {
-        "logger": foreign or False,
-        "devices": 1,  # a run is one process; without a word Lightning would take every GPU
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "num_sanity_val_steps": 0,
-        # True without a Checkpoint callback would make Lightning add one of its own.
-        "enable_checkpointing": any(isinstance(c, L.callbacks.Checkpoint) for c in own),
-    }
+        fixed["plugins"].append(WholeFile())
+        fixed["default_root_dir"] = str(run.folder.path)
     with quiet(), made(options):
-        trainer = L.Trainer(callbacks=own, **{**fixed, **plugins, **options})
+        trainer = L.Trainer(callbacks=own, **{**fixed, **options})
     if trainer.world_size > 1:
         asked = f"trainer.devices={options.get('devices')} with trainer.strategy={options.get('strategy', 'auto')}"
         raise InputError(
