@@ -440,6 +440,6 @@ def test_a_run_is_looked_for_in_the_logs_that_are_named(tmp_path, monkeypatch, c
         told = capsys.readouterr().err
         assert code == 0 or "RUN must be" not in told, (command, told)
         assert code == 0 or command[0] == "spiking", (command, told)
-    monkeypatch.setattr("mlplab.cli.runs.logs_folder", lambda: tmp_path / "elsewhere")
+    monkeypatch.setattr("mlplab.runs.find.logs_folder", lambda: tmp_path / "elsewhere")
     assert app.main(["reproduce", digits, "paths.logs=new"]) == 0  # which has none: it is found in the lab's own
     assert any((tmp_path / "new").rglob("result.json"))
