@@ -56,7 +56,10 @@ def test_synapses_follow_campbells_theorem():
 
 
 def test_seeds_differ_and_zero_is_a_seed():
-    draw = lambda seed: OrnsteinUhlenbeck(dt_ms=1.0, neurons=3, seed=seed).block(0, 4)  # noqa: E731
+
+    def draw(seed):
+        return OrnsteinUhlenbeck(dt_ms=1.0, neurons=3, seed=seed).block(0, 4)
+
     np.testing.assert_array_equal(draw(0), draw(0))
     assert not np.array_equal(draw(0), draw(1))
 

@@ -31,7 +31,10 @@ def count_in_rationals(current, resistance, capacitance, tau_ref, threshold, res
 def random_cases(number, seed):
     """Yield cases of small rational numbers, in which ties, threshold currents and large steps are common."""
     rng = np.random.default_rng(seed)
-    pick = lambda *values: values[rng.integers(len(values))]  # noqa: E731
+
+    def pick(*values):
+        return values[rng.integers(len(values))]
+
     for _ in range(number):
         resistance = pick(None, Fraction(1), Fraction(1, 2), Fraction(2), Fraction(int(rng.integers(1, 50)), 7))
         capacitance = pick(Fraction(1), Fraction(2), Fraction(10), Fraction(int(rng.integers(1, 40)), 4))

@@ -175,7 +175,10 @@ def test_a_spike_in_the_last_step_and_the_step_before():
 def test_a_run_can_be_cut_anywhere_and_continued(method):
     rng = np.random.default_rng(9)
     neuron = random_neurons(rng, (6,))
-    noise = lambda: OrnsteinUhlenbeck(dt_ms=0.5, neurons=6, mean_ma=1.0, std_ma=1.0, seed=3)  # noqa: E731
+
+    def noise():
+        return OrnsteinUhlenbeck(dt_ms=0.5, neurons=6, mean_ma=1.0, std_ma=1.0, seed=3)
+
     whole = simulate(neuron, noise(), steps=120, dt_ms=0.5, method=method, trace=True, spikes=True)
     for cut in (0, 1, 37, 119, 120):
         first = simulate(neuron, noise(), steps=cut, dt_ms=0.5, method=method)
@@ -246,7 +249,10 @@ def test_exact_spikes_under_a_ramp_against_an_ode_solver():
     ramp = Ramp(dt_ms=dt_ms, from_ma=0.2, to_ma=2.0, over_ms=60.0)
     run = simulate(neuron, ramp, steps=steps, dt_ms=dt_ms, method="exact", spikes=True)
     rows = ramp.block(0, steps)
-    meets = lambda t, v, i: v[0] - 1.0  # noqa: E731
+
+    def meets(t, v, i):
+        return v[0] - 1.0
+
     meets.terminal = True
     times, v, at = [], 0.0, 0.0
     free_from = 0.0

@@ -101,7 +101,10 @@ def test_the_counts_in_the_figure_are_the_simulations(default):
 
 
 def test_the_distance_to_the_relu_shrinks_to_nothing():
-    distance = lambda r, t: float(transfer_figures.relu_distance_hz(Neuron(resistance_kohm=r, tau_ref_ms=t)))  # noqa: E731
+
+    def distance(r, t):
+        return float(transfer_figures.relu_distance_hz(Neuron(resistance_kohm=r, tau_ref_ms=t)))
+
     assert distance(1.0, 1.0) > distance(10.0, 0.1) > distance(1e3, 1e-3) > distance(np.inf, 0.0)
     assert distance(np.inf, 0.0) < 1e-9
     # Just below threshold a silent neuron is Vth/R away from the ReLU, times 1/(C Vth): 100 Hz / R.

@@ -19,7 +19,10 @@ def in_digits(r, c, tau_ref, gap, mean, noise):
         r, c, tau_ref, gap, mean, noise = (mpmath.mpf(float(v)) for v in (r, c, tau_ref, gap, mean, noise))
         sigma = noise * mpmath.sqrt(r / (2 * c))
         low, high = -r * mean / (mpmath.sqrt(2) * sigma), (gap - r * mean) / (mpmath.sqrt(2) * sigma)
-        inner = lambda u: mpmath.exp(u**2) * mpmath.erfc(-u)  # noqa: E731
+
+        def inner(u):
+            return mpmath.exp(u**2) * mpmath.erfc(-u)
+
         points = [low, *(p for p in (-1000, -100, -10, -3, 0, 3, 10) if low < p < high), high]
         if high > 10:  # everything happens near the end
             points = [*points[:-1], *(high - 40 / high * p for p in (1, 0.3, 0.1)), high]
@@ -79,7 +82,10 @@ def variation_by_quadrature(low, high, rate_tau):
     """The two integrals one inside the other, by scipy's adaptive quadrature."""
 
     def inner(x):
-        value = lambda u: np.exp(x**2 - u**2) * erfcx(-u) ** 2  # noqa: E731
+
+        def value(u):
+            return np.exp(x**2 - u**2) * erfcx(-u) ** 2
+
         return sum(quad(value, *part, epsabs=0, epsrel=1e-11, limit=200)[0] for part in ((x - 12, x - 2), (x - 2, x)))
 
     outer = quad(inner, low, high, epsabs=0, epsrel=1e-10, limit=200)[0]

@@ -151,7 +151,10 @@ def test_forward_loss_and_gradient(core, activation, wasm):
         wasm,
     )
     assert found["wasm"] == wasm
-    flat = lambda values: torch.cat([value.flatten() for value in values]).detach().numpy()  # noqa: E731
+
+    def flat(values):
+        return torch.cat([value.flatten() for value in values]).detach().numpy()
+
     np.testing.assert_allclose(found["weights"], flat(model.parameters()), rtol=0, atol=0)
     np.testing.assert_allclose(np.array(found["rows"]).T, model(x).detach(), atol=1e-5)
     assert found["loss"] == pytest.approx(loss.item(), abs=1e-5)

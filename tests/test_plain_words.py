@@ -21,6 +21,7 @@ PRIVATE = {
     r"\bbefell\b": "happened to",
     r"\bwhat(ever)? (came|comes) of": "result, outcome",
     r"goes on on\b": "continues on",
+    r"\b([Aa]n|any|no|every|some|several|with|of|and|or) own\b(?! [a-z_]+\.)": "a ... of your own, of the lab's own",
 }
 STEMS = "normali standardi initiali optimi regulari generali recogni organi summari minimi maximi parameteri quanti reali penali utili".split()
 AMERICAN = re.compile(

@@ -174,7 +174,10 @@ def test_points_of_ones_own_are_painted_and_pasted(page):
     load(page, "#data=own")
     assert "at least ten points" in text(page, "#error")
     box = page.box("#stage canvas")
-    at = lambda u, v: (box["x"] + u * box["width"], box["y"] + v * box["height"])  # noqa: E731
+
+    def at(u, v):
+        return (box["x"] + u * box["width"], box["y"] + v * box["height"])
+
     page.drag(at(0.2, 0.2), at(0.3, 0.3), at(0.3, 0.4), at(0.25, 0.5), at(0.2, 0.5))
     assert page.script("return experiment.own.points.length") >= 12
     page.script("ownPoints.brush = 1")

@@ -287,7 +287,10 @@ def network(size, epochs):
 
 
 def test_what_does_not_fit_into_a_page_is_left_out_and_said():
-    run = lambda name, size: {"name": name, "network": network(size, [0, 5, 10])}  # noqa: E731
+
+    def run(name, size):
+        return {"name": name, "network": network(size, [0, 5, 10])}
+
     rows = [{"median": 1, "runs": [run("a", 200_000), run("b", 200_000)]} for _ in range(3)]
     kept, note = fitting(rows)
     assert {(r, 1, 2) for r in range(3)} <= kept and 2 * 200_000 * len(kept) <= WEIGHT_BYTES

@@ -15,12 +15,8 @@ from mlplab.errors import InputError
 
 optuna = pytest.importorskip("optuna", reason="the search needs Optuna: pip install 'mlplab[search]'")
 
-from mlplab.search import record as search_record
-from mlplab.search import (
-    samplers,
-    search,
-    trials,  # noqa: E402
-)
+from mlplab.search import record as search_record  # noqa: E402 (it imports Optuna, which may be missing)
+from mlplab.search import samplers, search, trials  # noqa: E402 (it imports Optuna, which may be missing)
 
 # Trials, with a function in the place of training.
 

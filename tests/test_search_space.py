@@ -15,7 +15,7 @@ from mlplab.search.space import read_space
 
 optuna = pytest.importorskip("optuna", reason="the search needs Optuna: pip install 'mlplab[search]'")
 
-from mlplab.search import samplers  # noqa: E402
+from mlplab.search import samplers  # noqa: E402 (it imports Optuna, which may be missing)
 
 # What Hydra's words mean.
 

@@ -78,7 +78,10 @@ def test_the_logits_converge_to_the_relu_networks_like_one_over_time(hidden):
 
 def test_a_leak_and_a_refractory_time_take_from_the_rate():
     net, x = normalise(weights([12]), inputs()), inputs()
-    count = lambda **kwargs: run_spiking(net, x, Neuron(**kwargs), duration_ms=300)[2]  # noqa: E731
+
+    def count(**kwargs):
+        return run_spiking(net, x, Neuron(**kwargs), duration_ms=300)[2]
+
     free = count(resistance_kohm=np.inf, tau_ref_ms=0.0)
     assert 0 < count(resistance_kohm=1.0, tau_ref_ms=0.0) < count(resistance_kohm=10.0, tau_ref_ms=0.0) < free
     assert count(resistance_kohm=np.inf, tau_ref_ms=10.0) < count(resistance_kohm=np.inf, tau_ref_ms=2.0) < free

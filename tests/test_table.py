@@ -118,6 +118,37 @@ def test_the_fast_readers_and_the_careful_one_agree_to_the_bit(csv_file, name, s
     assert table.columns[3].values[:4].tolist() == [-1, 1, 2, 3]
 
 
+@pytest.mark.parametrize("name", ["pyarrow", "numpy"])
+@pytest.mark.parametrize(
+    ("odd", "fast"),
+    [
+        ("", True),
+        ("# a remark\n", True),
+        ('1.5 \t 2.5 "two words"\n', "numpy"),
+        ("1.5 2.5 half\u00a0space\n", "pyarrow"),
+        (" # 2 x\n", False),  # a remark begins its line
+        ("1.5 2.5\n", None),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_blanks_are_read_fast_and_as_with_care(csv_file, name, odd, fast, end):
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(300, 2)) * 10.0 ** rng.integers(-30, 30, (300, 2))
+    rows = [
+        f"{' ' * (i % 3)}{a!r}\t {b!r}   {'red' if i % 2 else 'blau'}{' ' * (i % 2)}\n"
+        for i, (a, b) in enumerate(values.tolist())
+    ]
+    path = csv_file("".join(["\ufeff  a b\t\tkind\n", *rows[:250], odd, *rows[250:]]).replace("\n", end))
+    if fast is None:
+        with pytest.raises(InputError, match=r"row 251 \(line 252\): must have 3 values"):
+            read_fast_by(name, path)
+        return
+    careful = read_table(path)
+    table, found = read_fast_by(name, path)
+    assert (found[0] is not None) == (fast is True or fast == name)
+    assert columns(table) == columns(careful) and table.separator == "blanks"
+
+
 @pytest.mark.parametrize("name", READERS)
 @pytest.mark.parametrize(
     "text, said",

@@ -4,6 +4,8 @@ Each reader gives, a column, numbers (N,) float64 with NaN where missing, or cod
 words they stand for; or None where the file needs a closer look.
 """
 
+import io
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
@@ -14,11 +16,13 @@ import numpy as np
 
 Values = np.ndarray | tuple[np.ndarray, list[str]]
 ROWS = 65_536  # read by numpy at a time
+# At which numpy would part words too.
+OTHER_BLANKS = re.compile(r"[^\S \t\r\n]")
 
 
 class Form(NamedTuple):
-    """How a file is written: its separator (one letter), decimal mark, whether it has a header, the cells that stand for
-    nothing, and for each column whether it holds words."""
+    """How a file is written: its separator (one letter, a blank for any number of blanks and tabs), decimal mark, whether
+    it has a header, the cells that stand for nothing, and for each column whether it holds words."""
 
     separator: str
     decimal: str
@@ -34,8 +38,10 @@ def read_fast(path: Path, form: Form, from_bytes: Mapping[Reader, int]) -> list[
     """Read a file by the first reader that is installed and meant for files of its size; None where none can."""
     size = path.stat().st_size
     readers = [reader for reader, least in from_bytes.items() if size >= least]
+    if form.separator == " ":  # of pandas, one blank alone is as fast
+        readers = [reader for reader in readers if reader is not by_pandas]
     with path.open("rb") as file:
-        if file.read(4).lstrip(b"\xef\xbb\xbf").startswith(b"#"):
+        if form.separator != " " and file.read(4).lstrip(b"\xef\xbb\xbf").startswith(b"#"):
             return None
     for reader in readers:
         try:
@@ -53,9 +59,12 @@ def by_pyarrow(path: Path, form: Form) -> list[Values] | None:
     # Positions for names: those of the file may be empty.
     places = [str(j) for j in range(len(form.words))]
     words = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
+    source = path if form.separator != " " else _with_single_blanks(path)
+    if source is None:
+        return None
     try:
         read = pyarrow.csv.read_csv(
-            path,
+            source,
             read_options=pyarrow.csv.ReadOptions(column_names=places, skip_rows_after_names=int(form.header)),
             parse_options=pyarrow.csv.ParseOptions(delimiter=form.separator),
             convert_options=pyarrow.csv.ConvertOptions(
@@ -79,6 +88,19 @@ def by_pyarrow(path: Path, form: Form) -> list[Values] | None:
         else:
             found.append(column.to_numpy())
     return found
+
+
+def _with_single_blanks(path: Path) -> io.BytesIO | None:
+    """Read a file whose cells stand between any blanks and tabs, with one blank between two; None where cells are quoted."""
+    data = path.read_bytes().removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+    if b'"' in data or b"\r" in data:
+        return None
+    if data.startswith(b"#") or b"\n#" in data:
+        data = b"\n".join(line for line in data.split(b"\n") if not line.startswith(b"#"))
+    data = data.replace(b"\t", b" ")
+    while b"  " in data:
+        data = data.replace(b"  ", b" ")
+    return io.BytesIO(data.replace(b"\n ", b"\n").replace(b" \n", b"\n").strip())
 
 
 def by_pandas(path: Path, form: Form) -> list[Values] | None:
@@ -127,10 +149,14 @@ def by_numpy(path: Path, form: Form) -> list[Values] | None:
     levels: list[dict[str, int]] = [{} for _ in form.words]
     with path.open(encoding="utf-8-sig") as file:
         try:
-            rows = (line for line in file if not line.isspace())
+            blanks = form.separator == " "
+            rows = (line for line in file if not line.isspace() and not (blanks and line.startswith("#")))
             next(rows) if form.header else None
+            separator = None if blanks else form.separator
             while lines := list(islice(rows, ROWS)):
-                read = np.loadtxt(lines, kinds, comments=None, delimiter=form.separator, quotechar='"', ndmin=1)
+                if blanks and OTHER_BLANKS.search("".join(lines)):
+                    return None
+                read = np.loadtxt(lines, kinds, comments=None, delimiter=separator, quotechar='"', ndmin=1)
                 for j, is_words in enumerate(form.words):
                     column = read[str(j)]
                     if is_words:

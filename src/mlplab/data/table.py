@@ -236,8 +236,6 @@ def _number(cell: str, decimal: str, either: bool = False) -> float | None:
 
 def _read_fast(path: Path, dialect: _Dialect, names: list[str], text: set[int], from_bytes: Mapping[Reader, int]):
     """Read without a look at each row; None where the file needs one."""
-    if dialect.separator == "blanks":
-        return None
     words = [j in text for j in range(len(names))]
     form = Form(SEPARATORS[dialect.separator], dialect.decimal, dialect.names is not None, MISSING, words)
     read = read_fast(path, form, from_bytes)

@@ -95,7 +95,7 @@ function change(name, text, input) {
   loaded = null
   restart(playing)
 }
-const choiceOf = (choices, more = []) => make('select', {}, ...[...choices, ...more].map(choice => make('option', { value: choice, textContent: choice === 'own' ? 'own points' : choice.replace('_', ' ') })))
+const choiceOf = (choices, more = []) => make('select', {}, ...[...choices, ...more].map(choice => make('option', { value: choice, textContent: choice === 'own' ? 'your points' : choice.replace('_', ' ') })))
 const layers = () => hiddenOf(experiment.setting().model).length
 function controls() {
   const active = document.activeElement?.dataset?.key

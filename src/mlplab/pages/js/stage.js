@@ -105,7 +105,7 @@ function figures() {
   const values = fresh?.now ?? at?.validation, bayes = fresh ? fresh.limit : limit, part = fresh ? `${fresh.points.toLocaleString('en')} ${fresh.part} points` : 'validation points'
   const stat = (name, value, below) => make('div', {}, make('dt', { textContent: name }), make('dd', { textContent: value }, make('small', { className: 'muted', textContent: below })))
   $('stats').replaceChildren(
-    stat('accuracy', percent(values?.accuracy), bayes ? `Bayes ${percent(bayes.accuracy)}` : 'no known limit'),
+    stat('accuracy', percent(values?.accuracy), bayes ? `Bayes ${percent(bayes.accuracy)}` : engine.limits.length ? 'no known limit' : ''),
     stat('NLL', short(values?.nll), bayes ? `Bayes ${short(bayes.nll)}` : 'nats'),
     stat('regret', bayes && values ? short(values.nll - bayes.nll) : '–', bayes && values ? `${(100 * (bayes.accuracy - values.accuracy)).toFixed(2)} points` : 'of NLL'))
   $('stats').title = `on ${part}`
