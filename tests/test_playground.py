@@ -44,6 +44,33 @@ def until(page, condition, seconds=30):
         time.sleep(0.05)
 
 
+def test_a_limit_is_said_unknown_only_once_that_is_known(page):
+    load(page)
+    until(page, "engine.limits.length")
+    said = page.script("""const seen = [text()];
+        function text() { return document.querySelector('#stats').textContent }
+        const known = engine.limits
+        for (const limits of [[], [null]]) { engine.limits = limits; figures(); seen.push(text()) }
+        engine.limits = known; figures()
+        return seen""")
+    assert "Bayes 98.75 %" in said[0] and "no known limit" not in said[1] and "no known limit" in said[2]
+
+
+def test_a_half_is_rounded_on_the_page_as_on_the_terminal(page):
+    load(page)
+    for value, digits in (
+        (98.625, 2),
+        (98.635, 2),
+        (0.5, 0),
+        (1.5, 0),
+        (2.5, 0),
+        (0.125, 2),
+        (-0.375, 2),
+        (98.6249, 2),
+    ):
+        assert page.script("return fixed(...arguments)", value, digits) == f"{value:.{digits}f}", value
+
+
 def text(page, selector):
     return page.script("return document.querySelector(arguments[0]).textContent", selector)
 

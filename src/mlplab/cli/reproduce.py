@@ -39,8 +39,8 @@ def reproduce(run_folder: str | Path, logs: str | Path) -> int:
         again = fit(OmegaConf.merge(config, {"resume": {"folder": None}}), target)
     causes = differences(before, read_json(target / "manifest.json"))
     identical = again["state_sha256"] == recorded["state_sha256"]
-    print(f"\nrecorded    {recorded['state_sha256']}  {shown(folder.path)}")
-    print(f"reproduced  {again['state_sha256']}  {shown(target)}")
+    print(f"\nrecorded    {shown(folder.path)}\n  state     {recorded['state_sha256']}")
+    print(f"reproduced  {shown(target)}\n  state     {again['state_sha256']}")
     if identical:
         print("identical" + (f", in spite of other {', '.join(name for name, _ in causes)}" if causes else ""))
         return 0

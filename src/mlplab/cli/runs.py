@@ -11,7 +11,7 @@ from mlplab.rules import near
 from mlplab.runs import listing
 from mlplab.runs.clean import Removal, removable, remove
 from mlplab.runs.index import Index, Run
-from mlplab.words import conf_folder, expanded, folded, front_door, is_option, logs_folder, plural
+from mlplab.words import conf_folder, expanded, folded, front_door, is_option, logs_folder, plural, wrapped
 
 USAGE = """\
 usage: scripts/lab runs [list|best|clean] [FOLDER] [KEY=VALUE ...]
@@ -222,7 +222,8 @@ def best(found: Sequence[Run], index: Index, asked: Query) -> int:
     print(f"\nbest of {plural(len(having), 'finished run')} by {words}")
     data = {shown_data(run, index) for run in having}
     if len(data) > 1:
-        print(f"note: these runs are of {len(data)} kinds of data, each with a limit of its own; data=NAME keeps one")
+        note = f"note: these runs are of {len(data)} kinds of data, each with a limit of its own; data=NAME keeps one"
+        print(wrapped(note, indent="  "))
     print(f"folder   {shown_path(index.logs / first.path)}")
     picture = index.logs / first.path / "figures" / "decision_map.png"
     if picture.exists():

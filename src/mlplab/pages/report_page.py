@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlplab.pages.page import packed, page
-from mlplab.words import thinned
+from mlplab.words import plural, thinned
 
 # Bytes of weights in one page, before base64; with the rest it stays under 3 MB.
 WEIGHT_BYTES = 1_950_000
@@ -107,13 +107,19 @@ def fitting(rows: Sequence[Mapping[str, Any]]) -> tuple[set[tuple[int, int, int]
         else:
             left[rank] += 1
     said = [
-        f"{number} {words}"
+        plural(number, *words)
         for number, words in zip(
-            left, ("settings' median runs", "further runs", "epochs of median runs", "epochs of further runs")
+            left,
+            (
+                ("median run",),
+                ("other run",),
+                ("epoch of median runs", "epochs of median runs"),
+                ("epoch of other runs", "epochs of other runs"),
+            ),
         )
         if number
     ]
-    return kept, f"Weights left out for their size: {', '.join(said)}." if said else ""
+    return kept, f"To keep the page small it lacks weights: {', '.join(said)}." if said else ""
 
 
 def thinned_curves(history: Mapping[str, Sequence]) -> dict[str, list]:

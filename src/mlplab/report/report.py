@@ -187,7 +187,7 @@ def tell(table: Table, place: Path, search: Search | None = None) -> None:
         print(wrapped(f"note: {note}", indent="  "))
     where = os.path.relpath(place)
     where = where if len(where) < len(str(place)) else str(place)
-    print(f"\ntable    {where}/sweep.md  (sweep.csv, runs.csv, seconds.csv)")
+    print(f"\ntable    {where}/sweep.md")
     print(f"page     {where}/report.html")
     if (place / "figures").is_dir():
         print(f"figures  {where}/figures/")

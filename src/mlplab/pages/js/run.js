@@ -164,8 +164,9 @@ function principal() {
 }
 
 function figures() {
-  // Name, metric and how it is written; those that no part has are left out.
-  const all = [['accuracy', 'accuracy', percent], ['Bayes', 'bayes_accuracy', percent], ['NLL', 'nll', v => short(v, 4)], ['Bayes', 'bayes_nll', v => short(v, 4)], ['regret', 'nll_regret', v => short(v)], ['miscalibrated', 'calibration_error', v => percent(v)]]
+  const nats = v => (v == null ? '–' : Math.abs(v) < 100 ? fixed(v, 4) : short(v))
+  // As on the terminal. Name, metric and how it is written; those that no part has are left out.
+  const all = [['accuracy', 'accuracy', percent], ['Bayes', 'bayes_accuracy', percent], ['NLL', 'nll', nats], ['Bayes', 'bayes_nll', nats], ['NLL regret', 'nll_regret', nats], ['calibration error', 'calibration_error', v => percent(v)]]
   const kept = all.filter(([, key]) => RUN.figures.some(([, f]) => f[key] != null))
   $('figures').replaceChildren(make('tr', {}, make('th', { textContent: 'points', className: 'left' }), ...kept.map(([textContent]) => make('th', { textContent }))),
     ...RUN.figures.map(([part, f]) => make('tr', {}, make('th', { textContent: part, className: 'left' }), ...kept.map(([, key, write]) => make('td', { textContent: write(f[key]) })))))

@@ -16,7 +16,9 @@ const unpacked = text => {
   for (let k = 0; k < raw.length; k++) bytes[k] = raw.charCodeAt(k)
   return bytes.buffer
 }
-const percent = (v, digits = 2) => (v === null || v === undefined || !Number.isFinite(v) ? '–' : `${(100 * v).toFixed(digits)} %`)
+// A half is rounded to an even digit, as in Python: a number is the same on the terminal and here.
+const fixed = (v, digits) => { const scaled = v * 10 ** digits; return Math.abs(scaled % 1) === 0.5 ? (2 * Math.round(scaled / 2) / 10 ** digits).toFixed(digits) : v.toFixed(digits) }
+const percent = (v, digits = 2) => (v === null || v === undefined || !Number.isFinite(v) ? '–' : `${fixed(100 * v, digits)} %`)
 const short = (v, digits = 3) => (v === null || v === undefined || !Number.isFinite(v) ? '–' : Math.abs(v) >= 1000 || (v && Math.abs(v) < 1e-3) ? v.toExponential(1) : String(+v.toPrecision(digits)))
 
 function setTheme(choice) {
