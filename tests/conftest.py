@@ -16,25 +16,27 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# Files whose tests share what takes seconds to start: they go to one worker.
+BROWSED = ("test_run_and_report_pages.py", "test_playground.py", "test_lif_explorer.py", "test_pages_numerics.py")
 # What takes longest comes first, so that the workers end together.
 LONGEST = (
     "test_faults.py",
+    *BROWSED,
     "test_messages.py",
     "test_sweep_resume.py",
     "test_lightning_ecosystem.py",
+    "test_redraw.py",
+    "test_learner.py",
     "test_population.py",
     "test_levels.py",
-    "test_door.py",
-    "test_config.py",
-    "test_lif_study.py",
-    "test_redraw.py",
+    "test_equality.py",
+    "test_lightning.py",
+    "test_tasks.py",
     "test_app.py",
-    "test_run_and_report_pages.py",
-    "test_sweep_composer.py",
-    "test_sweep_launch.py",
+    "test_lif_study.py",
+    "test_relu_campaign.py",
+    "test_hydra_launcher.py",
 )
-# Files whose tests share nothing, each of which takes seconds: they go to the workers one by one.
-APART = ("test_faults.py",)
 
 
 class ByFile(LoadFileScheduling):
@@ -42,7 +44,7 @@ class ByFile(LoadFileScheduling):
 
     def _split_scope(self, nodeid):
         file = super()._split_scope(nodeid)
-        return nodeid if file.endswith(APART) else file
+        return "browser" if file.endswith(BROWSED) else file
 
 
 def pytest_xdist_make_scheduler(config, log):
@@ -74,6 +76,18 @@ def hydra_has_a_memory():
         yield
 
 
+@pytest.fixture(scope="session")
+def browser():
+    """One headless browser for all pages."""
+    from mlplab.faults.browser import CHROMEDRIVER, CHROMIUM, Browser
+
+    if not (CHROMIUM and CHROMEDRIVER):
+        pytest.skip("no headless browser: install Debian's chromium and chromium-driver")
+    browser = Browser(1280, 1000)
+    yield browser
+    browser.close()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def a_measured_suite_is_not_debugged():
     """Hydra lets an error through in place of printing it where something traces the program, as coverage does."""
@@ -99,3 +113,4 @@ def pytest_collection_modifyitems(config, items):
 def pytest_collection_finish(session):
     gc.collect()
     gc.freeze()  # what was imported stays, and need not be looked through again and again
+    gc.set_threshold(20_000, 20, 50)

@@ -1,6 +1,7 @@
 """The campaign of faults in its short form, in a process of its own: it forks."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -12,10 +13,12 @@ from mlplab.faults.campaign import PROMISES
 # Tries promises as they are named to it, one a line.
 PROGRAM = """
 import sys
+from composing import MEMORYS, composing_by
 from mlplab.cli.app import main
-for line in sys.stdin:
-    main(["faults", "short", *line.split()])
-    print("done", flush=True)
+with composing_by(*MEMORYS):
+    for line in sys.stdin:
+        main(["faults", "short", *line.split()])
+        print("done", flush=True)
 """
 
 
@@ -24,6 +27,8 @@ def campaign():
     """A process that holds none of what the tests have made: it forks for each trial."""
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM],
+        env=os.environ
+        | {"PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *filter(None, [os.environ.get("PYTHONPATH")])])},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

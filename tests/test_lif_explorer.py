@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from mlplab.errors import InputError
-from mlplab.faults.browser import CHROMEDRIVER, CHROMIUM, Browser
 from mlplab.pages.lif_explorer import lif_explorer
 from mlplab.studies.lif.grid import spike_count
 from mlplab.studies.lif.neuron import Neuron, ceiling_hz, rate_hz, relu_rate_hz, threshold_current_ma
@@ -21,15 +20,12 @@ ARROW_RIGHT, PAGE_DOWN, END, HOME = "\ue014", "\ue00f", "\ue010", "\ue011"
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    if not (CHROMIUM and CHROMEDRIVER):
-        pytest.skip("no headless browser: install Debian's chromium and chromium-driver")
+def page(browser, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "lif_explorer.html"
     path.write_text(lif_explorer(), encoding="utf-8")
-    browser = Browser()
+    browser.screen(1240, 1100)
     browser.file = path.as_uri()
-    yield browser
-    browser.close()
+    return browser
 
 
 def load(page, state=""):

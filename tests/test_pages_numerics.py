@@ -9,7 +9,6 @@ from torch import nn
 
 from mlplab.data import modules
 from mlplab.data.bayes import log_posterior
-from mlplab.faults.browser import CHROMEDRIVER, CHROMIUM, Browser
 from mlplab.nn.mlp import MLP
 from mlplab.pages.page import json_for_script, page
 from mlplab.population import schedules
@@ -37,16 +36,13 @@ SETTING = {
 
 
 @pytest.fixture(scope="module")
-def core(tmp_path_factory):
-    if not (CHROMIUM and CHROMEDRIVER):
-        pytest.skip("no headless browser: install Debian's chromium and chromium-driver")
+def core(browser, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "core.html"
     path.write_text(page("core.html", {}), encoding="utf-8")
-    browser = Browser()
     browser.open(path.as_uri())
+    browser.warnings()  # of other pages
     yield browser
     assert browser.warnings() == []
-    browser.close()
 
 
 def test_a_page_holds_what_its_template_names_and_no_markup_of_its_data():

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from mlplab.cli.app import main
 from mlplab.config.composition import compose
-from mlplab.faults.browser import CHROMEDRIVER, CHROMIUM, Browser, poor_words
+from mlplab.faults.browser import poor_words
 from mlplab.nn.mlp import MLP
 from mlplab.pages.page import address, lab_defaults, options_of, playground
 
@@ -20,15 +20,12 @@ ENTER, ESCAPE, RIGHT, UP, SPACE = "\ue007", "\ue00c", "\ue014", "\ue013", " "
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    if not (CHROMIUM and CHROMEDRIVER):
-        pytest.skip("no headless browser: install Debian's chromium and chromium-driver")
+def page(browser, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "playground.html"
     path.write_text(playground(lab_defaults()), encoding="utf-8")
-    browser = Browser(1280, 1000)
+    browser.screen(1280, 1000)
     browser.file = path.as_uri()
-    yield browser
-    browser.close()
+    return browser
 
 
 def load(page, state=""):

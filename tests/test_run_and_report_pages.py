@@ -11,7 +11,7 @@ import torch
 
 from mlplab.cli.app import main
 from mlplab.data.modules import SpiralDataModule
-from mlplab.faults.browser import CHROMEDRIVER, CHROMIUM, Browser, poor_words
+from mlplab.faults.browser import poor_words
 from mlplab.nn.mlp import MLP
 from mlplab.pages.lif_explorer import lif_explorer
 from mlplab.pages.page import law_of, within
@@ -49,12 +49,9 @@ def runs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page():
-    if not (CHROMIUM and CHROMEDRIVER):
-        pytest.skip("no headless browser: install Debian's chromium and chromium-driver")
-    browser = Browser(1280, 1000)
-    yield browser
-    browser.close()
+def page(browser):
+    browser.screen(1280, 1000)
+    return browser
 
 
 def load(page, path, state=""):

@@ -40,7 +40,7 @@ def code(outcome: Outcome, effort: str, place: Path) -> None:
     """Put pickles, tags and bombs where a run, a sweep, a search and data are read, and give them to the commands."""
     mark = place / "executed"
     whole, other = train(place / "whole"), train(place / "other", "seed=1")
-    share = {"short": 24, "quick": 3, "long": 1}[effort]
+    share = {"short": 48, "quick": 3, "long": 1}[effort]
     here = place / "here"
     for number, (name, data) in enumerate(_pickles(mark)):
         for record in ("checkpoints/last.ckpt", "checkpoints/snapshots.npz", "figures/arrays.npz"):

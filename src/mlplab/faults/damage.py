@@ -110,18 +110,18 @@ RECORDS = (
 def damage(outcome: Outcome, effort: str, place: Path) -> None:
     """Damage copies of small runs, one thing at a time, and give them to the commands."""
     other, share = train(place / "other", "seed=1"), {"short": 1, "quick": 5, "long": 40}[effort]
-    for engine in ("population", "lightning"):
-        figures = "figures=map" if engine == "lightning" else "figures=all"
-        whole = train(place / engine, f"trainer.engine={engine}", figures)
+    runs = {}
+    for engine, figures in (("population", "all"), ("lightning", "map")):
+        runs[engine] = whole = train(place / engine, f"trainer.engine={engine}", f"figures={figures}")
         _networks(outcome, effort, engine, whole, other, place, READ_THE_NETWORK, share)
     table = on_a_table(place)
     _networks(outcome, effort, "a table", table, other, place, ("predict", "evaluate"), -(-share // 4))
     for whole, records, commands in (
-        (train(place / "records"), RECORDS, None),
+        (runs["population"], RECORDS, None),
         (table, ("config.yaml", "result.json", "manifest.json"), ("predict", "evaluate", "evaluate elsewhere")),
     ):
         pairs = [(record, name) for record in records for name in CONTENTS]
-        for record, name in outcome.sample(pairs, {"short": 2, "quick": 24, "long": len(pairs)}[effort]):
+        for record, name in outcome.sample(pairs, {"short": 1, "quick": 24, "long": len(pairs)}[effort]):
             _record(outcome, effort, whole, other, place, record, name, commands)
     for name in outcome.sample(GIVEN, {"short": 1, "quick": 5, "long": len(GIVEN)}[effort]):
         for suffix in (".csv", ".npz", ".parquet"):
@@ -154,7 +154,7 @@ def _networks(
     here = place / "here"
     commands = _commands(here, other, place)
     forged = [(name, about, change) for name, (about, change) in FORGED.items()]
-    for name, about, change in outcome.sample(forged, {"short": 2, "quick": 10, "long": len(forged)}[effort]):
+    for name, about, change in outcome.sample(forged, {"short": 1, "quick": 10, "long": len(forged)}[effort]):
         shutil.copytree(whole, here)
         for file in (here / "checkpoints").glob("*.ckpt"):
             content = copy.deepcopy(checkpoint.load(file))

@@ -21,7 +21,7 @@ def disk(outcome: Outcome, effort: str, place: Path) -> None:
         whole, operations = contents(root, root), log.read_text().splitlines()
         shutil.rmtree(root)
         log.unlink()
-        count = {"short": 2, "quick": 25, "long": len(operations)}[effort]
+        count = {"short": 1, "quick": 25, "long": len(operations)}[effort]
         for at in sorted(outcome.sample(range(1, len(operations) + 1), count)):
             how, lasting = pick.choice(list(FAILURES)), pick.random() < 0.5
             watch = Watch(root, at, how)

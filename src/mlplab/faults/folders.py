@@ -58,7 +58,7 @@ def folders(outcome: Outcome, effort: str, place: Path) -> None:
         _elsewhere(outcome, place, word)
     _links(outcome, place, whole)
     if outcome.is_last_shard:
-        _read_only(outcome, place / "read-only", whole, half, 3 if effort == "short" else 1)
+        _read_only(outcome, place / "read-only", whole, half, 6 if effort == "short" else 1)
 
 
 def _commands(outcome: Outcome, root: Path, name: str, how: str, before) -> None:

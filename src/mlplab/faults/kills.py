@@ -28,7 +28,7 @@ def kills(outcome: Outcome, effort: str, place: Path) -> None:
         operations = log.read_text().splitlines()
         shutil.move(root, place / kind)
         share = {
-            "short": 2,
+            "short": 1,
             "quick": 40 if kind == "train" else 15,
             "long": len(operations) if kind == "train" else 60,
         }[effort]
