@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from matplotlib import font_manager
 
-from mlplab.plots import letters
+from mlplab.plots import style as letters
 from mlplab.plots.calibration import calibration
 from mlplab.plots.decision_map import decision_map
-from mlplab.plots.letters import BOX, FAMILY, with_letters
-from mlplab.plots.style import pixels
+from mlplab.plots.style import BOX, FAMILY, pixels, with_letters
 
 KANJI = "花瓣"
 

@@ -24,7 +24,6 @@ from mlplab.hydra_names import parsed, quoted, readable
 from mlplab.options import long_precision
 from mlplab.rules import mapping, near, optional, shown, text
 from mlplab.runs.files import expect_file
-from mlplab.runs.find import run_folder
 from mlplab.runs.identity import CONTENTS, file_sha256
 from mlplab.words import conf_folder, expanded, logs_folder
 
@@ -292,6 +291,8 @@ def _weights(named: str, logs: str) -> Path:
     path = place("init_from", named)
     if path.exists() or "/" in named or path.suffix == ".json":
         return path
+    from mlplab.runs.find import run_folder  # here: a run without init_from needs nothing of it
+
     return run_folder(named, logs, "train", key="init_from").absolute()
 
 

@@ -5,8 +5,7 @@ from matplotlib.figure import Figure
 
 from mlplab.errors import InputError
 from mlplab.plots.charts import add_chart, dots, label, note
-from mlplab.plots.letters import FAMILY, with_letters
-from mlplab.plots.style import COLOURS, INK, MUTED, page, points_of, rgb, text
+from mlplab.plots.style import COLOURS, FAMILY, INK, MUTED, page, points_of, rgb, text, with_letters
 from mlplab.plots.style import class_names as named
 from mlplab.runs.metrics import BINS, reliability
 from mlplab.words import plural

@@ -4,8 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from mlplab.plots.letters import FAMILY, with_letters
-from mlplab.plots.style import DPI, FAINT, INK, MUTED, points_of, text, width_of
+from mlplab.plots.style import DPI, FAINT, FAMILY, INK, MUTED, points_of, text, width_of, with_letters
 
 GRID = "#e6e8ec"
 DASHED = (0, (4, 2))
