@@ -19,8 +19,9 @@ from mlplab.cli.app import main
 from mlplab.cli.train import summary
 from mlplab.errors import InputError
 from mlplab.runs import checkpoint
-from mlplab.training.build import build_module, start_from
+from mlplab.training.build import build_module
 from mlplab.training.callbacks import EarlyStopping
+from mlplab.training.loading import start_from
 from mlplab.training.plane import plane_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -23,13 +23,13 @@ from mlplab.rules import integer, near, shown
 from mlplab.runs.files import read_record
 from mlplab.runs.folder import RunFolder, open_run
 from mlplab.seeds import in_turn
-from mlplab.training.build import build_data, build_module, expect_dtype, initialise_lazy, read_weights
+from mlplab.training.build import build_data, build_module, expect_dtype, initialise_lazy
 from mlplab.training.callbacks import DivergenceGuard, Progress
 from mlplab.training.callbacks.decision_maps import map_of
 from mlplab.training.classifier import Classifier
 from mlplab.training.data_view import module_of, viewed
 from mlplab.training.fit import fit_runs
-from mlplab.training.loading import load_network
+from mlplab.training.loading import load_network, read_weights
 from mlplab.training.members import SingleNetwork, network_of, network_title
 from mlplab.training.plan import parameters_of, plan
 from mlplab.training.plane import plane_of

@@ -19,7 +19,7 @@ from mlplab.population.member_axis import Population
 from mlplab.runs.files import write_bytes
 from mlplab.runs.folder import RunFolder, open_run
 from mlplab.runs.index import Index
-from mlplab.training.loading import load_population
+from mlplab.training.build import load_population
 from mlplab.training.members import network_title
 from mlplab.training.results import part_metrics
 from mlplab.words import is_option, plural

@@ -21,8 +21,8 @@ from mlplab.runs.files import read_record, write_bytes
 from mlplab.runs.folder import RunFolder, open_run
 from mlplab.runs.identity import config_digest
 from mlplab.runs.metrics import PARTS
+from mlplab.training.build import load_population
 from mlplab.training.data_view import viewed
-from mlplab.training.loading import load_population
 from mlplab.training.members import network_title
 from mlplab.training.objects import build, within_memory
 from mlplab.training.plane import decision_grid

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import Parameter
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
@@ -13,18 +12,17 @@ from torch import nn
 
 from mlplab.data.arrays import ArrayDataModule
 from mlplab.errors import InputError
-from mlplab.nn.mlp import MLP
 from mlplab.options import ACCELERATOR
+from mlplab.population.stacking import stack
 from mlplab.population.state import PRECISIONS
-from mlplab.runs import checkpoint
 from mlplab.runs.files import read_record
-from mlplab.runs.folder import RunFolder, open_run
+from mlplab.runs.folder import RunFolder
 from mlplab.runs.identity import config_digest
 from mlplab.seeds import derive, same_generators, seed_all
 from mlplab.training.callbacks import MemberCallback, Progress
-from mlplab.training.callbacks.checkpoints import digest_of, network_state, pruned_state
 from mlplab.training.classifier import Classifier
 from mlplab.training.data_view import TRANSFERS, DataView, viewed
+from mlplab.training.loading import load_network, start_from
 from mlplab.training.members import SingleNetwork, network_of
 from mlplab.training.objects import arguments_of, build, find_class, try_loss, try_optimizer, try_schedule
 from mlplab.training.record import MemberRun, share_data
@@ -46,58 +44,6 @@ def build_runs(configs: Sequence[dict[str, Any]], folders: Sequence[RunFolder | 
     try_out(runs[0])
     expect_dtype(runs[0].module, runs[0].data, configs[0]["trainer"].get("precision"))
     return runs
-
-
-def start_from(module: L.LightningModule, path: str) -> None:
-    """Give a module the weights that a finished run was measured with, or those of a file that a page saved.
-
-    Raises:
-        InputError: there is no such run or file, or its network is another.
-    """
-    network = network_of(module)
-    if path.endswith(".json"):
-        state = read_weights(path)[0].state_dict()
-    else:
-        folder = open_run(path)
-        result = read_record(folder.result) if folder.result.is_file() else {}
-        file = folder.checkpoints / f"{result.get('evaluated', 'last')}.ckpt"
-        content = checkpoint.load(file)
-        if isinstance(result.get("config_digest"), str) and digest_of(content) != result["config_digest"]:
-            raise InputError(f"{file} is of another config than {folder.config}: one of the two was changed")
-        state = pruned_state(network_state(content, file), network)
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise InputError(f"init_from={path} is of another network: {' '.join(str(error).split())[:160]}") from error
-
-
-def read_weights(path: str | Path) -> tuple[MLP, dict[str, Any]]:
-    """Build the network of a JSON file that a page saved.
-
-    Args:
-        path: of the file: under ``model`` the arguments of :class:`mlplab.nn.mlp.MLP`, under ``state_dict`` its
-            weights as lists.
-
-    Returns:
-        The network, and what else the file says (``command``, ``epoch``, ...).
-
-    Raises:
-        InputError: the file is damaged, or its weights are not those of its network.
-    """
-    record = read_record(path)
-    model, state = record.pop("model", None), record.pop("state_dict", None)
-    if not isinstance(model, dict) or not isinstance(state, dict):
-        raise InputError(f"{path} holds no weights: it must have model and state_dict, as the pages save them")
-    try:
-        network = MLP(**model, seed=0)
-        network.load_state_dict({name: torch.tensor(value, dtype=torch.float32) for name, value in state.items()})
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"{path} does not hold the weights of its network: {' '.join(str(error).split())[:160]}"
-        ) from error
-    if not all(value.isfinite().all() for value in network.state_dict().values()):
-        raise InputError(f"{path} holds weights that are no numbers")
-    return network, record
 
 
 def build_data(configs: Sequence[dict[str, Any]]) -> list[Any]:
@@ -322,3 +268,20 @@ def build_callbacks(config: Mapping[str, Any], observer: MemberCallback | None =
     if observer is not None:
         callbacks = [*(callback for callback in callbacks if not isinstance(callback, Progress)), observer]
     return callbacks
+
+
+def load_population(folder: RunFolder, config: Mapping[str, Any], data: Any, which: str) -> Any:
+    """Build a run's network as a population of one, which computes to the bits of the engine that trained it.
+
+    Args:
+        folder: the run.
+        config: its config, plain values.
+        data: its data, set up.
+        which: "best" or "last".
+    """
+    module = build_module(config, data)
+    load_network(module, folder, config, which)
+    manifest = read_record(folder.manifest) if folder.manifest.is_file() else {}
+    if manifest.get("engine", "population") == "population" and isinstance(module, Classifier):
+        return stack([module.model], [config["seed"]])
+    return SingleNetwork(network_of(module))

@@ -18,8 +18,8 @@ from mlplab.runs.folder import claim, open_run
 from mlplab.studies.lif.conversion import balanced, centred, fitted
 from mlplab.studies.lif.neuron import Neuron
 from mlplab.studies.lif.spiking import Weights, normalise, relu_logits, run_spiking, settling_time_ms
+from mlplab.training.build import load_population
 from mlplab.training.fit import fit, fit_members
-from mlplab.training.loading import load_population
 
 
 @dataclass

@@ -16,7 +16,7 @@ import lightning.pytorch as L
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import CheckpointIO
-from torch import Tensor, nn
+from torch import Tensor
 
 from mlplab.errors import InputError
 from mlplab.lightning_names import loops_state, set_place
@@ -25,13 +25,12 @@ from mlplab.population.state import Members, Stop, engine_state, expect_the_orde
 from mlplab.rules import shown
 from mlplab.runs import checkpoint, signals
 from mlplab.training.classifier import Classifier
+from mlplab.training.loading import KEY, PREFIX, network_state
 from mlplab.training.members import MemberCallback, SingleMember, members_of, network_of
 from mlplab.training.record import MemberRun, runs_of
 from mlplab.words import plural
 
 FORMAT = 2
-KEY = "mlplab"
-PREFIX = "model."
 # What torch's optimisers keep of each parameter in its shape.
 MOMENTS = (
     "exp_avg",
@@ -78,39 +77,6 @@ def best_checkpoint(run: MemberRun, best: Mapping[str, Any]) -> dict[str, Any]:
     else:
         state = {PREFIX + name: value for name, value in _in_order(network, best).items()} | _loss_state(run.module)
     return {**_head(run, best["epoch"], 0), "state_dict": state, KEY: own}
-
-
-def network_state(payload: Mapping[str, Any], path: Path | str) -> dict[str, Tensor]:
-    """Give the network's arrays by name, parameters and buffers, from a checkpoint of this version or of 0.1.
-
-    Raises:
-        InputError: the file holds no network.
-    """
-    if "state_dict" in payload:
-        named = payload["state_dict"]
-        if not isinstance(named, Mapping) or not all(isinstance(value, Tensor) for value in named.values()):
-            raise InputError(f"the checkpoint {path} holds no network: its state_dict must hold arrays by name")
-        own = {name.removeprefix(PREFIX): value for name, value in named.items() if name.startswith(PREFIX)}
-        return own or dict(named)
-    if isinstance(payload.get("model"), Mapping):
-        return {**payload["model"], **payload.get("buffers", {})}
-    raise InputError(f"the checkpoint {path} holds no network")
-
-
-def pruned_state(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """Multiply out what torch's pruning left as ``NAME_orig`` and ``NAME_mask``, where the network itself has NAME."""
-    own, found = network.state_dict(), dict(state)
-    for name in own:
-        if name not in found and f"{name}_orig" in found and f"{name}_mask" in found:
-            values, mask = found.pop(f"{name}_orig"), found.pop(f"{name}_mask")
-            found[name] = mask.to(values.dtype) * values
-    return found
-
-
-def digest_of(payload: Mapping[str, Any]) -> Any:
-    """Give the digest of the config that a checkpoint belongs to."""
-    own = payload.get(KEY, payload)
-    return own.get("config_digest") if isinstance(own, Mapping) else None
 
 
 @contextmanager
