@@ -14,6 +14,7 @@ from mlplab.config import schema
 from mlplab.config.validation import train_points, validate
 from mlplab.errors import InputError
 from mlplab.rules import Rule, choice, either, integer, many, number, optional
+from mlplab.studies.recording import build
 
 CONF = configs.conf_folder()
 FILES = sorted(CONF.rglob("*.yaml"))
@@ -455,13 +456,13 @@ def test_options_for_slurm_are_any():
 
 def test_build_makes_the_object_and_says_in_one_line_why_not():
     activation = OmegaConf.create({"_target_": "torch.nn.LeakyReLU", "negative_slope": 0.1})
-    assert configs.build(activation, "model").negative_slope == 0.1
+    assert build(activation, "model").negative_slope == 0.1
     for node, part in [
         ({"_target_": "torch.nn.Nope"}, "model._target_=torch.nn.Nope cannot be built"),
         ({"_target_": "torch.nn.ReLU", "planets": 9}, "planets"),
     ]:
         with pytest.raises(InputError, match=part) as caught:
-            configs.build(OmegaConf.create(node), "model")
+            build(OmegaConf.create(node), "model")
         assert "\n" not in str(caught.value)
 
 

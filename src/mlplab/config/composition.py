@@ -11,7 +11,6 @@ from typing import Any
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -393,29 +392,3 @@ def parse_overrides(overrides: Sequence[str]) -> list[tuple[str, Any]]:
             raise InputError(f"{text!r} must be KEY=VALUE here, without + or ~ and with one value")
         pairs.append((entry.key_or_group, entry.value()))
     return pairs
-
-
-def build(node: DictConfig, key: str, *args: Any, **kwargs: Any) -> Any:
-    """Build the object that a config node names, by ``hydra.utils.instantiate``.
-
-    Args:
-        node: a mapping with ``_target_``.
-        key: where it stands, for the error, such as ``"model"``.
-        *args, **kwargs: given to the class besides the node's own.
-
-    Raises:
-        InputError: the class is not found or refuses its arguments; one line.
-    """
-    from hydra.utils import instantiate
-
-    try:
-        return instantiate(node, *args, **kwargs)
-    except InstantiationException as error:
-        cause = error.__cause__ or error
-        while cause.__cause__ is not None and not isinstance(cause, InputError):
-            cause = cause.__cause__
-        asked = (InstantiationException, ImportError, AttributeError, TypeError, ValueError)
-        if isinstance(cause, InputError) or not isinstance(cause, asked):
-            raise cause from error
-        reason = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
-        raise InputError(f"{key}._target_={node.get('_target_')} cannot be built: {reason}") from error

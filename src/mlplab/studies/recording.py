@@ -1,4 +1,4 @@
-"""The run folder of a study that trains nothing: config, manifest, status, figures, arrays and result."""
+"""A study that trains nothing: its objects, built from its config, and its run folder with figures, arrays and result."""
 
 import time
 import traceback
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from mlplab.errors import InputError
@@ -82,3 +84,26 @@ def recording(config: Mapping[str, Any], folder: str | Path, data_sha256: str | 
     except BaseException as error:
         write_status(run.folder.path, "failed", "".join(traceback.format_exception(error)))
         raise
+
+
+def build(node: Mapping[str, Any], key: str) -> Any:
+    """Build the object that a config node names, by ``hydra.utils.instantiate``.
+
+    Args:
+        node: a mapping with ``_target_``.
+        key: where it stands, for the error, such as ``"neuron"``.
+
+    Raises:
+        InputError: the class is not found or refuses its arguments; one line.
+    """
+    try:
+        return instantiate(node, _convert_="all")
+    except InstantiationException as error:
+        cause = error.__cause__ or error
+        while cause.__cause__ is not None and not isinstance(cause, InputError):
+            cause = cause.__cause__
+        asked = (InstantiationException, ImportError, AttributeError, TypeError, ValueError)
+        if isinstance(cause, InputError) or not isinstance(cause, asked):
+            raise cause from error
+        reason = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+        raise InputError(f"{key}._target_={node.get('_target_')} cannot be built: {reason}") from error

@@ -125,11 +125,11 @@ def with_numbers(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     from omegaconf import OmegaConf
 
-    from mlplab.config.composition import build
+    from mlplab.studies.recording import build
 
     plain = OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else dict(config)
     plain = in_lab_units(plain)
-    neuron = build(plain["neuron"], "neuron", _convert_="all")
+    neuron = build(plain["neuron"], "neuron")
     scale = scale_of(neuron)
     for key, value in plain.get("input", {}).items():
         if value is None:

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from omegaconf import OmegaConf
 
-from mlplab.config.composition import build
 from mlplab.errors import InputError
 from mlplab.studies.lif import spiking_networks as measure
 from mlplab.studies.lif import spiking_plots as pictures
@@ -17,7 +16,7 @@ from mlplab.studies.lif.scale import changed
 from mlplab.studies.lif.spiking import relu_logits, run_spiking
 from mlplab.studies.lif.transfer_figures import kohm
 from mlplab.studies.lif.units import in_lab_units
-from mlplab.studies.recording import Recording, recording
+from mlplab.studies.recording import Recording, build, recording
 from mlplab.training.plane import decision_grid
 from mlplab.words import plural
 from mlplab.words import short_path as shown
@@ -36,7 +35,7 @@ def spiking(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
     """
     torch.set_num_threads(1)
     asked, config = config, in_lab_units(OmegaConf.to_container(config) if OmegaConf.is_config(config) else config)
-    neuron = build(config["neuron"], "neuron", _convert_="all")
+    neuron = build(config["neuron"], "neuron")
     if neuron.shape not in ((), (1,)):
         raise InputError(f"neuron must be one kind of neuron here, got lists of shape {neuron.shape}")
     networks = [measure.load_run(path) for path in config["runs"]]

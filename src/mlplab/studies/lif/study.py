@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from mlplab.config.composition import build
 from mlplab.errors import InputError
 from mlplab.pages.lif_explorer import lif_explorer
 from mlplab.runs.files import write_text
@@ -19,7 +18,7 @@ from mlplab.studies.lif.noise_rate import interval_variation, white_noise_rate_h
 from mlplab.studies.lif.scale import one_neuron, scale_of, with_numbers
 from mlplab.studies.lif.simulation import initial_state, run_shape, simulate
 from mlplab.studies.lif.units import say
-from mlplab.studies.recording import Recording, recording
+from mlplab.studies.recording import Recording, build, recording
 from mlplab.words import folded, plural
 from mlplab.words import short_path as shown
 
@@ -37,8 +36,8 @@ def lif(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
         InputError: a value is not allowed; one line that names the key and the reason.
     """
     asked, config = config, with_numbers(config)
-    neuron = build(config["neuron"], "neuron", _convert_="all")
-    current = build(config["input"], "input", _convert_="all")
+    neuron = build(config["neuron"], "neuron")
+    current = build(config["input"], "input")
     options = config["simulation"]
     given_ms = current.dt_ms if isinstance(current, FileSamples) else None
     if given_ms is not None and not np.isclose(given_ms, options["dt_ms"], rtol=1e-3):
