@@ -242,14 +242,18 @@ def run_page(
         result: as in ``result.json``.
         network: its name.
     """
-    flat = read_flat(folder.config)
-    defaults = defaults_in(conf_folder())
+    flat, defaults = read_flat(folder.config), defaults_in(conf_folder())
     changed = defaults.changes(flat, "train")
     columns = metrics.read(folder.metrics) if folder.metrics.exists() else {}
     limit = result["fresh"] or result["test"] or result["validation"] or {}
     snapshots, chosen, note = within(*snapshots_of(arrays, result))
-    points = len(arrays["y"][:MOST_POINTS])
-    name = shown_path(folder.path)
+    name, points = shown_path(folder.path), len(arrays["y"][:MOST_POINTS])
+    commands = [
+        ("Measure it again", f"scripts/lab evaluate {name}"),
+        ("Train it again and compare, to the bit", f"scripts/lab reproduce {name}"),
+        ("Train for more epochs", f"scripts/lab train resume={name} trainer.max_epochs={2 * max(1, result['epochs'])}"),
+        ("The same in the playground", f"scripts/lab playground {name}"),
+    ]
     playground = playground_of(folder, config)
     content = {
         "name": folder.name,
@@ -276,15 +280,7 @@ def run_page(
         "config": [
             (key, shown(value), shown(usual_of(defaults, key, changed)), key in changed) for key, value in flat.items()
         ],
-        "commands": [
-            ("Measure it again", f"scripts/lab evaluate {name}"),
-            ("Train it again and compare, to the bit", f"scripts/lab reproduce {name}"),
-            (
-                "Train for more epochs",
-                f"scripts/lab train resume={name} trainer.max_epochs={2 * max(1, result['epochs'])}",
-            ),
-            *([("The same in the playground", f"scripts/lab playground {name}")] if playground else []),
-        ],
+        "commands": commands[: None if playground else -1],
         "manifest": json.dumps(read_json(folder.manifest), indent=1) if folder.manifest.exists() else "",
         "playground": playground,
     }

@@ -219,7 +219,6 @@ def comparison(
     grids = padded_log(probabilities), padded_log(bayes)
     top, side, lefts = 150, 620, (92, 754)
     made = page(1700, 870, title, left=lefts[0])
-    squares = []
     for index, (left, logs, guess) in enumerate(zip(lefts, grids, (predicted, bayes_predicted))):
         text(made, left, 102, names[index], 25, width=side, weight="bold")
         text(made, left, 134, subtitles[index], 22, width=side, color=MUTED)
@@ -229,8 +228,7 @@ def comparison(
         draw_points(square, seen, true, guess, size=8.0, wrong_size=14.0)
         draw_frame(square)
         draw_axes(square, size=22, left_side=index == 0)
-        squares.append(square)
-    made.square = squares[0]
+        made.square = made.square or square
     left = lefts[1] + side + 40
     sample = int(true[0]) if len(true) else 0
     key = Key(tuple(named(len(grids[0]), class_names)), len(seen), 0, sample, box is not None, True, split)

@@ -114,8 +114,7 @@ def expect_file(path: str | Path, key: str) -> None:
     Raises:
         InputError: the line names the key.
     """
-    other = no_file(path)
-    if other is not None:
+    if (other := no_file(path)) is not None:
         raise InputError(f"{key} must be a file, got {other}: '{path}'; write to a file what it gives, and name that")
 
 
@@ -125,8 +124,7 @@ def open_file(path: str | Path) -> BinaryIO:
     Raises:
         OSError: it cannot be read, or is a named pipe, a socket or a device, at which reading might wait without end.
     """
-    other = no_file(path)
-    if other is not None:
+    if (other := no_file(path)) is not None:
         raise OSError(errno.EINVAL, f"it is {other}, not a file", str(path))
     return open(path, "rb")
 

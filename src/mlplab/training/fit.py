@@ -57,7 +57,8 @@ def fit_members(
     *,
     observer: MemberCallback | None = None,
     resume: bool = False,
-    **options: Any,
+    on_result: OnResult = lambda number, result: None,
+    serving: Serving = Serving(),
 ) -> list[dict[str, Any]]:
     """Train jobs: those that are plain as one population, the others one after the other in Lightning's own loop.
 
@@ -66,7 +67,8 @@ def fit_members(
         folders: one run folder a job, already claimed; None keeps nothing of it.
         observer: a further callback, which takes the place of the progress bar.
         resume: go on from ``checkpoints/last.ckpt`` of each folder.
-        **options: ``on_result`` and ``serving``, as for :func:`fit_runs`.
+        on_result: called with each job's number and result as soon as its folder is complete.
+        serving: how the engine serves minibatches.
 
     Returns:
         One result a job, as in ``result.json``.
@@ -91,7 +93,7 @@ def fit_members(
                 engine = first["trainer"].get("engine", "auto")
                 run.plan = plan(run.module, module_of(run.data), trainer, callbacks, engine)
         each = chain([callbacks], (build_callbacks(first, observer) for _ in runs))
-        return fit_runs(runs, trainer, each, started, resume=resume, **options)
+        return fit_runs(runs, trainer, each, started, resume=resume, on_result=on_result, serving=serving)
 
 
 @only_process()
@@ -112,11 +114,7 @@ def fit_runs(
         options: of Lightning's Trainer.
         callbacks: of the first training, the second, and so on.
         started: ``time.perf_counter()`` at the start.
-        resume: go on from the runs' checkpoints.
-        on_result: called with each job's number and result as soon as its folder is complete.
-        serving: how the engine serves minibatches.
-
-    Returns, Raises: as :func:`fit_members`.
+        resume, on_result, serving: as for :func:`fit_members`, and so what it returns and raises.
     """
     results: dict[int, dict[str, Any]] = {}
     for numbers, own in zip(trainings_of(runs), callbacks):

@@ -89,6 +89,19 @@ def descend(moments: Moments, edges: np.ndarray, rounds: int = 200) -> np.ndarra
     return place(found.x)
 
 
+def _leaving(
+    moments: Moments, edges: np.ndarray, cell: np.ndarray, at_low: np.ndarray, at_high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Say which knots at the low end of their cell go downhill into the cell before, and which at the high end go on."""
+    points, parts = moments.target.points, moments(edges)
+    fit, _ = fit_at(parts, edges)
+    inside = gradient(parts, edges, fit)
+    point = np.where(at_low, cell, cell + 1)
+    kink = 2 * np.diff(fit.slopes) * points.weight[point] * (fit(points.x[point]) - points.y[point])
+    last = points.x.size - 2
+    return at_low & (inside - kink > 0) & (cell > 0), at_high & (inside + kink < 0) & (cell < last)
+
+
 def relax_knots(moments: Moments, edges: np.ndarray, rounds: int = 30) -> np.ndarray:
     """Move the knots of a fit of points downhill, each within its cell between points, then into the next cell.
 
@@ -103,8 +116,7 @@ def relax_knots(moments: Moments, edges: np.ndarray, rounds: int = 30) -> np.nda
     Returns:
         Edges, at a local optimum; knots that share a cell with another one stay where they are.
     """
-    points, span = moments.target.points, edges[-1] - edges[0]
-    x = points.x
+    x, span = moments.target.points.x, edges[-1] - edges[0]
     inner, best = edges[1:-1].copy(), fit_at(moments(edges), edges)[1]
     cell = np.clip(np.searchsorted(x, inner, side="right") - 1, 0, x.size - 2)
     scale = 1e-6 * abs(best) + 1e-300
@@ -137,14 +149,8 @@ def relax_knots(moments: Moments, edges: np.ndarray, rounds: int = 30) -> np.nda
         if not (np.diff(placed(moved)) > 0).all():
             break
         inner, best = moved, min(best, found.fun * scale)
-        parts = moments(placed(inner))
-        fit, _ = fit_at(parts, placed(inner))
-        inside = gradient(parts, placed(inner), fit)
         at_low, at_high = alone & (inner <= low + 1e-9 * room), alone & (inner >= high - 1e-9 * room)
-        point = np.where(at_low, cell, cell + 1)
-        kink = 2 * np.diff(fit.slopes) * points.weight[point] * (fit(x[point]) - points.y[point])
-        down = at_low & (inside - kink > 0) & (cell > 0)
-        up = at_high & (inside + kink < 0) & (cell < x.size - 2)
+        down, up = _leaving(moments, placed(inner), cell, at_low, at_high)
         if not (down | up).any():
             break
         cell = cell - down + up

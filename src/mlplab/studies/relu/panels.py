@@ -132,6 +132,20 @@ def _limits(pieces: int, bound: float | None, floor: float | None) -> str:
     return ";  ".join(words)
 
 
+def _scales(x: np.ndarray, target: np.ndarray, columns: Sequence[Mapping[str, Any]]) -> tuple[list, tuple, float]:
+    """Give each column's weighted activations, the reach of their axis and the largest error, by which all are drawn.
+
+    What training misses by would flatten everything else: the constructions set the scale.
+    """
+    weighted = [np.asarray(c["weights"])[:, None] * np.maximum(x - np.asarray(c["knots"])[:, None], 0) for c in columns]
+    leading = [k for k, c in enumerate(columns) if not c.get("clipped")] or range(len(columns))
+    low, high = min(float(weighted[k].min()) for k in leading), max(float(weighted[k].max()) for k in leading)
+    margin = 0.06 * max(high - low, 1e-12)
+    worst = max(columns[k]["max_error"] for k in leading)
+    worst = worst if worst > 1e-13 * max(float(np.abs(target).max()), 1e-300) else 1.0
+    return weighted, (low - margin, high + margin), worst
+
+
 def decomposition(
     x: np.ndarray,
     target: np.ndarray,
@@ -167,15 +181,9 @@ def decomposition(
     wide = left + count * across + (count - 1) * gap
     made = page(wide + 70, 1420, title, subtitle, left=left - 90)
     heights, tops = (215, 215, 270, 240), (198, 455, 712, 1034)
-    # What training misses by would flatten everything else: the constructions set the scale.
-    leading = [c for c in columns if not c.get("clipped")] or list(columns)
-    worst = max(c["max_error"] for c in leading)
-    worst = worst if worst > 1e-13 * max(float(np.abs(target).max()), 1e-300) else 1.0
+    weighted, reach, worst = _scales(x, target, columns)
     low, high = float(target.min()), float(target.max())
     room = 0.18 * max(high - low, 1e-12)
-    weighted = [np.asarray(c["weights"])[:, None] * np.maximum(x - np.asarray(c["knots"])[:, None], 0) for c in columns]
-    kept = [w for w, c in zip(weighted, columns) if not c.get("clipped")] or weighted
-    reach = [float(w.min()) for w in kept], [float(w.max()) for w in kept]
     for place, column in enumerate(columns):
         start = left + place * (across + gap)
         knots, fit = np.asarray(column["knots"]), np.asarray(column["fit"])
@@ -186,8 +194,7 @@ def decomposition(
         _lines(charts[0], x, np.maximum(x - knots[:, None], 0), 3.5)
         charts[0].set_ylim(-0.03 * (x[-1] - x[0]), 1.05 * (x[-1] - x[0]))
         _lines(charts[1], x, weighted[place], 3.5)
-        margin = 0.06 * max(max(reach[1]) - min(reach[0]), 1e-12)
-        charts[1].set_ylim(min(reach[0]) - margin, max(reach[1]) + margin)
+        charts[1].set_ylim(*reach)
         _summing_up(charts[2], x, target, column, weighted[place], low, high, room)
         missed = fit - target if points is None else np.interp(points[0], x, fit) - points[1]
         _error(charts[3], x if points is None else points[0], missed, worst, bound, floor, points is not None)
