@@ -9,7 +9,7 @@ from sweep_folders import make_sweep, read_record, write_record
 
 from mlplab.report.crossed import parts_of, summarise_grid, worse
 from mlplab.report.intervals import Summary, holm, summarise, welch
-from mlplab.report.table import build
+from mlplab.report.joining import build
 from mlplab.runs.sweep_folder import read_sweep
 
 # Spread between draws, between seeds on one draw and of a seed over all draws, as measured on the spirals (in points).

@@ -20,7 +20,8 @@ from mlplab.plots.style import INK, figure, pixels, png_bytes, width_of
 from mlplab.report.axes import axes_of, budgets, round_number
 from mlplab.report.curves import kept_of
 from mlplab.report.figures import draw
-from mlplab.report.table import Setting, Table, build, summaries_of
+from mlplab.report.joining import build
+from mlplab.report.table import Setting, Table, summaries_of
 from mlplab.runs.sweep_folder import read_sweep
 from mlplab.runs.sweep_record import Job
 from mlplab.words import thinned

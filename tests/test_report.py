@@ -16,7 +16,7 @@ from sweep_folders import make_sweep, read_record, result, write_map, write_reco
 from mlplab.cli.app import main
 from mlplab.report import csv as csv_of
 from mlplab.report import words
-from mlplab.report.table import build
+from mlplab.report.joining import build
 from mlplab.runs.sweep_folder import read_sweep
 
 FILES = ("sweep.csv", "runs.csv", "seconds.csv", "sweep.md", "report.html")

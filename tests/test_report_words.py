@@ -14,10 +14,10 @@ from mlplab.report import words
 from mlplab.report.csv import runs_csv, settings_csv
 from mlplab.report.effects import effects
 from mlplab.report.intervals import Summary, summarise
+from mlplab.report.joining import build
 from mlplab.report.page import metrics_of
 from mlplab.report.scales import difference, on_scale
 from mlplab.report.search import Search, Trial, explained, importance, lead, read_search, together
-from mlplab.report.table import build
 from mlplab.runs.sweep_folder import read_sweep
 
 

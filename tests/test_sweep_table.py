@@ -11,8 +11,9 @@ from scipy import special, stats
 from sweep_folders import make_sweep, read_record, result, write_record, write_run
 
 from mlplab.errors import InputError
+from mlplab.report.joining import build
 from mlplab.report.learning import EPOCHS, aligned, read_curve
-from mlplab.report.table import build, order, setting_label, shown
+from mlplab.report.table import order, setting_label, shown
 from mlplab.runs.files import flatten, read_flat
 from mlplab.runs.sweep_folder import differing, read_sweep
 

@@ -7,7 +7,7 @@ from scipy import stats
 from sweep_folders import make_sweep, result, write_record, write_run
 
 from mlplab.cli.app import main
-from mlplab.report.table import build
+from mlplab.report.joining import build
 from mlplab.report.tuned import compare_tuned, differences, tuned_sentences, tuned_table
 from mlplab.runs.sweep_folder import read_sweep
 

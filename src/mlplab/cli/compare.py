@@ -7,8 +7,8 @@ from typing import Any
 
 from mlplab.cli.runs import shown_path
 from mlplab.errors import InputError
+from mlplab.report.joining import first_config
 from mlplab.report.paired import McNemar, Paired, config_differences, mcnemar, pair_sweeps, paired_t
-from mlplab.report.table import first_config
 from mlplab.report.words import p_words
 from mlplab.runs.files import read_flat, read_json, write_bytes, write_text
 from mlplab.runs.find import find_sweep, run_folder, study_of

@@ -12,7 +12,8 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.custom_scalar import layout_pb2
 
-from mlplab.report.table import Setting, Table, build
+from mlplab.report.joining import build
+from mlplab.report.table import Setting, Table
 from mlplab.runs.events import EventFile, custom_layout, image_value, session_end, session_start
 from mlplab.runs.files import read_text
 from mlplab.runs.names import short_names, shown

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlplab.report.intervals import LEVEL, Summary, summarise
+from mlplab.report.joining import build
 from mlplab.report.student import quantile, two_tails
-from mlplab.report.table import LEAST_NLL, Table, build
+from mlplab.report.table import LEAST_NLL, Table
 from mlplab.runs.identity import Role, role_of
 from mlplab.runs.sweep_folder import SweepFolder
 from mlplab.runs.sweep_record import Job

@@ -8,11 +8,12 @@ from pathlib import Path
 from mlplab.errors import InputError
 from mlplab.pages.page import write_playground
 from mlplab.report import csv, words
+from mlplab.report.joining import build
 from mlplab.report.page import sweep_page
 from mlplab.report.search import Search, read_search
 from mlplab.report.search import lead as search_lead
 from mlplab.report.split import SPLIT, split_lines, split_markdown
-from mlplab.report.table import Table, build
+from mlplab.report.table import Table
 from mlplab.report.tuned import TUNED, tuned_lines, tuned_markdown, tuned_screen
 from mlplab.rules import near
 from mlplab.runs.files import write_bytes, write_text
