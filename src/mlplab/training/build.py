@@ -17,7 +17,6 @@ from mlplab.population.stacking import stack
 from mlplab.population.state import PRECISIONS
 from mlplab.runs.files import read_record
 from mlplab.runs.folder import RunFolder
-from mlplab.runs.identity import config_digest
 from mlplab.seeds import derive, same_generators, seed_all
 from mlplab.training.callbacks import MemberCallback, Progress
 from mlplab.training.classifier import Classifier
@@ -48,7 +47,6 @@ def build_runs(configs: Sequence[dict[str, Any]], folders: Sequence[RunFolder | 
 
 def build_data(configs: Sequence[dict[str, Any]]) -> list[Any]:
     """Make each job's data, set up; jobs with the same points share them."""
-    keys = [config_digest({k: v for k, v in c["data"].items() if k != "order_seed"}, ()) for c in configs]
     modules = []
     for config in configs:
         with drawing(
@@ -56,7 +54,7 @@ def build_data(configs: Sequence[dict[str, Any]]) -> list[Any]:
         ):  # as with the lab's own, another seed of the run is not another split
             modules.append(build(config["data"], "data"))
     if all(isinstance(module, ArrayDataModule) for module in modules):
-        return share_data(modules, keys)
+        return share_data(modules, [config["data"] for config in configs])
     views = []
     for config, module in zip(configs, modules):
         with drawing(config["data"].get("seed") or 0, "points"):

@@ -2,7 +2,7 @@
 
 import copy
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,16 +130,17 @@ def describe_device(device: torch.device) -> str:
     return f"{device} {torch.cuda.get_device_name(device)}" if device.type == "cuda" else str(device)
 
 
-def share_data(modules: Sequence[ArrayDataModule], keys: Sequence[str]) -> list[ArrayDataModule]:
-    """Set up data modules, those with the same key once: the others share its arrays.
+def share_data(modules: Sequence[ArrayDataModule], nodes: Sequence[Mapping[str, Any]]) -> list[ArrayDataModule]:
+    """Set up data modules, those that differ in the order of their points alone once: the others share its arrays.
 
     Args:
         modules: one a member, not yet set up.
-        keys: fingerprints of what the arrays depend on.
+        nodes: the config that each was made from.
     """
     first: dict[str, ArrayDataModule] = {}
     shared = []
-    for module, key in zip(modules, keys):
+    for module, node in zip(modules, nodes):
+        key = config_digest({name: value for name, value in node.items() if name != "order_seed"}, ())
         if key not in first:
             first[key] = viewed(module)
             shared.append(module)
