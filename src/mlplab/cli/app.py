@@ -17,6 +17,8 @@ from mlplab.rules import near
 from mlplab.runs import signals
 from mlplab.words import is_option, print_error
 
+# New objects after which Python looks for cycles among them; its own 700 are made, and kept, thousands of times by imports.
+COLLECT_EVERY = 20_000
 EXIT_OF_STATUS = {"finished": 0, "interrupted": 130}
 
 
@@ -37,6 +39,8 @@ def program(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] in (["report"], ["runs"]):
         gc.disable()  # all that they make lives to the end: a twentieth of a report's time went into looking for cycles
+    else:
+        gc.set_threshold(COLLECT_EVERY)  # an eighth of a run of two epochs went into it while modules were imported
     with signals.interruptible(to_the_end=True):
         return _answering_interrupts(words)
 

@@ -1,6 +1,7 @@
 """Cross entropy, written by the lab: exact for large margins, finite for large logits."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -23,12 +24,17 @@ def negative_log_softmax(logits: Tensor) -> Tensor:
     Returns:
         Array of shape (..., C), every value >= 0.
     """
-    rest, gaps = _rest_and_gaps(logits)
+    rest, gaps, _ = _rest_and_gaps(logits)
     return rest.log1p() + gaps
 
 
-def _rest_and_gaps(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Give the sum over i != a of exp(x_i - m), (..., 1), and m - x, (..., C), of :func:`negative_log_softmax`."""
+def _rest_and_gaps(logits: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Give what :func:`negative_log_softmax` is made of.
+
+    Returns:
+        The sum over i != a of exp(x_i - m), (..., 1); m - x, (..., C); and how many besides x_a are as large, (..., 1),
+        NaN where a logit is: None where a gradient is asked for.
+    """
     if logits.requires_grad and torch.is_grad_enabled():
         # All derivatives are those of the formula with one index a, of several largest the first: amax would share
         # its gradient among them, and the second derivative would be lost.
@@ -36,16 +42,16 @@ def _rest_and_gaps(logits: Tensor) -> tuple[Tensor, Tensor]:
         largest = logits.gather(-1, place)
         gaps = largest - logits
         others = gaps.neg().exp().scatter(-1, place, 0.0).sum(dim=-1, keepdim=True)
-        return others + (largest - largest).detach(), gaps
+        return others + (largest - largest).detach(), gaps, None
     largest = logits.amax(dim=-1, keepdim=True)
     gaps = largest - logits
     # All that are as large as the largest are left out and counted instead, less one. Without masks and indices
     # this is vector code.
     is_smaller = gaps.detach().sign()
-    others = (gaps.neg().exp() * is_smaller).sum(dim=-1, keepdim=True)
+    others = gaps.neg().exp_().mul_(is_smaller).sum(dim=-1, keepdim=True)
     ties = logits.shape[-1] - 1 - is_smaller.sum(dim=-1, keepdim=True)
     # A row whose largest logit is infinite has no softmax: NaN throughout, as in torch, and 0 for any other row.
-    return others + ties + (largest - largest).detach(), gaps
+    return others + ties + (largest - largest).detach(), gaps, ties
 
 
 def first_largest(logits: Tensor) -> Tensor:
@@ -88,16 +94,16 @@ def soft_targets(
         q of shape (..., B, C), and the norm of shape (...): the sum of w_y over the samples that count, by
         which "mean" divides.
     """
-    counted = labels != ignore_index
-    safe = labels.masked_fill(~counted, 0)
+    counted, safe = labels != ignore_index, _known(labels, ignore_index)
     if weight is None:
         weight, sample_weight = torch.ones((), dtype=dtype, device=labels.device), counted.to(dtype)
     else:
         weight = weight.to(labels.device, dtype)
         sample_weight = weight[safe] * counted
     # In memory the samples of one class lie side by side, as in the logits of a population.
-    q = torch.zeros(*labels.shape[:-1], classes, labels.shape[-1], dtype=dtype, device=labels.device).transpose(-1, -2)
-    q.scatter_(-1, safe.unsqueeze(-1), (sample_weight * (1 - label_smoothing)).unsqueeze(-1))
+    q = torch.zeros(*labels.shape[:-1], classes, labels.shape[-1], dtype=dtype, device=labels.device)
+    q.scatter_(-2, safe.unsqueeze(-2), (sample_weight * (1 - label_smoothing)).unsqueeze(-2))
+    q = q.transpose(-1, -2)
     if label_smoothing:
         q = q + (label_smoothing / classes) * weight * counted.unsqueeze(-1)
     return q, sample_weight.sum(dim=-1)
@@ -145,7 +151,7 @@ def cross_entropy(
             f"labels must lie in 0..{logits.shape[1] - 1} or equal ignore_index {ignore_index}, "
             f"got {int(labels[row])} in row {row}"
         )
-    losses, norm = _losses(logits, labels.long(), weight, ignore_index, label_smoothing)
+    losses, norm, _ = _losses(logits, labels.long(), weight, ignore_index, label_smoothing)
     if reduction == "none":
         return losses
     return losses.sum() if reduction == "sum" else losses.sum() / norm
@@ -153,14 +159,20 @@ def cross_entropy(
 
 def _losses(
     logits: Tensor, labels: Tensor, weight: Tensor | None, ignore_index: int, label_smoothing: float
-) -> tuple[Tensor, Tensor]:
-    """Losses (..., B) and norm (...) of logits (..., B, C) and labels (..., B) known to be good."""
-    rest, gaps = _rest_and_gaps(logits)
+) -> tuple[Tensor, Tensor, Callable[[], Tensor]]:
+    """Losses (..., B) and norm (...) of logits (..., B, C) and labels (..., B) known to be good; and what counts the hits (...)."""
+    rest, gaps, ties = _rest_and_gaps(logits)
     log_sum = rest.log1p()  # above the largest logit
-    counted = labels != ignore_index
-    safe = labels.masked_fill(~counted, 0)
-    losses = (log_sum + gaps.gather(-1, safe.unsqueeze(-1))).squeeze(-1)
-    norm = counted
+    counted, safe = labels != ignore_index, _known(labels, ignore_index)
+    own = gaps.transpose(-1, -2).gather(-2, safe.unsqueeze(-2)).squeeze(-2)
+    losses, norm = log_sum.squeeze(-1) + own, counted
+
+    def hits() -> Tensor:
+        # Where no other logit is as large, the label's is the first of the largest.
+        if ties is None or logits.device.type != "cpu" or ties.any():
+            return count_hits(logits, labels)
+        return ((own == 0) & counted).sum(dim=-1)
+
     if weight is not None:
         weight = weight.to(logits.device, logits.dtype)
         losses, norm = losses * weight[safe], weight[safe] * counted
@@ -168,7 +180,12 @@ def _losses(
         surprise = log_sum + gaps
         spread = (surprise if weight is None else surprise * weight).sum(dim=-1)
         losses = (1 - label_smoothing) * losses + label_smoothing / logits.shape[-1] * spread
-    return losses.masked_fill(~counted, 0.0), norm.sum(dim=-1).to(logits.dtype)
+    return losses.masked_fill(~counted, 0.0), norm.sum(dim=-1).to(logits.dtype), hits
+
+
+def _known(labels: Tensor, ignore_index: int) -> Tensor:
+    """Give good labels (...) with a class, 0, for those that are ignored."""
+    return labels.clamp(min=0) if ignore_index < 0 else labels.masked_fill(labels == ignore_index, 0)
 
 
 def _check_options(weight: Tensor | None, label_smoothing: float, classes: int) -> None:
@@ -185,6 +202,10 @@ class BatchedLoss(nn.Module, ABC):
     @abstractmethod
     def per_batch(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Compute the mean loss of each minibatch: (..., B, C) and (..., B) to (...), labels known to be good."""
+
+    def measure(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute :meth:`per_batch` and :func:`count_hits`, each (...)."""
+        return self.per_batch(logits, labels), count_hits(logits, labels)
 
     @abstractmethod
     def targets(self, labels: Tensor, classes: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -241,8 +262,12 @@ class CrossEntropy(BatchedLoss):
         )
 
     def per_batch(self, logits: Tensor, labels: Tensor) -> Tensor:
-        losses, norm = _losses(logits, labels, self.weight, self.ignore_index, self.label_smoothing)
+        losses, norm, _ = _losses(logits, labels, self.weight, self.ignore_index, self.label_smoothing)
         return losses.sum(dim=-1) / norm
+
+    def measure(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        losses, norm, hits = _losses(logits, labels, self.weight, self.ignore_index, self.label_smoothing)
+        return losses.sum(dim=-1) / norm, hits()
 
     def targets(self, labels: Tensor, classes: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         q, norm = soft_targets(

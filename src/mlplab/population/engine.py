@@ -171,6 +171,7 @@ class PopulationModule(L.LightningModule, Members):
         keep = self.guard or not all(active[members])
         saved = self._state(members) if keep else None
         every, last = rules.accumulate_grad_batches, self.minibatches_per_epoch - 1
+        take, total, epoch = self._stepping(members), rules.steps(last + 1), rules.steps_per_epoch(last + 1)
         step, logits, losses, targets = self.steps, [], [], None
         for k in range(count):
             if not written_out:
@@ -190,13 +191,15 @@ class PopulationModule(L.LightningModule, Members):
                 self.gathered[members] = 0.0
             if rules.gradient_clip_val is not None:
                 self._clip(members)
-            self._update(members, step, self.factor(step))
+            take(step, self.schedule.at(step, total, epoch))
             step += 1
         # (S, p, B, C), laid out as each minibatch's.
         stacked = torch.stack([part.transpose(1, 2) for part in logits]).transpose(2, 3)
         labels = labels[:count]
-        loss = in_pieces(self.loss.per_batch, stacked, labels).T if written_out else torch.stack(losses, 1)
-        hits = in_pieces(count_hits, stacked, labels).T
+        if written_out:
+            loss, hits = (found.T for found in in_pieces(self.loss.measure, stacked, labels))
+        else:
+            loss, hits = torch.stack(losses, 1), in_pieces(count_hits, stacked, labels).T
         if keep:
             self._keep(members, saved, loss, active, block.first)
         return loss, hits
@@ -262,10 +265,13 @@ class PopulationModule(L.LightningModule, Members):
             norms = torch.stack(foreach_norm(list(gradient.unbind(0))))
             gradient.mul_((limit / (norms + 1e-6)).clamp(max=1.0).unsqueeze(1))
 
-    def _update(self, members: slice, step: int, factor: float) -> None:
+    def _stepping(self, members: slice) -> Callable[[int, float], None]:
+        """Give a function that takes a step: of its number, from 0, and the schedule's factor."""
         if isinstance(self.optimizer, MemberOptimizer):
-            self.optimizer.update(members, self.population.gradient, step, factor)
-            return
+            return self.optimizer.steps(members, self.population.gradient)
+        return self._step_all
+
+    def _step_all(self, step: int, factor: float) -> None:
         for group in self.optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
             group["lr"] = group["initial_lr"] * factor
@@ -330,10 +336,9 @@ class PopulationModule(L.LightningModule, Members):
         logits = self.population.forward(x)
         labels = y.expand(len(logits), -1)
         wide = wide_float(logits.device)
-        nll = in_pieces(PLAIN.per_batch, logits, labels).to(wide)
+        nll, hits = (found.to(wide) for found in in_pieces(PLAIN.measure, logits, labels))
         loss = nll if _is_plain(self.loss) else _per_batch(self.loss, logits, labels).to(wide)
-        accuracy = in_pieces(count_hits, logits, labels).to(wide) / labels.shape[1]
-        self.metrics |= {"val/loss": loss, "val/nll": nll, "val/accuracy": accuracy}
+        self.metrics |= {"val/loss": loss, "val/nll": nll, "val/accuracy": hits / labels.shape[1]}
 
     def close_epoch(self) -> bool:
         """Sum up the epoch, once; say whether it was complete. Callbacks ask before they use its metrics."""
@@ -364,12 +369,16 @@ class PopulationModule(L.LightningModule, Members):
         self.close_epoch()
 
 
-def in_pieces(function: Callable[[Tensor, Tensor], Tensor], logits: Tensor, labels: Tensor) -> Tensor:
-    """Call a function of logits (N, ..., B, C) and labels (N, ..., B) on as many of the N as a CPU's cache holds."""
+def in_pieces(function: Callable[[Tensor, Tensor], Any], logits: Tensor, labels: Tensor) -> Any:
+    """Call a function of logits (N, ..., B, C) and labels (N, ..., B) on as many of the N as a CPU's cache holds.
+
+    It gives an array (N, ...) or a tuple of such.
+    """
     size = max(1, PIECE_BYTES // max(1, logits[0].numel() * logits.element_size()))
     if logits.device.type != "cpu" or size >= len(logits):
         return function(logits, labels)
-    return torch.cat([function(x, y) for x, y in zip(logits.split(size), labels.split(size))])
+    found = [function(x, y) for x, y in zip(logits.split(size), labels.split(size))]
+    return torch.cat(found) if isinstance(found[0], Tensor) else tuple(map(torch.cat, zip(*found)))
 
 
 def _per_batch(loss: nn.Module, logits: Tensor, labels: Tensor) -> Tensor:

@@ -54,8 +54,6 @@ class MemberOptimizer(torch.optim.Optimizer):
         self.moments = {name: torch.zeros_like(self.theta) for name in self.state_names}
         self.count = 0  # of the steps taken by `step`; `update` is given
         self._runs: dict[tuple[int, int], list[tuple[slice, dict]]] = {}
-        self._places: list[int] = []
-        self._windows: dict[tuple, list[tuple[list, list, dict, dict]]] = {}
 
     def runs(self, members: slice) -> list[tuple[slice, dict]]:
         """Split members into neighbours with the same settings, each with those settings."""
@@ -65,32 +63,38 @@ class MemberOptimizer(torch.optim.Optimizer):
             self._runs[low, high] = [(slice(a, b), self.settings[a]) for a, b in zip(starts, [*starts[1:], high])]
         return self._runs[low, high]
 
-    def update(self, members: slice, gradient: Tensor, count: int, factor: float) -> None:
-        """Take one step of a run of members.
+    def steps(self, members: slice, gradient: Tensor) -> Callable[[int, float], None]:
+        """Give a function that takes a step of a run of members, for as long as the arrays lie where they are.
 
         Args:
             members: which.
             gradient: of the whole population, (P, S).
-            count: optimiser steps taken before this one.
-            factor: by which the schedule multiplies the learning rate.
+
+        Returns:
+            A function of the number of steps taken before this one, and of the factor by which the schedule multiplies the
+            learning rate.
         """
-        for theta, own, moments, settings in self._views(members, gradient):
-            self._kernel(theta, own, moments, count, settings["lr"] * factor, settings)
+        # The kernel is given the number of the step, from 1; on a GPU it reads it as a float32, whatever the default.
+        number = torch.zeros((), device=gradient.device, dtype=torch.float32)
+        windows = [
+            ([self.theta[run]], [gradient[run]], {name: [m[run]] for name, m in self.moments.items()}, settings)
+            for run, settings in self.runs(members)
+        ]
 
-    def _views(self, members: slice, gradient: Tensor) -> list[tuple[list, list, dict, dict]]:
-        """Windows of the arrays for each run of members, kept until one of the arrays lies elsewhere."""
-        places = [array.data_ptr() for array in (self.theta, gradient, *self.moments.values())]
-        if places != self._places:
-            self._places, self._windows = places, {}
-        key = members.start, members.stop
-        if key not in self._windows:
-            self._windows[key] = [
-                ([self.theta[run]], [gradient[run]], {k: [v[run]] for k, v in self.moments.items()}, settings)
-                for run, settings in self.runs(members)
-            ]
-        return self._windows[key]
+        def take(count: int, factor: float) -> None:
+            number.fill_(count + 1)
+            for theta, own, moments, settings in windows:
+                self._kernel(theta, own, moments, number, count == 0, settings["lr"] * factor, settings)
 
-    def _kernel(self, theta: list, gradient: list, moments: dict, count: int, lr: float, settings: dict) -> None:
+        return take
+
+    def update(self, members: slice, gradient: Tensor, count: int, factor: float) -> None:
+        """Take one step of a run of members; arguments as for :meth:`steps` and what it returns."""
+        self.steps(members, gradient)(count, factor)
+
+    def _kernel(
+        self, theta: list, gradient: list, moments: dict, number: Tensor, first: bool, lr: float, settings: dict
+    ) -> None:
         raise TypeError("use Adam, AdamW or SGD")
 
     def step(self, closure: Any = None) -> Any:
@@ -127,16 +131,16 @@ class Adam(MemberOptimizer):
         betas = [tuple(pair) for pair in betas] if isinstance(betas[0], Sequence) else tuple(betas)
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
-    def _kernel(self, theta: list, gradient: list, moments: dict, count: int, lr: float, settings: dict) -> None:
-        # The kernel is given the number of this step, from 1; on a GPU it reads it as a float32, whatever the default.
-        step = torch.full((), float(count + 1), device=theta[0].device, dtype=torch.float32)
+    def _kernel(
+        self, theta: list, gradient: list, moments: dict, number: Tensor, first: bool, lr: float, settings: dict
+    ) -> None:
         self.kernel(
             theta,
             gradient,
             moments["exp_avg"],
             moments["exp_avg_sq"],
             [],
-            [step],
+            [number],
             lr=lr,
             beta1=settings["betas"][0],
             beta2=settings["betas"][1],
@@ -186,7 +190,9 @@ class SGD(MemberOptimizer):
     ) -> None:
         super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
 
-    def _kernel(self, theta: list, gradient: list, moments: dict, count: int, lr: float, settings: dict) -> None:
+    def _kernel(
+        self, theta: list, gradient: list, moments: dict, number: Tensor, first: bool, lr: float, settings: dict
+    ) -> None:
         fused_sgd(
             theta,
             gradient,
@@ -197,7 +203,7 @@ class SGD(MemberOptimizer):
             dampening=0.0,
             nesterov=settings["nesterov"],
             maximize=False,
-            is_first_step=count == 0,
+            is_first_step=first,
         )
 
 

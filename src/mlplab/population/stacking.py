@@ -21,7 +21,7 @@ from mlplab.population.member_axis import ALIGNMENT, ModulePopulation, Populatio
 from mlplab.seeds import derive
 
 # Working set of the members that are processed together, in bytes: a few L2 caches, so that one call serves several.
-CACHE_BYTES = 4 << 20
+CACHE_BYTES = 6 << 20
 # Two hidden layers of what is evaluated at once, in bytes: what fits a cache on a CPU, many threads on a GPU.
 FORWARD_BYTES = 2 << 20
 GPU_FORWARD_BYTES = 256 << 20
@@ -29,6 +29,8 @@ GPU_FORWARD_BYTES = 256 << 20
 FORWARD_POINTS_MULTIPLE = 64
 # Sizes of runs whose intermediate arrays are kept from step to step: two, and those of a short last minibatch.
 KEPT_SIZES = 4
+# Up to so many, a product for each member is no slower than one for all and a copy.
+FEW_MEMBERS = 2
 
 
 class StackedMLP(Population):
@@ -56,7 +58,7 @@ class StackedMLP(Population):
         names = [name for name, _ in first.activations][: len(modules_of)]
         # One a hidden layer: written over its input where it can be, and the gradient through it.
         self.activate = [ACTIVATIONS[name].in_place or module for name, module in zip(names, modules_of)]
-        self.through_activation = [activation_gradient(name) for name in names]
+        self.through_activation = list(zip(map(activation_gradient, names), modules_of))
         self.dropout = first.dropout
         self.dtype = first.linear_layers()[0].weight.dtype
         # A single output is a matrix-vector product, with other bits alone than among others: it gets a dead one.
@@ -85,7 +87,7 @@ class StackedMLP(Population):
         self.mask = None if padded == true else mask
         self.gradient = torch.zeros_like(self.theta)
         self._views: dict[tuple[int, int], tuple] = {}
-        self._rooms: dict[tuple[int, int], list[tuple[Tensor, Tensor, Tensor]]] = {}
+        self._rooms: dict[tuple[int, int], tuple[list[tuple[Tensor, Tensor, Tensor]], list[Tensor]]] = {}
 
     def to(self, device: torch.device, dtype: torch.dtype | None = None) -> "StackedMLP":
         self.dtype = dtype or self.dtype
@@ -162,8 +164,13 @@ class StackedMLP(Population):
                 biases.append(window.unsqueeze(2))
         return weights, biases
 
-    def _workspace(self, members: int, points: int) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Arrays (p, width, B), one a hidden layer: what it gives, the same transposed, and what flows back to it."""
+    def _workspace(self, members: int, points: int) -> tuple[list[tuple[Tensor, Tensor, Tensor]], list[Tensor]]:
+        """Arrays for a minibatch, kept from step to step.
+
+        Returns:
+            For each hidden layer what it gives (p, width, B), the same transposed, and what flows back to it; and for each
+            affine map the product (p, out, in) that is its gradient, none for few members.
+        """
         if (members, points) not in self._rooms:
             while len(self._rooms) >= KEPT_SIZES:
                 self._rooms.pop(next(iter(self._rooms)))
@@ -171,14 +178,20 @@ class StackedMLP(Population):
             with torch.inference_mode(False):  # made there: only this thread may write to them
                 shared = self.theta.new_empty(2, members * points * max(self.widths[1:]))
                 layers = [self.theta.new_empty(members, width, points) for width in self.widths[1:-1]]
-            self._rooms[members, points] = [
-                (h, h.transpose(1, 2), shared[i % 2, : h.numel()].view(h.shape)) for i, h in enumerate(layers)
-            ]
+                # Into the windows of `gradient`, which lie apart, torch multiplies member by member.
+                sizes = zip(self.widths[1:], self.widths) if members > FEW_MEMBERS else ()
+                products = [self.theta.new_empty(members, *size) for size in sizes]
+            self._rooms[members, points] = (
+                [(h, h.transpose(1, 2), shared[i % 2, : h.numel()].view(h.shape)) for i, h in enumerate(layers)],
+                products,
+            )
         return self._rooms[members, points]
 
     def _points_last(self, x: Tensor) -> Tensor:
         """Lay out (p, B, ...) as (p, in, B), B padded; no copy where :meth:`minibatches` has done so."""
-        x = x.reshape(*x.shape[:2], self.widths[0]).transpose(1, 2)
+        if x.ndim != 3:
+            x = x.reshape(*x.shape[:2], self.widths[0])
+        x = x.transpose(1, 2)
         spare = -x.shape[2] % POINTS_MULTIPLE
         return nn.functional.pad(x, (0, spare)) if spare else x.contiguous()
 
@@ -214,36 +227,40 @@ class StackedMLP(Population):
 
     def backward(self, members: slice, x: Tensor, loss_gradient: Callable, step: int) -> Tensor:
         weights, transposed, biases, to_weights, to_biases = self._layers(members)
-        last = len(weights) - 1
         points = x.shape[1]
         x = self._points_last(x)
-        room = self._workspace(len(x), x.shape[2])
-        inputs, before, after, masks = [(x, x.transpose(1, 2))], [], [], []
-        for i, (h, h_transposed, _) in enumerate(room):
-            z = torch.bmm(weights[i], inputs[i][0], out=h).add_(biases[i])
-            before.append(z)
-            h = self.activate[i](z)
-            after.append(h)
+        room, products = self._workspace(x.shape[0], x.shape[2])
+        h, inputs, before, masks = x, [x.transpose(1, 2)], [], []
+        for i, (weight, bias, activate, (place, place_transposed, _)) in enumerate(
+            zip(weights, biases, self.activate, room)
+        ):
+            z = torch.bmm(weight, h, out=place).add_(bias)
+            h = activate(z)
+            before.append((z, h))
             if self.dropout:
                 masks.append(self._dropout_mask(members, h, step, i))
                 h = h * masks[i]
-            inputs.append((h, h_transposed if h is z else h.transpose(1, 2)))
-        logits = torch.baddbmm(biases[last], weights[last], inputs[last][0])
-        padded = logits.shape[1:] != (self.outputs, points)
-        if padded:
+            inputs.append(place_transposed if h is z else h.transpose(1, 2))
+        logits = torch.baddbmm(biases[-1], weights[-1], h)
+        spare = x.shape[2] - points, self.widths[-1] - self.outputs
+        if any(spare):
             logits = logits[:, : self.outputs, :points]
         logits = logits.transpose(1, 2)
         flow = loss_gradient(logits).transpose(1, 2)
-        if padded:
-            flow = nn.functional.pad(flow, (0, x.shape[2] - points, 0, self.widths[-1] - self.outputs))
-        for i in range(last, -1, -1):
-            torch.bmm(flow, inputs[i][1], out=to_weights[i])
+        if any(spare):
+            flow = nn.functional.pad(flow, (0, spare[0], 0, spare[1]))
+        for i in range(len(room), -1, -1):
+            if products:
+                to_weights[i].copy_(torch.bmm(flow, inputs[i], out=products[i]))
+            else:
+                torch.bmm(flow, inputs[i], out=to_weights[i])
             torch.sum(flow, 2, keepdim=True, out=to_biases[i])
             if i:
                 flow = torch.bmm(transposed[i], flow, out=room[i - 1][2])
                 if self.dropout:
                     flow.mul_(masks[i - 1])
-                flow = self.through_activation[i - 1](flow, before[i - 1], after[i - 1], self.activations[i - 1])
+                through, module = self.through_activation[i - 1]
+                flow = through(flow, *before[i - 1], module)
         if self.mask is not None:
             self.gradient[members].mul_(self.mask)
         return logits

@@ -1,10 +1,13 @@
 """What the server of the worker processes imports and does once, so that each group starts at once."""
 
+import gc
 import os
 from contextlib import suppress
 
 with suppress(OSError):
     os.setsid()  # first: a signal to the group of a sweep is for the sweep, which lets the groups save their states
+
+gc.disable()  # what is imported is kept: it is looked through neither here nor by the groups
 
 import numpy as np
 
@@ -34,3 +37,7 @@ png_bytes(
         box=(_points[0] - 1, _points[0] + 1),
     )
 )
+
+gc.collect()
+gc.freeze()
+gc.enable()
