@@ -72,6 +72,10 @@ def composing_by(create, compose):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(config_loader_impl, "create_defaults_list", create)
         patch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", compose)
+        if (
+            create is create_defaults_list
+        ):  # Hydra copies its sources for each composition, and with them its whole store
+            patch.setattr(ConfigStore, "__deepcopy__", lambda store, _: store, raising=False)
         yield
 
 

@@ -1,3 +1,4 @@
+import functools
 import gc
 import os
 import random
@@ -74,6 +75,15 @@ def hydra_has_a_memory():
     """The tests compose conf/ some thousand times, which was a fifth of the suite's time."""
     with composing_by(*MEMORYS):
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_package_is_installed_meanwhile():
+    """Each of Lightning's Trainers looks through all packages for further callbacks."""
+    from lightning.fabric.utilities import registry
+
+    registry.entry_points = functools.cache(registry.entry_points)
+    yield
 
 
 @pytest.fixture(scope="session")
