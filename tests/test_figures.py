@@ -79,17 +79,20 @@ def test_chosen_epochs_keep_both_ends_and_are_spread_by_logarithm():
 def test_the_strip_draws_each_map_and_refuses_what_does_not_fit():
     maps = np.stack([halves(sharp=s) for s in (0.0, 1.0, 4.0)])
     loss = np.array([0.7, 0.5, 0.3, 0.2])
-    figure = learning_strip(
-        maps, [0, 1, 3], 2.0, np.arange(4), loss, loss * 1.1, title="strip", accuracies=[0.5, 0.8, 1.0], bayes_nll=0.1
-    )
+    history = {"epoch": np.arange(4), "train/loss": loss, "val/loss": loss * 1.1}
+    figure = learning_strip(maps, [0, 1, 3], 2.0, history, title="strip", accuracies=[0.5, 0.8, 1.0], bayes_nll=0.1)
     image, square = pixels(figure), figure.square
     # The last map drawn stands third.
     assert np.abs(colour_at(image, square, (1.5, 0)) - mix(class_colour(1), 0.6)).max() < 0.03
-    pixels(learning_strip(maps[:1], [0], 2.0, [0], [np.nan], title="one epoch, no number"))
-    for bad in ({"map_epochs": [0]}, {"maps": maps[:0], "map_epochs": []}, {"train_loss": loss[:2]}):
-        given = {"maps": maps, "map_epochs": [0, 1, 3], "train_loss": loss, **bad}
-        with pytest.raises(InputError, match="maps|train_loss"):
-            learning_strip(limit=2.0, epochs=np.arange(4), title="", **given)
+    pixels(learning_strip(maps[:1], [0], 2.0, {"epoch": [0], "train/loss": [np.nan]}, title="one epoch, no number"))
+    for bad in (
+        {"map_epochs": [0]},
+        {"maps": maps[:0], "map_epochs": []},
+        {"history": history | {"train/loss": loss[:2]}},
+    ):
+        given = {"maps": maps, "map_epochs": [0, 1, 3], "history": history, **bad}
+        with pytest.raises(InputError, match="maps|train/loss"):
+            learning_strip(limit=2.0, title="", **given)
 
 
 def test_the_epoch_axis_can_be_undone_and_its_numbers_keep_apart():
@@ -106,8 +109,10 @@ def test_curves_are_drawn_for_any_number_of_epochs(count):
     epochs = np.arange(count)
     loss, accuracy = 1 / (1 + epochs), 1 - 0.5 / (1 + epochs)
     levels = {"bayes_nll": 0.03, "bayes_accuracy": 0.99, "best_epoch": count - 1}
-    full = learning_curves(epochs, loss, 1.1 * loss, accuracy, accuracy, title="full", **levels)
-    few = learning_curves(epochs, loss, title="training alone")
+    few = {"epoch": epochs, "train/loss": loss}
+    more = {"val/loss": 1.1 * loss, "train/accuracy": accuracy, "val/accuracy": accuracy}
+    full = learning_curves(few | more, title="full", **levels)
+    few = learning_curves(few, title="training alone")
     assert pixels(full).shape == pixels(few).shape == (640, 1560, 3)
     assert len(full.axes[0].lines) > len(few.axes[0].lines)
 
@@ -115,11 +120,12 @@ def test_curves_are_drawn_for_any_number_of_epochs(count):
 def test_curves_hold_the_numbers_given_and_survive_perfect_and_missing_ones():
     epochs = np.arange(5)
     loss = np.array([1.0, 0.5, np.nan, 0.0, 0.1])
-    figure = learning_curves(epochs, loss, None, np.ones(5), title="odd", bayes_accuracy=1.0)
+    history = {"epoch": epochs, "train/loss": loss, "train/accuracy": np.ones(5)}
+    figure = learning_curves(history, title="odd", bayes_accuracy=1.0)
     np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), loss)
     pixels(figure)
-    with pytest.raises(InputError, match="validation_loss"):
-        learning_curves(epochs, loss, loss[:2], title="")
+    with pytest.raises(InputError, match="val/loss"):
+        learning_curves(history | {"val/loss": loss[:2]}, title="")
 
 
 def test_confusion_and_reliability_agree_with_loops():
@@ -176,6 +182,6 @@ def test_equal_arrays_give_equal_bytes():
     epochs = np.arange(4)
 
     def make():
-        return png_bytes(learning_curves(epochs, 1 / (1.0 + epochs), title="again"))
+        return png_bytes(learning_curves({"epoch": epochs, "train/loss": 1 / (1.0 + epochs)}, title="again"))
 
     assert make() == make()

@@ -1,6 +1,8 @@
 """How a training went: loss and accuracy over the epochs, beside the best that anything can reach, and maps of some epochs."""
 
 import io
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -32,68 +34,58 @@ LEAST_ERROR = 1e-4
 
 
 def learning_curves(
-    epochs,
-    train_loss,
-    validation_loss=None,
-    train_accuracy=None,
-    validation_accuracy=None,
+    history: Mapping[str, Any],
     *,
     title: str,
     subtitle: str = "",
     bayes_nll: float | None = None,
     bayes_accuracy: float | None = None,
     best_epoch: float | None = None,
-    other: str = "validation",
 ) -> Figure:
     """Draw loss (left) and accuracy (right) over epochs, both on scales that keep the end visible.
 
     Args:
-        epochs: shape (T,), >= 0, ascending.
-        train_loss: the mean loss, shape (T,); NaN leaves a gap.
-        validation_loss: the same on validation points; None draws none.
-        train_accuracy: 0 to 1, shape (T,).
-        validation_accuracy: 0 to 1, shape (T,).
+        history: columns by name, shape (T,) each: ``epoch``, >= 0 and ascending, and of ``train/loss``, ``val/loss``,
+            ``train/accuracy`` and ``val/accuracy`` those that there are; NaN leaves a gap.
         title: model and data.
         subtitle: the final figures.
         bayes_nll: the Bayes classifier's NLL, a level line; None draws none.
         bayes_accuracy: the Bayes classifier's accuracy, 0 to 1.
         best_epoch: marked on the validation curves.
-        other: what the second curve is called.
 
     Returns:
         A ``Figure`` of 1560 x 640 pixels.
 
     Raises:
-        InputError: for curves that are not as long as ``epochs``.
+        InputError: for curves that are not as long as ``epoch``.
     """
-    epochs = np.asarray(epochs, dtype=float)
-    losses = checked(epochs, train_loss=train_loss, validation_loss=validation_loss)
-    accuracies = checked(epochs, train_accuracy=train_accuracy, validation_accuracy=validation_accuracy)
+    epochs, losses = checked(history, "train/loss", "val/loss")
+    _, accuracies = checked(history, "train/accuracy", "val/accuracy")
     made = page(1560, 640, title, subtitle, left=110)
     left = add_chart(made, 110, 140, 520, 410)
-    draw(left, epochs, losses, bayes_nll, best_epoch, other)
+    draw(left, epochs, losses, bayes_nll, best_epoch)
     label(left, "epoch (log scale)", "loss, nats")
     right = add_chart(made, 880, 140, 520, 410)
     # Errors on a logarithmic axis, named by accuracy: the step from 98 to 99 % is as wide as from 0 to 50 %.
     errors = [None if curve is None else np.maximum(1 - curve, LEAST_ERROR) for curve in accuracies]
     floor = None if bayes_accuracy is None else max(1 - bayes_accuracy, LEAST_ERROR)
-    draw(right, epochs, errors, floor, best_epoch, other, accuracy=True)
+    draw(right, epochs, errors, floor, best_epoch, accuracy=True)
     label(right, "epoch (log scale)", "accuracy, %")
     return made
 
 
-def checked(epochs, **curves) -> list:
-    """Return the curves as float arrays or None; raise InputError where a length differs."""
-    out = []
-    for name, curve in curves.items():
-        curve = None if curve is None else np.asarray(curve, dtype=float)
+def checked(history: Mapping[str, Any], *names: str) -> tuple[np.ndarray, list]:
+    """Return the epochs and the named curves as float arrays or None; raise InputError where a length differs."""
+    epochs, curves = np.asarray(history["epoch"], dtype=float), []
+    for name in names:
+        curve = None if history.get(name) is None else np.asarray(history[name], dtype=float)
         if curve is not None and curve.shape != epochs.shape:
-            raise InputError(f"{name} must have the shape {epochs.shape} as epochs do, got {curve.shape}")
-        out.append(curve)
-    return out
+            raise InputError(f"{name} must have the shape {epochs.shape} as epoch does, got {curve.shape}")
+        curves.append(curve)
+    return epochs, curves
 
 
-def draw(axes, epochs, curves, level, best_epoch, other, *, accuracy=False) -> None:
+def draw(axes, epochs, curves, level, best_epoch, *, accuracy=False) -> None:
     """Draw a training and a second curve with the Bayes level and the best epoch."""
     train, second = curves
     low, high = log_scale(axes, "y", [*curves, level])
@@ -103,7 +95,7 @@ def draw(axes, epochs, curves, level, best_epoch, other, *, accuracy=False) -> N
         accuracy_ticks(axes, low, high)
     epoch_axis(axes, epochs.max(initial=1.0))
     names = []
-    for curve, colour, name, order in ((train, TRAIN, "train", 3), (second, VALIDATION, other, 4)):
+    for curve, colour, name, order in ((train, TRAIN, "train", 3), (second, VALIDATION, "validation", 4)):
         if curve is not None:
             marker = "o" if len(epochs) == 1 else None
             style = {"zorder": order, "marker": marker, "solid_joinstyle": "round"}
@@ -222,15 +214,12 @@ def learning_strip(
     maps,
     map_epochs,
     limit,
-    epochs,
-    train_loss,
-    other_loss=None,
+    history: Mapping[str, Any],
     *,
     title: str,
     accuracies=None,
     box=None,
     bayes_nll: float | None = None,
-    other: str = "test",
 ) -> Figure:
     """Draw decision maps of one training at several epochs over its loss curve, all on shared scales.
 
@@ -239,14 +228,11 @@ def learning_strip(
             are drawn.
         map_epochs: shape (E,), ascending.
         limit: of every map.
-        epochs: of the curves, shape (T,), ascending.
-        train_loss: shape (T,).
-        other_loss: shape (T,), or None.
+        history: with ``epoch``, ``train/loss`` and ``val/loss``, as for :func:`learning_curves`.
         title: what the strip shows.
         accuracies: 0 to 1, shape (E,), written over the maps; None writes none.
         box: (low, high), each of shape (2,): the training data's extent.
         bayes_nll: a level line under the curves.
-        other: what the second curve is called.
 
     Returns:
         A ``Figure`` of 1720 x 660 pixels.
@@ -255,11 +241,11 @@ def learning_strip(
         InputError: for arrays that do not fit together.
     """
     extent = extent_of(limit)
-    map_epochs, epochs = np.asarray(map_epochs, dtype=float), np.asarray(epochs, dtype=float)
+    map_epochs = np.asarray(map_epochs, dtype=float)
     if len(maps) != len(map_epochs) or not len(maps):
         raise InputError(f"maps must be as many as map_epochs, at least 1, got {len(maps)} and {len(map_epochs)}")
-    curves = checked(epochs, train_loss=train_loss, other_loss=other_loss)
-    shares = None if accuracies is None else checked(map_epochs, accuracies=accuracies)[0]
+    epochs, curves = checked(history, "train/loss", "val/loss")
+    _, (shares,) = checked({"epoch": map_epochs, "accuracies": accuracies}, "accuracies")
     width, edge, gap = 1720, 14, 16
     made = page(width, 660, title, left=edge)
     # As wide as seven would be, so that strips of fewer maps stay in proportion.
@@ -276,17 +262,17 @@ def learning_strip(
         squares.append(square)
     made.square = squares[-1]
     axes = add_chart(made, 112, 122 + side + 42, width - 112 - 170, 178, size=23)
-    draw_losses(axes, epochs, curves, map_epochs[chosen_epochs(map_epochs)], bayes_nll, other)
+    draw_losses(axes, epochs, curves, map_epochs[chosen_epochs(map_epochs)], bayes_nll)
     return made
 
 
-def draw_losses(axes, epochs, curves, marked, level, other) -> None:
+def draw_losses(axes, epochs, curves, marked, level) -> None:
     """Draw the losses on logarithmic scales, with a tick and a thin line at each epoch that has a map."""
     log_scale(axes, "y", [*curves, level], digits=((1, 3), (1, 5), (1,)), least=1)
     epoch_axis(axes, max(epochs.max(initial=1.0), marked.max()), marked)
     axes.grid(False, axis="y")
     names = []
-    for curve, colour, name in zip(curves, (TRAIN, VALIDATION), ("train", other)):
+    for curve, colour, name in zip(curves, (TRAIN, VALIDATION), ("train", "validation")):
         if curve is not None:
             axes.plot(epochs, curve, color=colour, lw=points_of(4), marker="o" if len(epochs) == 1 else None)
             finite = curve[np.isfinite(curve)]

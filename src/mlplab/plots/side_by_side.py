@@ -114,23 +114,15 @@ def curves_together(
     return made
 
 
-def column_curves(
-    epochs: Sequence[float],
-    train: Sequence[float],
-    validation: Sequence[float] | None = None,
-    *,
-    title: str = "",
-    bayes: float | None = None,
-) -> Figure:
+def column_curves(history: Mapping[str, Sequence[float]], *, title: str = "", bayes: float | None = None) -> Figure:
     """Draw one run's loss curves for a column of a paper: 3.3 inches wide, letters of 8 points and more.
 
     Args:
-        epochs: ascending.
-        train: loss on the train points.
-        validation: loss on the validation points, or None.
+        history: with ``epoch``, ``train/loss`` and ``val/loss``, as for :func:`mlplab.plots.curves.learning_curves`.
         title: over it; "" leaves it out.
         bayes: the limit, a level line; None draws none.
     """
+    epochs, train, validation = (history.get(name) for name in ("epoch", "train/loss", "val/loss"))
     top = 50 if title else 16
     made = figure(528, 330 + top)
     if title:

@@ -34,8 +34,10 @@ class Saved:
     def named(self, name: str) -> list[str] | None:
         return [str(one) for one in self.arrays[name]] if name in self.arrays else None
 
-    def history(self, name: str) -> np.ndarray | None:
-        return self.arrays.get(f"history/{name}")
+    @property
+    def history(self) -> dict[str, np.ndarray]:
+        parts = (name.partition("history/") for name in self.arrays)
+        return {name: self.arrays[f"history/{name}"] for before, found, name in parts if found and not before}
 
     def figure_of(self, part: str, name: str) -> float | None:
         value = (self.result.get(part) or {}).get(name)
@@ -141,13 +143,10 @@ def strip_again(saved: Saved, column: bool) -> Figure:
         maps / maps.sum(-1, keepdims=True),
         list(arrays["map_epochs"]),
         arrays["extent"],
-        saved.history("epoch"),
-        saved.history("train/loss"),
-        saved.history("val/loss"),
+        saved.history,
         title=saved.title(f"{saved.network} as it learns"),
         box=saved.box,
         bayes_nll=saved.figure_of("fresh", "bayes_nll"),
-        other="validation",
     )
 
 
@@ -158,19 +157,9 @@ def curves_again(saved: Saved, column: bool) -> Figure:
     part = "fresh" if saved.result.get("fresh") else "test"
     limit = saved.figure_of(part, "bayes_nll")
     if column:
-        return column_curves(
-            saved.history("epoch"),
-            saved.history("train/loss"),
-            saved.history("val/loss"),
-            title=saved.title(saved.network),
-            bayes=limit,
-        )
+        return column_curves(saved.history, title=saved.title(saved.network), bayes=limit)
     return learning_curves(
-        saved.history("epoch"),
-        saved.history("train/loss"),
-        saved.history("val/loss"),
-        saved.history("train/accuracy"),
-        saved.history("val/accuracy"),
+        saved.history,
         title=saved.title(f"{saved.network} as it learns"),
         bayes_nll=limit,
         bayes_accuracy=saved.figure_of(part, "bayes_accuracy"),

@@ -185,14 +185,11 @@ def strip(
         maps,
         epochs,
         plane.extent,
-        history["epoch"],
-        history["train/loss"],
-        history.get("val/loss"),
+        history,
         title=member.title,
         accuracies=[accuracies[epoch] for epoch in epochs],
         box=plane.box,
         bayes_nll=(member.result["fresh"] or {}).get("bayes_nll"),
-        other="validation",
     )
 
 
@@ -217,11 +214,7 @@ def curve_figures(member: Measured, history: dict[str, list[float]]) -> dict[str
     if history["epoch"]:
         member.arrays |= {f"history/{name}": np.array(column, dtype=float) for name, column in history.items()}
         made["learning_curves"] = learning_curves(
-            history["epoch"],
-            history["train/loss"],
-            history.get("val/loss"),
-            history["train/accuracy"],
-            history.get("val/accuracy"),
+            history,
             title=member.title,
             bayes_nll=limit["bayes_nll"],
             bayes_accuracy=limit["bayes_accuracy"],
