@@ -89,6 +89,15 @@ def test_hydra_run_dir_is_the_run_folder(calls, tmp_path, capsys):
     assert len(calls) == 1
 
 
+def test_hydra_run_dir_may_name_what_hydra_knows_of_the_job(calls, tmp_path):
+    """As in Hydra's documentation: ``hydra.run.dir=outputs/${hydra.job.name}``."""
+    assert run(tmp_path, f"hydra.run.dir={tmp_path}/${{hydra.job.name}}-${{seed}}", "seed=3") == 0
+    assert (
+        run(tmp_path, "-m", "seed=0,1", "launcher=inline", f"hydra.sweep.dir={tmp_path}/all-${{hydra.job.name}}") == 0
+    )
+    assert {"train-3", "all-train"} <= {path.name for path in tmp_path.iterdir()}
+
+
 def test_hydra_run_dir_may_be_a_folder_that_is_there_and_stays(tmp_path, capsys, monkeypatch):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes").touch()

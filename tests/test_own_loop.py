@@ -19,6 +19,7 @@ from mlplab.cli.app import main
 from mlplab.cli.train import summary
 from mlplab.errors import InputError
 from mlplab.runs import checkpoint
+from mlplab.runs.events import read_events
 from mlplab.training.build import build_module
 from mlplab.training.callbacks import EarlyStopping
 from mlplab.training.loading import start_from
@@ -323,3 +324,47 @@ def test_an_error_of_ones_own_code_stays_what_it_is():
         module = mlplab.Classifier(Wrong(), schedule=mlplab.Constant())
     with pytest.raises(ValueError, match="mine"):
         mlplab.fit(module, data, max_epochs=1, callbacks=[], engine="lightning")
+
+
+ONE = [
+    "data.points_per_arm=40",
+    "data.batch_size=16",
+    "data.fresh_points=50",
+    "data.validation_points=40",
+    "figures=none",
+]
+ONE += ["callbacks.progress=null", "trainer.max_epochs=1", "name=one", "+trainer.log_every_n_steps=2"]
+
+
+def test_a_stock_callback_that_logs_by_itself_writes_to_the_runs_tensorboard(tmp_path):
+    """Lightning's LearningRateMonitor refuses a trainer without a logger; the run's own get what it logs."""
+    node = "+callbacks.stock={_target_: lightning.pytorch.callbacks.LearningRateMonitor}"
+    assert main(["train", f"paths.logs={tmp_path}", *ONE, node]) == 0
+    run = tmp_path / "train" / "one"
+    files = [path for path in (run / "tensorboard").iterdir() if path.is_file()]
+    names = {scalar.tag for path in files for event in read_events(path) for scalar in event.summary.value}
+    assert "lr-Adam" in names
+    assert len((run / "metrics.csv").read_text().splitlines()) == 2  # a row an epoch, and the names
+
+
+@pytest.mark.parametrize("name", ["RichProgressBar", "TQDMProgressBar", "ModelCheckpoint"])
+def test_a_stock_callback_by_its_name_alone(name, tmp_path):
+    node = f"+callbacks.stock={{_target_: lightning.pytorch.callbacks.{name}}}"
+    assert main(["train", f"paths.logs={tmp_path}", *ONE, node]) == 0
+    kept = {path.name for path in (tmp_path / "train" / "one" / "checkpoints").iterdir()}
+    assert ("epoch=0-step=8.ckpt" in kept) == (name == "ModelCheckpoint")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("LearningRateFinder", "should have one of these fields: ('lr', 'learning_rate')"),
+        ("BackboneFinetuning", "object has no attribute 'backbone'"),
+    ],
+)
+def test_what_a_stock_callback_does_not_find_in_the_model_is_one_line(name, words, tmp_path, capsys):
+    node = f"+callbacks.stock={{_target_: lightning.pytorch.callbacks.{name}}}"
+    assert main(["train", f"paths.logs={tmp_path}", *ONE, node]) == 2
+    told = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("train: ")]
+    assert len(told) == 1 and told[0].startswith("mlplab: Lightning and torch do not take this training: ")
+    assert words in told[0] and not list((tmp_path / "train").glob("one/*.json"))

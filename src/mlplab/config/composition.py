@@ -93,10 +93,12 @@ def compose_all(
         own = whole.pop("hydra")
     with _outside_jobs():
         checked = check(whole, config_name)
+    with open_dict(whole):
+        whole.hydra = own  # its keys may refer to each other by their whole names, as ${hydra.job.name}
     for key in OF_HYDRAS:
         try:
             with _outside_jobs():
-                value = OmegaConf.select(own, key)
+                value = OmegaConf.select(whole, f"hydra.{key}")
                 if OmegaConf.is_config(value):
                     OmegaConf.to_container(value, resolve=True)
         except OmegaConfBaseException as error:

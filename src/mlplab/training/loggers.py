@@ -2,7 +2,7 @@
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,40 @@ class RunFolderLogger(Logger):
     def log_final(self, metrics: Mapping[str, float], step: int, status: str) -> None:
         """Take the final metrics, and end the record: ``"success"`` or ``"failed"``."""
         self.finalize(status)
+
+
+class Direct(Logger):
+    """Hand what a callback or module logs itself (``trainer.logger.log_metrics``) to a run's own loggers.
+
+    What Lightning logs, which has an ``epoch``, they have from the record, a row an epoch.
+
+    Args:
+        loggers: of a run folder.
+    """
+
+    def __init__(self, loggers: Sequence[RunFolderLogger]) -> None:
+        super().__init__()
+        self.loggers = loggers
+
+    @property
+    def name(self) -> str:
+        return ""
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @property
+    def save_dir(self) -> None:
+        """None: Lightning takes the trainer's, the run folder."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        if "epoch" not in metrics:
+            for logger in self.loggers:
+                logger.log_metrics(metrics, step)
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: the run folder holds the config."""
 
 
 class TensorBoardLogger(TensorBoardWriter, RunFolderLogger):

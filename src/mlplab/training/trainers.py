@@ -11,7 +11,7 @@ from typing import Any
 import lightning.pytorch as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
@@ -29,6 +29,7 @@ from mlplab.runs.manifest import write_status
 from mlplab.seeds import derive, in_turn, seed_all
 from mlplab.training.callbacks.checkpoints import RunState, WholeFile, reading
 from mlplab.training.data_view import module_of, one_process, quiet, set_up_once
+from mlplab.training.loggers import Direct
 from mlplab.training.members import members_of, replacing
 from mlplab.training.objects import wants_memory
 from mlplab.training.plan import member_optimizer
@@ -172,9 +173,13 @@ def lightning_trainer(run: MemberRun, options: Mapping[str, Any], callbacks: Seq
     if run.draws is not None:
         own.append(EpochStreams(run.draws))
     foreign = [logger for logger in run.loggers if logger not in run.recorded_loggers]
+    asking = [run.module, *callbacks]  # of other classes than the lab's, which log by the record
+    if run.recorded_loggers and not all(type(one).__module__.startswith("mlplab.") for one in asking):
+        foreign.append(Direct(run.recorded_loggers))
     # True without a Checkpoint callback would make Lightning add one of its own.
     checkpoints = any(isinstance(c, Checkpoint) for c in own)
     fixed = one_process() | {"logger": foreign or False, "enable_checkpointing": checkpoints}
+    fixed["enable_progress_bar"] = any(isinstance(callback, ProgressBar) for callback in own)
     if run.folder is not None:
         own.append(RunState())
         fixed["plugins"].append(WholeFile())
@@ -221,7 +226,9 @@ def _is_refusal(error: Exception) -> bool:
         frame = frame.tb_next
     own = itertools.takewhile(lambda module: module.startswith(("lightning.", "torch.")), reversed(modules))
     of_callback = any(module.startswith("lightning.pytorch.callbacks.") for module in own)
-    said = isinstance(error, (ValueError, TypeError, RuntimeError, AssertionError, KeyError))
+    said = isinstance(error, (ValueError, TypeError, RuntimeError, AssertionError, KeyError, ImportError))
+    if isinstance(error, AttributeError):  # a model without what a callback looks for in it, such as lr or backbone
+        return of_callback or modules[-1].startswith("lightning.pytorch.tuner.")
     if (
         not said or wants_memory(error) or isinstance(error, torch.AcceleratorError)
     ):  # a device that fails says no to nothing
