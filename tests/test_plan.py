@@ -105,6 +105,12 @@ def test_what_was_put_over_a_module_goes_to_lightnings_loop(data, change, reason
     assert chosen.engine == "lightning" and reason in chosen.reason
 
 
+def test_a_summary_is_that_of_the_network_and_not_of_the_engines(data):
+    assert plan(classifier(), data, {"enable_model_summary": False}, []).engine == "population"
+    chosen = plan(classifier(), data, {"enable_model_summary": True}, [])
+    assert chosen.engine == "lightning" and chosen.reason.startswith("trainer.enable_model_summary=True")
+
+
 @pytest.mark.parametrize(
     ("optimizer", "said"),
     [

@@ -169,6 +169,8 @@ def _obstacles(module: Any, data: Any, trainer: Mapping[str, Any], callbacks: It
     for name, value in trainer.items():
         if name not in OPTIONS and value != defaults[name].default and value is not None:
             yield f"trainer.{name}={value}"
+    if trainer.get("enable_model_summary"):
+        yield "trainer.enable_model_summary=True shows the network as Lightning trains it"
     if trainer.get("enable_checkpointing") and not any(isinstance(callback, Checkpoint) for callback in callbacks):
         yield "trainer.enable_checkpointing=True asks for Lightning's own checkpoints"
     if trainer.get("precision") not in (None, *PRECISIONS):
