@@ -18,7 +18,7 @@ from mlplab.studies.lif.transfer_figures import kohm
 from mlplab.studies.lif.units import in_lab_units
 from mlplab.studies.recording import Recording, build, recording
 from mlplab.training.plane import decision_grid
-from mlplab.words import plural
+from mlplab.words import plural, terminal_width, wrapped
 from mlplab.words import short_path as shown
 
 MAP_RESOLUTION, MAP_LIMIT = 64, 2.0
@@ -244,5 +244,6 @@ def summary(result, rows, networks, found, record: Recording) -> str:
             f"depth {depth}: 90 % of the points classified as by the ReLU network after {words[0]} ms, "
             f"99 % after {words[1]} ms; accuracy within 1 percentage point after {words[2]} ms (mean ± standard error; learning rate {times['lr']:g})"
         )
+    lines = [line if len(line) <= terminal_width() else wrapped(line, indent="  ") for line in lines]
     lines += ["", f"folder       {shown(record.folder.path)}", f"pictures     {shown(record.folder.figures)}"]
     return "\n".join(lines)
