@@ -226,6 +226,22 @@ def test_the_first_largest_is_argmax(classes):
     assert count_hits(logits[3:4], torch.zeros(1, dtype=torch.long)) == 0
 
 
+@pytest.mark.parametrize("classes, ignore_index", [(1, -100), (3, -100), (4, -100), (1, 0), (4, 0)])
+@pytest.mark.parametrize("special", (None, 0.0, math.inf, -math.inf, math.nan))
+def test_losses_and_hits_together_are_those_apart(classes, ignore_index, special):
+    logits = torch.randn(5, 7, classes, generator=generator())
+    labels = torch.randint(classes, (5, 7), generator=generator())
+    labels[0, 0] = labels[3, 2] = ignore_index
+    if special is not None:
+        logits[1, 3], logits[2, 4, 0] = special, special
+    loss = CrossEntropy(ignore_index=ignore_index)
+    found, hits = loss.measure(logits, labels)
+    torch.testing.assert_close(found, loss.per_batch(logits, labels), rtol=0, atol=0, equal_nan=True)
+    assert hits.tolist() == count_hits(logits, labels).tolist()
+    own = (logits.argmax(-1) == labels) & logits.isfinite().all(-1)
+    assert special is not None or hits.tolist() == own.sum(-1).tolist()
+
+
 @pytest.mark.parametrize("dtype", (torch.float32, torch.float64))
 def test_several_largest_logits_share_the_gradient_as_in_torch(dtype):
     logits = torch.tensor([[2.0, 2, 1, 2], [0, 0, 0, 0], [-1e30, 5, 5, -1]], dtype=dtype)

@@ -168,8 +168,8 @@ def _losses(
     losses, norm = log_sum.squeeze(-1) + own, counted
 
     def hits() -> Tensor:
-        # Where no other logit is as large, the label's is the first of the largest.
-        if ties is None or logits.device.type != "cpu" or ties.any():
+        # Where no other logit is as large, the label's is the first of the largest; a negative one is no class.
+        if ties is None or ignore_index >= 0 or logits.device.type != "cpu" or ties.any():
             return count_hits(logits, labels)
         return ((own == 0) & counted).sum(dim=-1)
 
