@@ -1,5 +1,6 @@
 """Figures drawn again from saved arrays: other formats, sizes and titles."""
 
+import csv
 import re
 import zlib
 
@@ -10,6 +11,7 @@ from sweep_folders import result, write_run
 from mlplab.cli import redraw as command
 from mlplab.cli.app import main
 from mlplab.errors import InputError
+from mlplab.plots.run_figures import Saved
 from mlplab.plots.style import vector_bytes
 from mlplab.report.redraw import FIGURES, read_saved, redraw
 from mlplab.runs.folder import RunFolder
@@ -69,6 +71,72 @@ def test_every_figure_in_every_format_and_the_same_bytes_again(run, tmp_path):
     before = {path: path.read_bytes() for path in files}
     again, _ = redraw(run, list(FIGURES)[4:5], ["png", "svg", "pdf"], place=tmp_path / "out")
     assert len(again) == 3 and all(path.read_bytes() == data for path, data in before.items())
+
+
+def table(path, features):
+    """A CSV of three classes that lie apart."""
+    rng = np.random.default_rng(0)
+    rows = [[*(rng.normal(size=features) + n % 3), "uvw"[n % 3]] for n in range(120)]
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([[*(f"f{j}" for j in range(features)), "kind"], *rows])
+    return ["data=file", f"data.path={path}", "data.batch_size=16"]
+
+
+def images(path):
+    y = np.arange(120) % 3
+    np.savez(path, x=np.random.default_rng(0).random((120, 5, 4)) + y[:, None, None], y=y)
+    return ["data=file", f"data.path={path}", "data.batch_size=16"]
+
+
+SPIRALS = ["data.points_per_arm=60", "data.validation_points=40", "data.fresh_points=50"]
+ONE_PLANE = {"decision_map", "learning_strip", "learning_curves", "calibration"}
+
+
+@pytest.mark.parametrize(
+    ("words", "drawn"),
+    [
+        (lambda _: SPIRALS, ONE_PLANE | {"bayes"}),
+        (lambda _: [*SPIRALS, "trainer.engine=lightning"], ONE_PLANE | {"bayes"}),
+        (lambda _: [*SPIRALS, "evaluate_state=last", "data.fresh_points=0"], ONE_PLANE | {"bayes"}),
+        (lambda _: [*SPIRALS, "figures=map"], {"decision_map"}),
+        (lambda place: table(place / "two.csv", 2), ONE_PLANE),
+        (lambda place: table(place / "four.csv", 4), ONE_PLANE | {"projection", "scatter_matrix"}),
+        (
+            lambda place: images(place / "images.npz"),
+            {"learning_curves", "calibration", "projection", "errors", "first_layer"},
+        ),
+    ],
+)
+def test_what_a_run_draws_is_drawn_again_to_the_byte(words, drawn, tmp_path):
+    more = ["trainer.max_epochs=2", "model.width=5", "callbacks.progress=null", "callbacks.decision_maps.resolution=8"]
+    assert main(["train", *words(tmp_path), *more, "logger=none", f"paths.logs={tmp_path / 'logs'}"]) == 0
+    (folder,) = (tmp_path / "logs" / "train").iterdir()
+    files, _ = redraw(RunFolder(folder), None, ["png"], place=tmp_path / "again")
+    assert {path.stem for path in files} == {path.stem for path in (folder / "figures").glob("*.png")} == drawn
+    for path in files:
+        assert path.read_bytes() == (folder / "figures" / path.name).read_bytes(), path.name
+
+
+def test_the_words_of_a_run_are_kept_and_checked(run, tmp_path):
+    words = {"network": "2-5-3", "title": "2-5-3 on mine", "split": "validation", "epoch": 7, "best_epoch": None}
+    words |= {"subtitles": {"calibration": "said of validation"}, "limits": {}}
+    arrays = dict(read_saved(run).arrays)
+    for wrong in (
+        {},
+        [],
+        {"network": 3},
+        words | {"limits": {"nll": "x"}},
+        words | {"subtitles": None},
+        words | {"epoch": "7"},
+    ):
+        np.savez(run.figures / "arrays.npz", **Saved(arrays, wrong).packed())
+        with pytest.raises(InputError, match="words are none of a run's"):
+            read_saved(run)
+    np.savez(run.figures / "arrays.npz", **Saved(arrays, words).packed())
+    redraw(run, ["calibration", "decision_map"], ["svg"], place=tmp_path)
+    text = (tmp_path / "calibration.svg").read_text()
+    assert "2-5-3: validation points" in text and "said of validation" in text
+    assert "2-5-3 after 7 epochs" in (tmp_path / "decision_map.svg").read_text()
 
 
 def test_words_are_text_in_svg_and_fonts_in_pdf(run, tmp_path):

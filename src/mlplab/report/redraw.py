@@ -1,78 +1,76 @@
 """Draw a run's figures again from its saved arrays: another format, size or title, and no training."""
 
+import json
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from mlplab.errors import InputError
+from mlplab.plots.run_figures import FIGURES, WORDS, Saved
 from mlplab.plots.style import png_bytes, vector_bytes
 from mlplab.rules import near
 from mlplab.runs.files import open_file, read_flat, read_record
 from mlplab.runs.folder import RunFolder
-from mlplab.words import plural
 
 FORMATS = ("png", "svg", "pdf")
 SIZES = ("page", "column")
 STYLES = ("titled", "plain")
 
 
-@dataclass
-class Saved:
-    """What a run left to be drawn: its arrays, and its config and result for the words."""
+def words_of(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the words of a run that saved none, as those of before November 2026, from its config and result."""
+    from mlplab.plots.decision_map import summary
 
-    arrays: Mapping[str, np.ndarray]
-    config: Mapping[str, Any]
-    result: Mapping[str, Any]
-    titled: bool = True
+    hidden = config.get("model.hidden")
+    if isinstance(hidden, str):
+        widths = [word for word in hidden.strip("[]").split(",") if word]
+    else:
+        widths = [str(config.get("model.width", "?"))] * int(config.get("model.depth", 1))
+    classes = arrays["map" if "map" in arrays else "test_probabilities"].shape[-1]
+    network = "-".join([str(len(result.get("feature_names") or "xy")), *widths, str(classes)])
+    split = "test" if result.get("test") or not result.get("validation") else "validation"
+    metrics, limit = result.get(split) or {}, result.get("fresh") or result.get(split) or {}
+    subtitles = {}
+    if {"labels", "predicted"} <= arrays.keys():
+        labels, wrong = arrays["labels"], int((arrays["predicted"] != arrays["labels"]).sum())
+        said = summary(1 - wrong / max(len(labels), 1), wrong, len(labels), metrics.get("nll"), split=split)
+        subtitles = dict.fromkeys(("decision_map", "bayes", "projection", "scatter_matrix", "errors"), said)
+    if metrics.get("bayes_accuracy") is not None:
+        subtitles["bayes_map"] = f"{split} accuracy {100 * metrics['bayes_accuracy']:.1f} %"
+    best = result.get("evaluated") == "best" and result.get("best_epoch") is not None
+    limits = {"nll": limit.get("bayes_nll"), "accuracy": limit.get("bayes_accuracy")}
+    return {
+        "network": network,
+        "title": network,
+        "split": split,
+        "epoch": int(result["best_epoch"] if best else result.get("epochs", 0)),
+        "best_epoch": result.get("best_epoch"),
+        "subtitles": subtitles,
+        "limits": limits | {"fresh_nll": (result.get("fresh") or {}).get("bayes_nll")},
+    }
 
-    def named(self, name: str) -> list[str] | None:
-        return [str(one) for one in self.arrays[name]] if name in self.arrays else None
 
-    @property
-    def history(self) -> dict[str, np.ndarray]:
-        parts = (name.partition("history/") for name in self.arrays)
-        return {name: self.arrays[f"history/{name}"] for before, found, name in parts if found and not before}
+def _are_words(words: Any) -> bool:
+    """Say whether words read from a file have the types of those that a run saves."""
 
-    def figure_of(self, part: str, name: str) -> float | None:
-        value = (self.result.get(part) or {}).get(name)
-        return float(value) if isinstance(value, int | float) else None
+    def number(value: Any) -> bool:
+        return value is None or isinstance(value, int | float)
 
-    @property
-    def box(self) -> np.ndarray | None:
-        return self.arrays.get("box")
-
-    @property
-    def network(self) -> str:
-        """Name the network as the lab does: its widths from input to output."""
-        hidden = self.config.get("model.hidden")
-        if isinstance(hidden, str):
-            widths = [word for word in hidden.strip("[]").split(",") if word]
-        else:
-            widths = [str(self.config.get("model.width", "?"))] * int(self.config.get("model.depth", 1))
-        classes = self.arrays["map"].shape[-1] if "map" in self.arrays else self.arrays["test_probabilities"].shape[-1]
-        return "-".join([str(len(self.result.get("feature_names") or "xy")), *widths, str(classes)])
-
-    @property
-    def subtitle(self) -> str:
-        """The metrics on the test points, for under a title."""
-        from mlplab.plots.decision_map import summary
-
-        labels, wrong = self.arrays["labels"], int((self.arrays["predicted"] != self.arrays["labels"]).sum())
-        return self.title(summary(1 - wrong / max(len(labels), 1), wrong, len(labels), self.figure_of("test", "nll")))
-
-    def title(self, text: str) -> str:
-        return text if self.titled else ""
-
-    @property
-    def epoch(self) -> int:
-        best = self.result.get("evaluated") == "best" and self.result.get("best_epoch") is not None
-        return int(self.result["best_epoch"] if best else self.result.get("epochs", 0))
+    if not isinstance(words, dict):
+        return False
+    within = [words.get(key) for key in ("subtitles", "limits")]
+    return (
+        all(isinstance(words.get(key), str) for key in ("network", "title", "split"))
+        and isinstance(words.get("epoch"), int)
+        and number(words.get("best_epoch"))
+        and all(isinstance(one, dict) for one in within)
+        and all(isinstance(text, str) for text in within[0].values())
+        and all(map(number, within[1].values()))
+    )
 
 
 def read_saved(run: RunFolder) -> Saved:
@@ -85,165 +83,20 @@ def read_saved(run: RunFolder) -> Saved:
     try:
         with open_file(path) as file, np.load(file, allow_pickle=False) as found:
             arrays = {name: found[name] for name in found.files}
+        words = json.loads(str(arrays.pop(WORDS))) if WORDS in arrays else None
+        if words is not None and not _are_words(words):
+            raise ValueError("its words are none of a run's")
     except FileNotFoundError:
         raise InputError(
             f"{run.path} has no figures/arrays.npz to draw from: train it with figures=map or figures=all"
         ) from None
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, ValueError, KeyError, RecursionError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} is damaged: {' '.join(str(error).split())[:80]}") from error
-    return Saved(arrays, read_flat(run.config), read_record(run.result) if run.result.is_file() else {})
+    if words is None:
+        words = words_of(arrays, read_flat(run.config), read_record(run.result) if run.result.is_file() else {})
+    return Saved(arrays, words)
 
 
-def map_again(saved: Saved, column: bool) -> Figure:
-    from mlplab.plots.decision_map import decision_map
-
-    arrays = saved.arrays
-    subtitle = f"{100 * (arrays['predicted'] == arrays['labels']).mean():.1f} %" if column else saved.subtitle
-    return decision_map(
-        arrays["map"],
-        arrays["extent"],
-        arrays["points"],
-        arrays["labels"],
-        predicted=arrays["predicted"],
-        box=saved.box,
-        class_names=saved.named("class_names"),
-        title=saved.title(f"{saved.network} after {plural(saved.epoch, 'epoch')}"),
-        subtitle=saved.title(subtitle),
-        card=column,
-        axis_names=saved.named("axis_names"),
-    )
-
-
-def bayes_again(saved: Saved, column: bool) -> Figure:
-    from mlplab.plots.decision_map import comparison
-
-    arrays = saved.arrays
-    said = [saved.figure_of("test", name) for name in ("accuracy", "bayes_accuracy")]
-    subtitles = tuple("" if one is None else saved.title(f"accuracy {100 * one:.1f} %") for one in said)
-    return comparison(
-        arrays["map"],
-        arrays["bayes_map"],
-        arrays["extent"],
-        arrays["points"],
-        arrays["labels"],
-        predicted=arrays["predicted"],
-        box=saved.box,
-        class_names=saved.named("class_names"),
-        subtitles=subtitles,
-        title=saved.title(f"{saved.network} beside the Bayes classifier"),
-    )
-
-
-def strip_again(saved: Saved, column: bool) -> Figure:
-    from mlplab.plots.curves import learning_strip
-
-    arrays = saved.arrays
-    maps = arrays["maps"].astype(np.float32)
-    return learning_strip(
-        maps / maps.sum(-1, keepdims=True),
-        list(arrays["map_epochs"]),
-        arrays["extent"],
-        saved.history,
-        title=saved.title(f"{saved.network} as it learns"),
-        box=saved.box,
-        bayes_nll=saved.figure_of("fresh", "bayes_nll"),
-    )
-
-
-def curves_again(saved: Saved, column: bool) -> Figure:
-    from mlplab.plots.curves import learning_curves
-    from mlplab.plots.side_by_side import column_curves
-
-    part = "fresh" if saved.result.get("fresh") else "test"
-    limit = saved.figure_of(part, "bayes_nll")
-    if column:
-        return column_curves(saved.history, title=saved.title(saved.network), bayes=limit)
-    return learning_curves(
-        saved.history,
-        title=saved.title(f"{saved.network} as it learns"),
-        bayes_nll=limit,
-        bayes_accuracy=saved.figure_of(part, "bayes_accuracy"),
-        best_epoch=saved.result.get("best_epoch"),
-    )
-
-
-def calibration_again(saved: Saved, column: bool) -> Figure:
-    from mlplab.plots.calibration import calibration
-
-    arrays = saved.arrays
-    return calibration(
-        arrays["test_probabilities"],
-        arrays["labels"],
-        title=saved.title(f"{saved.network}: test points"),
-        class_names=saved.named("class_names"),
-    )
-
-
-def projection_again(saved: Saved, column: bool) -> Figure:
-    from mlplab.plots.decision_map import decision_map
-
-    arrays = saved.arrays
-    return decision_map(
-        arrays["projection/map"],
-        arrays["projection/extent"],
-        arrays["projection/points"],
-        arrays["labels"],
-        predicted=arrays["predicted"],
-        box=arrays["projection/box"],
-        class_names=saved.named("class_names"),
-        axis_names=saved.named("projection/axis_names"),
-        title=saved.title(saved.network),
-        subtitle=saved.subtitle,
-    )
-
-
-def matrix_again(saved: Saved, column: bool) -> Figure:
-    from mlplab.plots.scatter_matrix import scatter_matrix
-
-    values, labels, predicted = (saved.arrays[f"matrix/{name}"] for name in ("values", "labels", "predicted"))
-    return scatter_matrix(
-        values,
-        labels,
-        predicted,
-        names=saved.named("matrix/names"),
-        title=saved.title(saved.network),
-        subtitle=saved.subtitle,
-        class_names=saved.named("class_names"),
-    )
-
-
-def errors_again(saved: Saved, column: bool) -> Figure:
-    from mlplab.plots.images import error_images
-
-    arrays = saved.arrays
-    return error_images(
-        arrays["images"],
-        arrays["labels"],
-        arrays["test_probabilities"],
-        title=saved.title(saved.network),
-        subtitle=saved.subtitle,
-        class_names=saved.named("class_names"),
-    )
-
-
-def weights_again(saved: Saved, column: bool) -> Figure:
-    from mlplab.plots.images import weight_images
-
-    return weight_images(saved.arrays["first_layer"], title=saved.title(f"first layer of {saved.network}"))
-
-
-# Figure -> the array that it cannot do without, what draws it, and whether it has a form for one column of a paper.
-FIGURES: dict[str, tuple[str, Callable[[Saved, bool], Figure], bool]] = {
-    "decision_map": ("map", map_again, True),
-    "bayes": ("bayes_map", bayes_again, False),
-    "learning_strip": ("maps", strip_again, False),
-    "learning_curves": ("history/epoch", curves_again, True),
-    "calibration": ("test_probabilities", calibration_again, False),
-    "projection": ("projection/map", projection_again, False),
-    "scatter_matrix": ("matrix/values", matrix_again, False),
-    "errors": ("images", errors_again, False),
-    "first_layer": ("first_layer", weights_again, False),
-}
 # Of tables with three features or more and of images alone: not missed elsewhere.
 OF_SOME = ("projection", "scatter_matrix", "errors", "first_layer")
 

@@ -17,7 +17,7 @@ from mlplab.runs.checkpoint import save_snapshots
 from mlplab.runs.files import finite, write_bytes, write_text
 from mlplab.training.callbacks.decision_maps import DecisionMaps, map_of
 from mlplab.training.members import network_title
-from mlplab.training.plane import Plane, by_f_ratio, components_of, decision_grid
+from mlplab.training.plane import by_f_ratio, components_of, decision_grid
 from mlplab.training.record import MemberRun, Record
 from mlplab.words import plural
 
@@ -43,7 +43,7 @@ class Measured:
         run: its job.
         result: as in ``result.json``.
         logits: on the test points, (N, C).
-        arrays: what the figures can be redrawn from, filled as they are drawn.
+        arrays, words: what the figures are drawn from, and drawn again; see :mod:`mlplab.plots.run_figures`.
     """
 
     classifier: Any
@@ -52,13 +52,29 @@ class Measured:
     result: dict[str, Any]
     logits: Tensor
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    words: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.data = self.run.data
         self.labels, self.predicted = self.data.shown.y.numpy(), self.logits.argmax(1).numpy()
         self.probabilities = self.logits.double().softmax(1).numpy()
-        self.network = network_title(self.classifier.population.member(self.index))
-        self.title = f"{self.network} on {data_title(self.run)}"
+        network, result, split = (
+            network_title(self.classifier.population.member(self.index)),
+            self.result,
+            self.data.shown_part,
+        )
+        best, fresh = result["evaluated"] == "best", result["fresh"] or {}
+        limit = fresh or result[split]
+        limits = {
+            "nll": limit.get("bayes_nll"),
+            "accuracy": limit.get("bayes_accuracy"),
+            "fresh_nll": fresh.get("bayes_nll"),
+        }
+        self.words = {"network": network, "title": f"{network} on {data_title(self.run)}", "split": split}
+        self.words |= {"epoch": int(self.classifier.best.epoch[self.index] if best else result["epochs"])}
+        self.words |= {"best_epoch": result["best_epoch"], "subtitles": {}, "limits": limits}
+        if self.data.class_names is not None:
+            self.arrays["class_names"] = np.array(self.data.class_names)
 
     @property
     def summary(self) -> str:
@@ -69,6 +85,10 @@ class Measured:
         metrics = self.result[part]
         return summary(metrics["accuracy"], wrong, len(self.labels), metrics["nll"], split=part)
 
+    def say(self, figure: str, *remarks: str | None) -> None:
+        """Put the metrics, and remarks, under a figure's title."""
+        self.words["subtitles"][figure] = "  ·  ".join(filter(None, (self.summary, *remarks)))
+
 
 def draw_figures(trainer: Any, classifier: Any, index: int, result: dict[str, Any], test_logits: Tensor | None) -> None:
     """Draw what ``figures`` asks for into the run folder and TensorBoard; the population stands at the chosen state."""
@@ -77,17 +97,19 @@ def draw_figures(trainer: Any, classifier: Any, index: int, result: dict[str, An
     if wanted == "none" or test_logits is None:
         return
     # Imported here: a run without figures does not pay for matplotlib.
+    from mlplab.plots.run_figures import FIGURES, Saved
     from mlplab.plots.style import png_bytes, vector_bytes
 
     maps = next((c for c in trainer.callbacks if isinstance(c, DecisionMaps)), None)
     history = next(c for c in trainer.callbacks if isinstance(c, Record)).history(index)
     member = Measured(classifier, index, run, result, test_logits)
-    figures = {}
     if maps is not None and maps.plane(run.data) is not None:
-        figures |= map_figures(member, maps, history, wanted == "all")
+        collect_maps(member, maps, history, wanted == "all")
     if wanted == "all":
-        figures |= curve_figures(member, history)
-        figures |= table_figures(member)
+        collect_curves(member, history)
+        collect_tables(member)
+    saved = Saved(member.arrays, member.words)
+    figures = {name: draw(saved, False) for name, (array, draw, _) in FIGURES.items() if array in member.arrays}
     logger = run.tensorboard()
     for name, figure in figures.items():
         data = png_bytes(figure)
@@ -103,183 +125,91 @@ def draw_figures(trainer: Any, classifier: Any, index: int, result: dict[str, An
             write_bytes(run.folder.figures / "learning.gif", animation, sync=False)
             if logger is not None:
                 logger.log_image("final/learning", animation, result["steps"])
-    if member.arrays:
+    if figures:
         buffer = io.BytesIO()
-        np.savez(buffer, **member.arrays)
+        np.savez(buffer, **saved.packed())
         write_bytes(run.folder.figures / "arrays.npz", buffer.getvalue(), sync=False)
 
 
-def map_figures(
-    member: Measured, maps: DecisionMaps, history: dict[str, list[float]], all_of_them: bool
-) -> dict[str, Any]:
-    """Draw the decision map and, where all are wanted, its comparison with Bayes and the strip of epochs."""
-    from mlplab.plots.decision_map import decision_map
-
-    plane, result, names = maps.plane(member.data), member.result, member.data.class_names
+def collect_maps(member: Measured, maps: DecisionMaps, history: dict[str, list[float]], all_of_them: bool) -> None:
+    """Collect the decision map and, where all are wanted, what is compared with Bayes and the maps of some epochs."""
+    plane, data = maps.plane(member.data), member.data
     grid = map_of(member.classifier, member.index, plane, maps.resolution)
     if not np.isfinite(grid).all():  # of a network that is finite at its points, but not everywhere
-        return {}
-    points = plane.points(member.data.shown.x)
-    common = {"predicted": member.predicted, "box": plane.box, "class_names": names, "split": member.data.shown_part}
-    shown = {"map": grid, "extent": np.array(plane.extent), "points": points, "labels": member.labels}
-    member.arrays |= shown | {"predicted": member.predicted}
-    words = {"box": plane.box, "axis_names": plane.names, "class_names": names}
+        return
+    member.arrays |= {"map": grid, "extent": np.array(plane.extent), "points": plane.points(data.shown.x)}
+    member.arrays |= {"labels": member.labels, "predicted": member.predicted}
+    words = {"box": plane.box, "axis_names": plane.names}
     member.arrays |= {name: np.array(value) for name, value in words.items() if value is not None}
-    epoch = member.classifier.best.epoch[member.index] if result["evaluated"] == "best" else result["epochs"]
-    made = {
-        "decision_map": decision_map(
-            grid,
-            plane.extent,
-            points,
-            member.labels,
-            title=f"{member.network} after {plural(int(epoch), 'epoch')}",
-            subtitle=f"{member.summary}  ·  {plane.remark}" if plane.remark else member.summary,
-            axis_names=plane.names,
-            **common,
-        )
-    }
-    if all_of_them and member.data.density is not None:
-        made["bayes"] = beside_bayes(member, grid, plane.extent, points, common)
+    member.say("decision_map", plane.remark)
+    if all_of_them and data.density is not None:
+        collect_bayes(member, grid, plane.extent)
     drawn = maps.probabilities.get(member.index, {})
     if all_of_them and drawn and history["epoch"]:
-        made["learning_strip"] = strip(member, drawn, maps.accuracies[member.index], plane, history)
-    return made
+        epochs, accuracies = sorted(drawn), maps.accuracies[member.index]
+        taken = np.stack([drawn[epoch] for epoch in epochs]).astype(np.float16)
+        member.arrays |= {"maps": taken, "map_epochs": np.array(epochs)}
+        member.arrays["map_accuracies"] = np.array([accuracies[epoch] for epoch in epochs])
 
 
-def beside_bayes(member: Measured, grid: np.ndarray, extent: tuple, points: np.ndarray, common: dict[str, Any]) -> Any:
-    """Draw a member's map beside that of the Bayes classifier."""
-    from mlplab.plots.decision_map import comparison, summary
+def collect_bayes(member: Measured, grid: np.ndarray, extent: tuple) -> None:
+    """Collect the Bayes classifier's map and metrics."""
+    from mlplab.plots.decision_map import summary
 
-    places, test = decision_grid(len(grid), extent), member.result[member.data.shown_part]
-    bayes = log_posterior(places, member.data.density).exp().reshape(*grid.shape[:2], member.data.classes).numpy()
-    member.arrays["bayes_map"] = bayes.astype(np.float32)
-    best = member.data.log_posterior(member.data.shown_part).argmax(1).numpy()
+    data, metrics = member.data, member.result[member.data.shown_part]
+    bayes = log_posterior(decision_grid(len(grid), extent), data.density).exp()
+    best = data.log_posterior(data.shown_part).argmax(1).numpy()
+    member.arrays["bayes_map"] = bayes.reshape(*grid.shape[:2], data.classes).numpy().astype(np.float32)
+    member.arrays["bayes_predicted"] = best
+    member.say("bayes")
     wrong = int((best != member.labels).sum())
-    return comparison(
-        grid,
-        bayes,
-        extent,
-        points,
-        member.labels,
-        title=f"{member.network} beside the Bayes classifier",
-        subtitles=(member.summary, summary(test["bayes_accuracy"], wrong, len(best), test["bayes_nll"])),
-        bayes_predicted=best,
-        **common,
-    )
+    said = summary(metrics["bayes_accuracy"], wrong, len(best), metrics["bayes_nll"])
+    member.words["subtitles"]["bayes_map"] = said
 
 
-def strip(
-    member: Measured,
-    drawn: dict[int, np.ndarray],
-    accuracies: dict[int, float],
-    plane: Plane,
-    history: dict[str, list[float]],
-) -> Any:
-    """Draw a member's maps at some epochs, and its loss beneath."""
-    from mlplab.plots.curves import learning_strip
-
-    epochs = sorted(drawn)
-    maps = np.stack([drawn[epoch] for epoch in epochs])
-    member.arrays |= {"maps": maps.astype(np.float16), "map_epochs": np.array(epochs)}
-    return learning_strip(
-        maps,
-        epochs,
-        plane.extent,
-        history,
-        title=member.title,
-        accuracies=[accuracies[epoch] for epoch in epochs],
-        box=plane.box,
-        bayes_nll=(member.result["fresh"] or {}).get("bayes_nll"),
-    )
-
-
-def curve_figures(member: Measured, history: dict[str, list[float]]) -> dict[str, Any]:
-    """Draw loss and accuracy over epochs, and the confusion and reliability on the test points."""
-    from mlplab.plots.calibration import calibration
-    from mlplab.plots.curves import learning_curves
-
-    result, test = member.result, member.result[member.data.shown_part]
+def collect_curves(member: Measured, history: dict[str, list[float]]) -> None:
+    """Collect loss and accuracy over epochs, and the probabilities of the points."""
+    metrics = member.result[member.data.shown_part]
     member.arrays |= {"test_probabilities": member.probabilities, "labels": member.labels}
-    made = {
-        "calibration": calibration(
-            member.probabilities,
-            member.labels,
-            title=f"{member.network}: {member.data.shown_part} points",
-            subtitle=f"accuracy {100 * test['accuracy']:.1f} %  ·  "
-            f"expected calibration error {100 * test['calibration_error']:.1f} %",
-            class_names=member.data.class_names,
-        )
-    }
-    limit = result["fresh"] or test
+    accuracy, error = (100 * metrics[name] for name in ("accuracy", "calibration_error"))
+    said = f"accuracy {accuracy:.1f} %  ·  expected calibration error {error:.1f} %"
+    member.words["subtitles"]["calibration"] = said
     if history["epoch"]:
         member.arrays |= {f"history/{name}": np.array(column, dtype=float) for name, column in history.items()}
-        made["learning_curves"] = learning_curves(
-            history,
-            title=member.title,
-            bayes_nll=limit["bayes_nll"],
-            bayes_accuracy=limit["bayes_accuracy"],
-            best_epoch=result["best_epoch"],
-        )
-    return made
 
 
-def table_figures(member: Measured) -> dict[str, Any]:
-    """Draw what suits data of three inputs or more: pairs of features and principal components; of images, images."""
-    from mlplab.plots.decision_map import decision_map
-
+def collect_tables(member: Measured) -> None:
+    """Collect what suits data of three inputs or more: principal components, and pairs of features or images."""
     data, plane = member.data, components_of(member.data)
     if plane is None:
-        return {}
+        return
     grid, points = map_of(member.classifier, member.index, plane, 128), plane.points(data.shown.x)
     member.arrays |= {"projection/map": grid, "projection/extent": np.array(plane.extent), "projection/points": points}
     member.arrays |= {"projection/box": np.array(plane.box), "projection/axis_names": np.array(plane.names)}
     member.arrays["predicted"] = member.predicted
-    if data.class_names is not None:
-        member.arrays["class_names"] = np.array(data.class_names)
-    made = {
-        "projection": decision_map(
-            grid,
-            plane.extent,
-            points,
-            member.labels,
-            predicted=member.predicted,
-            title=member.title,
-            subtitle=f"{member.summary}  ·  {plane.remark}",
-            box=plane.box,
-            class_names=data.class_names,
-            axis_names=plane.names,
-            split=data.shown_part,
-        )
-    }
+    member.say("projection", plane.remark)
     if len(data.input_shape) == 2:
-        made |= image_figures(member)
+        collect_images(member)
     elif len(data.input_shape) == 1 and data.input_shape[0] <= MOST_PAIRED:
-        made["scatter_matrix"] = pairs_of_features(member)
-    return made
+        collect_pairs(member)
 
 
-def image_figures(member: Measured) -> dict[str, Any]:
-    """Draw the images that a network gets wrong, and the weights of its first layer as images."""
-    from mlplab.plots.images import error_images, weight_images
-
-    data, title = member.data, member.title
-    images, network = data.to_units(data.shown.x).numpy(), member.classifier.population.member(member.index)
-    member.arrays["images"] = images.astype(np.float32)
-    about = f"{member.summary}  ·  wrong ones, the surest first, then right ones, the least sure first"
-    names = {"title": title, "class_names": data.class_names}
-    made = {"errors": error_images(images, member.labels, member.probabilities, subtitle=about, **names)}
+def collect_images(member: Measured) -> None:
+    """Collect the images, of which those are drawn that the network gets wrong, and the weights of its first layer."""
+    data, network = member.data, member.classifier.population.member(member.index)
+    member.arrays["images"] = data.to_units(data.shown.x).numpy().astype(np.float32)
+    member.say("errors", "wrong ones, the surest first, then right ones, the least sure first")
     if isinstance(network, MLP) and len(network.hidden):
         weights = next(network.parameters()).detach()
         first = weights[weights.norm(dim=1).argsort(descending=True)][:32].reshape(-1, *data.input_shape)
         member.arrays["first_layer"] = first.cpu().numpy()
         about = f"weights of the first layer: the {len(first)} units with the largest, blue positive, red negative"
-        made["first_layer"] = weight_images(member.arrays["first_layer"], title=title, subtitle=about)
-    return made
+        member.words["subtitles"]["first_layer"] = about
 
 
-def pairs_of_features(member: Measured) -> Any:
-    """Draw every pair of the features that tell most."""
-    from mlplab.plots.scatter_matrix import MOST, scatter_matrix
+def collect_pairs(member: Measured) -> None:
+    """Collect every pair of the features that tell most."""
+    from mlplab.plots.scatter_matrix import MOST
 
     data, said = member.data, member.predicted
     others = (part for part in (data.train, data.validation) if part is not None and part is not data.shown)
@@ -292,11 +222,8 @@ def pairs_of_features(member: Measured) -> Any:
     values, names = data.to_units(x)[:, chosen].numpy(), [features[j] for j in chosen]
     member.arrays |= {"matrix/values": values, "matrix/labels": y.numpy(), "matrix/predicted": judged}
     member.arrays["matrix/names"] = np.array(names)
-    about = member.summary
-    if len(chosen) < x.shape[1]:
-        about += f"  ·  the {len(chosen)} of {plural(x.shape[1], 'input')} that tell most"
-    shown = {"title": member.title, "subtitle": about, "class_names": data.class_names, "split": data.shown_part}
-    return scatter_matrix(values, y.numpy(), judged, names=names, **shown)
+    few = f"the {len(chosen)} of {plural(x.shape[1], 'input')} that tell most" if len(chosen) < x.shape[1] else None
+    member.say("scatter_matrix", few)
 
 
 def animate(run: MemberRun, maps: DecisionMaps, index: int) -> bytes | None:
