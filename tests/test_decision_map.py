@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from mlplab.errors import InputError
-from mlplab.plots.decision_map import decision_map, summary
+from mlplab.plots.decision_map import decision_map
 from mlplab.plots.field import TINT, VEILED, boundary, contour, padded_log
 from mlplab.plots.panel import read_grid
+from mlplab.plots.run_figures import summary
 from mlplab.plots.style import INK, class_colour, mix, pixels, png_bytes
 
 

@@ -9,9 +9,9 @@ from PIL import Image
 from mlplab.errors import InputError
 from mlplab.plots.calibration import calibration, confusion_counts
 from mlplab.plots.charts import epoch_at, epoch_place, round_epochs
-from mlplab.plots.curves import chosen_epochs, gif_bytes, learning_curves, learning_strip
+from mlplab.plots.curves import chosen_epochs, learning_curves, learning_strip
 from mlplab.plots.decision_map import comparison, decision_map, drawn_limit, grown, out_of_distribution, shares
-from mlplab.plots.style import INK, class_colour, mix, pixels, png_bytes
+from mlplab.plots.style import INK, class_colour, gif_bytes, mix, pixels, png_bytes
 from mlplab.runs.metrics import reliability
 
 

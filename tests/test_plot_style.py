@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from mlplab.errors import InputError
-from mlplab.plots.curves import gif_bytes
 from mlplab.plots.field import TINT, VEILED
 from mlplab.plots.style import (
     COLOURS,
@@ -16,6 +15,7 @@ from mlplab.plots.style import (
     class_names,
     encode_png,
     figure,
+    gif_bytes,
     mix,
     pixels,
     png_bytes,

@@ -18,7 +18,8 @@ from torch import nn
 from mlplab.data.bayes import log_posterior
 from mlplab.errors import InputError
 from mlplab.options import SEED, long_precision
-from mlplab.plots.decision_map import decision_map, summary
+from mlplab.plots.decision_map import decision_map
+from mlplab.plots.run_figures import summary
 from mlplab.rules import integer, near, shown
 from mlplab.runs.files import read_record
 from mlplab.runs.folder import RunFolder, open_run

@@ -101,7 +101,8 @@ def picture(
     network: Population, data: WholeFile, logits: torch.Tensor, recorded: Mapping[str, Any], title: str
 ) -> bytes | None:
     """Draw the file's rows over the network's map, as PNG; None where the inputs are no plane."""
-    from mlplab.plots.decision_map import decision_map, summary
+    from mlplab.plots.decision_map import decision_map
+    from mlplab.plots.run_figures import summary
     from mlplab.plots.style import png_bytes
     from mlplab.training.plane import plane_of
 

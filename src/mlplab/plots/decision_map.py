@@ -16,12 +16,6 @@ from mlplab.plots.style import class_names as named
 MOST_POINTS = 5_000  # drawn, in even steps where there are more
 
 
-def summary(accuracy: float, wrong: int, count: int, nll: float | None = None, *, split: str = "test") -> str:
-    """Write the line under a title: accuracy (0 to 1), points wrong of ``count``, mean NLL."""
-    words = f"{split} accuracy {100 * accuracy:.1f} %  ·  {wrong:,} of {count:,} wrong"
-    return words if nll is None else f"{words}  ·  NLL {nll:.3f}"
-
-
 def decision_map(
     probabilities,
     limit,
@@ -47,7 +41,7 @@ def decision_map(
         points: shape (N, 2), drawn on top; None draws none.
         labels: true classes of the points, shape (N,).
         title: model and epoch.
-        subtitle: the figures; see :func:`summary`. On a card it stands right of the title.
+        subtitle: the figures; see :func:`~mlplab.plots.run_figures.summary`. On a card it stands right of the title.
         predicted: the classifier's classes of the points, shape (N,); read from the grid where None.
         box: (low, high), each of shape (2,): the training data's extent; veiled outside.
         class_names: C names; ``class 0``... where None.

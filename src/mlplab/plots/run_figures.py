@@ -14,6 +14,12 @@ from mlplab.words import plural
 WORDS = "words"
 
 
+def summary(accuracy: float, wrong: int, count: int, nll: float | None = None, *, split: str = "test") -> str:
+    """Write the line under a title: accuracy (0 to 1), points wrong of ``count``, mean NLL."""
+    words = f"{split} accuracy {100 * accuracy:.1f} %  ·  {wrong:,} of {count:,} wrong"
+    return words if nll is None else f"{words}  ·  NLL {nll:.3f}"
+
+
 @dataclass
 class Saved:
     """What a run saves of its figures.

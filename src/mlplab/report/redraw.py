@@ -23,7 +23,7 @@ STYLES = ("titled", "plain")
 
 def words_of(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
     """Make the words of a run that saved none, as those of before November 2026, from its config and result."""
-    from mlplab.plots.decision_map import summary
+    from mlplab.plots.run_figures import summary
 
     hidden = config.get("model.hidden")
     if isinstance(hidden, str):

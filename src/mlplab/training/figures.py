@@ -79,7 +79,7 @@ class Measured:
     @property
     def summary(self) -> str:
         """The metrics on the points that are shown, in a line."""
-        from mlplab.plots.decision_map import summary
+        from mlplab.plots.run_figures import summary
 
         part, wrong = self.data.shown_part, int((self.predicted != self.labels).sum())
         metrics = self.result[part]
@@ -154,7 +154,7 @@ def collect_maps(member: Measured, maps: DecisionMaps, history: dict[str, list[f
 
 def collect_bayes(member: Measured, grid: np.ndarray, extent: tuple) -> None:
     """Collect the Bayes classifier's map and metrics."""
-    from mlplab.plots.decision_map import summary
+    from mlplab.plots.run_figures import summary
 
     data, metrics = member.data, member.result[member.data.shown_part]
     bayes = log_posterior(decision_grid(len(grid), extent), data.density).exp()
@@ -228,7 +228,7 @@ def collect_pairs(member: Measured) -> None:
 
 def animate(run: MemberRun, maps: DecisionMaps, index: int) -> bytes | None:
     """Join the cards of a member's epochs to an animated GIF; None where there are fewer than two."""
-    from mlplab.plots.curves import gif_bytes
+    from mlplab.plots.style import gif_bytes
 
     # The cards of an earlier session of the run are on disk only.
     drawn = maps.cards.get(index, {})
