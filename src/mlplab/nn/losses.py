@@ -164,7 +164,10 @@ def _losses(
     rest, gaps, ties = _rest_and_gaps(logits)
     log_sum = rest.log1p()  # above the largest logit
     counted, safe = labels != ignore_index, _known(labels, ignore_index)
-    own = gaps.transpose(-1, -2).gather(-2, safe.unsqueeze(-2)).squeeze(-2)
+    if ties is None:  # the gradient lies in memory as the logits do, and a product with it has the same bits
+        own = gaps.gather(-1, safe.unsqueeze(-1)).squeeze(-1)
+    else:
+        own = gaps.transpose(-1, -2).gather(-2, safe.unsqueeze(-2)).squeeze(-2)
     losses, norm = log_sum.squeeze(-1) + own, counted
 
     def hits() -> Tensor:
