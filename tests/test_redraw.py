@@ -176,7 +176,7 @@ def test_what_was_not_saved_is_left_out_with_its_reason(run, tmp_path):
         few = {name: found[name] for name in ("map", "extent", "points", "labels", "predicted")}
     np.savez(run.figures / "arrays.npz", **few)
     files, left_out = redraw(run, None, ["png"], place=tmp_path)
-    assert [path.name for path in files] == ["decision_map.png"] and len(left_out) == 4
+    assert [path.name for path in files] == ["decision_map.png"] and len(left_out) == 3
 
 
 @pytest.mark.parametrize(

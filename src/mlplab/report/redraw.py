@@ -97,8 +97,8 @@ def read_saved(run: RunFolder) -> Saved:
     return Saved(arrays, words)
 
 
-# Of tables with three features or more and of images alone: not missed elsewhere.
-OF_SOME = ("projection", "scatter_matrix", "errors", "first_layer")
+# Of data with a density, tables with three features or more, and images alone: not missed elsewhere.
+OF_SOME = ("bayes", "projection", "scatter_matrix", "errors", "first_layer")
 
 
 def redraw(

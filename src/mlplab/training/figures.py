@@ -30,7 +30,8 @@ def data_title(run: MemberRun) -> str:
     """Name a run's data for a title."""
     if run.data.recorded() is not None:
         return Path(run.data.path).name
-    return f"{type(run.data).__name__.removesuffix('DataModule').lower()} data"
+    module = getattr(run.data, "module", run.data)
+    return f"{type(module).__name__.removesuffix('DataModule').lower()} data"
 
 
 @dataclass
